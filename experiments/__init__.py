@@ -1,0 +1,1 @@
+"""The papers' experiments, one module for each figure or table. Only here the parts are composed."""

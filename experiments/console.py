@@ -1,0 +1,95 @@
+"""What a run shows on the terminal: one progress line while it works, tables when it is done."""
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ib_jax.training import Progress as TrainingProgress
+
+
+class ProgressLine:
+    """One line with the epoch, the loss, images a second and the time left; a plain line each evaluation in a log."""
+
+    def __init__(self, console: Console, *, first_step: int, steps_per_epoch: int):
+        self._console, self._steps_per_epoch, self._first_step = console, steps_per_epoch, first_step
+        self._start = time.monotonic()
+        columns = [
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("loss {task.fields[loss]} nats  {task.fields[speed]:,.0f} images/s"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        ]
+        self._bar = Progress(*columns, console=console, transient=False)
+        self._task = self._bar.add_task("", total=None, epoch="0", loss="-", speed=0.0, completed=first_step)
+
+    def __call__(self, progress: TrainingProgress) -> None:
+        """Shows a report of the training loop."""
+        epochs = f"{progress.step / self._steps_per_epoch:.3g}/{progress.num_steps / self._steps_per_epoch:.3g}"
+        loss, speed = f"{progress.metrics['loss']:.4f}", progress.examples_per_second
+        self._bar.update(
+            self._task, total=progress.num_steps, completed=progress.step, epoch=epochs, loss=loss, speed=speed
+        )
+        if not self._console.is_terminal and progress.evaluation is not None:
+            share = (progress.step - self._first_step) / max(1, progress.num_steps - self._first_step)
+            error = progress.evaluation["test"]["error_avg"]
+            left = (time.monotonic() - self._start) * (1 - share) / share
+            self._console.print(
+                f"epoch {epochs}  loss {loss} nats  test error {error:.2%}  {speed:,.0f} images/s  {left:,.0f} s left",
+                highlight=False,
+            )
+
+    def __enter__(self) -> "ProgressLine":
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+
+def print_results(console: Console, title: str, splits: Mapping[str, Mapping[str, float]], num_samples: int) -> None:
+    """Prints a column for each split: errors, information, cross-entropy, calibration."""
+    rows = [
+        ("error, 1 sample", "error_one", "{:.2%}"),
+        (f"error, {num_samples} samples", "error_avg", "{:.2%}"),
+        ("error at the mean", "error_mean", "{:.2%}"),
+        ("I(X;Z) <= rate, bits", "rate_bits", "{:.2f}"),
+        ("I(Z;Y) >=, bits", "information_zy_bits", "{:.3f}"),
+        ("cross-entropy, nats", "cross_entropy", "{:.4f}"),
+        ("calibration error", "calibration_error", "{:.2%}"),
+    ]
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for label, name, form in rows:
+        cells = [form.format(split[name]) if name in split else "-" for split in splits.values()]
+        table.add_row(label, *cells)
+    console.print(table)
+
+
+def print_robustness(console: Console, rows: Sequence[Mapping[str, object]], num_images: int, num_eot: int) -> None:
+    """Prints accuracy under attack, a row for each attack and a column for each radius of its norm."""
+    table = Table(
+        title=f"Accuracy on {num_images} attacked test images, gradients over {num_eot} samples of z",
+        title_justify="left",
+    )
+    for column in ("attack", "radius: accuracy"):
+        table.add_column(column)
+    for row in rows:
+        pairs = zip(row["epsilons"], row["accuracy"], strict=True)  # type: ignore[call-overload]
+        table.add_row(str(row["attack"]), "   ".join(f"{radius:g}: {accuracy:.1%}" for radius, accuracy in pairs))
+    console.print(table)
+    console.print(
+        "These attacks use the model's own gradients. Until a transfer and a black-box attack stand beside them,\n"
+        "a high number may mean masked gradients rather than robustness.",
+        style="dim",
+        highlight=False,
+    )

@@ -1,0 +1,143 @@
+"""The settings of `experiments.mnist_vib`: every flag with its group, unit and the paper's value, and the presets."""
+
+import dataclasses
+import math
+
+from experiments.flags import setting
+
+OBJECTIVES = ("vib", "cross_entropy", "dropout", "confidence_penalty", "label_smoothing")
+DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
+INITIALIZERS = ("xavier_uniform", "he_normal", "lecun_normal")
+NEVER, EVALUATION, TRAINING = "never", "evaluation", "training"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One run. Fields marked `decides="training"` fix the trained model and may not change in a workdir."""
+
+    preset: str = setting(
+        "quick",
+        "Run",
+        "quick: digits or MNIST in under a minute. paper: the whole recipe.",
+        choices=("quick", "paper"),
+        decides=NEVER,
+    )
+    workdir: str = setting(
+        "", "Run", "Folder of the run; an unfinished one is resumed. Default: a new one under workdirs/.", decides=NEVER
+    )
+    seed: int = setting(0, "Run", "Seed of parameters, data order and noise.", paper="5 seeds")
+    figures: bool = setting(True, "Run", "Whether to draw the figures.", decides=NEVER)
+
+    dataset: str = setting("digits", "Data", "Data set; digits needs no download.", paper="mnist", choices=DATASETS)
+    data_dir: str = setting(
+        "",
+        "Data",
+        "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets.",
+        decides=NEVER,
+    )
+    num_validation: int = setting(0, "Data", "Training images held out to choose by.", unit="images", paper="0")
+
+    objective: str = setting(
+        "vib", "Objective", "What is trained. dropout is cross-entropy with dropout.", choices=OBJECTIVES
+    )
+    beta: float = setting(1e-3, "Objective", "vib: weight of the rate.", unit="nats per nat", paper="1e-3")
+    num_train_samples: int = setting(1, "Objective", "vib: samples of z for each image and step.", paper="1")
+    label_smoothing: float = setting(0.1, "Objective", "label_smoothing: share of the label spread over all classes.")
+    confidence_penalty: float = setting(0.1, "Objective", "confidence_penalty: weight of the entropy.")
+    dropout_rate: float = setting(0.5, "Objective", "dropout: share of hidden units dropped.")
+
+    latent_dim: int = setting(
+        256, "Network", "K, dimensions of the code z. With 2 the codes are drawn.", paper="256 and 2"
+    )
+    hidden_width: int = setting(1024, "Network", "Units of each of the two ReLU layers.", paper="1024")
+    learned_prior: bool = setting(False, "Network", "vib: learn the mean and scale of r(z).", paper="no: N(0, I)")
+    scale_shift: float = setting(
+        -5.0, "Network", "Added before the softplus that gives the scale of p(z|x).", paper="-5"
+    )
+    initializer: str = setting(
+        "xavier_uniform", "Network", "Initial weights.", paper="xavier_uniform", choices=INITIALIZERS
+    )
+
+    num_epochs: int = setting(100, "Training", "Length of training.", unit="epochs", paper="200")
+    batch_size: int = setting(
+        100, "Training", "Size of the global batch, over all devices.", unit="images", paper="100"
+    )
+    learning_rate: float = setting(1e-3, "Training", "Adam's rate at the start.", paper="1e-4")
+    weight_decay: float = setting(
+        0.0, "Training", "Decoupled weight decay (AdamW), times the learning rate.", paper="0"
+    )
+    decay_rate: float = setting(0.97, "Training", "Factor of each staircase decay of the rate.", paper="0.97")
+    epochs_per_decay: float = setting(2.0, "Training", "Time between decays.", unit="epochs", paper="2")
+    average_decay: float = setting(
+        0.999, "Training", "Decay of the debiased Polyak average, which is evaluated.", paper="0.999"
+    )
+    steps_per_call: int = setting(
+        0,
+        "Training",
+        "Steps in one compiled loop; 0 is a whole epoch. A stop or resume happens between two loops.",
+        unit="steps",
+        decides=NEVER,
+    )
+
+    num_eval_samples: int = setting(
+        12, "Evaluation", "Samples of z behind the averaged prediction.", paper="12", decides=EVALUATION
+    )
+    epochs_per_eval: int = setting(
+        10, "Evaluation", "Time between evaluations, and between checkpoints.", unit="epochs", decides=EVALUATION
+    )
+    eval_batch_size: int = setting(1000, "Evaluation", "Images in one evaluation batch.", unit="images", decides=NEVER)
+
+    attack_epsilons: tuple[float, ...] = setting(
+        (0.1, 0.2, 0.3), "Attacks", "L-inf radii.", unit="share of the pixel range", decides=EVALUATION
+    )
+    attack_l2_epsilons: tuple[float, ...] = setting(
+        (0.5, 1.0, 2.0), "Attacks", "L2 radii.", unit="pixel ranges, root of the sum of squares", decides=EVALUATION
+    )
+    attack_steps: int = setting(20, "Attacks", "Steps of PGD.", unit="steps", decides=EVALUATION)
+    num_eot_samples: int = setting(
+        10, "Attacks", "Samples of z averaged in each gradient of an attack.", decides=EVALUATION
+    )
+    num_attack_images: int = setting(
+        1000, "Attacks", "First test images that are attacked; 0 for none.", unit="images", decides=EVALUATION
+    )
+
+    def __post_init__(self) -> None:
+        at_least = {
+            "num_epochs": 1,
+            "batch_size": 1,
+            "epochs_per_eval": 1,
+            "num_eval_samples": 1,
+            "attack_steps": 1,
+            "num_eot_samples": 1,
+            "num_attack_images": 0,
+            "beta": 0,
+            "weight_decay": 0,
+            "hidden_width": 1,
+            "steps_per_call": 0,
+            "eval_batch_size": 1,
+            "num_train_samples": 1,
+            "confidence_penalty": 0,
+        }
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if not value >= least or math.isinf(value):
+                raise ValueError(f"--{name} must be at least {least} and finite, got {value}")
+        for name in ("attack_epsilons", "attack_l2_epsilons"):
+            if any(not epsilon >= 0 for epsilon in getattr(self, name)):
+                raise ValueError(f"--{name} must be radii of at least 0, got {getattr(self, name)}")
+        if not self.epochs_per_decay > 0:
+            raise ValueError(f"--epochs_per_decay must be positive, got {self.epochs_per_decay}")
+        if not 0 <= self.label_smoothing <= 1:
+            raise ValueError(f"--label_smoothing must be in [0, 1], got {self.label_smoothing}")
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the encoder is stochastic; the baselines are not."""
+        return self.objective == "vib"
+
+
+def preset(name: str, dataset: str) -> dict[str, object]:
+    """The values of a preset that differ from the defaults."""
+    if name == "paper":
+        return {"num_epochs": 200, "learning_rate": 1e-4}
+    return {} if dataset == "digits" else {"num_epochs": 4, "epochs_per_eval": 1}

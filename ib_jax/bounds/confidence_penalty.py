@@ -1,0 +1,52 @@
+"""The confidence penalty: a regularised baseline."""
+
+import chex
+
+from ib_jax import losses
+from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn
+
+
+def confidence_penalty(
+    key: Array,
+    inputs: Array,
+    labels: Array,
+    *,
+    encode_fn: EncodeFn,
+    decode_fn: DecodeFn,
+    penalty: float | Array = 0.1,
+) -> BoundTerms:
+    r"""Cross-entropy minus a reward for the entropy of the prediction, at the mean of the encoder.
+
+    .. math:: J = -\log q(y|z) - \lambda H(q(\cdot|z)), \quad z = \mu(x)
+
+    Args:
+      key: ignored; taken so that every objective is called alike.
+      inputs: float [B, ...].
+      labels: int [B].
+      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D]; only the mean is used.
+      decode_fn: codes [..., D] -> logits [..., C].
+      penalty: lambda >= 0; 0 is plain cross-entropy.
+
+    Returns:
+      BoundTerms(loss, distortion, rate=None), float [B], in nats. The loss can be negative: it is smallest where a
+      right answer is given without certainty.
+
+    Raises:
+      AssertionError: the batch axes of inputs and labels differ.
+
+    Source: Pereyra et al., Regularizing Neural Networks by Penalizing Confident Output Distributions, 2017.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import DiagGaussian, bounds
+      >>> terms = bounds.confidence_penalty(
+      ...     jax.random.key(0), jnp.zeros((1, 2)), jnp.array([0]), penalty=1.0,
+      ...     encode_fn=lambda x: DiagGaussian(x, jnp.zeros_like(x)), decode_fn=lambda z: z)
+      >>> terms.distortion, terms.loss  # log 2, and log 2 - log 2
+      (Array([0.6931472], dtype=float32), Array([0.], dtype=float32))
+    """
+    del key
+    chex.assert_equal_shape_prefix([inputs, labels], 1)
+    logits = decode_fn(encode_fn(inputs).mean)
+    distortion = losses.cross_entropy(logits, labels)
+    return BoundTerms(distortion - penalty * losses.entropy(logits), distortion)

@@ -1,0 +1,36 @@
+"""Plain cross-entropy: the deterministic baseline."""
+
+import chex
+
+from ib_jax import losses
+from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn
+
+
+def cross_entropy(key: Array, inputs: Array, labels: Array, *, encode_fn: EncodeFn, decode_fn: DecodeFn) -> BoundTerms:
+    r"""Cross-entropy at the mean of the encoder, the deterministic baseline: :math:`J = -\log q(y | z = \mu(x))`.
+
+    Args:
+      key: ignored; taken so that every objective is called alike.
+      inputs: float [B, ...].
+      labels: int [B].
+      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D]; only the mean is used.
+      decode_fn: codes [..., D] -> logits [..., C].
+
+    Returns:
+      BoundTerms(loss, distortion, rate=None): loss and distortion are the cross-entropy, float [B], in nats. A
+      deterministic code has no finite rate, and this objective no rate term.
+
+    Raises:
+      AssertionError: the batch axes of inputs and labels differ.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import DiagGaussian, bounds
+      >>> bounds.cross_entropy(jax.random.key(0), jnp.zeros((1, 2)), jnp.array([0]),
+      ...                      encode_fn=lambda x: DiagGaussian(x, jnp.zeros_like(x)), decode_fn=lambda z: z).loss
+      Array([0.6931472], dtype=float32)
+    """
+    del key
+    chex.assert_equal_shape_prefix([inputs, labels], 1)
+    distortion = losses.cross_entropy(decode_fn(encode_fn(inputs).mean), labels)
+    return BoundTerms(distortion, distortion)

@@ -1,0 +1,54 @@
+"""Label smoothing: a regularised baseline."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from ib_jax import losses
+from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn
+
+
+def label_smoothing(
+    key: Array,
+    inputs: Array,
+    labels: Array,
+    *,
+    encode_fn: EncodeFn,
+    decode_fn: DecodeFn,
+    smoothing: float | Array = 0.1,
+) -> BoundTerms:
+    r"""Cross-entropy against smoothed labels, at the mean of the encoder.
+
+    .. math:: J = -(1 - \alpha) \log q(y|z) - \frac{\alpha}{C} \sum_c \log q(c|z), \quad z = \mu(x)
+
+    Args:
+      key: ignored; taken so that every objective is called alike.
+      inputs: float [B, ...].
+      labels: int [B].
+      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D]; only the mean is used.
+      decode_fn: codes [..., D] -> logits [..., C].
+      smoothing: alpha in [0, 1]; 0 is plain cross-entropy.
+
+    Returns:
+      BoundTerms(loss, distortion, rate=None): `loss` is J, `distortion` the cross-entropy of the unsmoothed labels;
+      float [B], in nats.
+
+    Raises:
+      AssertionError: the batch axes of inputs and labels differ.
+
+    Source: Szegedy et al., Rethinking the Inception Architecture, 2016; Pereyra et al., 2017.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import DiagGaussian, bounds
+      >>> bounds.label_smoothing(jax.random.key(0), jnp.zeros((1, 2)), jnp.array([0]), smoothing=0.1,
+      ...                        encode_fn=lambda x: DiagGaussian(x, jnp.zeros_like(x)), decode_fn=lambda z: z).loss
+      Array([0.6931472], dtype=float32)
+    """
+    del key
+    chex.assert_equal_shape_prefix([inputs, labels], 1)
+    logits = decode_fn(encode_fn(inputs).mean)
+    distortion = losses.cross_entropy(logits, labels)
+    log_q = jax.nn.log_softmax(logits.astype(distortion.dtype))
+    uniform = -jnp.mean(log_q, axis=-1)
+    return BoundTerms((1.0 - smoothing) * distortion + smoothing * uniform, distortion)

@@ -1,0 +1,45 @@
+"""Predictions of a stochastic classifier."""
+
+import jax
+import jax.numpy as jnp
+
+from ib_jax import losses
+from ib_jax.types import Array, DecodeFn, EncodeFn, LogitsFn
+
+
+def sampled_logits_fn(encode_fn: EncodeFn, decode_fn: DecodeFn) -> LogitsFn:
+    """The classifier as an attack sees it: logits at one sample of z, each example's from its own key.
+
+    Args:
+      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
+      decode_fn: codes [..., D] -> logits [..., C].
+
+    Returns:
+      (key or keys [B], inputs [B, ...]) -> logits [B, C]. With a scale of zero it is deterministic.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import DiagGaussian, evaluation
+      >>> logits_fn = evaluation.sampled_logits_fn(lambda x: DiagGaussian(x, jnp.ones_like(x)), lambda z: z)
+      >>> logits_fn(jax.random.key(0), jnp.zeros((3, 2))).shape
+      (3, 2)
+    """
+    return lambda keys, inputs: decode_fn(losses.sample(keys, encode_fn(inputs)))[0]
+
+
+def mean_probabilities(logits: Array) -> Array:
+    """Mean over samples of the softmax: the prediction of a stochastic classifier.
+
+    Args:
+      logits: float [S, ..., C].
+
+    Returns:
+      float [..., C], probabilities.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import evaluation
+      >>> evaluation.mean_probabilities(jnp.array([[[9.0, -9.0]], [[-9.0, 9.0]]]))
+      Array([[0.5, 0.5]], dtype=float32)
+    """
+    return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32))).mean(0)

@@ -1,0 +1,66 @@
+"""Accuracy under an attack, at many radii in one program."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ib_jax import losses
+from ib_jax.evaluation.predict import mean_probabilities
+from ib_jax.types import Array, Attack, LogitsFn
+
+
+def robust_correct(
+    key: Array,
+    logits_fn: LogitsFn,
+    inputs: Array,
+    labels: Array,
+    *,
+    make_attack: Callable[[Array], Attack],
+    epsilons: Array,
+    targets: Array | None = None,
+    num_samples: int = 12,
+) -> Array:
+    """Which examples are still classified right after an attack, at every radius at once; pure and jittable.
+
+    The prediction is the mean of the softmax over `num_samples` samples that the attack has not seen. All radii start
+    from the same keys, so that they differ by the radius alone.
+
+    Args:
+      key: one PRNG key, or one for each example ([B]).
+      logits_fn: (keys [B], inputs) -> logits [B, C].
+      inputs: float [B, ...].
+      labels: true labels, int [B].
+      make_attack: from a radius (a scalar array) to an Attack, for example `lambda e: attacks.pgd(e, num_steps=20)`.
+      epsilons: float [E], radii in units of the inputs.
+      targets: int [B] for a targeted attack; then an example counts as right when it keeps its true label.
+      num_samples: samples of the stochastic model behind each prediction.
+
+    Returns:
+      bool [B, E].
+
+    Raises:
+      ValueError: `epsilons` is not one-dimensional or `num_samples` is less than 1.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import attacks, evaluation
+      >>> logits_fn = lambda keys, x: jnp.concatenate([x, 1.0 - x], -1)  # class 0 where x > 1/2
+      >>> evaluation.robust_correct(jax.random.key(0), logits_fn, jnp.array([[0.6]]), jnp.array([0]),
+      ...                           make_attack=attacks.fgsm, epsilons=jnp.array([0.0, 0.05, 0.2]))
+      Array([[ True,  True, False]], dtype=bool)
+    """
+    epsilons = jnp.asarray(epsilons, jnp.float32)
+    if epsilons.ndim != 1:
+        raise ValueError(f"epsilons must be a list of radii, got shape {epsilons.shape}")
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    keys = jax.vmap(jax.random.split)(losses.per_example_keys(key, labels.shape[0]))
+
+    def correct_at(epsilon: Array) -> Array:
+        adversarial = make_attack(epsilon)(keys[:, 0], logits_fn, inputs, labels, targets).inputs
+        sample_keys = jax.vmap(lambda k: jax.random.split(k, num_samples), out_axes=1)(keys[:, 1])
+        logits = jax.vmap(logits_fn, (0, None))(sample_keys, adversarial)
+        return mean_probabilities(logits).argmax(-1) == labels
+
+    return jax.vmap(correct_at, out_axes=1)(epsilons)

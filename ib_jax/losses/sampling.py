@@ -1,0 +1,73 @@
+"""Reparameterised samples, with a key for each example so that no example's noise depends on its neighbours."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from ib_jax.types import Array, DiagGaussian
+
+
+def per_example_keys(key: Array, batch_size: int) -> Array:
+    """One PRNG key for each example of a batch.
+
+    Args:
+      key: one key (example i gets `fold_in(key, i)`), or already one for each example, which is returned as it is.
+        Keys of the older kind, uint32 [2] or [B, 2], are accepted.
+      batch_size: B >= 0.
+
+    Returns:
+      keys [B].
+
+    Raises:
+      ValueError: `key` is an array of keys of another length.
+
+    Example:
+      >>> import jax
+      >>> from ib_jax import losses
+      >>> losses.per_example_keys(jax.random.key(0), 3).shape
+      (3,)
+    """
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.wrap_key_data(key)
+    if key.ndim == 0:
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch_size, dtype=jnp.uint32))
+    if key.shape != (batch_size,):
+        raise ValueError(f"key must be one key or one for each of the {batch_size} examples, got shape {key.shape}")
+    return key
+
+
+def sample(key: Array, dist: DiagGaussian, num_samples: int = 1) -> Array:
+    r"""Reparameterised samples :math:`z = \mu + \sigma \epsilon`, :math:`\epsilon \sim N(0, I)`.
+
+    Gradients flow to mean and scale. Sample s of example i is a function of its own key, mean and scale alone: it is
+    the same in any batch, and the first of twelve samples is the one sample of `num_samples=1`.
+
+    Args:
+      key: one key, or one for each example ([B]).
+      dist: DiagGaussian with fields [B, D].
+      num_samples: S >= 1.
+
+    Returns:
+      float [S, B, D]; float32 for inputs of lower precision.
+
+    Raises:
+      ValueError: `num_samples` is less than 1, or `key` has another length than the batch.
+      AssertionError: the fields of `dist` are not of one shape [B, D].
+
+    Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import DiagGaussian, losses
+      >>> losses.sample(jax.random.key(0), DiagGaussian(jnp.zeros((5, 2)), jnp.ones((5, 2))), 12).shape
+      (12, 5, 2)
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    chex.assert_rank(dist.mean, 2)
+    chex.assert_equal_shape(dist)
+    dtype = jnp.promote_types(jnp.result_type(*dist), jnp.float32)
+    batch_size, latent_dim = dist.mean.shape
+    keys = per_example_keys(key, batch_size)
+    noise = jax.vmap(lambda k: jax.random.normal(k, (num_samples, latent_dim), dtype), out_axes=1)(keys)
+    return dist.mean.astype(dtype) + dist.scale.astype(dtype) * noise

@@ -1,0 +1,88 @@
+"""The contracts of the library: what encoders, bounds and attacks take and return.
+
+Everything here is a plain pytree or a callable type, so any framework (Flax Linen or NNX, Equinox, Haiku, bare
+functions) can meet it without inheriting from anything.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Array = jax.Array
+Params = Any
+"""A pytree of arrays."""
+
+
+class DiagGaussian(NamedTuple):
+    """A Gaussian with diagonal covariance, N(mean, diag(scale^2)).
+
+    Attributes:
+      mean: float [..., D].
+      scale: float [..., D], the standard deviation (not the variance), >= 0. A scale of zero is the deterministic
+        limit: samples equal the mean, and the rate against a prior with density is infinite.
+    """
+
+    mean: Array
+    scale: Array
+
+
+class BoundTerms(NamedTuple):
+    """The terms of a variational bound, per example and in nats.
+
+    Attributes:
+      loss: float [B], what training minimises after averaging over the batch.
+      distortion: float [B], the expected cross-entropy E_z[-log q(y|z)], an upper bound on H(Y|Z).
+      rate: float [B], E_z[log p(z|x) - log r(z)], an upper bound on I(X;Z); None where the objective has no rate.
+    """
+
+    loss: Array
+    distortion: Array
+    rate: Array | None = None
+
+
+class AttackResult(NamedTuple):
+    """What an attack returns.
+
+    Attributes:
+      inputs: float [B, ...], the perturbed inputs, inside the ball and inside the bounds.
+      success: bool [B], whether the model, asked afresh, answers as the attacker wants.
+    """
+
+    inputs: Array
+    success: Array
+
+
+EncodeFn = Callable[[Array], DiagGaussian]
+"""Inputs [B, ...] -> DiagGaussian with fields [B, D]."""
+
+DecodeFn = Callable[[Array], Array]
+"""Codes [..., D] -> logits [..., C], broadcasting over leading axes."""
+
+LogitsFn = Callable[[Array, Array], Array]
+"""(keys [B], inputs [B, ...]) -> logits [B, C]. One key for each example, so that the answer for one example cannot
+depend on its neighbours in the batch; a deterministic model ignores them."""
+
+
+class Bound(Protocol):
+    """A training objective: a pure, jittable function of apply-functions and a batch.
+
+    ``key`` is one PRNG key, or one for each example ([B]); with keys of its own an example's terms do not depend on
+    how the batch was put together or split over devices.
+    """
+
+    def __call__(
+        self, key: Array, inputs: Array, labels: Array, *, encode_fn: EncodeFn, decode_fn: DecodeFn
+    ) -> BoundTerms: ...
+
+
+class Attack(Protocol):
+    """An adversary: a pure, jittable function.
+
+    ``labels`` are the true labels, int [B]; ``targets``, int [B], turns the attack into a targeted one, which succeeds
+    when the model answers with the target.
+    """
+
+    def __call__(
+        self, key: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, targets: Array | None = None
+    ) -> AttackResult: ...

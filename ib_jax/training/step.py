@@ -141,7 +141,7 @@ def make_train_step(
         # The mean over devices is taken of the gradients, after `grad`: a gradient of a mean over devices would be
         # multiplied by their number.
         grads, metrics = jax.grad(mean_loss, has_aux=True)(state.params, keys, batch)
-        if axis_name is not None:
+        if axis_name is not None and jax.lax.axis_size(axis_name) > 1:  # over one device it would only copy
             grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

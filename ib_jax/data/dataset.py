@@ -1,0 +1,110 @@
+"""What a data set is once it is in memory, and what can go wrong on the way there."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class DatasetUnavailableError(RuntimeError):
+    """The data set is not on this machine and could not be fetched; the message says where to get it."""
+
+
+class DatasetCorruptError(ValueError):
+    """A file of the data set is not what it should be; the message names it, what was expected and what was found."""
+
+
+class Split(NamedTuple):
+    """Images with their labels.
+
+    Attributes:
+      inputs: [N, H, W, C], uint8 in 0..255 or float32 in [0, 1]; `to_unit_interval` turns the first into the second.
+      labels: int32 [N], in 0..num_classes-1.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+
+class Dataset(NamedTuple):
+    """A data set with its splits.
+
+    Attributes:
+      name: the name it was loaded by.
+      train: what is left of the training images after `validation` was taken out.
+      validation: training images held out, or None when none were asked for. Never test images.
+      test: the test images, always all of them and in the same order.
+      num_classes: the number of classes.
+    """
+
+    name: str
+    train: Split
+    validation: Split | None
+    test: Split
+    num_classes: int
+
+
+def to_unit_interval(inputs: np.ndarray | jax.Array) -> jax.Array:
+    """Scales images to [0, 1]: x / 255 for uint8; floating-point images pass through unchanged.
+
+    Pure and jittable, so that uint8 images can travel to the device and be scaled there.
+
+    Args:
+      inputs: uint8 [...], or floating point [...] that is taken to be scaled already.
+
+    Returns:
+      float32 [...] in [0, 1] for uint8, otherwise the inputs as they are.
+
+    Raises:
+      TypeError: if the inputs are neither uint8 nor floating point, since their scale is then unknown.
+
+    Example:
+      >>> import numpy as np
+      >>> to_unit_interval(np.array([0, 51, 255], np.uint8)).tolist()
+      [0.0, 0.2, 1.0]
+      >>> to_unit_interval(np.array([0.25], np.float32)).tolist()
+      [0.25]
+    """
+    images = jnp.asarray(inputs)
+    if images.dtype == jnp.uint8:
+        return images.astype(jnp.float32) / 255.0
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return images
+    raise TypeError(f"inputs has dtype {images.dtype}; expected uint8 in 0..255 or floating point in [0, 1]")
+
+
+def hold_out(train: Split, num_validation: int, seed: int) -> tuple[Split, Split | None]:
+    """Takes a validation split out of the training images.
+
+    The validation images are the last `num_validation` of `np.random.default_rng(seed).permutation(N)`, in that order;
+    the rest keeps its original order. The two are disjoint, and together they are the training images.
+
+    Args:
+      train: the training images, N of them.
+      num_validation: how many to hold out, 0 <= num_validation < N.
+      seed: seed of the permutation.
+
+    Returns:
+      The remaining training split and the validation split, which is None when `num_validation` is 0.
+
+    Raises:
+      ValueError: if `num_validation` is negative or leaves no training image.
+
+    Example:
+      >>> images = Split(np.arange(5), np.arange(5, dtype=np.int32))
+      >>> rest, validation = hold_out(images, 2, seed=0)
+      >>> sorted([*rest.inputs.tolist(), *validation.inputs.tolist()])
+      [0, 1, 2, 3, 4]
+    """
+    num_train = len(train.labels)
+    if not 0 <= num_validation < num_train:
+        raise ValueError(
+            f"num_validation is {num_validation}; expected 0 <= num_validation < {num_train}, "
+            f"the number of training images"
+        )
+    if num_validation == 0:
+        return train, None
+    permutation = np.random.default_rng(seed).permutation(num_train)
+    kept, held_out = np.sort(permutation[:-num_validation]), permutation[-num_validation:]
+    return Split(*(field[kept] for field in train)), Split(*(field[held_out] for field in train))

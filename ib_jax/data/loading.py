@@ -1,0 +1,64 @@
+"""The one door to every data set."""
+
+import os
+from collections.abc import Callable
+
+from ib_jax.data import cifar10, digits, mnist, source
+from ib_jax.data.dataset import Dataset, hold_out
+from ib_jax.data.spec import ImageSpec
+
+_SPECS: dict[str, Callable[[], ImageSpec]] = {
+    "mnist": mnist.mnist_spec,
+    "fashion_mnist": mnist.fashion_mnist_spec,
+    "cifar10": cifar10.cifar10_spec,
+}
+
+DATASETS: tuple[str, ...] = ("digits", *_SPECS)
+"""The names that `load` knows."""
+
+
+def load(
+    name: str, *, data_dir: str | os.PathLike[str] | None = None, num_validation: int = 0, seed: int = 0
+) -> Dataset:
+    """Loads a data set into memory, verified.
+
+    `digits` is part of scikit-learn and always there. The others are read from the copy that tensorflow-datasets keeps
+    in `data_dir`; where there is none it is prepared, from raw files in `data_dir`/downloads/manual/`name` or else from
+    the network. Reading takes seconds, since every image is stored as a PNG.
+
+    Args:
+      name: one of `DATASETS`.
+      data_dir: the folder in which tensorflow-datasets keeps its data; by default $TFDS_DATA_DIR, or else
+        ~/tensorflow_datasets. `digits` does not use it.
+      num_validation: how many training images to hold out for validation, drawn with `seed`; 0 for none. Test images
+        are never touched.
+      seed: seed of that draw, for `np.random.default_rng`.
+
+    Returns:
+      The data set; inputs uint8 [N, H, W, C], for `digits` float32 [N, 8, 8, 1] in [0, 1]; labels int32 [N].
+
+    Raises:
+      ValueError: if there is no such data set, or `num_validation` is negative or leaves no training image.
+      DatasetUnavailableError: if the data set is not there and cannot be downloaded; the message says what to do.
+      DatasetCorruptError: if a file is damaged or not the official one.
+
+    Example:
+      >>> digits = load("digits", num_validation=237)
+      >>> [len(split.labels) for split in (digits.train, digits.validation, digits.test)]
+      [1200, 237, 360]
+    """
+    if name not in DATASETS:
+        raise ValueError(f"name is {name!r}; expected one of {', '.join(DATASETS)}")
+    if num_validation < 0:
+        # Before minutes of downloading; the upper limit is known only afterwards.
+        raise ValueError(f"num_validation is {num_validation}; expected 0 or more, below the number of training images")
+    if name == "digits":
+        train, test = digits.load_splits()
+        num_classes = digits.NUM_CLASSES
+    else:
+        spec = _SPECS[name]()
+        splits = source.load_splits(spec, source.resolve_data_dir(data_dir))
+        train, test = splits["train"], splits["test"]
+        num_classes = spec.num_classes
+    train, validation = hold_out(train, num_validation, seed)
+    return Dataset(name, train, validation, test, num_classes)

@@ -1,0 +1,18 @@
+"""Keeps tensorflow-datasets quiet while it works for us."""
+
+import contextlib
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Switches the progress bars of tensorflow-datasets off, and afterwards back to what the caller had chosen."""
+    from tensorflow_datasets.core.utils import tqdm_utils
+
+    # There is no public way to ask for the present choice; should the private one go away, bars are taken to be on.
+    before = getattr(tqdm_utils, "_active", True)
+    tqdm_utils.display_progress_bar(False)
+    try:
+        yield
+    finally:
+        tqdm_utils.display_progress_bar(before)

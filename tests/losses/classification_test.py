@@ -1,0 +1,88 @@
+import hypothesis
+import hypothesis.extra.numpy as arrays
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+
+from ib_jax import losses
+
+logits_strategy = arrays.arrays(
+    np.float32, st.tuples(st.integers(0, 4), st.integers(2, 6)), elements=st.floats(-1e4, 1e4, width=32)
+)
+
+
+def naive_cross_entropy(logits, labels):
+    logits = np.asarray(logits, np.float64)
+    return scipy.special.logsumexp(logits, axis=-1) - np.take_along_axis(logits, labels[..., None], -1)[..., 0]
+
+
+@hypothesis.given(logits_strategy, st.integers(0, 2**31))
+@hypothesis.settings(deadline=None, max_examples=50)
+def test_cross_entropy_equals_the_naive_one_in_float64(logits, seed):
+    labels = np.random.default_rng(seed).integers(0, logits.shape[1], logits.shape[0])
+    got = losses.cross_entropy(jnp.asarray(logits), jnp.asarray(labels))
+    assert got.shape == labels.shape
+    np.testing.assert_allclose(got, naive_cross_entropy(logits, labels), rtol=2e-5, atol=1e-3 * (labels.size > 0))
+
+
+@hypothesis.given(logits_strategy)
+@hypothesis.settings(deadline=None, max_examples=50)
+def test_entropy_equals_scipys(logits):
+    expected = scipy.special.entr(scipy.special.softmax(logits.astype(np.float64), -1)).sum(-1)
+    got = losses.entropy(jnp.asarray(logits))
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    assert np.all(got >= 0)
+    assert np.all(got <= np.log(logits.shape[1]) * 1.0001)
+
+
+def test_confident_predictions_keep_value_and_gradient():
+    """A gap of 60 nats: p(y) rounds to 1 in float32, and the usual form gives exactly zero for both."""
+    logits, label = jnp.array([60.0, 0.0, -3.0]), jnp.array(0)
+    np.testing.assert_allclose(losses.cross_entropy(logits, label), np.log1p(np.exp(-60.0) + np.exp(-63.0)), rtol=1e-5)
+    gradient = jax.grad(losses.cross_entropy)(logits, label)
+    exact = scipy.special.softmax(np.asarray(logits, np.float64))
+    np.testing.assert_allclose(gradient[1:], exact[1:], rtol=1e-5)
+    np.testing.assert_allclose(gradient[0], -exact[1:].sum(), rtol=1e-5)
+
+
+def test_cross_entropy_gradient_is_softmax_minus_one_hot():
+    logits = jax.random.normal(jax.random.key(0), (5, 7))
+    labels = jnp.array([0, 6, 3, 3, 1])
+    gradient = jax.grad(lambda x: losses.cross_entropy(x, labels).sum())(logits)
+    expected = scipy.special.softmax(np.asarray(logits, np.float64), -1) - np.eye(7)[labels]
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+def test_margin_masks_the_label_with_minus_infinity():
+    logits = jnp.array([[-5.0, -7.0, -6.0], [1.0, 4.0, 2.0]])
+    np.testing.assert_array_equal(losses.margin(logits, jnp.array([0, 0])), [1.0, -3.0])
+
+
+@pytest.mark.parametrize("kernel", [losses.cross_entropy, losses.margin])
+def test_labels_broadcast_over_samples_and_out_of_range_is_nan(kernel):
+    logits = jax.random.normal(jax.random.key(0), (12, 3, 4))
+    got = kernel(logits, jnp.array([0, -1, 4]))
+    assert got.shape == (12, 3)
+    np.testing.assert_array_equal(np.isnan(got), np.tile([False, True, True], (12, 1)))
+
+
+@pytest.mark.parametrize("kernel", [losses.cross_entropy, losses.margin])
+def test_bad_input_is_refused(kernel):
+    with pytest.raises(ValueError, match="at least|C >= 2"):
+        kernel(jnp.zeros((3, 1)), jnp.zeros(3, jnp.int32))
+    with pytest.raises(AssertionError):
+        kernel(jnp.zeros((3, 2)), jnp.zeros(3))
+
+
+@pytest.mark.parametrize("kernel", [losses.cross_entropy, losses.margin, lambda logits, labels: losses.entropy(logits)])
+def test_bfloat16_is_accumulated_in_float32_and_float64_stays(kernel):
+    logits = jax.random.normal(jax.random.key(0), (4, 1000)).astype(jnp.bfloat16)
+    labels = jnp.arange(4)
+    got = kernel(logits, labels)
+    assert got.dtype == jnp.float32
+    np.testing.assert_array_equal(got, kernel(logits.astype(jnp.float32), labels))
+    with jax.enable_x64(True):
+        assert kernel(jnp.asarray(np.asarray(logits, np.float64)), labels).dtype == jnp.float64

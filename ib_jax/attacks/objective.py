@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ib_jax.types import Array, LogitsFn
 
@@ -62,13 +63,18 @@ def check_arguments(
         raise ValueError(
             f"epsilon must be a scalar or one radius for each of {batch_size} examples, got {epsilon.shape}"
         )
-    known = [not isinstance(x, jax.core.Tracer) for x in (inputs, epsilon, *bounds)]
-    if known[1] and not bool((epsilon >= 0).all()):
-        raise ValueError(f"epsilon must be at least 0, got {epsilon}")
-    if all(known[2:]) and not bool(jnp.all(bounds[0] < bounds[1])):
-        raise ValueError(f"bounds must be (lower, upper) with lower < upper, got {bounds}")
-    if known[0] and all(known[2:]) and not bool(jnp.all((inputs >= bounds[0]) & (inputs <= bounds[1]))):
+    # In NumPy: inside `jit` even a comparison of two known JAX arrays gives a traced one.
+    radii, lower, upper, values = (
+        None if isinstance(x, jax.core.Tracer) else np.asarray(x) for x in (epsilon, *bounds, inputs)
+    )
+    if radii is not None and not (radii >= 0).all():
+        raise ValueError(f"epsilon must be at least 0, got {radii}")
+    if lower is None or upper is None:
+        return
+    if not (lower < upper).all():
+        raise ValueError(f"bounds must be (lower, upper) with lower < upper, got {(lower, upper)}")
+    if values is not None and not ((values >= lower) & (values <= upper)).all():
         raise ValueError(
-            f"inputs must lie in bounds, got values from {inputs.min()} to {inputs.max()} (NaN included); give the "
+            f"inputs must lie in bounds, got values from {values.min()} to {values.max()} (NaN included); give the "
             "bounds of your data, or scale the inputs"
         )

@@ -1,5 +1,6 @@
 """The network of the MNIST experiments: an MLP encoder and a logistic-regression decoder."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -50,7 +51,8 @@ class MLPEncoder(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
         """inputs [B, ...] in [0, 1] -> DiagGaussian with fields [B, D]; `train` turns dropout on (rng 'dropout')."""
-        hidden = 2.0 * inputs.reshape(inputs.shape[0], -1) - 1.0
+        flat_size = math.prod(inputs.shape[1:])  # an empty batch cannot infer it
+        hidden = 2.0 * inputs.reshape(inputs.shape[0], flat_size) - 1.0
         for width in self.hidden:
             hidden = nn.relu(nn.Dense(width, kernel_init=self.kernel_init)(hidden))
             hidden = nn.Dropout(self.dropout_rate, deterministic=not train)(hidden)

@@ -155,3 +155,15 @@ def test_a_file_that_the_server_lacks_is_told_at_once(make_archives, tmp_path, s
     spec, _, _ = make_archives("mnist")
     with pytest.raises(DatasetUnavailableError, match="the server answered 404"):
         raw_files.obtain(_served_at(spec, url), tmp_path / "data")
+
+
+def test_an_earlier_download_is_known_by_its_content(make_archives, tmp_path, offline):
+    spec, files, _ = make_archives("cifar10")
+    ((name, data),) = files.items()
+    folder = tmp_path / "downloads" / "cifar10"
+    folder.mkdir(parents=True)
+    (folder / "a_damaged.tar.gz").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(DatasetUnavailableError):
+        raw_files.obtain(spec, tmp_path)
+    (folder / "renamed.tar.gz").write_bytes(data)
+    assert raw_files.obtain(spec, tmp_path) == {name: folder / "renamed.tar.gz"}

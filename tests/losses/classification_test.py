@@ -71,7 +71,7 @@ def test_labels_broadcast_over_samples_and_out_of_range_is_nan(kernel):
 
 @pytest.mark.parametrize("kernel", [losses.cross_entropy, losses.margin])
 def test_bad_input_is_refused(kernel):
-    with pytest.raises(ValueError, match="at least|C >= 2"):
+    with pytest.raises(ValueError, match="C >= 2 classes, got shape"):
         kernel(jnp.zeros((3, 1)), jnp.zeros(3, jnp.int32))
     with pytest.raises(AssertionError):
         kernel(jnp.zeros((3, 2)), jnp.zeros(3))

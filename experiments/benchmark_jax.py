@@ -1,0 +1,165 @@
+"""The JAX side of `experiments.benchmark`: the library's own train step, its FLOPs, and the machine's matrix peak."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.mnist_vib_config import Config
+from experiments.objectives import make_classifier, make_loss
+from ib_jax import data, training
+from ib_jax.training import parallel
+from ib_jax.types import Array
+
+IMAGE_SHAPE, NUM_CLASSES = (28, 28, 1), 10
+
+Stretch = Callable[[], float]
+"""Trains one stretch of steps to its end and returns the last loss."""
+
+
+def layers(config: Config) -> list[list[int]]:
+    """Inputs and outputs of each dense layer of the VIB network, the decoder last."""
+    width = config.hidden_width
+    encoder = [[math.prod(IMAGE_SHAPE), width], [width, width], [width, 2 * config.latent_dim]]
+    return [*encoder, [config.latent_dim, NUM_CLASSES]]
+
+
+def matmul_flops(layers: Sequence[Sequence[int]], batch_size: int) -> int:
+    r"""FLOPs of the matrix products of one training step.
+
+    .. math:: 2 B \Big(3 \sum_l m_l n_l - m_1 n_1\Big)
+
+    Forward, weight gradients and input gradients, two operations for each multiply-add; the first layer has no input
+    gradient.
+
+    Args:
+      layers: inputs m and outputs n of each dense layer.
+      batch_size: B.
+
+    Returns:
+      FLOPs of one step.
+
+    Example:
+      >>> from experiments import benchmark_jax
+      >>> benchmark_jax.matmul_flops([[3, 4], [4, 2]], batch_size=10)
+      960
+    """
+    products = [fan_in * fan_out for fan_in, fan_out in layers]
+    return 2 * batch_size * (3 * sum(products) - products[0])
+
+
+class TrainBenchmark:
+    """The main job's train step on random images of MNIST's shape, one epoch of `steps` steps to a stretch.
+
+    Args:
+      config: network, objective and batch size.
+      steps: of one stretch.
+    """
+
+    def __init__(self, config: Config, steps: int):
+        self._config, self._steps = config, steps
+        self._num_examples = steps * config.batch_size
+        self._model = make_classifier(config, NUM_CLASSES)
+        self._optimizer = training.paper_adam(config.learning_rate, steps_per_decay=2 * steps)
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 256, (self._num_examples, *IMAGE_SHAPE), np.uint8)
+        labels = rng.integers(0, NUM_CLASSES, self._num_examples, np.int32)
+        self._data = training.Batch(jax.device_put(images), jax.device_put(labels))
+
+    def _state(self) -> training.TrainState:
+        params = self._model.init(jax.random.key(0), jnp.zeros((1, *IMAGE_SHAPE)))
+        return training.init_state(jax.random.key(1), params, self._optimizer, self._config.average_decay)
+
+    def _step(self, axis_name: str | None) -> Callable[..., tuple[training.TrainState, dict[str, Array]]]:
+        loss_fn = make_loss(self._config, self._model)
+        decay = self._config.average_decay
+        return training.make_train_step(loss_fn, self._optimizer, average_decay=decay, axis_name=axis_name)
+
+    def epoch(self) -> Stretch:
+        """The library's path, as the main job takes it: a whole epoch in one compiled loop, on all devices."""
+        epoch = training.make_epoch(
+            self._step(parallel.AXIS),
+            num_examples=self._num_examples,
+            batch_size=self._config.batch_size,
+            num_steps=self._steps,
+            num_shards=jax.device_count(),
+            axis_name=parallel.AXIS,
+            prepare=data.to_unit_interval,
+        )
+        run = training.shard_epoch(epoch)
+        state, resident = training.replicate(self._state()), training.replicate(self._data)
+
+        def stretch() -> float:
+            nonlocal state
+            state, metrics = jax.block_until_ready(run(state, resident))
+            return float(training.unreplicate(metrics["loss"])[-1])
+
+        return stretch
+
+    def loop(self) -> Stretch:
+        """The same step, jitted and called from a Python loop on one device."""
+        state, resident = self._state(), self._data
+        shuffle = jax.jit(jax.random.permutation, static_argnums=1)
+        step = self._jitted_step()
+
+        def stretch() -> float:
+            nonlocal state
+            order = shuffle(jax.random.fold_in(state.key, state.step), self._num_examples)
+            for _ in range(self._steps):
+                state, metrics = step(state, resident, order)
+            state, metrics = jax.block_until_ready((state, metrics))
+            return float(metrics["loss"])
+
+        return stretch
+
+    def _jitted_step(self) -> Any:
+        step, batch_size = self._step(None), self._config.batch_size
+
+        def step_on_resident_data(
+            state: training.TrainState, resident: training.Batch, order: Array
+        ) -> tuple[training.TrainState, dict[str, Array]]:
+            start = (state.step % self._steps) * batch_size
+            rows = jax.lax.dynamic_slice_in_dim(order, start, batch_size)
+            batch = training.Batch(data.to_unit_interval(resident.inputs[rows]), resident.labels[rows])
+            return step(state, batch, jax.random.fold_in(state.key, state.step))
+
+        return jax.jit(step_on_resident_data, donate_argnums=0)
+
+    def xla_flops(self) -> float | None:
+        """FLOPs of one step as XLA counts them, element-wise work included; None where it does not say."""
+        order = jnp.arange(self._num_examples)
+        compiled = self._jitted_step().lower(self._state(), self._data, order).compile()
+        analysis = compiled.cost_analysis()
+        analysis = analysis[0] if isinstance(analysis, list) else analysis
+        return None if not analysis or "flops" not in analysis else float(analysis["flops"])
+
+
+class MatmulPeak:
+    """The machine's own float32 matrix rate: a square product in XLA, on one device.
+
+    Args:
+      sizes: rows of the square matrices.
+    """
+
+    def __init__(self, sizes: Sequence[int]):
+        self._matmul = jax.jit(lambda a, b: jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST))
+        key = jax.random.key(0)
+        self._matrices = {size: jax.random.normal(key, (size, size)) for size in sizes}
+        for matrix in self._matrices.values():
+            jax.block_until_ready(self._matmul(matrix, matrix))
+
+    def __call__(self) -> dict[int, float]:
+        """FLOP/s by size: the best of several products in a row, more of them for small matrices."""
+        rates = {}
+        for size, matrix in self._matrices.items():
+            seconds = math.inf
+            for _ in range(max(3, 10 * 1024 // size)):
+                start = time.perf_counter()
+                jax.block_until_ready(self._matmul(matrix, matrix))
+                seconds = min(seconds, time.perf_counter() - start)
+            rates[size] = 2 * size**3 / seconds
+        return rates

@@ -1,0 +1,71 @@
+"""What `experiments.benchmark` says: medians and ranges, targets, the table."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+SCAN, LOOP, EAGER = "jax-scan", "jax-loop", "eager"
+"""Rows by which others are judged."""
+
+BUSY = 0.7  # load average from which on the machine counts as busy with something else
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Median, least, greatest and all of the rounds."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
+
+
+def targets(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What was promised for two cores, what was measured, and whether it is met; without the rows that are missing."""
+    peers = {name: row for name, row in rows.items() if "jax_over_peer" in row}
+    found = {"share of the float32 matrix peak": (0.65, rows[SCAN]["mfu"])}
+    if EAGER in peers:
+        found["JAX / eager PyTorch with plain Adam"] = (2.5, peers[EAGER]["jax_over_peer"]["median"])
+    if peers:
+        best = max(peers.values(), key=lambda row: row["images_per_second"]["median"])
+        found[f"JAX / the best PyTorch ({best['label']})"] = (1.0, best["jax_over_peer"]["median"])
+    return {
+        name: {"target": target, "measured": value, "met": value >= target} for name, (target, value) in found.items()
+    }
+
+
+def print_train(console: Console, record: Mapping[str, Any]) -> None:
+    """Prints a line for each row: first stretch, images a second, share of the peak, JAX's speed over it."""
+    peak, flops, config = record["matrix_peak"], record["flops_per_step"], record["config"]
+    title = f"The VIB train step, batch {config['batch_size']}, {config['repeats']} rounds of {config['steps']} steps"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for column in ("first, s", "images/s (range)", "of peak", "JAX is x faster"):
+        table.add_column(column, justify="right")
+    for row in record["rows"].values():
+        if row["status"] != "measured":
+            table.add_row(row["label"], "-", row["status"], "-", "-")
+            continue
+        ratio = _spread(row["jax_over_peer"], ".2f") if "jax_over_peer" in row else "-"
+        speed = _spread(row["images_per_second"], ",.0f")
+        table.add_row(row["label"], f"{row['first_stretch_seconds']:.1f}", speed, f"{row['mfu']:.0%}", ratio)
+    console.print(table)
+    xla = "" if flops["xla"] is None else f" ({flops['xla'] / 1e9:.3f} as XLA counts, element-wise work included)"
+    console.print(
+        f"float32 matrix peak {peak['flops_per_second'] / 1e9:.0f} GFLOP/s (n = {peak['size']}, median of the rounds; "
+        f"best seen {peak['best_seen'] / 1e9:.0f}).\n"
+        f"Matrix products of one step: {flops['matmul'] / 1e9:.3f} GFLOP{xla}.",
+        highlight=False,
+    )
+    for name, goal in record["targets"].items():
+        verdict = "met" if goal["met"] else "missed"
+        console.print(f"{name}: {goal['measured']:.2f}, target {goal['target']:g}: {verdict}", highlight=False)
+    load = record["load_average"]["start"]
+    if load > BUSY:
+        console.print(
+            f"The load average was {load:.1f} at the start: others ran too and blurred all numbers, PyTorch's most.",
+            style="yellow",
+            highlight=False,
+        )
+
+
+def _spread(values: Mapping[str, Any], form: str) -> str:
+    return f"{values['median']:{form}} ({values['min']:{form}}-{values['max']:{form}})"

@@ -1,0 +1,221 @@
+"""What every exported bound and attack guarantees. One that is not listed here fails the first test."""
+
+import functools
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ib_jax import BoundTerms, DiagGaussian, attacks, bounds, losses
+
+BOUNDS = {
+    "vib": functools.partial(bounds.vib, prior=losses.standard_normal(3), beta=0.1, num_samples=2),
+    "cross_entropy": bounds.cross_entropy,
+    "label_smoothing": bounds.label_smoothing,
+    "confidence_penalty": bounds.confidence_penalty,
+}
+ATTACKS = {
+    f"{name}_{norm}": functools.partial(make, norm=norm, **settings)
+    for norm in ("linf", "l2")
+    for name, make, settings in [
+        ("fgsm", attacks.fgsm, {"num_eot_samples": 3}),
+        ("pgd", attacks.pgd, {"num_steps": 7, "num_eot_samples": 3}),
+        ("pgd_from_the_input", attacks.pgd, {"num_steps": 3, "random_start": False}),
+    ]
+}
+KEY = jax.random.key(0)
+
+
+def test_every_exported_bound_and_attack_is_listed():
+    assert set(BOUNDS) == set(bounds.__all__)
+    assert {name.split("_")[0] for name in ATTACKS} == set(attacks.__all__)
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------------
+
+W_IN, W_OUT = (np.random.default_rng(i).normal(size=size).astype(np.float32) for i, size in enumerate([(4, 3), (3, 5)]))
+
+
+def encode_fn(inputs, weight=None, scale=0.3):
+    mean = inputs @ jnp.asarray(W_IN if weight is None else weight, inputs.dtype)
+    return DiagGaussian(mean, jnp.full_like(mean, scale))
+
+
+def decode_fn(codes):
+    return codes @ jnp.asarray(W_OUT, codes.dtype)
+
+
+def call(bound, batch_size=6, key=KEY, inputs=None, labels=None, **kwargs):
+    inputs = jax.random.uniform(jax.random.key(1), (batch_size, 4)) if inputs is None else inputs
+    labels = jnp.arange(len(inputs)) % 5 if labels is None else labels
+    return bound(key, inputs, labels, **({"encode_fn": encode_fn, "decode_fn": decode_fn} | kwargs))
+
+
+def assert_close(terms, expected, **kwargs):
+    for got, wanted in zip(jax.tree.leaves(terms), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(got, wanted, **kwargs)
+
+
+@pytest.mark.parametrize("bound", BOUNDS.values(), ids=BOUNDS)
+class TestBound:
+    @pytest.mark.parametrize("batch_size", [0, 1, 6])
+    def test_terms_are_per_example_and_finite(self, bound, batch_size):
+        terms = call(bound, batch_size)
+        assert isinstance(terms, BoundTerms)
+        for leaf in jax.tree.leaves(terms):
+            assert leaf.shape == (batch_size,)
+            assert leaf.dtype == jnp.float32
+            assert np.isfinite(leaf).all()
+
+    def test_jit_and_vmap_give_the_same(self, bound):
+        plain = call(bound)
+        assert_close(jax.jit(lambda: call(bound))(), plain, rtol=1e-5)
+        stacked = jax.vmap(lambda shift: call(bound, inputs=shift + jnp.ones((2, 4))))(jnp.arange(3.0))
+        assert_close(jax.tree.map(lambda x: x[2], stacked), call(bound, inputs=2 + jnp.ones((2, 4))), rtol=1e-5)
+
+    def test_an_examples_terms_do_not_depend_on_its_neighbours(self, bound):
+        inputs, labels, keys = jax.random.uniform(KEY, (6, 4)), jnp.arange(6) % 5, losses.per_example_keys(KEY, 6)
+        whole = call(bound, key=KEY, inputs=inputs, labels=labels)
+        for rows in ([4], [5, 1, 0]):
+            rows = jnp.array(rows)
+            part = call(bound, key=keys[rows], inputs=inputs[rows], labels=labels[rows])
+            assert_close(part, jax.tree.map(lambda x, rows=rows: x[rows], whole), rtol=1e-5)
+
+    def test_gradient_is_that_of_finite_differences(self, bound):
+        def mean_loss(weight):
+            return call(bound, encode_fn=functools.partial(encode_fn, weight=weight)).loss.mean()
+
+        with jax.enable_x64(True):
+            weight = jnp.asarray(W_IN, jnp.float64)
+            gradient = jax.grad(mean_loss)(weight)
+            step = 1e-4 * np.eye(1, 12, 5).reshape(4, 3)
+            difference = (mean_loss(weight + step) - mean_loss(weight - step)) / 2e-4
+        np.testing.assert_allclose(gradient.reshape(-1)[5], difference, rtol=2e-3)
+
+    @pytest.mark.parametrize("logit", [1e4, -1e4])
+    @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+    def test_saturated_logits_and_extreme_scales_stay_finite(self, bound, logit, scale):
+        def mean_loss(weight):
+            terms = call(
+                bound,
+                encode_fn=functools.partial(encode_fn, weight=weight, scale=scale),
+                decode_fn=lambda codes: logit * jax.nn.tanh(decode_fn(codes)),
+            )
+            return terms.loss.mean()
+
+        loss, gradient = jax.value_and_grad(mean_loss)(jnp.asarray(W_IN))
+        assert np.isfinite(loss)
+        assert np.isfinite(gradient).all()
+
+    def test_bfloat16_inputs_give_float32_terms(self, bound):
+        inputs = jax.random.uniform(KEY, (6, 4))
+        half, full = (call(bound, inputs=inputs.astype(dtype)) for dtype in (jnp.bfloat16, jnp.float32))
+        assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(half))
+        assert_close(half, full, rtol=0.1, atol=0.1)
+
+    def test_batch_axes_that_differ_are_refused(self, bound):
+        with pytest.raises(AssertionError):
+            call(bound, inputs=jnp.ones((3, 4)), labels=jnp.zeros(2, jnp.int32))
+
+
+# --- attacks ----------------------------------------------------------------------------------------------------------
+
+TINY = np.random.default_rng(3).normal(size=(6, 3)).astype(np.float32)
+
+
+def logits_fn(keys, inputs):
+    """A stochastic classifier of [B, 2, 3] inputs: the code is noisy, and the noise is the example's own."""
+    mean = inputs.reshape(-1, 6) @ jnp.asarray(TINY, inputs.dtype)
+    return 3 * losses.sample(keys, DiagGaussian(mean, jnp.full_like(mean, 0.5)))[0]
+
+
+def norm_of(perturbation, norm):
+    flat = np.asarray(perturbation, np.float64).reshape(len(perturbation), -1)
+    return np.abs(flat).max(-1, initial=0.0) if norm.endswith("linf") else np.linalg.norm(flat, axis=-1)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    inputs = jax.random.uniform(jax.random.key(5), (8, 2, 3))
+    return inputs.at[0].set(0.0).at[1].set(1.0), jnp.arange(8) % 3
+
+
+@functools.cache
+def compiled(name, **settings):
+    """One program for each attack and setting, whatever the radius and the batch."""
+    make = functools.partial(ATTACKS[name], **settings)
+    return jax.jit(lambda epsilon, *batch, key=KEY: make(epsilon)(key, logits_fn, *batch))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+class TestAttack:
+    @hypothesis.given(st.floats(0, 3, width=32), st.booleans())
+    @hypothesis.settings(deadline=None, max_examples=12, suppress_health_check=list(hypothesis.HealthCheck))
+    def test_result_lies_in_the_ball_and_in_the_bounds(self, name, batch, epsilon, targeted):
+        inputs, labels = batch
+        targets = (labels + 1) % 3 if targeted else None
+        result = compiled(name)(epsilon, inputs, labels, targets)
+        assert norm_of(result.inputs - inputs, name).max() <= epsilon + 1e-6 + 1e-6 * epsilon
+        assert result.inputs.min() >= 0.0
+        assert result.inputs.max() <= 1.0
+        assert result.success.shape == (8,)
+        assert result.success.dtype == bool
+
+    def test_epsilon_zero_is_the_identity(self, name, batch):
+        np.testing.assert_array_equal(compiled(name)(0.0, *batch, None).inputs, batch[0])
+
+    def test_same_key_same_result_under_jit_and_without(self, name, batch):
+        plain, jitted = ATTACKS[name](0.2)(KEY, logits_fn, *batch), compiled(name)(0.2, *batch, None)
+        np.testing.assert_allclose(plain.inputs, jitted.inputs, atol=1e-6)
+        np.testing.assert_array_equal(compiled(name)(0.2, *batch, None).inputs, jitted.inputs)
+
+    def test_an_examples_result_does_not_depend_on_its_neighbours(self, name, batch):
+        inputs, labels = batch
+        keys = losses.per_example_keys(KEY, 8)
+        whole = compiled(name)(0.2, inputs, labels, None)
+        rows = jnp.array([6, 2, 2])
+        part = compiled(name)(0.2, inputs[rows], labels[rows], None, key=keys[rows])
+        np.testing.assert_allclose(part.inputs, whole.inputs[rows], atol=1e-6)
+        np.testing.assert_array_equal(part.success, whole.success[rows])
+
+    def test_a_radius_for_each_example(self, name, batch):
+        inputs, labels = batch
+        radii = jnp.where(jnp.arange(8) % 2, 0.3, 0.0)
+        moved = norm_of(compiled(name)(radii, inputs, labels, None).inputs - inputs, name)
+        np.testing.assert_array_equal(moved[::2], 0.0)
+        assert (moved[1::2] > 0).all()
+        assert (moved <= 0.3 + 1e-5).all()
+
+    def test_radii_can_be_vmapped(self, name, batch):
+        stacked = jax.vmap(lambda epsilon: compiled(name)(epsilon, *batch, None).inputs)(jnp.array([0.0, 0.3]))
+        np.testing.assert_array_equal(stacked[0], batch[0])
+        np.testing.assert_allclose(stacked[1], compiled(name)(0.3, *batch, None).inputs, atol=1e-6)
+
+    def test_bounds_of_each_channel(self, name, batch):
+        lower, upper = (0.0, -1.0, -9.0), (1.0, 1.0, 2.0)
+        result = compiled(name, bounds=(lower, upper))(5.0, *batch, None).inputs
+        assert (result >= jnp.array(lower)).all()
+        assert (result <= jnp.array(upper)).all()
+
+    def test_an_empty_batch(self, name):
+        result = compiled(name)(0.1, jnp.zeros((0, 2, 3)), jnp.zeros(0, jnp.int32), None)
+        assert result.inputs.shape == (0, 2, 3)
+
+    def test_bad_input_is_refused_by_name(self, name, batch):
+        make, (inputs, labels) = ATTACKS[name], batch
+        with pytest.raises(ValueError, match="epsilon must be at least 0, got -0.1"):
+            make(-0.1)(KEY, logits_fn, inputs, labels)
+        for bad in (inputs.at[0, 0].set(jnp.nan), inputs + 0.5):
+            with pytest.raises(ValueError, match="inputs must lie in bounds"):
+                make(0.1)(KEY, logits_fn, bad, labels)
+        with pytest.raises(ValueError, match="labels must be int"):
+            make(0.1)(KEY, logits_fn, inputs, labels[:3])
+        with pytest.raises(ValueError, match="inputs must be floating"):
+            make(0.1)(KEY, logits_fn, inputs.astype(jnp.uint8), labels)
+        with pytest.raises(ValueError, match="lower < upper"):
+            make(0.1, bounds=(1.0, 0.0))(KEY, logits_fn, inputs, labels)
+        with pytest.raises(ValueError, match="epsilon must be a scalar or one radius for each"):
+            make(jnp.ones(3))(KEY, logits_fn, inputs, labels)

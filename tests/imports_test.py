@@ -1,0 +1,71 @@
+"""The house: imports run one way, and `import ib_jax` stays light."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import ib_jax
+
+PACKAGE = pathlib.Path(ib_jax.__file__).parent
+MAY_IMPORT = {
+    "types": set(),
+    "losses": {"types"},
+    "bounds": {"types", "losses"},
+    "attacks": {"types", "losses"},
+    "evaluation": {"types", "losses"},
+    "data": {"types"},
+    "models": {"types"},
+    "training": {"types"},
+}
+OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    relative = path.relative_to(PACKAGE)
+    room = relative.parts[0].removesuffix(".py")
+    for module in imports_of(path):
+        package, *rest = module.split(".")
+        assert package not in OWNERS or str(relative) in OWNERS[package], f"{relative} imports {module}"
+        if package == "ib_jax" and room != "__init__" and rest and (PACKAGE / rest[0]).exists() | (rest[0] == "types"):
+            assert rest[0] == room or rest[0] in MAY_IMPORT[room], f"{relative} imports {module}"
+
+
+def test_only_parallel_knows_pmap():
+    users = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "jax.pmap(" in path.read_text()}
+    assert users == {"training/parallel.py"}
+
+
+def test_every_room_is_known():
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms | {"types"} == set(MAY_IMPORT)
+
+
+def test_import_is_light_and_lazy():
+    code = """
+import sys, jax, jax.numpy
+import ib_jax
+heavy = {"tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "flax", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+assert ib_jax.models.mlp_classifier and "flax" in sys.modules
+try:
+    ib_jax.no_such_room
+except AttributeError as error:
+    assert "no_such_room" in str(error)
+else:
+    raise SystemExit("no AttributeError")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,95 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ib_jax import losses, models
+
+IMAGES = jax.random.uniform(jax.random.key(0), (3, 28, 28, 1))
+
+
+def count(params):
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def build(**kwargs):
+    model = models.mlp_classifier(**({"latent_dim": 256, "num_classes": 10} | kwargs))
+    return model, model.init(jax.random.key(1), IMAGES)
+
+
+def test_parameters_and_scale_at_the_start_are_the_papers():
+    model, params = build()
+    sizes = [(784, 1024), (1024, 1024), (1024, 512), (256, 10)]
+    assert count(params) == sum((inputs + 1) * outputs for inputs, outputs in sizes)
+    encoding = model.encode(params, IMAGES)
+    assert encoding.mean.shape == encoding.scale.shape == (3, 256)
+    np.testing.assert_allclose(np.median(encoding.scale), np.log1p(np.exp(-5.0)), rtol=0.2)
+    # 0.0067 for 256 dimensions: a rate near 1,660 bits before the first step.
+    rate_bits = losses.kl_divergence(encoding, model.prior(params)) / np.log(2.0)
+    np.testing.assert_allclose(rate_bits, 1660, rtol=0.05)
+
+
+def test_the_network_equals_naive_numpy():
+    model, params = build(latent_dim=3, hidden=(7, 5))
+    layers = [params["encoder"][f"Dense_{i}"] for i in range(3)]
+    hidden = 2 * np.asarray(IMAGES).reshape(3, -1) - 1
+    for layer in layers[:2]:
+        hidden = np.maximum(hidden @ layer["kernel"] + layer["bias"], 0)
+    outputs = hidden @ layers[2]["kernel"] + layers[2]["bias"]
+    encoding = model.encode(params, IMAGES)
+    np.testing.assert_allclose(encoding.mean, outputs[:, :3], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(encoding.scale, np.log1p(np.exp(outputs[:, 3:] - 5)), rtol=1e-4)
+    decoder = params["decoder"]["Dense_0"]
+    codes = np.asarray(encoding.mean)[None]
+    np.testing.assert_allclose(
+        model.decode(params, codes), codes @ decoder["kernel"] + decoder["bias"], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_deterministic_model_has_no_scale():
+    model, params = build(stochastic=False)
+    np.testing.assert_array_equal(model.encode(params, IMAGES).scale, 0.0)
+    assert count(params) == 785 * 1024 + 1025 * 1024 + 1025 * 256 + 257 * 10
+
+
+def test_dropout_is_each_examples_own_and_only_in_training():
+    model, params = build(dropout_rate=0.5, hidden=(64,), stochastic=False)
+    keys = jax.random.split(jax.random.key(2), 3)
+    np.testing.assert_array_equal(model.encode(params, IMAGES).mean, model.encode(params, IMAGES).mean)
+    dropped = model.encode(params, IMAGES, keys).mean
+    assert np.abs(dropped - model.encode(params, IMAGES).mean).max() > 1e-3
+    order = jnp.array([2, 0])
+    np.testing.assert_allclose(model.encode(params, IMAGES[order], keys[order]).mean, dropped[order], rtol=1e-5)
+    mean = jax.vmap(lambda key: model.encode(params, IMAGES[:1], key[None]).mean)(jax.random.split(keys[0], 4000))
+    np.testing.assert_allclose(mean.mean(0), model.encode(params, IMAGES[:1]).mean, atol=0.05)
+
+
+def test_the_learned_prior_starts_at_the_standard_normal_and_learns():
+    model, params = build(learned_prior=True, latent_dim=2, hidden=(8,))
+    np.testing.assert_array_equal(model.prior(params), losses.standard_normal(2))
+
+    def mean_rate(prior_params):
+        trained = params | {"prior": prior_params}
+        return losses.kl_divergence(model.encode(trained, IMAGES), model.prior(trained)).mean()
+
+    before, gradient = jax.value_and_grad(mean_rate)(params["prior"])
+    after = mean_rate(jax.tree.map(lambda p, g: p - 1e-2 * g, params["prior"], gradient))
+    assert after < before
+
+
+def test_an_empty_batch():
+    model, params = build(latent_dim=2, hidden=(8,))
+    assert model.encode(params, IMAGES[:0]).mean.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
+        ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
+        ({"dropout_rate": 1.0}, r"dropout_rate must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(**settings)

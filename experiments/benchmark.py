@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-from absl import flags as absl_flags
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -196,9 +195,8 @@ def _progress(console: Console) -> Progress:
 def main(argv: Sequence[str]) -> None:
     """Reads the flags and runs."""
     del argv
-    values = {field.name: getattr(absl_flags.FLAGS, field.name) for field in dataclasses.fields(Config)}
     try:
-        run(Config(**values), Console(), command=records.command("experiments.benchmark"))
+        run(flags.config_from_flags(Config), Console(), command=records.command("experiments.benchmark"))
     except (ValueError, torch_peers.PeerError) as error:
         sys.exit(f"benchmark: {error}")
 

@@ -51,11 +51,11 @@ def define(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> N
 
 def config_from_flags(
     config_class: type[C],
-    preset: Callable[[str, str], dict[str, object]],
+    preset: Callable[[flags.FlagValues], dict[str, object]] = lambda flag_values: {},
     flag_values: flags.FlagValues = flags.FLAGS,
 ) -> C:
     """The configuration: the defaults, over them the preset's values, over them the flags that were given."""
-    values = preset(flag_values.preset, flag_values.dataset)
+    values = preset(flag_values)
     values |= {
         field.name: getattr(flag_values, field.name)
         for field in dataclasses.fields(config_class)  # type: ignore[arg-type]

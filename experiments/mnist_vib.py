@@ -197,7 +197,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     console = Console()
     try:
-        config = flags.config_from_flags(Config, preset)
+        config = flags.config_from_flags(Config, lambda given: preset(given.preset, given.dataset))
         finished = run(config, console, command=records.command("experiments.mnist_vib"))
     except (
         records.ConfigMismatchError,

@@ -206,7 +206,7 @@ class TestAttack:
 
     def test_bad_input_is_refused_by_name(self, name, batch):
         make, (inputs, labels) = ATTACKS[name], batch
-        with pytest.raises(ValueError, match="epsilon must be at least 0, got -0.1"):
+        with pytest.raises(ValueError, match=r"epsilon must be at least 0, got -0\.1"):
             make(-0.1)(KEY, logits_fn, inputs, labels)
         for bad in (inputs.at[0, 0].set(jnp.nan), inputs + 0.5):
             with pytest.raises(ValueError, match="inputs must lie in bounds"):

@@ -41,7 +41,9 @@ class Checkpoints:
             preservation_policy=checkpoint_managers.AnyPreservationPolicy([last, best]),
             enable_async_checkpointing=True,
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self._manager = ocp.CheckpointManager(
+            self.directory, options=options, item_handlers=ocp.StandardCheckpointHandler()
+        )
 
     def save(self, state: TrainState, *, score: float) -> None:
         """Starts to write `state`; returns once it is copied, before it is on disk.
@@ -86,10 +88,22 @@ class Checkpoints:
             raise FileNotFoundError(
                 f"no checkpoint of step {step} in {self.directory}; there are {self._manager.all_steps()}"
             )
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _to_host(like))
+        self._check_fits(step, like)
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, jax.device_put(_to_host(like), jax.local_devices()[0]))
         tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
-        tree = jax.tree.map(jax.numpy.asarray, tree)
         return tree._replace(key=jax.random.wrap_key_data(tree.key))
+
+    def _check_fits(self, step: int, like: TrainState) -> None:
+        """Refuses a checkpoint of another network: orbax names no leaf, and for NumPy targets pads or cuts silently."""
+        saved = _shapes(self._manager.item_metadata(step))
+        expected = _shapes(_to_host(like))
+        different = [
+            f"  {name}: {saved.get(name, 'absent')} in the checkpoint, {expected.get(name, 'absent')} expected"
+            for name in sorted(saved.keys() | expected.keys())
+            if saved.get(name) != expected.get(name)
+        ]
+        if different:
+            raise ValueError(f"the checkpoint of step {step} in {self.directory} does not fit:\n" + "\n".join(different))
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -103,3 +117,11 @@ class Checkpoints:
 def _to_host(state: TrainState) -> Any:
     """A copy in host memory, which the next step cannot overwrite; the key as plain numbers, which orbax can write."""
     return jax.device_get(state._replace(key=jax.random.key_data(state.key)))
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """What each leaf is, by its path: the same for a state and for what orbax tells of a saved one."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves
+    }

@@ -30,7 +30,9 @@ def replicate(tree: Tree) -> Tree:
       >>> training.replicate(jnp.ones(3)).shape[0] == jax.local_device_count()
       True
     """
-    return jax.pmap(lambda _, x: x, in_axes=(0, None))(np.zeros(jax.local_device_count()), tree)
+    # With the same axis name as `shard_epoch`, whose first and second call would otherwise be compiled apart.
+    copy = jax.pmap(lambda _, x: x, axis_name=AXIS, in_axes=(0, None))
+    return copy(np.zeros(jax.local_device_count()), tree)
 
 
 def unreplicate(tree: Tree) -> Tree:

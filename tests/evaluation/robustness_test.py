@@ -43,7 +43,7 @@ def test_targeted_counts_the_true_label():
 
 
 def test_the_prediction_is_by_fresh_samples():
-    """A model that answers wrongly with probability 0.9, whatever the input, is right by the mean of no many samples."""
+    """A model that answers wrongly with probability 0.9 is never right by the mean of many samples."""
 
     def coin(keys, inputs):
         wrong = jax.vmap(lambda key: jax.random.bernoulli(key, 0.9))(keys)

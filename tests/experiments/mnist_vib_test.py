@@ -1,0 +1,131 @@
+"""The main job on the embedded digits, small, for every objective."""
+
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from experiments import mnist_vib
+from experiments.mnist_vib_config import OBJECTIVES, Config, preset
+from experiments.records import ConfigMismatchError
+from ib_jax import training
+
+SMALL = Config(
+    num_epochs=2, epochs_per_eval=1, hidden_width=64, latent_dim=2, num_attack_images=20, attack_steps=2,
+    num_eot_samples=2, attack_epsilons=(0.0, 0.2), attack_l2_epsilons=(1.0,),
+)  # fmt: skip
+
+
+def run(workdir, **settings):
+    text = io.StringIO()
+    config = dataclasses.replace(SMALL, workdir=str(workdir), **settings)
+    return mnist_vib.run(config, Console(file=text, width=100), command="a test"), text.getvalue()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_trains_is_attacked_and_drawn(tmp_path, objective):
+    results, text = run(tmp_path, objective=objective, figures=objective == "vib")
+    stochastic = objective == "vib"
+    assert results["steps"] == 28
+    assert ("rate_bits" in results["test"]) == stochastic
+    assert [row["epoch"] for row in results["history"]] == [1.0, 2.0]
+    assert results["history"][1]["train"]["loss"] < results["history"][0]["train"]["loss"]
+    np.testing.assert_allclose(results["history"][-1]["test"]["error_avg"], results["test"]["error_avg"])
+    names = [row["attack"] for row in results["robustness"]["rows"]]
+    assert names == ["FGSM", "PGD-2", "PGD-2 targeted", "PGD-2 L2"]
+    assert results["robustness"]["rows"][0]["accuracy"][0] == results["robustness"]["clean_accuracy"]  # radius 0
+    assert "error, 12 samples" in text
+    assert "PGD-2 L2" in text
+    assert "images/s" in text
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert saved["test"]["error_avg"] == results["test"]["error_avg"]
+    assert saved["environment"]["versions"]["jax"]
+    with np.load(tmp_path / "per_example.npz") as arrays:
+        assert arrays["correct_avg"].shape == (360,)
+        np.testing.assert_allclose(1 - arrays["correct_avg"].mean(), results["test"]["error_avg"])
+    figures = {path.name for path in tmp_path.glob("*.png")}
+    assert figures == ({"training.png", "robustness.png", "latent_plane.png"} if stochastic else set())
+
+
+def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(tmp_path):
+    first, _ = run(tmp_path, figures=False)
+    again, text = run(tmp_path, figures=False, num_attack_images=0)
+    assert "Going on from step 28" in text
+    assert again["test"] == first["test"]
+    assert again["robustness"]["rows"] == []
+    with pytest.raises(ConfigMismatchError, match="--learning_rate: 0.001 there, 0.1 now"):
+        run(tmp_path, learning_rate=0.1)
+
+
+def test_held_out_images_choose_the_best_checkpoint(tmp_path):
+    results, text = run(tmp_path, figures=False, num_validation=200, num_attack_images=0)
+    assert "validation" in text
+    errors = {row["step"]: row["validation"]["error_avg"] for row in results["history"]}
+    assert errors[results["best_step"]] == min(errors.values())
+
+
+def test_a_diverging_run_ends_with_a_message_and_no_results(tmp_path):
+    with pytest.raises(training.NonFiniteLossError, match=r"the loss is (nan|inf) at step"):
+        run(tmp_path, learning_rate=1e30, num_epochs=4)
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_a_batch_larger_than_the_data_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="batch_size must be between 1 and the 1437 training examples, got 5000"):
+        run(tmp_path, batch_size=5000)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_epochs": 0}, "--num_epochs must be at least 1 and finite, got 0"),
+        ({"beta": float("nan")}, "--beta must be at least 0 and finite, got nan"),
+        ({"attack_epsilons": (0.1, -1.0)}, r"--attack_epsilons must be radii of at least 0, got \(0.1, -1.0\)"),
+        ({"label_smoothing": 1.5}, r"--label_smoothing must be in \[0, 1\], got 1.5"),
+        ({"epochs_per_decay": 0.0}, "--epochs_per_decay must be positive, got 0.0"),
+    ],
+)
+def test_bad_settings_are_refused_by_flag(settings, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SMALL, **settings)
+
+
+def test_presets_are_valid_configurations():
+    for name in ("quick", "paper", "tuned"):
+        for dataset in ("digits", "mnist"):
+            Config(**preset(name, dataset))
+    paper = Config(**preset("paper", "mnist"))
+    assert (paper.num_epochs, paper.learning_rate, paper.batch_size, paper.latent_dim) == (200, 1e-4, 100, 256)
+    assert (paper.decay_rate, paper.epochs_per_decay, paper.average_decay, paper.num_eval_samples) == (
+        0.97,
+        2,
+        0.999,
+        12,
+    )
+
+
+def main(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.mnist_vib", *arguments], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_help_is_in_groups_with_units_and_the_papers_values():
+    text = main("--help").stdout
+    for group in ("Run", "Data", "Objective", "Network", "Training", "Evaluation", "Attacks"):
+        assert f"\n{group}" in text
+    for field in dataclasses.fields(Config):
+        assert f"--{field.name}" in text
+    assert "256 and 2" in text
+
+
+def test_mistakes_on_the_command_line_are_answered():
+    assert "Did you mean: num_epochs" in main("--num_epoch=3").stderr
+    assert "must be numbers with commas between" in main("--attack_epsilons=a,b").stderr
+    assert "Settings are flags" in main("digits").stderr
+    assert "beta must be at least 0" in main("--beta=-1").stderr

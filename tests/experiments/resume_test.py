@@ -1,0 +1,131 @@
+"""A run that is killed, at any moment, ends as if it had never been: bit for bit."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ib_jax import training
+
+SETTINGS = [
+    "--num_epochs=12", "--epochs_per_eval=1", "--hidden_width=32", "--latent_dim=2", "--num_attack_images=0",
+    "--nofigures", "--steps_per_call=7",
+]  # fmt: skip
+VOLATILE = ("seconds", "images_per_second")
+
+
+def command(workdir):
+    return [sys.executable, "-m", "experiments.mnist_vib", f"--workdir={workdir}", *SETTINGS]
+
+
+def start(workdir, *, slow_saves=False):
+    code = "import runpy; runpy.run_module('experiments.mnist_vib', run_name='__main__', alter_sys=True)"
+    if slow_saves:  # so that a kill finds a save half written
+        code = (
+            "import time\nfrom ib_jax import training\nsave = training.Checkpoints.save\n"
+            "def slow_save(self, state, *, score):\n    save(self, state, score=score)\n    time.sleep(0.05)\n"
+            "training.Checkpoints.save = slow_save\n" + code
+        )
+    arguments = [sys.executable, "-c", code, *command(workdir)[3:]]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(workdir):
+    subprocess.run(command(workdir), check=True, capture_output=True, timeout=300)
+    return outcome(workdir)
+
+
+def outcome(workdir):
+    files = {path.name: path for path in pathlib.Path(workdir).iterdir() if path.is_file()}
+    results = json.loads(files["results.json"].read_text())
+    rows = [json.loads(line) for line in files["metrics.jsonl"].read_text().splitlines()]
+    rows = [{key: value for key, value in row.items() if key not in VOLATILE} for row in rows]
+    with np.load(files["per_example.npz"]) as arrays:
+        per_example = {name: arrays[name].tolist() for name in arrays.files}
+    return {"test": results["test"], "best_step": results["best_step"], "rows": rows, "per_example": per_example}
+
+
+def parameters(workdir):
+    """The last checkpoint's arrays, as they lie on disk."""
+    import orbax.checkpoint as ocp
+
+    with training.Checkpoints(pathlib.Path(workdir) / "checkpoints") as checkpoints:
+        path = checkpoints.directory / str(checkpoints.last_step()) / "default"
+    import jax
+
+    return jax.tree.leaves(ocp.StandardCheckpointer().restore(path))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    return finish(workdir), parameters(workdir)
+
+
+def wait_for(condition, process, what):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, f"the run ended before {what}: {process.stdout.read()}"
+        assert time.monotonic() < deadline, f"no {what} within two minutes"
+        time.sleep(0.002)
+
+
+def complete_steps(workdir):
+    folder = pathlib.Path(workdir) / "checkpoints"
+    return [int(path.name) for path in folder.glob("*") if path.name.isdigit()] if folder.exists() else []
+
+
+def assert_same_end(workdir, uninterrupted):
+    expected, expected_parameters = uninterrupted
+    assert finish(workdir) == expected
+    for got, wanted in zip(parameters(workdir), expected_parameters, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_killed_between_saves(tmp_path, uninterrupted):
+    process = start(tmp_path)
+    wait_for(lambda: len(complete_steps(tmp_path)) >= 2, process, "a second checkpoint")
+    process.kill()
+    process.wait()
+    assert 0 < max(complete_steps(tmp_path)) < 12 * 14
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_killed_during_a_save(tmp_path, uninterrupted):
+    process = start(tmp_path, slow_saves=True)
+    unfinished = lambda: list((tmp_path / "checkpoints").glob("*.orbax-checkpoint-tmp"))
+    wait_for(lambda: len(complete_steps(tmp_path)) >= 2 and unfinished(), process, "a save under way")
+    process.kill()
+    process.wait()
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_sigterm_saves_says_so_and_goes_on(tmp_path, uninterrupted):
+    process = start(tmp_path)
+    wait_for(lambda: complete_steps(tmp_path), process, "a checkpoint")
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 143, output
+    assert "Stopped and saved at step" in output
+    assert str(tmp_path) in output.replace("\n", "")
+    assert not (tmp_path / "results.json").exists()
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_another_configuration_is_refused_and_nothing_is_lost(tmp_path):
+    subprocess.run([*command(tmp_path), "--num_epochs=1"], check=True, capture_output=True)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.json*")}
+    refused = subprocess.run(
+        [*command(tmp_path), "--num_epochs=1", "--beta=0.5", "--seed=3"], capture_output=True, text=True,
+        env=dict(os.environ, COLUMNS="200"),
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "--beta: 0.001 there, 0.5 now" in refused.stderr
+    assert "--seed: 0 there, 3 now" in refused.stderr
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.json*")} == before

@@ -1,0 +1,67 @@
+"""The same seed gives the same parameters on one, two and eight devices, for the real objective and network."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+PROGRAM = """
+import sys
+import jax, jax.numpy as jnp, numpy as np
+from experiments.mnist_vib_config import Config
+from experiments.objectives import make_classifier, make_loss
+from ib_jax import training
+from ib_jax.training import parallel
+
+devices, objective, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+assert jax.device_count() == devices
+config = Config(objective=objective, latent_dim=4, hidden_width=16)
+model = make_classifier(config, 10)
+optimizer = training.paper_adam(1e-2, steps_per_decay=5)
+step = training.make_train_step(make_loss(config, model), optimizer, axis_name=parallel.AXIS)
+epoch = training.make_epoch(
+    step, num_examples=100, batch_size=16, num_steps=6, num_shards=devices, axis_name=parallel.AXIS)
+rng = np.random.default_rng(0)
+data = training.Batch(rng.uniform(size=(100, 4, 4, 1)).astype(np.float32), rng.integers(0, 10, 100).astype(np.int32))
+params = model.init(jax.random.key(0), data.inputs[:1])
+state = training.replicate(training.init_state(jax.random.key(1), params, optimizer, 0.999))
+run, data = training.shard_epoch(epoch), training.replicate(data)
+for _ in range(5):
+    state, metrics = run(state, data)
+    jax.block_until_ready(state)
+state = training.unreplicate(state)
+noise = training.map_examples(lambda p, keys, x: jax.vmap(jax.random.normal)(keys), batch_size=10)(
+    0.0, jax.random.key(2), np.zeros(37))
+leaves = jax.tree.leaves((state.params, training.averaged_params(state, 0.999)))
+np.savez(path, noise, np.asarray(training.unreplicate(metrics)["loss"]), *map(np.asarray, leaves))
+"""
+
+
+@pytest.fixture(scope="module", params=["vib", "dropout"])
+def results(request, tmp_path_factory):
+    folder, arrays = tmp_path_factory.mktemp("devices"), {}
+    for devices in (1, 2, 8):
+        path = folder / f"{devices}.npz"
+        environment = dict(os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
+        if devices > 1:
+            environment["PJRT_NPROC"] = "64"  # fewer threads than this can hang in the all-reduce
+        arguments = [str(devices), request.param, str(path)]
+        subprocess.run([sys.executable, "-c", PROGRAM, *arguments], env=environment, check=True, timeout=300)
+        with np.load(path) as file:
+            arrays[devices] = [file[name] for name in file.files]
+    return arrays
+
+
+def test_one_two_and_eight_devices_give_the_same_parameters(results):
+    for devices in (2, 8):
+        for got, expected in zip(results[devices], results[1], strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-3, atol=2e-5)
+
+
+def test_the_parameters_have_moved(results):
+    params_and_average = results[1][2:]
+    half = len(params_and_average) // 2
+    pairs = zip(params_and_average[:half], params_and_average[half:], strict=True)
+    assert all(np.abs(param - average).max() > 1e-3 for param, average in pairs)

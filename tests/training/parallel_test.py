@@ -1,0 +1,41 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ib_jax import training
+
+DATA = {"x": np.arange(7.0, dtype=np.float32)[:, None], "y": np.arange(7)}
+
+
+def noisy(params, keys, batch):
+    noise = jax.vmap(lambda key: jax.random.normal(key))(keys)
+    return {"sum": params * batch["x"][:, 0] + batch["y"], "noise": noise}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
+def test_every_example_is_mapped_once_whatever_the_batch_size(batch_size):
+    got = training.map_examples(noisy, batch_size=batch_size)(2.0, jax.random.key(0), DATA)
+    np.testing.assert_array_equal(got["sum"], 3 * np.arange(7))
+    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(7)]
+    np.testing.assert_allclose(got["noise"], [jax.random.normal(key) for key in keys], rtol=1e-6)
+
+
+def test_an_empty_data_set():
+    empty = {name: array[:0] for name, array in DATA.items()}
+    got = training.map_examples(noisy, batch_size=3)(2.0, jax.random.key(0), empty)
+    assert got["sum"].shape == (0,)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        training.map_examples(noisy, batch_size=0)
+    with pytest.raises(ValueError, match=r"arrays of one length, got lengths \[3, 7\]"):
+        training.map_examples(noisy, batch_size=2)(2.0, jax.random.key(0), {"x": DATA["x"], "y": DATA["y"][:3]})
+
+
+def test_replicate_and_back():
+    tree = {"a": jnp.arange(3.0), "key": jax.random.key(4)}
+    back = training.unreplicate(training.replicate(tree))
+    np.testing.assert_array_equal(back["a"], tree["a"])
+    np.testing.assert_array_equal(jax.random.key_data(back["key"]), jax.random.key_data(tree["key"]))

@@ -59,7 +59,7 @@ class Config:
         "xavier_uniform", "Network", "Initial weights.", paper="xavier_uniform", choices=INITIALIZERS
     )
 
-    num_epochs: int = setting(100, "Training", "Length of training.", unit="epochs", paper="200")
+    num_epochs: int = setting(300, "Training", "Length of training.", unit="epochs", paper="200")
     batch_size: int = setting(
         100, "Training", "Size of the global batch, over all devices.", unit="images", paper="100"
     )
@@ -143,4 +143,4 @@ def preset(name: str, dataset: str) -> dict[str, object]:
         return {"num_epochs": 200, "learning_rate": 1e-4}
     if name == "tuned":
         return {"num_epochs": 60, "learning_rate": 5e-4, "decay_rate": 0.9, "weight_decay": 0.5}
-    return {} if dataset == "digits" else {"num_epochs": 4, "epochs_per_eval": 1}
+    return {"epochs_per_eval": 20} if dataset == "digits" else {"num_epochs": 4, "epochs_per_eval": 1}

@@ -79,8 +79,8 @@ def _robustness(groups: Mapping[tuple[Any, ...], Sequence[Record]]) -> list[str]
     lines = [
         f"Accuracy on the first {first['num_images']} test images under white-box attacks, gradients averaged over "
         "samples of z, mean over seeds.",
-        "These use the model's own gradients only: until transfer and black-box attacks stand beside them, a high number "
-        "may mean masked gradients rather than robustness.",
+        "These use the model's own gradients only: until transfer and black-box attacks stand beside them, a high "
+        "number may mean masked gradients rather than robustness.",
         "",
         "| recipe | objective | " + " | ".join(f"{attack}, {radius:g}" for attack, _, radius in columns) + " |",
         "|---|---|" + "---|" * len(columns),

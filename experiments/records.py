@@ -73,25 +73,25 @@ def rewind_jsonl(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]
     return rows
 
 
-def claim_workdir(workdir: pathlib.Path, config: Any) -> None:
-    """Writes `config.json`, or checks that a run may go on in a workdir that has one.
+def check_workdir(workdir: pathlib.Path, config: Any) -> None:
+    """Checks that a run may start or go on in a workdir; writes nothing.
 
     Raises:
-      ConfigMismatchError: a field that decides what is trained differs; the message lists all that do.
+      ConfigMismatchError: the workdir's `config.json` differs in a field that decides what is trained; the message
+        lists all that do.
     """
     path = workdir / "config.json"
-    values = _plain(dataclasses.asdict(config))
-    if path.exists():
-        old = json.loads(path.read_text())
-        decisive = [field.name for field in dataclasses.fields(config) if field.metadata["decides"] == "training"]
-        different = [name for name in decisive if old.get(name) != values[name]]
-        if different:
-            listed = "\n".join(f"  --{name}: {old.get(name)} there, {values[name]} now" for name in different)
-            raise ConfigMismatchError(
-                f"{workdir} holds a run with other settings:\n{listed}\n"
-                "Give the same settings to go on with it, or another --workdir."
-            )
-    write_json(path, values)
+    if not path.exists():
+        return
+    old, new = json.loads(path.read_text()), _plain(dataclasses.asdict(config))
+    decisive = [field.name for field in dataclasses.fields(config) if field.metadata["decides"] == "training"]
+    different = [name for name in decisive if old.get(name) != new[name]]
+    if different:
+        listed = "\n".join(f"  --{name}: {old.get(name)} there, {new[name]} now" for name in different)
+        raise ConfigMismatchError(
+            f"{workdir} holds a run with other settings:\n{listed}\n"
+            "Give the same settings to go on with it, or another --workdir."
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -79,7 +79,7 @@ def evaluate_examples(
     )
 
 
-def summarise(terms: ExampleTerms, labels: Array, num_classes: int) -> Mapping[str, float]:
+def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int) -> Mapping[str, float]:
     """Reduces per-example terms to the numbers of the paper.
 
     Args:

@@ -19,7 +19,7 @@ def nats_to_bits(nats: float | Array) -> float | Array:
     return nats / math.log(2.0)
 
 
-def label_entropy(labels: Array, num_classes: int) -> float:
+def label_entropy(labels: Array | np.ndarray, num_classes: int) -> float:
     r"""Entropy H(Y) of the empirical distribution of the labels, in nats.
 
     With the cross-entropy over the same examples it gives I(Z;Y) >= H(Y) - E[-log q(y|z)] for their distribution.

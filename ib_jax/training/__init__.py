@@ -5,11 +5,12 @@ from ib_jax.training.epoch import make_epoch
 from ib_jax.training.loop import NonFiniteLossError, Progress, StopRequest, fit
 from ib_jax.training.optimizer import paper_adam
 from ib_jax.training.parallel import map_examples, replicate, shard_epoch, unreplicate
-from ib_jax.training.step import Batch, TrainState, averaged_params, init_state, make_train_step
+from ib_jax.training.step import Batch, Metrics, TrainState, averaged_params, init_state, make_train_step
 
 __all__ = [
     "Batch",
     "Checkpoints",
+    "Metrics",
     "NonFiniteLossError",
     "Progress",
     "StopRequest",

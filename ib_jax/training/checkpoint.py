@@ -103,7 +103,9 @@ class Checkpoints:
             if saved.get(name) != expected.get(name)
         ]
         if different:
-            raise ValueError(f"the checkpoint of step {step} in {self.directory} does not fit:\n" + "\n".join(different))
+            raise ValueError(
+                f"the checkpoint of step {step} in {self.directory} does not fit:\n" + "\n".join(different)
+            )
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -123,5 +125,6 @@ def _shapes(tree: Any) -> dict[str, str]:
     """What each leaf is, by its path: the same for a state and for what orbax tells of a saved one."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in leaves
     }

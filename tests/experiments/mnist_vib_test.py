@@ -58,7 +58,7 @@ def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(t
     assert "Going on from step 28" in text
     assert again["test"] == first["test"]
     assert again["robustness"]["rows"] == []
-    with pytest.raises(ConfigMismatchError, match="--learning_rate: 0.001 there, 0.1 now"):
+    with pytest.raises(ConfigMismatchError, match=r"--learning_rate: 0\.001 there, 0\.1 now"):
         run(tmp_path, learning_rate=0.1)
 
 
@@ -77,7 +77,8 @@ def test_a_diverging_run_ends_with_a_message_and_no_results(tmp_path):
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path):
     with pytest.raises(ValueError, match="batch_size must be between 1 and the 1437 training examples, got 5000"):
-        run(tmp_path, batch_size=5000)
+        run(tmp_path / "run", batch_size=5000)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ def test_a_checkpoint_of_another_network_is_refused_by_name(tmp_path):
     with training.Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state_at(1), score=0.5)
         checkpoints.wait()
-        with pytest.raises(ValueError, match=r"params/layer/w: float32\[3, 2\] in the checkpoint, float32\[4, 2\] expected"):
+        with pytest.raises(
+            ValueError, match=r"params/layer/w: float32\[3, 2\] in the checkpoint, float32\[4, 2\] expected"
+        ):
             checkpoints.restore(state_at(0, width=4))
 
 

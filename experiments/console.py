@@ -88,7 +88,7 @@ def print_robustness(console: Console, rows: Sequence[Mapping[str, object]], num
         table.add_row(str(row["attack"]), "   ".join(f"{radius:g}: {accuracy:.1%}" for radius, accuracy in pairs))
     console.print(table)
     console.print(
-        "These attacks use the model's own gradients. Until a transfer and a black-box attack stand beside them,\n"
+        "These attacks use the model's own gradients. Until a transfer and a black-box attack stand beside them, "
         "a high number may mean masked gradients rather than robustness.",
         style="dim",
         highlight=False,

@@ -32,10 +32,8 @@ def _l2_norm(x: Array) -> Array:
 
 
 def _l2_direction(gradient: Array) -> Array:
-    largest = jnp.max(jnp.abs(gradient), initial=0.0)
-    scaled = gradient / jnp.where(largest > 0, largest, 1.0)
-    norm = _l2_norm(scaled)
-    return scaled / jnp.where(norm > 0, norm, 1.0)
+    norm = _l2_norm(gradient)
+    return gradient / jnp.where(norm > 0, norm, 1.0)
 
 
 def _l2_random(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:

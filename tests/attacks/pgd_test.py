@@ -126,6 +126,20 @@ def test_expectation_over_samples_finds_a_gradient_under_noise():
     assert share_right(1600) > 0.9
 
 
+def test_every_step_asks_the_model_with_fresh_keys():
+    """A model that turns its back on half the keys: with one key for all steps each input would walk straight on."""
+
+    def turning(keys, inputs):
+        signs = jax.vmap(lambda key: jax.random.rademacher(key, (), jnp.float32))(keys)
+        return signs[:, None] * inputs * jnp.array([1.0, -1.0])
+
+    inputs, labels = jnp.full((200, 1), 0.5), jnp.zeros(200, jnp.int32)
+    attack = attacks.pgd(0.4, num_steps=16, step_size=0.01, random_start=False)
+    walked = np.abs(attack(KEY, turning, inputs, labels).inputs - 0.5)
+    assert walked.max() < 0.16 - 0.005
+    np.testing.assert_allclose(np.mean(walked**2), 16 * 0.01**2, rtol=0.5)  # a random walk
+
+
 def test_random_starts_fill_the_ball():
     flat = lambda keys, x: jnp.zeros((len(x), 2)) + 0 * x.sum()
     inputs, labels = jnp.full((4000, 3), 0.5), jnp.zeros(4000, jnp.int32)

@@ -1,6 +1,7 @@
-"""The same seed gives the same parameters on one, two and eight devices, for the real objective and network."""
+"""The same seed gives the same parameters on one, two and eight devices and on two processes, for the real bound."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -15,7 +16,10 @@ from experiments.objectives import make_classifier, make_loss
 from ib_jax import training
 from ib_jax.training import parallel
 
-devices, objective, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+devices, objective, path, coordinator, process = int(sys.argv[1]), *sys.argv[2:5], int(sys.argv[5])
+if coordinator:
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(coordinator, num_processes=2, process_id=process)
 assert jax.device_count() == devices
 config = Config(objective=objective, latent_dim=4, hidden_width=16)
 model = make_classifier(config, 10)
@@ -35,7 +39,8 @@ state = training.unreplicate(state)
 noise = training.map_examples(lambda p, keys, x: jax.vmap(jax.random.normal)(keys), batch_size=10)(
     0.0, jax.random.key(2), np.zeros(37))
 leaves = jax.tree.leaves((state.params, training.averaged_params(state, 0.999)))
-np.savez(path, noise, np.asarray(training.unreplicate(metrics)["loss"]), *map(np.asarray, leaves))
+if process == 0:
+    np.savez(path, noise, np.asarray(training.unreplicate(metrics)["loss"]), *map(np.asarray, leaves))
 """
 
 
@@ -44,20 +49,44 @@ def results(request, tmp_path_factory):
     folder, arrays = tmp_path_factory.mktemp("devices"), {}
     for devices in (1, 2, 8):
         path = folder / f"{devices}.npz"
-        environment = dict(os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
-        if devices > 1:
-            environment["PJRT_NPROC"] = "64"  # fewer threads than this can hang in the all-reduce
-        arguments = [str(devices), request.param, str(path)]
-        subprocess.run([sys.executable, "-c", PROGRAM, *arguments], env=environment, check=True, timeout=300)
+        run([str(devices), request.param, str(path), "", "0"], devices)
         with np.load(path) as file:
             arrays[devices] = [file[name] for name in file.files]
     return arrays
 
 
+def start(arguments, local_devices):
+    environment = dict(os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={local_devices}")
+    if local_devices > 1:
+        environment["PJRT_NPROC"] = "64"  # with fewer threads the all-reduce can hang
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], env=environment)
+
+
+def run(arguments, local_devices):
+    assert start(arguments, local_devices).wait(timeout=300) == 0
+
+
+def test_two_processes_of_two_devices_give_the_same_parameters(results, request, tmp_path):
+    objective = request.node.callspec.params["results"]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        coordinator = f"localhost:{free.getsockname()[1]}"
+    path = tmp_path / "two_processes.npz"
+    processes = [start(["4", objective, str(path), coordinator, str(i)], 2) for i in (0, 1)]
+    try:
+        assert [process.wait(timeout=200) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()  # a process that waits for a dead one takes no notice of SIGTERM
+    with np.load(path) as file:
+        for got, expected in zip([file[name] for name in file.files], results[1], strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=2e-6)
+
+
 def test_one_two_and_eight_devices_give_the_same_parameters(results):
     for devices in (2, 8):
         for got, expected in zip(results[devices], results[1], strict=True):
-            np.testing.assert_allclose(got, expected, rtol=1e-3, atol=2e-5)
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=2e-6)
 
 
 def test_the_parameters_have_moved(results):

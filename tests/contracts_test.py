@@ -200,6 +200,13 @@ class TestAttack:
         assert (result >= jnp.array(lower)).all()
         assert (result <= jnp.array(upper)).all()
 
+    def test_bfloat16_inputs_stay_bfloat16(self, name, batch):
+        inputs = batch[0].astype(jnp.bfloat16)
+        bounds = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        result = compiled(name, bounds=bounds)(0.2, inputs, batch[1], None).inputs
+        assert result.dtype == jnp.bfloat16
+        assert norm_of(result - inputs, name).max() <= 0.2 + 0.01
+
     def test_an_empty_batch(self, name):
         result = compiled(name)(0.1, jnp.zeros((0, 2, 3)), jnp.zeros(0, jnp.int32), None)
         assert result.inputs.shape == (0, 2, 3)

@@ -76,11 +76,12 @@ def pgd(
         batch_size, *shape = inputs.shape
         keys = losses.per_example_keys(key, batch_size)
         radii, lengths = (jnp.broadcast_to(x, (batch_size,)).astype(inputs.dtype) for x in (radius, step_length))
+        low, high = lower.astype(inputs.dtype), upper.astype(inputs.dtype)
         gradient = ascent_gradient(logits_fn, loss_fn, labels, targets, num_eot_samples)
 
         def feasible(example: Array, perturbation: Array, radius: Array) -> Array:
             inside = geometry.project(perturbation, radius)
-            return jnp.clip(example + inside, lower, upper) - example
+            return jnp.clip(example + inside, low, high) - example
 
         def start(key: Array, example: Array, radius: Array) -> Array:
             draw = geometry.random(key, tuple(shape), inputs.dtype) if random_start else jnp.zeros_like(example)
@@ -97,7 +98,7 @@ def pgd(
         start_keys, judge_keys = (jax.vmap(jax.random.fold_in, (0, None))(keys, i) for i in (0, 1))
         perturbation = jax.lax.fori_loop(0, num_steps, step, jax.vmap(start)(start_keys, inputs, radii))
         # Rounding in `inputs + perturbation` can leave the bounds by one unit in the last place.
-        adversarial = jnp.clip(inputs + perturbation, lower, upper)
+        adversarial = jnp.clip(inputs + perturbation, low, high)
         return AttackResult(adversarial, judge(judge_keys, logits_fn, adversarial, labels, targets, num_eot_samples))
 
     return attack

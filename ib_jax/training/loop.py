@@ -118,9 +118,10 @@ def fit(
         means = {name: float(value.mean(dtype=np.float64)) for name, value in traces.items()}
         evaluation = evaluate(state) if due and not stopping else None
         progress = Progress(step, num_steps, means, evaluation, steps_taken * batch_size / seconds)
+        # Reported first: what a kill leaves is then never a checkpoint of steps that nobody has heard of.
+        report(progress)
         if due or stopping:
             checkpoints.save(state, score=score(progress))
-        report(progress)
         if stopping:
             break
     checkpoints.wait()

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from experiments import console as show
 from experiments import flags, records
-from experiments.mnist_vib_config import Config, preset
+from experiments.mnist_vib_config import PRESETS, Config, preset
 from experiments.mnist_vib_evaluation import Evaluator
 from experiments.objectives import make_classifier, make_loss
 from ib_jax import data, training
@@ -230,7 +230,13 @@ def main(argv: Sequence[str]) -> None:
 
 def entry() -> None:
     """The console entry."""
-    flags.run_app(main, Config, __doc__ or "")
+    lines = [
+        f"          {name}: " + (", ".join(f"--{flag}={value}" for flag, value in preset(name, "mnist").items()))
+        for name in PRESETS
+    ]
+    flags.run_app(
+        main, Config, "\n".join([(__doc__ or "").rstrip(), "Presets on mnist, where no flag says otherwise:", *lines])
+    )
 
 
 if __name__ == "__main__":

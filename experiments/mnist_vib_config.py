@@ -7,6 +7,7 @@ from experiments.flags import setting
 
 OBJECTIVES = ("vib", "cross_entropy", "dropout", "confidence_penalty", "label_smoothing")
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
+PRESETS = ("quick", "paper", "tuned")
 INITIALIZERS = ("xavier_uniform", "he_normal", "lecun_normal")
 NEVER, EVALUATION, TRAINING = "never", "evaluation", "training"
 
@@ -20,7 +21,7 @@ class Config:
         "Run",
         "quick: in under a minute on two cores. paper: the paper's whole recipe. tuned: the paper's network and "
         "objective with a learning rate and weight decay chosen on held-out training images.",
-        choices=("quick", "paper", "tuned"),
+        choices=PRESETS,
         decides=NEVER,
     )
     workdir: str = setting(

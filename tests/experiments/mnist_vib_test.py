@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.mnist_vib_config import OBJECTIVES, Config, preset
+from experiments.mnist_vib_config import OBJECTIVES, PRESETS, Config, preset
 from experiments.records import ConfigMismatchError
 from ib_jax import training
 
@@ -97,7 +97,7 @@ def test_bad_settings_are_refused_by_flag(settings, message):
 
 
 def test_presets_are_valid_configurations():
-    for name in ("quick", "paper", "tuned"):
+    for name in PRESETS:
         for dataset in ("digits", "mnist"):
             Config(**preset(name, dataset))
     paper = Config(**preset("paper", "mnist"))
@@ -123,6 +123,7 @@ def test_help_is_in_groups_with_units_and_the_papers_values():
     for field in dataclasses.fields(Config):
         assert f"--{field.name}" in text
     assert "256 and 2" in text
+    assert "tuned: --num_epochs=60, --learning_rate=0.0005" in text
 
 
 def test_mistakes_on_the_command_line_are_answered():

@@ -114,7 +114,7 @@ def latent_plane(
     axis.add_collection(ellipses)
     for label in np.unique(labels):
         axis.plot([], [], "o", markersize=4, color=plt.get_cmap("tab10")(label % 10), label=str(label))
-    figure.legend(title="class", fontsize="small", loc="outside left upper", frameon=False)
+    figure.legend(title="class", fontsize="small", loc="outside left center", frameon=False)
     axis.set(xlabel="$z_1$", ylabel="$z_2$", xlim=extent[:2], ylim=extent[2:], title=title)
     _save(figure, path)
 

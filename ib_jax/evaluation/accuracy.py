@@ -100,7 +100,7 @@ def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int)
       >>> evaluation.summarise(terms, np.array([0, 1]), 2)["information_zy_bits"]
       1.0
     """
-    cross_entropy = float(np.mean(terms.cross_entropy, dtype=np.float64))
+    cross_entropy = float(np.asarray(terms.cross_entropy).mean(dtype=np.float64))
     summary = {
         "error_one": 1.0 - float(np.mean(terms.correct_one)),
         "error_avg": 1.0 - float(np.mean(terms.correct_avg)),
@@ -110,5 +110,5 @@ def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int)
         "calibration_error": expected_calibration_error(terms.confidence, terms.correct_avg),
     }
     if terms.rate is not None:
-        summary["rate_bits"] = float(nats_to_bits(np.mean(terms.rate, dtype=np.float64)))
+        summary["rate_bits"] = float(nats_to_bits(np.asarray(terms.rate).mean(dtype=np.float64)))
     return summary

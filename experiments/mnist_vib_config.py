@@ -19,7 +19,7 @@ class Config:
     preset: str = setting(
         "quick",
         "Run",
-        "quick: in under a minute on two cores. paper: the paper's whole recipe. tuned: the paper's network and "
+        "quick: trains in under a minute on two cores. paper: the paper's whole recipe. tuned: the paper's network and "
         "objective with a learning rate and weight decay chosen on held-out training images.",
         choices=PRESETS,
         decides=NEVER,

@@ -49,9 +49,9 @@ class Evaluator:
     def splits(self, params: Params) -> tuple[dict[str, Mapping[str, float]], dict[str, np.ndarray]]:
         """Summaries of every split, and the test split's per-example arrays."""
         named = {"train": self._dataset.train, "validation": self._dataset.validation, "test": self._dataset.test}
-        summaries = {name: self._summary(params, split) for name, split in named.items() if split is not None}
-        terms = self._terms(params, self._dataset.test)
-        per_example = {name: value for name, value in terms._asdict().items() if value is not None}
+        terms = {name: self._terms(params, split) for name, split in named.items() if split is not None}
+        summaries = {name: self._summarise(terms[name], split) for name, split in named.items() if split is not None}
+        per_example = {name: value for name, value in terms["test"]._asdict().items() if value is not None}
         return summaries, per_example | {"labels": self._dataset.test.labels}
 
     def robustness(self, params: Params) -> dict[str, Any]:
@@ -87,7 +87,10 @@ class Evaluator:
         return self._evaluate(params, jax.random.fold_in(self._key, _EVALUATION), tuple(split))
 
     def _summary(self, params: Params, split: data.Split) -> Mapping[str, float]:
-        return evaluation.summarise(self._terms(params, split), split.labels, self._dataset.num_classes)
+        return self._summarise(self._terms(params, split), split)
+
+    def _summarise(self, terms: evaluation.ExampleTerms, split: data.Split) -> Mapping[str, float]:
+        return evaluation.summarise(terms, split.labels, self._dataset.num_classes)
 
     def _example_terms(self, params: Params, keys: Array, batch: tuple[Array, Array]) -> evaluation.ExampleTerms:
         inputs, labels = batch

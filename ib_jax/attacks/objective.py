@@ -6,16 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ib_jax import losses
 from ib_jax.types import Array, LogitsFn
 
 AttackLoss = Callable[[Array, Array], Array]
 """(logits [..., C], labels [...]) -> [...]; an untargeted attack climbs it at the true label, a targeted one descends
 it at the target. `losses.cross_entropy`, or `lambda l, y: -losses.margin(l, y)`."""
-
-
-def sample_keys(keys: Array, num_samples: int) -> Array:
-    """keys [B] -> keys [S, B], each example's from its own."""
-    return jax.vmap(lambda key: jax.random.split(key, num_samples), out_axes=1)(keys)
 
 
 def ascent_gradient(
@@ -29,7 +25,7 @@ def ascent_gradient(
     sign, goal = (1.0, labels) if targets is None else (-1.0, targets)
 
     def total_loss(inputs: Array, keys: Array) -> Array:
-        logits = jax.vmap(logits_fn, (0, None))(sample_keys(keys, num_eot_samples), inputs)
+        logits = jax.vmap(logits_fn, (0, None))(losses.sample_keys(keys, num_eot_samples), inputs)
         return sign * loss_fn(logits, goal).mean(0).sum()
 
     gradient = jax.grad(total_loss)
@@ -40,8 +36,7 @@ def judge(
     keys: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, targets: Array | None, num_samples: int
 ) -> Array:
     """Whether the attack succeeded, bool [B]: the mean softmax over fresh samples names a wrong class, or the goal."""
-    logits = jax.vmap(logits_fn, (0, None))(sample_keys(keys, num_samples), inputs)
-    predicted = jax.nn.softmax(logits).mean(0).argmax(-1)
+    predicted = losses.sampled_probabilities(keys, logits_fn, inputs, num_samples).argmax(-1)
     return predicted != labels if targets is None else predicted == targets
 
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from ib_jax import losses
-from ib_jax.evaluation.predict import mean_probabilities
 from ib_jax.types import Array, Attack, LogitsFn
 
 
@@ -59,8 +58,6 @@ def robust_correct(
 
     def correct_at(epsilon: Array) -> Array:
         adversarial = make_attack(epsilon)(keys[:, 0], logits_fn, inputs, labels, targets).inputs
-        sample_keys = jax.vmap(lambda k: jax.random.split(k, num_samples), out_axes=1)(keys[:, 1])
-        logits = jax.vmap(logits_fn, (0, None))(sample_keys, adversarial)
-        return mean_probabilities(logits).argmax(-1) == labels
+        return losses.sampled_probabilities(keys[:, 1], logits_fn, adversarial, num_samples).argmax(-1) == labels
 
     return jax.vmap(correct_at, out_axes=1)(epsilons)

@@ -2,7 +2,7 @@
 
 from ib_jax.losses.classification import cross_entropy, entropy, margin
 from ib_jax.losses.gaussian import kl_divergence, log_prob, standard_normal
-from ib_jax.losses.sampling import per_example_keys, sample
+from ib_jax.losses.sampling import per_example_keys, sample, sample_keys, sampled_probabilities
 
 __all__ = [
     "cross_entropy",
@@ -12,5 +12,7 @@ __all__ = [
     "margin",
     "per_example_keys",
     "sample",
+    "sample_keys",
+    "sampled_probabilities",
     "standard_normal",
 ]

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from ib_jax.types import Array, DiagGaussian
+from ib_jax.types import Array, DiagGaussian, LogitsFn
 
 
 def per_example_keys(key: Array, batch_size: int) -> Array:
@@ -71,3 +71,53 @@ def sample(key: Array, dist: DiagGaussian, num_samples: int = 1) -> Array:
     keys = per_example_keys(key, batch_size)
     noise = jax.vmap(lambda k: jax.random.normal(k, (num_samples, latent_dim), dtype), out_axes=1)(keys)
     return dist.mean.astype(dtype) + dist.scale.astype(dtype) * noise
+
+
+def sample_keys(keys: Array, num_samples: int) -> Array:
+    """A key for each sample of each example, from the example's own.
+
+    Args:
+      keys: one key for each example, [B].
+      num_samples: S >= 1.
+
+    Returns:
+      keys [S, B].
+
+    Raises:
+      ValueError: `num_samples` is less than 1.
+
+    Example:
+      >>> import jax
+      >>> from ib_jax import losses
+      >>> losses.sample_keys(losses.per_example_keys(jax.random.key(0), 3), 12).shape
+      (12, 3)
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    return jax.vmap(lambda key: jax.random.split(key, num_samples), out_axes=1)(keys)
+
+
+def sampled_probabilities(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples: int) -> Array:
+    """The prediction of a stochastic classifier: the mean of the softmax over samples of it.
+
+    Args:
+      keys: one key for each example, [B].
+      logits_fn: (keys [B], inputs [B, ...]) -> logits [B, C].
+      inputs: float [B, ...].
+      num_samples: S >= 1.
+
+    Returns:
+      float [B, C], probabilities; float32 for logits of lower precision.
+
+    Raises:
+      ValueError: `num_samples` is less than 1.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> keys = losses.per_example_keys(jax.random.key(0), 1)
+      >>> losses.sampled_probabilities(keys, lambda keys, x: jnp.zeros((1, 2)), jnp.zeros((1, 3)), 12)
+      Array([[0.5, 0.5]], dtype=float32)
+    """
+    logits = jax.vmap(logits_fn, (0, None))(sample_keys(keys, num_samples), inputs)
+    return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32))).mean(0)

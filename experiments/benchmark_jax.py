@@ -16,6 +16,7 @@ from ib_jax.training import parallel
 from ib_jax.types import Array
 
 IMAGE_SHAPE, NUM_CLASSES = (28, 28, 1), 10
+CLASS_PROBABILITIES = np.full(NUM_CLASSES, 1 / NUM_CLASSES)
 
 Stretch = Callable[[], float]
 """Trains one stretch of steps to its end and returns the last loss."""
@@ -63,7 +64,7 @@ class TrainBenchmark:
     def __init__(self, config: Config, steps: int):
         self._config, self._steps = config, steps
         self._num_examples = steps * config.batch_size
-        self._model = make_classifier(config, NUM_CLASSES)
+        self._model = make_classifier(config, CLASS_PROBABILITIES)
         self._optimizer = training.paper_adam(config.learning_rate, steps_per_decay=2 * steps)
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (self._num_examples, *IMAGE_SHAPE), np.uint8)
@@ -75,7 +76,7 @@ class TrainBenchmark:
         return training.init_state(jax.random.key(1), params, self._optimizer, self._config.average_decay)
 
     def _step(self, axis_name: str | None) -> Callable[..., tuple[training.TrainState, dict[str, Array]]]:
-        loss_fn = make_loss(self._config, self._model)
+        loss_fn = make_loss(self._config, self._model, CLASS_PROBABILITIES)
         decay = self._config.average_decay
         return training.make_train_step(loss_fn, self._optimizer, average_decay=decay, axis_name=axis_name)
 

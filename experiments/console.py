@@ -61,6 +61,7 @@ def print_results(console: Console, title: str, splits: Mapping[str, Mapping[str
         (f"error, {num_samples} samples", "error_avg", "{:.2%}"),
         ("error at the mean", "error_mean", "{:.2%}"),
         ("I(X;Z) <= rate, bits", "rate_bits", "{:.2f}"),
+        ("I(X;Z|Y) <= residual, bits", "residual_bits", "{:.2f}"),
         ("I(Z;Y) >=, bits", "information_zy_bits", "{:.3f}"),
         ("cross-entropy, nats", "cross_entropy", "{:.4f}"),
         ("calibration error", "calibration_error", "{:.2%}"),
@@ -70,8 +71,9 @@ def print_results(console: Console, title: str, splits: Mapping[str, Mapping[str
     for split in splits:
         table.add_column(split, justify="right")
     for label, name, form in rows:
-        cells = [form.format(split[name]) if name in split else "-" for split in splits.values()]
-        table.add_row(label, *cells)
+        if not any(name in split for split in splits.values()):
+            continue
+        table.add_row(label, *(form.format(split[name]) for split in splits.values()))
     console.print(table)
 
 

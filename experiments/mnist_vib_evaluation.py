@@ -101,6 +101,7 @@ class Evaluator:
             encode_fn=functools.partial(self._model.encode, params),
             decode_fn=functools.partial(self._model.decode, params),
             prior=self._model.prior(params) if self._config.stochastic else None,
+            backward=None if self._model.backward is None else self._model.backward(params),
             num_samples=self._config.num_eval_samples,
         )
 

@@ -1,35 +1,58 @@
-"""From the name of an objective to the loss function that the train step differentiates."""
+"""From the name of an objective to the model and the loss function that the train step differentiates."""
 
 import functools
 from collections.abc import Callable
+from typing import cast
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
 
-from experiments.mnist_vib_config import Config
-from ib_jax import bounds
+from experiments.mnist_vib_config import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES, Config
+from ib_jax import bounds, losses, training
 from ib_jax.models import Classifier, mlp_classifier
+from ib_jax.models.classifier import BackwardKind, PriorKind
+from ib_jax.models.mlp import Scale
 from ib_jax.types import Array, BoundTerms, Params
 
 
-def make_classifier(config: Config, num_classes: int) -> Classifier:
-    """The network of the MNIST experiments, the same for every objective but for noise and dropout."""
-    return mlp_classifier(
+def make_classifier(config: Config, class_probabilities: np.ndarray) -> Classifier:
+    """The network of the MNIST experiments, but for noise and dropout the same for every objective."""
+    consistent, residual = config.objective == "consistent_ceb", config.objective in RESIDUAL_OBJECTIVES
+    model = mlp_classifier(
         latent_dim=config.latent_dim,
-        num_classes=num_classes,
+        num_classes=len(class_probabilities),
         hidden=(config.hidden_width, config.hidden_width),
-        stochastic=config.stochastic,
-        learned_prior=config.stochastic and config.learned_prior,
+        scale=cast(Scale, config.encoder_scale) if config.stochastic else "zero",
+        prior=cast(PriorKind, config.prior) if config.objective in RATE_OBJECTIVES else "standard",
+        backward=cast(BackwardKind, config.backward_scale) if residual else "none",
+        linear_decoder=not consistent,
         dropout_rate=config.dropout_rate if config.objective == "dropout" else 0.0,
         scale_shift=config.scale_shift,
         kernel_init=getattr(nn.initializers, config.initializer)(),
     )
+    backward, shares = model.backward, jnp.asarray(class_probabilities, jnp.float32)
+    if backward is None:
+        return model
+    # A CEB model's rate is that under the marginal of its backward encoder.
+    model = model._replace(prior=lambda params: losses.marginal(backward(params), shares))
+    if consistent:
+        model = model._replace(decode=lambda params, codes: losses.bayes_logits(codes, backward(params), shares))
+    return model
 
 
-def make_loss(config: Config, model: Classifier) -> Callable[[Params, Array, Array, Array], BoundTerms]:
-    """(params, keys [B], inputs, labels) -> BoundTerms of the configured objective."""
+def make_loss(config: Config, model: Classifier, class_probabilities: np.ndarray) -> Callable[..., BoundTerms]:
+    """(params, keys [B], inputs, labels) -> BoundTerms of the configured objective; with a schedule also takes rho."""
+    sampled = {"num_samples": config.num_train_samples}
+    label_entropy = float(scipy.stats.entropy(class_probabilities))
+    shares = jnp.asarray(class_probabilities, jnp.float32)
     objectives: dict[str, Callable[..., BoundTerms]] = {
-        "vib": functools.partial(bounds.vib, beta=config.beta, num_samples=config.num_train_samples),
+        "vib": functools.partial(bounds.vib, **sampled),
+        "vub": functools.partial(bounds.vub, label_entropy=label_entropy, **sampled),
+        "ceb": functools.partial(bounds.ceb, **sampled),
+        "consistent_ceb": functools.partial(bounds.consistent_ceb, class_probabilities=shares, **sampled),
         "cross_entropy": bounds.cross_entropy,
         "dropout": bounds.cross_entropy,
         "confidence_penalty": functools.partial(bounds.confidence_penalty, penalty=config.confidence_penalty),
@@ -37,15 +60,26 @@ def make_loss(config: Config, model: Classifier) -> Callable[[Params, Array, Arr
     }
     bound = objectives[config.objective]
 
-    def loss_fn(params: Params, keys: Array, inputs: Array, labels: Array) -> BoundTerms:
+    def loss_fn(params: Params, keys: Array, inputs: Array, labels: Array, rho: Array | None = None) -> BoundTerms:
         dropout_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 1)
-        return bound(
-            keys,
-            inputs,
-            labels,
-            encode_fn=lambda batch: model.encode(params, batch, dropout_keys),
-            decode_fn=functools.partial(model.decode, params),
-            **({"prior": model.prior(params)} if config.stochastic else {}),
-        )
+        settings: dict[str, object] = {"encode_fn": lambda batch: model.encode(params, batch, dropout_keys)}
+        if config.objective != "consistent_ceb":
+            settings["decode_fn"] = functools.partial(model.decode, params)
+        if config.objective in RATE_OBJECTIVES:
+            settings |= {"prior": model.prior(params)} | ({"beta": config.beta} if rho is None else {"rho": rho})
+        if model.backward is not None:
+            settings |= {"backward": model.backward(params), "rho": config.rho if rho is None else rho}
+        return bound(keys, inputs, labels, **settings)
 
     return loss_fn
+
+
+def make_schedule(config: Config, steps_per_epoch: int) -> training.Schedule | None:
+    """The schedule of rho, or None for a constant strength."""
+    if config.schedule == "constant" or not config.stochastic:
+        return None
+    rho = float(losses.beta_to_rho(config.beta)) if config.objective in RATE_OBJECTIVES else config.rho
+    if config.schedule == "gated_rho":
+        return training.gated_rho(rho, steps_per_epoch=steps_per_epoch)
+    make = {"linear_gamma": training.linear_gamma, "linear_rho": training.linear_rho}[config.schedule]
+    return make(rho, max(1, round(config.anneal_epochs * steps_per_epoch)))

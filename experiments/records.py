@@ -81,15 +81,23 @@ def check_workdir(workdir: pathlib.Path, config: Any) -> None:
         lists all that do.
     """
     path = workdir / "config.json"
-    if not path.exists():
-        return
-    old, new = json.loads(path.read_text()), _plain(dataclasses.asdict(config))
+    if path.exists():
+        check_config(json.loads(path.read_text()), config, workdir)
+
+
+def check_config(old: Mapping[str, Any], config: Any, where: pathlib.Path) -> None:
+    """Checks that an earlier run's settings are those of a configuration in all fields that decide what is trained.
+
+    Raises:
+      ConfigMismatchError: some differ; the message lists them.
+    """
+    new = _plain(dataclasses.asdict(config))
     decisive = [field.name for field in dataclasses.fields(config) if field.metadata["decides"] == "training"]
     different = [name for name in decisive if old.get(name) != new[name]]
     if different:
         listed = "\n".join(f"  --{name}: {old.get(name)} there, {new[name]} now" for name in different)
         raise ConfigMismatchError(
-            f"{workdir} holds a run with other settings:\n{listed}\n"
+            f"{where} holds a run with other settings:\n{listed}\n"
             "Give the same settings to go on with it, or another --workdir."
         )
 

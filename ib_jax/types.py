@@ -5,7 +5,7 @@ functions) can meet it without inheriting from anything.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 
@@ -27,18 +27,43 @@ class DiagGaussian(NamedTuple):
     scale: Array
 
 
+class GaussianMixture(NamedTuple):
+    """A mixture of M Gaussians with diagonal covariance.
+
+    Attributes:
+      logits: float [..., M], log weights up to a constant.
+      mean: float [..., M, D].
+      scale: float [..., M, D], standard deviations, > 0.
+    """
+
+    logits: Array
+    mean: Array
+    scale: Array
+
+
 class BoundTerms(NamedTuple):
-    """The terms of a variational bound, per example and in nats.
+    """The terms of a variational bound, per example and in nats. A term that the objective does not have is None.
 
     Attributes:
       loss: float [B], what training minimises after averaging over the batch.
       distortion: float [B], the expected cross-entropy E_z[-log q(y|z)], an upper bound on H(Y|Z).
-      rate: float [B], E_z[log p(z|x) - log r(z)], an upper bound on I(X;Z); None where the objective has no rate.
+      rate: float [B], E_z[log p(z|x) - log r(z)], an upper bound on I(X;Z).
+      residual: float [B], E_z[log p(z|x) - log b(z|y)], an upper bound on the residual information I(X;Z|Y).
+      entropy_zx: float [B], E_z[-log p(z|x)], the differential entropy H(Z|X).
+      entropy_zy: float [B], E_z[-log b(z|y)], an upper bound on H(Z|Y); residual = entropy_zy - entropy_zx.
+      prediction_entropy: float [B], E_z[H(q(.|z))], the entropy of the decoder.
+      accuracy: float [B] in [0, 1], the share of the samples of z at which the label is the most probable class;
+        None for a target that is not a class.
     """
 
     loss: Array
     distortion: Array
     rate: Array | None = None
+    residual: Array | None = None
+    entropy_zx: Array | None = None
+    entropy_zy: Array | None = None
+    prediction_entropy: Array | None = None
+    accuracy: Array | None = None
 
 
 class AttackResult(NamedTuple):
@@ -56,8 +81,22 @@ class AttackResult(NamedTuple):
 EncodeFn = Callable[[Array], DiagGaussian]
 """Inputs [B, ...] -> DiagGaussian with fields [B, D]."""
 
-DecodeFn = Callable[[Array], Array]
-"""Codes [..., D] -> logits [..., C], broadcasting over leading axes."""
+Prediction = Array | DiagGaussian
+"""What a decoder says of the target: logits [..., C] of a softmax over classes, or for a target that is a vector a
+DiagGaussian with fields [..., Y]."""
+
+DecodeFn = Callable[[Array], Any]
+"""Codes [..., D] -> Prediction, in most uses logits [..., C], broadcasting over leading axes."""
+
+Reference = DiagGaussian | GaussianMixture
+"""A density over codes that an encoder is compared with: a prior r(z), or a backward encoder b(z|y)."""
+
+Backward = Reference | Callable[[Array], Reference]
+"""A backward encoder b(z|y): a table with one density for each class (fields [C, ...]), or a function from labels [B]
+(or targets [B, Y]) to densities with fields [B, ...]."""
+
+Estimator = Literal["closed_form", "sampled"]
+"""How the divergence of an encoder from a reference is computed."""
 
 LogitsFn = Callable[[Array, Array], Array]
 """(keys [B], inputs [B, ...]) -> logits [B, C]. One key for each example, so that the answer for one example cannot

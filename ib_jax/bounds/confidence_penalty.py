@@ -1,8 +1,9 @@
 """The confidence penalty: a regularised baseline."""
 
-import chex
+import jax.numpy as jnp
 
 from ib_jax import losses
+from ib_jax.bounds.forward import forward
 from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn
 
 
@@ -14,22 +15,27 @@ def confidence_penalty(
     encode_fn: EncodeFn,
     decode_fn: DecodeFn,
     penalty: float | Array = 0.1,
+    entropy_threshold: float | Array | None = None,
 ) -> BoundTerms:
     r"""Cross-entropy minus a reward for the entropy of the prediction, at the mean of the encoder.
 
     .. math:: J = -\log q(y|z) - \lambda H(q(\cdot|z)), \quad z = \mu(x)
 
+    With an entropy threshold Gamma the penalty is :math:`\lambda \max(0, \Gamma - H)` and falls on confident
+    predictions alone.
+
     Args:
       key: ignored; taken so that every objective is called alike.
       inputs: float [B, ...].
-      labels: int [B].
+      labels: int [B], or one-hot or soft, float [B, C].
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D]; only the mean is used.
       decode_fn: codes [..., D] -> logits [..., C].
       penalty: lambda >= 0; 0 is plain cross-entropy.
+      entropy_threshold: Gamma in nats, or None for a reward at every entropy.
 
     Returns:
-      BoundTerms(loss, distortion, rate=None), float [B], in nats. The loss can be negative: it is smallest where a
-      right answer is given without certainty.
+      BoundTerms(loss, distortion, prediction_entropy, accuracy), float [B], in nats. Without a threshold the loss can
+      be negative: it is smallest where a right answer is given without certainty.
 
     Raises:
       AssertionError: the batch axes of inputs and labels differ.
@@ -45,8 +51,9 @@ def confidence_penalty(
       >>> terms.distortion, terms.loss  # log 2, and log 2 - log 2
       (Array([0.6931472], dtype=float32), Array([0.], dtype=float32))
     """
-    del key
-    chex.assert_equal_shape_prefix([inputs, labels], 1)
-    logits = decode_fn(encode_fn(inputs).mean)
-    distortion = losses.cross_entropy(logits, labels)
-    return BoundTerms(distortion - penalty * losses.entropy(logits), distortion)
+    run = forward(key, inputs, labels, encode_fn=encode_fn, decode_fn=decode_fn, num_samples=0)
+    entropy = losses.prediction_entropy(run.prediction).mean(0)
+    reward = entropy if entropy_threshold is None else jnp.minimum(entropy - entropy_threshold, 0.0)
+    return BoundTerms(
+        run.distortion - penalty * reward, run.distortion, prediction_entropy=entropy, accuracy=run.accuracy
+    )

@@ -1,8 +1,6 @@
 """Plain cross-entropy: the deterministic baseline."""
 
-import chex
-
-from ib_jax import losses
+from ib_jax.bounds.forward import forward
 from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn
 
 
@@ -12,12 +10,12 @@ def cross_entropy(key: Array, inputs: Array, labels: Array, *, encode_fn: Encode
     Args:
       key: ignored; taken so that every objective is called alike.
       inputs: float [B, ...].
-      labels: int [B].
+      labels: int [B], or one-hot or soft, float [B, C]; float [B, Y] if the decoder predicts a Gaussian.
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D]; only the mean is used.
       decode_fn: codes [..., D] -> logits [..., C].
 
     Returns:
-      BoundTerms(loss, distortion, rate=None): loss and distortion are the cross-entropy, float [B], in nats. A
+      BoundTerms(loss, distortion, accuracy): loss and distortion are the cross-entropy, float [B], in nats. A
       deterministic code has no finite rate, and this objective no rate term.
 
     Raises:
@@ -30,7 +28,5 @@ def cross_entropy(key: Array, inputs: Array, labels: Array, *, encode_fn: Encode
       ...                      encode_fn=lambda x: DiagGaussian(x, jnp.zeros_like(x)), decode_fn=lambda z: z).loss
       Array([0.6931472], dtype=float32)
     """
-    del key
-    chex.assert_equal_shape_prefix([inputs, labels], 1)
-    distortion = losses.cross_entropy(decode_fn(encode_fn(inputs).mean), labels)
-    return BoundTerms(distortion, distortion)
+    run = forward(key, inputs, labels, encode_fn=encode_fn, decode_fn=decode_fn, num_samples=0)
+    return BoundTerms(run.distortion, run.distortion, accuracy=run.accuracy)

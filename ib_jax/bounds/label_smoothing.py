@@ -1,10 +1,9 @@
 """Label smoothing: a regularised baseline."""
 
-import chex
-import jax
 import jax.numpy as jnp
 
 from ib_jax import losses
+from ib_jax.bounds.forward import forward
 from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn
 
 
@@ -24,13 +23,13 @@ def label_smoothing(
     Args:
       key: ignored; taken so that every objective is called alike.
       inputs: float [B, ...].
-      labels: int [B].
+      labels: int [B], or one-hot or soft, float [B, C].
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D]; only the mean is used.
       decode_fn: codes [..., D] -> logits [..., C].
       smoothing: alpha in [0, 1]; 0 is plain cross-entropy.
 
     Returns:
-      BoundTerms(loss, distortion, rate=None): `loss` is J, `distortion` the cross-entropy of the unsmoothed labels;
+      BoundTerms(loss, distortion, accuracy): `loss` is J, `distortion` the cross-entropy of the unsmoothed labels;
       float [B], in nats.
 
     Raises:
@@ -45,10 +44,8 @@ def label_smoothing(
       ...                        encode_fn=lambda x: DiagGaussian(x, jnp.zeros_like(x)), decode_fn=lambda z: z).loss
       Array([0.6931472], dtype=float32)
     """
-    del key
-    chex.assert_equal_shape_prefix([inputs, labels], 1)
-    logits = decode_fn(encode_fn(inputs).mean)
-    distortion = losses.cross_entropy(logits, labels)
-    log_q = jax.nn.log_softmax(logits.astype(distortion.dtype))
-    uniform = -jnp.mean(log_q, axis=-1)
-    return BoundTerms((1.0 - smoothing) * distortion + smoothing * uniform, distortion)
+    run = forward(key, inputs, labels, encode_fn=encode_fn, decode_fn=decode_fn, num_samples=0)
+    uniform = jnp.full(run.prediction.shape[-1], 1.0 / run.prediction.shape[-1])
+    spread = losses.cross_entropy(run.prediction, uniform).mean(0)
+    loss = (1.0 - smoothing) * run.distortion + smoothing * spread
+    return BoundTerms(loss, run.distortion, accuracy=run.accuracy)

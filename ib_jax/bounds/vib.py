@@ -1,9 +1,8 @@
 """The variational information bottleneck."""
 
-import chex
-
 from ib_jax import losses
-from ib_jax.types import Array, BoundTerms, DecodeFn, DiagGaussian, EncodeFn
+from ib_jax.bounds.forward import forward
+from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn, Estimator, Reference
 
 
 def vib(
@@ -13,36 +12,42 @@ def vib(
     *,
     encode_fn: EncodeFn,
     decode_fn: DecodeFn,
-    prior: DiagGaussian,
-    beta: float | Array,
+    prior: Reference,
+    beta: float | Array | None = None,
+    rho: float | Array | None = None,
     num_samples: int = 1,
+    estimator: Estimator | None = None,
 ) -> BoundTerms:
-    r"""Variational information bottleneck (VIB), the beta form.
+    r"""Variational information bottleneck (VIB).
 
-    .. math:: J = E_{z \sim p(z|x)}[-\log q(y|z)] + \beta\, D(p(z|x) \| r(z))
+    .. math:: J = E_{z \sim p(z|x)}[-\log q(y|z)] + \beta\, D(p(z|x) \| r(z)), \quad \beta = \sigma(-\rho)
 
     The first term, the distortion, is an upper bound on H(Y|Z), and the second, the rate, one on I(X;Z) in the mean
-    over the data, so J bounds H(Y) - I(Z;Y) + beta I(X;Z) from above. The rate is in closed form, the distortion is a
-    mean over reparameterised samples.
+    over the data, so J bounds H(Y) - I(Z;Y) + beta I(X;Z) from above. The gap is exact: that of the rate is
+    D(p(z) || r(z)), that of the distortion E[D(p(y|z) || q(y|z))].
 
     Args:
       key: one PRNG key, or one for each example ([B]).
       inputs: float [B, ...].
-      labels: int [B].
+      labels: int [B], or one-hot or soft, float [B, C]; float [B, Y] if the decoder predicts a Gaussian.
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
-      decode_fn: codes [..., D] -> logits [..., C].
-      prior: r(z), DiagGaussian with fields [D] (or [B, D]); `losses.standard_normal(D)` in the paper.
+      decode_fn: codes [..., D] -> logits [..., C], or DiagGaussian with fields [..., Y].
+      prior: r(z), DiagGaussian with fields [D] (`losses.standard_normal(D)` in the paper) or GaussianMixture with fields
+        [M] and [M, D]; learned if its fields are parameters.
       beta: weight of the rate, >= 0; a number or an array that broadcasts against [B].
-      num_samples: samples of z for each example, >= 1.
+      rho: the same in CEB's form, beta = 1 / (1 + e^rho); give one of the two.
+      num_samples: samples of z for each example; 0 for the deterministic limit, the mean of z alone.
+      estimator: of the rate, "closed_form" or "sampled"; by default closed form where there is one.
 
     Returns:
-      BoundTerms(loss, distortion, rate), each float [B], in nats.
+      BoundTerms(loss, distortion, rate, accuracy), each float [B], in nats.
 
     Raises:
-      ValueError: `num_samples` is less than 1.
+      ValueError: not exactly one of beta and rho is given, `num_samples` is negative, or `estimator` does not fit.
       AssertionError: the batch axes of inputs, labels and codes differ.
 
-    Source: Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck, 2017, eq. 17.
+    Source: Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck, 2017, eq. 17; in rho: Fischer and
+    Alemi, CEB Improves Model Robustness, 2020, eq. 7.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -54,10 +59,8 @@ def vib(
       >>> terms.rate
       Array([4.5], dtype=float32)
     """
-    chex.assert_equal_shape_prefix([inputs, labels], 1)
-    encoding = encode_fn(inputs)
-    chex.assert_equal_shape_prefix([inputs, *encoding], 1)
-    codes = losses.sample(key, encoding, num_samples)
-    distortion = losses.cross_entropy(decode_fn(codes), labels).mean(0)
-    rate = losses.kl_divergence(encoding, prior)
-    return BoundTerms(distortion + beta * rate, distortion, rate)
+    beta = losses.choose_beta(beta, rho)
+    run = forward(key, inputs, labels, encode_fn=encode_fn, decode_fn=decode_fn, num_samples=num_samples)
+    rate = losses.divergence(run.codes, prior, estimator)
+    loss = run.distortion + losses.weigh(beta, rate)
+    return BoundTerms(loss, run.distortion, rate=rate, accuracy=run.accuracy)

@@ -10,7 +10,7 @@ from ib_jax import losses
 from ib_jax.evaluation.calibration import expected_calibration_error
 from ib_jax.evaluation.information import label_entropy, nats_to_bits
 from ib_jax.evaluation.predict import mean_probabilities
-from ib_jax.types import Array, DecodeFn, DiagGaussian, EncodeFn
+from ib_jax.types import Array, Backward, DecodeFn, EncodeFn, Reference
 
 
 class ExampleTerms(NamedTuple):
@@ -22,7 +22,8 @@ class ExampleTerms(NamedTuple):
       correct_mean: bool [B], right at the mean of p(z|x).
       cross_entropy: float [B], mean over the samples of -log q(y|z), in nats: the distortion.
       confidence: float [B], probability of the class predicted by the mean of the softmax.
-      rate: float [B], D(p(z|x) || r(z)) in nats; None without a prior.
+      rate: float [B], E[log p(z|x) - log r(z)] in nats; None without a prior.
+      residual: float [B], E[log p(z|x) - log b(z|y)] in nats; None without a backward encoder.
     """
 
     correct_one: Array
@@ -31,6 +32,7 @@ class ExampleTerms(NamedTuple):
     cross_entropy: Array
     confidence: Array
     rate: Array | None = None
+    residual: Array | None = None
 
 
 def evaluate_examples(
@@ -40,7 +42,8 @@ def evaluate_examples(
     *,
     encode_fn: EncodeFn,
     decode_fn: DecodeFn,
-    prior: DiagGaussian | None = None,
+    prior: Reference | None = None,
+    backward: Backward | None = None,
     num_samples: int = 12,
 ) -> ExampleTerms:
     """Evaluates each example of a batch; pure and jittable.
@@ -51,7 +54,9 @@ def evaluate_examples(
       labels: int [B].
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
       decode_fn: codes [..., D] -> logits [..., C].
-      prior: r(z), fields [D]; None for a deterministic model, whose rate is not finite.
+      prior: r(z), DiagGaussian with fields [D], or a mixture, whose rate is the mean over the samples; None for a
+        deterministic model, whose rate is not finite. A CEB model has one under `losses.marginal` of its b(z|y).
+      backward: b(z|y) as of `bounds.ceb`, or None.
       num_samples: S, samples of z; 12 in the paper. The first of them is the one of `correct_one`.
 
     Returns:
@@ -67,7 +72,8 @@ def evaluate_examples(
       Array([ True], dtype=bool)
     """
     encoding = encode_fn(inputs)
-    logits = decode_fn(losses.sample(key, encoding, num_samples))
+    codes = losses.draw_codes(key, encoding, num_samples)
+    logits = decode_fn(codes.samples)
     probabilities = mean_probabilities(logits)
     return ExampleTerms(
         correct_one=logits[0].argmax(-1) == labels,
@@ -75,7 +81,8 @@ def evaluate_examples(
         correct_mean=decode_fn(encoding.mean).argmax(-1) == labels,
         cross_entropy=losses.cross_entropy(logits, labels).mean(0),
         confidence=jnp.max(probabilities, axis=-1),
-        rate=None if prior is None else losses.kl_divergence(encoding, prior),
+        rate=None if prior is None else losses.divergence(codes, prior),
+        residual=None if backward is None else losses.class_divergence(codes, backward, labels),
     )
 
 
@@ -89,8 +96,8 @@ def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int)
 
     Returns:
       error_one, error_avg, error_mean (shares in [0, 1]), cross_entropy (nats), information_zy_bits (the lower bound
-      H(Y) - CE on I(Z;Y), H(Y) of these labels), calibration_error, and with a prior rate_bits (the upper bound on
-      I(X;Z)).
+      H(Y) - CE on I(Z;Y), H(Y) of these labels), calibration_error, and where there are such terms rate_bits (the upper
+      bound on I(X;Z)) and residual_bits (that on I(X;Z|Y)).
 
     Example:
       >>> import numpy as np
@@ -109,6 +116,7 @@ def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int)
         "information_zy_bits": float(nats_to_bits(label_entropy(labels, num_classes) - cross_entropy)),
         "calibration_error": expected_calibration_error(terms.confidence, terms.correct_avg),
     }
-    if terms.rate is not None:
-        summary["rate_bits"] = float(nats_to_bits(np.asarray(terms.rate).mean(dtype=np.float64)))
+    for name, values in (("rate_bits", terms.rate), ("residual_bits", terms.residual)):
+        if values is not None:
+            summary[name] = float(nats_to_bits(np.asarray(values).mean(dtype=np.float64)))
     return summary

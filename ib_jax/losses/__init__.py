@@ -1,18 +1,45 @@
 """Pure array kernels, per example and in nats, shared by the bounds, the attacks and the evaluation."""
 
-from ib_jax.losses.classification import cross_entropy, entropy, margin
-from ib_jax.losses.gaussian import kl_divergence, log_prob, standard_normal
-from ib_jax.losses.sampling import per_example_keys, sample, sample_keys, sampled_probabilities
+from ib_jax.losses.bayes import bayes_logits, marginal
+from ib_jax.losses.classification import correct, cross_entropy, entropy, is_soft, margin
+from ib_jax.losses.divergence import Codes, class_divergence, divergence, draw_codes
+from ib_jax.losses.gaussian import gaussian_entropy, kl_divergence, log_prob, standard_normal
+from ib_jax.losses.prediction import negative_log_likelihood, prediction_entropy
+from ib_jax.losses.sampling import (
+    per_example_keys,
+    sample,
+    sample_keys,
+    sample_with_log_prob,
+    sampled_probabilities,
+)
+from ib_jax.losses.tradeoff import beta_to_rho, choose_beta, rho_to_beta, rho_to_gamma, weigh
 
 __all__ = [
+    "Codes",
+    "bayes_logits",
+    "beta_to_rho",
+    "choose_beta",
+    "class_divergence",
+    "correct",
     "cross_entropy",
+    "divergence",
+    "draw_codes",
     "entropy",
+    "gaussian_entropy",
+    "is_soft",
     "kl_divergence",
     "log_prob",
     "margin",
+    "marginal",
+    "negative_log_likelihood",
     "per_example_keys",
+    "prediction_entropy",
+    "rho_to_beta",
+    "rho_to_gamma",
     "sample",
     "sample_keys",
+    "sample_with_log_prob",
     "sampled_probabilities",
     "standard_normal",
+    "weigh",
 ]

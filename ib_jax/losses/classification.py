@@ -22,24 +22,36 @@ def _split_label(logits: Array, labels: Array) -> tuple[Array, Array]:
     return own, jnp.where(is_label, -jnp.inf, logits)
 
 
+def _surprisal(logits: Array) -> Array:
+    """-log softmax, [..., C], with the value and gradient of the leading class kept where it is all but sure."""
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    leading = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=bool)
+    own = jnp.where(leading, logits, 0.0).sum(-1, keepdims=True)
+    others = jax.nn.logsumexp(jnp.where(leading, -jnp.inf, logits), axis=-1, keepdims=True)
+    return jax.nn.softplus(others - own) + (own - logits)
+
+
 def cross_entropy(logits: Array, labels: Array) -> Array:
-    r"""Cross-entropy of integer labels under a softmax, in nats.
+    r"""Cross-entropy of labels under a softmax, in nats.
 
     .. math:: -\log q(y) = \mathrm{softplus}\Big(\log \sum_{j \ne y} e^{l_j} - l_y\Big)
 
-    This form keeps the value and the gradient of a confident prediction, which `logsumexp(l) - l_y` rounds to zero
-    in float32 from a gap of 17 nats on: attacks need that gradient.
+    For labels that are distributions, :math:`-\sum_c p_c \log q(c)`. This form keeps the value and the gradient of a
+    confident prediction, which `logsumexp(l) - l_y` rounds to zero in float32 from a gap of 17 nats on: attacks need
+    that gradient.
 
     Args:
       logits: float [..., C], C >= 2.
-      labels: int, broadcast against the leading axes of `logits`; a label outside [0, C) gives NaN.
+      labels: int, broadcast against the leading axes of `logits`, or float (or bool) [..., C], one-hot or soft,
+        broadcast against `logits`. An integer label outside [0, C) gives NaN; the rows of soft ones are taken as they
+        are, so they should sum to one.
 
     Returns:
       float [...], >= 0, in nats; float32 for inputs of lower precision.
 
     Raises:
-      ValueError: `logits` has fewer than two classes.
-      AssertionError: `logits` is not floating or `labels` not integer.
+      ValueError: `logits` has fewer than two classes, or soft labels another number of them.
+      AssertionError: `logits` is not floating.
 
     Example:
       >>> import jax.numpy as jnp
@@ -47,8 +59,41 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
       >>> losses.cross_entropy(jnp.array([[0.0, 0.0], [30.0, 0.0]]), jnp.array([1, 0]))
       Array([6.931e-01, 9.358e-14], dtype=float32)
     """
-    own, others = _split_label(logits, labels)
-    return jax.nn.softplus(jax.nn.logsumexp(others, axis=-1) - own)
+    labels = jnp.asarray(labels)
+    if not is_soft(labels):
+        own, others = _split_label(logits, labels)
+        return jax.nn.softplus(jax.nn.logsumexp(others, axis=-1) - own)
+    chex.assert_type(logits, float)
+    if labels.ndim < 1 or labels.shape[-1] != logits.shape[-1]:
+        raise ValueError(f"soft labels must have shape [..., {logits.shape[-1]}], got {labels.shape}")
+    surprisal = _surprisal(logits)
+    # 0 log 0 = 0: a class at minus infinity adds nothing where its label is 0.
+    return (labels * jnp.where(labels == 0, 0.0, surprisal)).sum(-1)
+
+
+def is_soft(labels: Array) -> bool:
+    """Whether labels are distributions over classes (floating or bool, [..., C]) and not class numbers (integer)."""
+    return not jnp.issubdtype(labels.dtype, jnp.integer)
+
+
+def correct(logits: Array, labels: Array) -> Array:
+    """Whether the label is the most probable class.
+
+    Args:
+      logits: float [..., C].
+      labels: int [...] or, one-hot or soft, [..., C]; of a soft label the most probable class counts.
+
+    Returns:
+      float32 [...], 1 or 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.correct(jnp.array([[2.0, 1.0], [0.0, 1.0]]), jnp.array([0, 0]))
+      Array([1., 0.], dtype=float32)
+    """
+    labels = labels.argmax(-1) if is_soft(labels) else labels
+    return (logits.argmax(-1) == labels).astype(jnp.float32)
 
 
 def entropy(logits: Array) -> Array:

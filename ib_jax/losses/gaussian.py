@@ -1,11 +1,14 @@
-"""Kernels over diagonal Gaussians: log-density and KL divergence. Per example, in nats, at least float32 inside."""
+"""Kernels over diagonal Gaussians and their mixtures: log-density, entropy, KL divergence. In nats, float32 or more."""
 
 import math
 
 import chex
+import jax
 import jax.numpy as jnp
 
-from ib_jax.types import Array, DiagGaussian
+from ib_jax.types import Array, DiagGaussian, GaussianMixture, Reference
+
+_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def standard_normal(latent_dim: int) -> DiagGaussian:
@@ -30,15 +33,15 @@ def standard_normal(latent_dim: int) -> DiagGaussian:
     return DiagGaussian(jnp.zeros(latent_dim), jnp.ones(latent_dim))
 
 
-def log_prob(dist: DiagGaussian, value: Array) -> Array:
-    r"""Log-density of a diagonal Gaussian, in nats.
+def log_prob(dist: Reference, value: Array) -> Array:
+    r"""Log-density of a diagonal Gaussian or of a mixture of them, in nats.
 
     .. math:: \log p(z) = -\tfrac12 \sum_d \Big(\frac{z_d - \mu_d}{\sigma_d}\Big)^2 - \sum_d \log \sigma_d
-              - \tfrac D2 \log 2\pi
+              - \tfrac D2 \log 2\pi, \qquad \log \sum_m w_m p_m(z) \text{ for a mixture}
 
     Args:
-      dist: DiagGaussian with fields [..., D].
-      value: float [..., D], broadcast against the fields.
+      dist: DiagGaussian with fields [..., D], or GaussianMixture with fields [..., M] and [..., M, D].
+      value: float [..., D], broadcast against the Gaussian.
 
     Returns:
       float [...], in nats; float32 for inputs of lower precision.
@@ -52,10 +55,34 @@ def log_prob(dist: DiagGaussian, value: Array) -> Array:
       >>> print(f"{losses.log_prob(losses.standard_normal(1), jnp.zeros(1)):.4f}")  # -log(2 pi) / 2
       -0.9189
     """
+    if isinstance(dist, GaussianMixture):
+        components = log_prob(DiagGaussian(dist.mean, dist.scale), value[..., None, :])
+        log_weights = jax.nn.log_softmax(dist.logits.astype(components.dtype))
+        return jax.nn.logsumexp(log_weights + components, axis=-1)
     mean, scale, value = _promote(dist.mean, dist.scale, value)
     standardised = (value - mean) / scale
-    log_normaliser = jnp.log(scale) + 0.5 * math.log(2.0 * math.pi)
-    return -(0.5 * jnp.square(standardised) + log_normaliser).sum(-1)
+    return -(0.5 * jnp.square(standardised) + _safe_log(scale) + _HALF_LOG_TWO_PI).sum(-1)
+
+
+def gaussian_entropy(dist: DiagGaussian) -> Array:
+    r"""Differential entropy of a diagonal Gaussian, in nats: :math:`\sum_d \log \sigma_d + \tfrac D2 \log 2\pi e`.
+
+    Args:
+      dist: DiagGaussian with fields [..., D].
+
+    Returns:
+      float [...], in nats, of any sign, minus infinity where a scale is zero; float32 for inputs of lower precision.
+
+    Raises:
+      AssertionError: an argument is not floating.
+
+    Example:
+      >>> from ib_jax import losses
+      >>> print(f"{losses.gaussian_entropy(losses.standard_normal(1)):.4f}")
+      1.4189
+    """
+    _, scale = _promote(*dist)
+    return (_safe_log(scale) + _HALF_LOG_TWO_PI + 0.5).sum(-1)
 
 
 def kl_divergence(p: DiagGaussian, q: DiagGaussian) -> Array:
@@ -86,7 +113,13 @@ def kl_divergence(p: DiagGaussian, q: DiagGaussian) -> Array:
     p_mean, p_scale, q_mean, q_scale = _promote(*p, *q)
     ratio = p_scale / q_scale
     shift = (p_mean - q_mean) / q_scale
-    return (0.5 * (jnp.square(ratio) + jnp.square(shift) - 1.0) - jnp.log(ratio)).sum(-1)
+    return (0.5 * (jnp.square(ratio) + jnp.square(shift) - 1.0) - _safe_log(ratio)).sum(-1)
+
+
+def _safe_log(value: Array) -> Array:
+    """log with a gradient of 0 at 0, so that the deterministic limit (scale 0) does not turn a gradient into NaN."""
+    positive = value > 0
+    return jnp.where(positive, jnp.log(jnp.where(positive, value, 1.0)), -jnp.inf)
 
 
 def _promote(*arrays: Array) -> list[Array]:

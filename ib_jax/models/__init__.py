@@ -1,7 +1,16 @@
 """Flax networks, handed out as plain functions of parameters."""
 
+from ib_jax.models.backward import BackwardEncoder
 from ib_jax.models.classifier import Classifier, mlp_classifier
 from ib_jax.models.mlp import LinearDecoder, MLPEncoder
-from ib_jax.models.prior import LearnedPrior
+from ib_jax.models.prior import LearnedPrior, MixturePrior
 
-__all__ = ["Classifier", "LearnedPrior", "LinearDecoder", "MLPEncoder", "mlp_classifier"]
+__all__ = [
+    "BackwardEncoder",
+    "Classifier",
+    "LearnedPrior",
+    "LinearDecoder",
+    "MLPEncoder",
+    "MixturePrior",
+    "mlp_classifier",
+]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from ib_jax.types import Array, DiagGaussian
 
 Initializer = Callable[..., Array]
+Scale = Literal["learned", "unit", "zero"]
 
 XAVIER: Initializer = nn.initializers.xavier_uniform()
 """The initial weights of the paper's notebook."""
@@ -26,7 +28,8 @@ class MLPEncoder(nn.Module):
     Attributes:
       latent_dim: D, the dimensions of the code.
       hidden: widths of the ReLU layers; (1024, 1024) in the paper.
-      stochastic: whether the scale is learned; if not the last layer has D outputs and the scale is 0.
+      scale: "learned"; "unit", a scale of 1 (CEB's encoder); or "zero", the deterministic limit. But for learned ones
+        the last layer has D outputs.
       scale_shift: s; -5 in the authors' notebook, so that training starts from scales near 0.0067 and a rate of some
         thousand nats.
       dropout_rate: share of hidden units dropped in training, in [0, 1).
@@ -43,7 +46,7 @@ class MLPEncoder(nn.Module):
 
     latent_dim: int
     hidden: Sequence[int] = (1024, 1024)
-    stochastic: bool = True
+    scale: Scale = "learned"
     scale_shift: float = -5.0
     dropout_rate: float = 0.0
     kernel_init: Initializer = XAVIER
@@ -56,9 +59,10 @@ class MLPEncoder(nn.Module):
         for width in self.hidden:
             hidden = nn.relu(nn.Dense(width, kernel_init=self.kernel_init)(hidden))
             hidden = nn.Dropout(self.dropout_rate, deterministic=not train)(hidden)
-        outputs = nn.Dense(self.latent_dim * (2 if self.stochastic else 1), kernel_init=self.kernel_init)(hidden)
-        if not self.stochastic:
-            return DiagGaussian(outputs, jnp.zeros_like(outputs))
+        learned = self.scale == "learned"
+        outputs = nn.Dense(self.latent_dim * (2 if learned else 1), kernel_init=self.kernel_init)(hidden)
+        if not learned:
+            return DiagGaussian(outputs, jnp.full_like(outputs, 1.0 if self.scale == "unit" else 0.0))
         mean, rho = jnp.split(outputs, 2, axis=-1)
         return DiagGaussian(mean, jax.nn.softplus(rho + self.scale_shift))
 

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ib_jax.types import DiagGaussian
+from ib_jax.types import DiagGaussian, GaussianMixture
 
 
 class LearnedPrior(nn.Module):
@@ -29,3 +29,33 @@ class LearnedPrior(nn.Module):
         mean = self.param("mean", nn.initializers.zeros, (self.latent_dim,))
         log_scale = self.param("log_scale", nn.initializers.zeros, (self.latent_dim,))
         return DiagGaussian(mean, jnp.exp(log_scale))
+
+
+class MixturePrior(nn.Module):
+    """A prior r(z) that is a mixture of Gaussians with learned weights, means and scales.
+
+    It can follow the marginal of the codes where one Gaussian cannot, so the rate under it is the tighter bound on
+    I(X;Z); it needs the sampled rate.
+
+    Attributes:
+      latent_dim: D.
+      num_components: M >= 1. The means start at random places of scale 1, the scales at 1 and the weights equal.
+
+    Example:
+      >>> import jax
+      >>> from ib_jax import models
+      >>> models.MixturePrior(2, num_components=5).init_with_output(jax.random.key(0))[0].mean.shape
+      (5, 2)
+    """
+
+    latent_dim: int
+    num_components: int
+
+    @nn.compact
+    def __call__(self) -> GaussianMixture:
+        """() -> GaussianMixture with fields [M] and [M, D]."""
+        shape = (self.num_components, self.latent_dim)
+        logits = self.param("logits", nn.initializers.zeros, (self.num_components,))
+        mean = self.param("mean", nn.initializers.normal(1.0), shape)
+        log_scale = self.param("log_scale", nn.initializers.zeros, shape)
+        return GaussianMixture(logits, mean, jnp.exp(log_scale))

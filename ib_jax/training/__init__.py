@@ -5,19 +5,25 @@ from ib_jax.training.epoch import make_epoch
 from ib_jax.training.loop import NonFiniteLossError, Progress, StopRequest, fit
 from ib_jax.training.optimizer import paper_adam
 from ib_jax.training.parallel import map_examples, replicate, shard_epoch, unreplicate
+from ib_jax.training.schedule import Gate, Schedule, gated_rho, linear_gamma, linear_rho
 from ib_jax.training.step import Batch, Metrics, TrainState, averaged_params, init_state, make_train_step
 
 __all__ = [
     "Batch",
     "Checkpoints",
+    "Gate",
     "Metrics",
     "NonFiniteLossError",
     "Progress",
     "StopRequest",
+    "Schedule",
     "TrainState",
     "averaged_params",
     "fit",
+    "gated_rho",
     "init_state",
+    "linear_gamma",
+    "linear_rho",
     "make_epoch",
     "make_train_step",
     "map_examples",

@@ -39,7 +39,7 @@ def make_epoch(
       prepare: from resident inputs to the model's, inside the loop; for example `data.to_unit_interval`.
 
     Returns:
-      (state, Batch(inputs [N, ...], labels [N])) -> (state, metrics), metrics float32 [num_steps], in nats.
+      (state, Batch with fields [N, ...]) -> (state, metrics), metrics float32 [num_steps], in nats.
 
     Raises:
       ValueError: the sizes do not fit each other.
@@ -77,7 +77,8 @@ def make_epoch(
         def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
             start = (state.step % steps_per_epoch) * batch_size + shard * shard_size
             rows = jax.lax.dynamic_slice_in_dim(order, start, shard_size)
-            batch = Batch(prepare(data.inputs[rows]), data.labels[rows])
+            batch = jax.tree.map(lambda leaf: leaf[rows], data)
+            batch = batch._replace(inputs=prepare(batch.inputs))
             return step(state, batch, jax.random.fold_in(noise_key, state.step))
 
         return jax.lax.scan(body, state, None, length=num_steps)

@@ -7,20 +7,27 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ib_jax.training.schedule import Schedule, ScheduleState
 from ib_jax.types import Array, BoundTerms, Params
 
-LossFn = Callable[[Params, Array, Array, Array], BoundTerms]
-"""(params, keys [B], inputs [B, ...], labels [B]) -> BoundTerms, per example."""
+LossFn = Callable[..., BoundTerms]
+"""(params, keys [B], inputs [B, ...], labels [B] or [B, ...]) -> BoundTerms, per example; with a schedule of rho, it is
+handed over as a fifth argument."""
 
 Metrics = dict[str, Array]
 """Means over the global batch, by the name of the bound's term."""
 
 
 class Batch(NamedTuple):
-    """A batch: inputs [B, ...] and labels int [B]."""
+    """A batch: inputs [B, ...], labels int [B] or float [B, ...], and weights [B] or None.
+
+    Weights are a mask, class weights or probabilities, at least 0: the loss is their weighted mean. An example of weight
+    0 has no part in it, but its terms' gradients must be finite.
+    """
 
     inputs: Array
     labels: Array
+    weights: Array | None = None
 
 
 class TrainState(NamedTuple):
@@ -32,6 +39,7 @@ class TrainState(NamedTuple):
       params: pytree of parameters.
       opt_state: state of the optimizer.
       average: state of the Polyak average (optax.ema), not debiased; see `averaged_params`.
+      schedule: state of the schedule of rho; empty without one.
     """
 
     step: Array
@@ -39,9 +47,16 @@ class TrainState(NamedTuple):
     params: Params
     opt_state: optax.OptState
     average: optax.EmaState
+    schedule: ScheduleState = ()
 
 
-def init_state(key: Array, params: Params, optimizer: optax.GradientTransformation, average_decay: float) -> TrainState:
+def init_state(
+    key: Array,
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    average_decay: float,
+    schedule: Schedule | None = None,
+) -> TrainState:
     """The state before the first step.
 
     Args:
@@ -49,6 +64,7 @@ def init_state(key: Array, params: Params, optimizer: optax.GradientTransformati
       params: pytree of arrays.
       optimizer: as given to `make_train_step`.
       average_decay: as given to `make_train_step`.
+      schedule: as given to `make_train_step`.
 
     Returns:
       TrainState at step 0.
@@ -61,7 +77,8 @@ def init_state(key: Array, params: Params, optimizer: optax.GradientTransformati
       0
     """
     average = optax.ema(average_decay).init(params)
-    return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params), average)
+    schedule_state = () if schedule is None else schedule.init()
+    return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params), average, schedule_state)
 
 
 def averaged_params(state: TrainState, average_decay: float) -> Params:
@@ -90,23 +107,25 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     average_decay: float = 0.999,
+    schedule: Schedule | None = None,
     axis_name: str | None = None,
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
     """Makes the pure train step `(state, batch, key) -> (state, metrics)`.
 
-    The gradient is that of the mean loss over the batch, or over the batches of all devices when `axis_name` names
-    the axis they are mapped over. Example i of the global batch draws its noise from `fold_in(key, i)`, so one device
+    The gradient is that of the (weighted) mean loss over the batch, or over the batches of all devices when `axis_name`
+    names the axis they are mapped over. Example i of the global batch draws its noise from `fold_in(key, i)`, so one device
     and eight take the same step up to rounding.
 
     Args:
       loss_fn: (params, keys [B], inputs, labels) -> BoundTerms, per example.
       optimizer: any optax transformation.
       average_decay: decay of the Polyak average, in [0, 1); 0.999 in the paper's notebook.
+      schedule: of rho, which `loss_fn` is then handed as a fifth argument; None for a loss that knows its own.
       axis_name: name of the mapped device axis, or None on one device.
 
     Returns:
-      The step. Its metrics are means over the global batch, float32 []: loss, distortion and, where the objective has
-      one, rate, in nats.
+      The step. Its metrics are means over the global batch, float32 []: every term that the objective has, in nats
+      (the accuracy is a share), and with a schedule rho.
 
     Raises:
       ValueError: `average_decay` is out of range.
@@ -128,9 +147,15 @@ def make_train_step(
         raise ValueError(f"average_decay must be in [0, 1), got {average_decay}")
     average = optax.ema(average_decay)
 
-    def mean_loss(params: Params, keys: Array, batch: Batch) -> tuple[Array, Metrics]:
-        terms = loss_fn(params, keys, batch.inputs, batch.labels)
-        metrics = {name: value.mean() for name, value in terms._asdict().items() if value is not None}
+    def mean_loss(
+        params: Params, keys: Array, batch: Batch, norm: Array, rho: tuple[Array, ...]
+    ) -> tuple[Array, Metrics]:
+        terms = loss_fn(params, keys, batch.inputs, batch.labels, *rho)
+        metrics = {
+            name: _weighted_sum(value, batch.weights) / norm
+            for name, value in terms._asdict().items()
+            if value is not None
+        }
         return metrics["loss"], metrics
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
@@ -138,14 +163,28 @@ def make_train_step(
         shard = 0 if axis_name is None else jax.lax.axis_index(axis_name)
         rows = jnp.uint32(shard) * batch_size + jnp.arange(batch_size, dtype=jnp.uint32)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+        many = axis_name is not None and jax.lax.axis_size(axis_name) > 1  # over one device it would only copy
+        norm = batch_size if batch.weights is None else batch.weights.sum()
+        if many and batch.weights is not None:
+            # Devices may hold different weight; by the mean of it, their mean is the weighted mean of all examples.
+            norm = jax.lax.pmean(norm, axis_name)
+        rho = () if schedule is None else (schedule.value(state.schedule, state.step),)
         # The mean over devices is taken of the gradients, after `grad`: a gradient of a mean over devices would be
         # multiplied by their number.
-        grads, metrics = jax.grad(mean_loss, has_aux=True)(state.params, keys, batch)
-        if axis_name is not None and jax.lax.axis_size(axis_name) > 1:  # over one device it would only copy
+        grads, metrics = jax.grad(mean_loss, has_aux=True)(state.params, keys, batch, norm, rho)
+        if many:
             grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         _, averaged = average.update(params, state.average)
-        return TrainState(state.step + 1, state.key, params, opt_state, averaged), metrics
+        schedule_state = () if schedule is None else schedule.update(state.schedule, state.step, metrics)
+        if schedule is not None:
+            metrics |= {"rho": rho[0]}
+        return TrainState(state.step + 1, state.key, params, opt_state, averaged, schedule_state), metrics
 
     return step
+
+
+def _weighted_sum(values: Array, weights: Array | None) -> Array:
+    """Sum of weights * values, in which an example of weight 0 adds nothing even if its value is not finite."""
+    return values.sum() if weights is None else jnp.where(weights > 0, weights * values, 0.0).sum()

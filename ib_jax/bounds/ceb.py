@@ -1,0 +1,79 @@
+"""The conditional entropy bottleneck."""
+
+from ib_jax import losses
+from ib_jax.bounds.forward import Forward, forward
+from ib_jax.types import Array, Backward, BoundTerms, DecodeFn, EncodeFn, Estimator
+
+
+def ceb(
+    key: Array,
+    inputs: Array,
+    labels: Array,
+    *,
+    encode_fn: EncodeFn,
+    decode_fn: DecodeFn,
+    backward: Backward,
+    rho: float | Array,
+    num_samples: int = 1,
+    estimator: Estimator | None = None,
+) -> BoundTerms:
+    r"""Conditional entropy bottleneck (CEB).
+
+    .. math:: J = E_{z \sim e(z|x)}[-\log q(y|z)] + e^{-\rho}\, E_{z \sim e(z|x)}[\log e(z|x) - \log b(z|y)]
+
+    The second term is the residual, an upper bound on the residual information I(X;Z|Y) in the mean over the data,
+    whose gap is E[D(p(z|y) || b(z|y))]. The same optima as VIB's with beta = sigma(-rho), where both are tight.
+
+    Args:
+      key: one PRNG key, or one for each example ([B]).
+      inputs: float [B, ...].
+      labels: int [B], or one-hot or soft, float [B, C]; float [B, Y] if the decoder predicts a Gaussian.
+      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
+      decode_fn: codes [..., D] -> logits [..., C], or DiagGaussian with fields [..., Y].
+      backward: b(z|y), a table with one density for each class, DiagGaussian with fields [C, D] or GaussianMixture with
+        fields [C, M] and [C, M, D], or a function from the labels to densities
+        with fields [B, ...]; learned if its fields are parameters.
+      rho: real; the residual weighs e^-rho, and infinity turns the bottleneck off.
+      num_samples: samples of z for each example; 0 for the deterministic limit, the mean of z alone.
+      estimator: of the residual, "closed_form" (for diagonal Gaussians) or "sampled" (eq. 9 of the paper); by default
+        closed form where there is one.
+
+    Returns:
+      BoundTerms(loss, distortion, residual, entropy_zx, entropy_zy, accuracy), each float [B], in nats:
+      the paper's H(Y|Z), I(X;Z|Y), H(Z|X) and H(Z|Y). The entropies of z are differential ones, of any sign.
+
+    Raises:
+      ValueError: `num_samples` is negative or `estimator` does not fit.
+      AssertionError: the batch axes of inputs, labels and codes differ.
+
+    Source: Fischer and Alemi, CEB Improves Model Robustness, 2020, eqs. 6, 8, 9 and listing 3.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import DiagGaussian, bounds
+      >>> backward = DiagGaussian(jnp.array([[2.0], [-2.0]]), jnp.ones((2, 1)))
+      >>> terms = bounds.ceb(jax.random.key(0), jnp.array([[3.0]]), jnp.array([0]), rho=0.0, backward=backward,
+      ...                    encode_fn=lambda x: DiagGaussian(x, jnp.ones_like(x)),
+      ...                    decode_fn=lambda z: jnp.concatenate([z, -z], -1))
+      >>> terms.residual  # (3 - 2)^2 / 2
+      Array([0.5], dtype=float32)
+    """
+    run = forward(key, inputs, labels, encode_fn=encode_fn, decode_fn=decode_fn, num_samples=num_samples)
+    return residual_terms(run, labels, backward, rho, estimator)
+
+
+def residual_terms(
+    run: Forward, labels: Array, backward: Backward, rho: float | Array, estimator: Estimator | None
+) -> BoundTerms:
+    """The terms of CEB from a model that has run on a batch."""
+    residual = losses.class_divergence(run.codes, backward, labels, estimator)
+    sampled = estimator == "sampled" and run.codes.log_density is not None
+    entropy_zx = -run.codes.log_density.mean(0) if sampled else losses.gaussian_entropy(run.codes.encoding)  # type: ignore[union-attr]
+    return BoundTerms(
+        loss=run.distortion + losses.weigh(losses.rho_to_gamma(rho), residual),
+        distortion=run.distortion,
+        residual=residual,
+        entropy_zx=entropy_zx,
+        entropy_zy=entropy_zx + residual,
+        accuracy=run.accuracy,
+    )

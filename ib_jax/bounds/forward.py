@@ -1,0 +1,31 @@
+"""What every bound does first: encode, draw codes, decode, and compare with the labels."""
+
+from typing import NamedTuple
+
+import chex
+
+from ib_jax import losses
+from ib_jax.types import Array, DecodeFn, DiagGaussian, EncodeFn, Prediction
+
+
+class Forward(NamedTuple):
+    """Codes, the decoder's prediction at each (leading axis S), and what it costs, per example in nats."""
+
+    codes: losses.Codes
+    prediction: Prediction
+    distortion: Array
+    accuracy: Array | None
+
+
+def forward(
+    key: Array, inputs: Array, labels: Array, *, encode_fn: EncodeFn, decode_fn: DecodeFn, num_samples: int
+) -> Forward:
+    """Runs the model on a batch; with `num_samples=0` at the mean of the encoder, where only the mean is used."""
+    chex.assert_equal_shape_prefix([inputs, labels], 1)
+    encoding = encode_fn(inputs)
+    chex.assert_equal_shape_prefix([inputs, *encoding], 1)
+    codes = losses.draw_codes(key, encoding, num_samples)
+    prediction = decode_fn(codes.samples)
+    distortion = losses.negative_log_likelihood(prediction, labels).mean(0)
+    accuracy = None if isinstance(prediction, DiagGaussian) else losses.correct(prediction, labels).mean(0)
+    return Forward(codes, prediction, distortion, accuracy)

@@ -1,0 +1,49 @@
+"""What a decoder's prediction costs: one pair of kernels for classes and for vectors. In nats, float32 or more."""
+
+from ib_jax.losses.classification import cross_entropy, entropy
+from ib_jax.losses.gaussian import gaussian_entropy, log_prob
+from ib_jax.types import Array, DiagGaussian, Prediction
+
+
+def negative_log_likelihood(prediction: Prediction, targets: Array) -> Array:
+    r"""-log q(y|z) of the target under the decoder's prediction, in nats.
+
+    Args:
+      prediction: logits [..., C], or a DiagGaussian with fields [..., Y].
+      targets: labels as of `cross_entropy` for logits; float [..., Y] for a Gaussian.
+
+    Returns:
+      float [...], in nats; for a Gaussian, a density, of any sign.
+
+    Raises:
+      ValueError: as `cross_entropy`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.negative_log_likelihood(jnp.zeros((1, 2)), jnp.array([1]))  # log 2
+      Array([0.6931472], dtype=float32)
+      >>> losses.negative_log_likelihood(losses.standard_normal(1), jnp.zeros((1, 1)))  # log(2 pi) / 2
+      Array([0.9189385], dtype=float32)
+    """
+    if isinstance(prediction, DiagGaussian):
+        return -log_prob(prediction, targets)
+    return cross_entropy(prediction, targets)
+
+
+def prediction_entropy(prediction: Prediction) -> Array:
+    """Entropy of the decoder's prediction, in nats; for a Gaussian the differential one.
+
+    Args:
+      prediction: logits [..., C], or a DiagGaussian with fields [..., Y].
+
+    Returns:
+      float [...], in nats.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.prediction_entropy(jnp.zeros((1, 2)))
+      Array([0.6931472], dtype=float32)
+    """
+    return gaussian_entropy(prediction) if isinstance(prediction, DiagGaussian) else entropy(prediction)

@@ -1,0 +1,78 @@
+"""The ways to write the strength of a bottleneck."""
+
+import jax
+import jax.numpy as jnp
+
+from ib_jax.types import Array
+
+
+def rho_to_beta(rho: float | Array) -> Array:
+    r"""CEB's :math:`\rho` to the weight of I(X;Z): :math:`\beta = \sigma(-\rho) = 1 / (1 + e^{\rho})`.
+
+    With it, I(Z;Y) - beta I(X;Z) and I(Z;Y) - e^{-rho} I(X;Z|Y) have the same optima.
+
+    Args:
+      rho: real, infinity turns the bottleneck off.
+
+    Returns:
+      beta in [0, 1].
+
+    Source: Fischer and Alemi, CEB Improves Model Robustness, 2020, eqs. 1 to 3.
+
+    Example:
+      >>> from ib_jax import losses
+      >>> print(losses.rho_to_beta(0.0))
+      0.5
+    """
+    return jax.nn.sigmoid(-jnp.asarray(rho, jnp.result_type(float)))
+
+
+def rho_to_gamma(rho: float | Array) -> Array:
+    r"""CEB's :math:`\rho` to the weight of I(X;Z|Y): :math:`\gamma = e^{-\rho}`.
+
+    Args:
+      rho: real, infinity turns the bottleneck off.
+
+    Returns:
+      gamma >= 0.
+
+    Example:
+      >>> from ib_jax import losses
+      >>> print(losses.rho_to_gamma(0.0))
+      1.0
+    """
+    return jnp.exp(-jnp.asarray(rho, jnp.result_type(float)))
+
+
+def beta_to_rho(beta: float | Array) -> Array:
+    r"""The inverse of `rho_to_beta`: :math:`\rho = \log \frac{1 - \beta}{\beta}`.
+
+    Args:
+      beta: in [0, 1]; 0 gives infinity.
+
+    Returns:
+      rho.
+
+    Example:
+      >>> from ib_jax import losses
+      >>> print(losses.beta_to_rho(0.5))
+      0.0
+    """
+    beta = jnp.asarray(beta, jnp.result_type(float))
+    return jnp.log1p(-beta) - jnp.log(beta)
+
+
+def choose_beta(beta: float | Array | None, rho: float | Array | None) -> float | Array:
+    """The weight of the rate from whichever of the two it was given as.
+
+    Raises:
+      ValueError: both are given, or neither.
+    """
+    if (beta is None) == (rho is None):
+        raise ValueError(f"give exactly one of beta and rho, got beta={beta} and rho={rho}")
+    return rho_to_beta(rho) if beta is None else beta  # type: ignore[arg-type]
+
+
+def weigh(coefficient: float | Array, information: Array) -> Array:
+    """coefficient * information, where a bottleneck turned off (0) is 0 even if the information is infinite."""
+    return jnp.where(coefficient == 0, 0.0, coefficient * jnp.where(coefficient == 0, 0.0, information))

@@ -144,6 +144,25 @@ def objectives_figure(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     _save(figure, path)
 
 
+def exact_curves(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """The information plane of each exact problem: the least I(X;Z) for an I(Z;Y), and the trained codes above it.
+
+    Args:
+      path: PNG file to write.
+      records: of `experiments.exact_ib`, with `problem`, `curve` and `objectives`.
+    """
+    figure, axes = plt.subplots(1, len(records), figsize=(5.5 * len(records), 4.2), layout="constrained")
+    markers = {"vib": "o", "vub": "^", "ceb": "x"}
+    for axis, record in zip(axes, records, strict=True):
+        axis.plot(record["curve"]["information_zy"], record["curve"]["information_xz"], color="black", label="exact")
+        for index, (name, rows) in enumerate(record["objectives"].items()):
+            relevance, rates = ([row[key] for row in rows] for key in ("information_zy", "information_xz"))
+            axis.plot(relevance, rates, markers[name], color=f"C{index}", markerfacecolor="none", label=name)
+        axis.set(xlabel="I(Z;Y), nats", ylabel="I(X;Z), nats", title=record["problem"], xlim=(0, None), ylim=(0, None))
+        axis.legend(frameon=False)
+    _save(figure, path)
+
+
 def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=110)
     plt.close(figure)

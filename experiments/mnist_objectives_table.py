@@ -5,6 +5,7 @@ Reads:    experiments/results/mnist_objectives/{tuning,seeds}/*.json, each made 
 Leaves:   table.md and figure.png beside them.
 """
 
+import functools
 import json
 import pathlib
 import statistics
@@ -42,59 +43,59 @@ def best_records(tuning: Sequence[Record]) -> dict[str, Record]:
 
 
 def render(tuning: Sequence[Record], seeds: Sequence[Record]) -> str:
-    """The tables in Markdown: the test set at each objective's best strength, and the held-out errors it was chosen by."""
+    """The tables in Markdown: the test set at each objective's best strength, and the errors it was chosen by."""
     config, robustness = seeds[0]["config"], seeds[0]["robustness"]
     best = best_records(tuning)
-    attacks = [(row["attack"], i, radius) for row in robustness["rows"] for i, radius in enumerate(row["epsilons"])]
-    pgd = [column for column in attacks if column[0].startswith("PGD")]
-    num_seeds = len({record["config"]["seed"] for record in seeds})
+    groups = [[record for record in seeds if record["config"]["objective"] == name] for name in best]
+    rows: list[tuple[str, Callable[[Record], float | None], str]] = [
+        ("error, 12 samples, %", lambda record: 100 * record["test"]["error_avg"], "{:.2f}"),
+        ("error, 1 sample, %", lambda record: 100 * record["test"]["error_one"], "{:.2f}"),
+        ("I(X;Z) <= rate, bits", lambda record: record["test"]["rate_bits"], "{:.1f}"),
+        ("I(X;Z\\|Y) <= residual, bits", lambda record: record["test"].get("residual_bits"), "{:.1f}"),
+        ("I(Z;Y) >=, bits", lambda record: record["test"]["information_zy_bits"], "{:.3f}"),
+        ("calibration error, %", lambda record: 100 * record["test"]["calibration_error"], "{:.2f}"),
+    ]
+    for row in robustness["rows"]:
+        for index, radius in enumerate(row["epsilons"]):
+            accuracy = functools.partial(_accuracy, attack=row["attack"], index=index)
+            rows.append((f"accuracy, {row['attack']}, {radius:g}, %", accuracy, "{:.1f}"))
     lines = [
         f"The test set of {config['dataset']}, {config['num_epochs']} epochs on all training images, K = "
-        f"{config['latent_dim']}, debiased average of the weights; mean and standard deviation over {num_seeds} seeds.",
-        f"PGD accuracy is that of the first {robustness['num_images']} test images under white-box attacks with the "
-        f"gradient averaged over {config['num_eot_samples']} samples of z; no transfer or black-box attack stands beside "
-        "them yet, so a high number may mean masked gradients.",
-        "The rate of CEB is that under the marginal of its backward encoder.",
+        f"{config['latent_dim']}, debiased average of the weights: mean and standard deviation over "
+        f"{len(groups[0])} seeds, each objective at the strength that was best on held-out training images.",
+        f"Attacked are the first {robustness['num_images']} test images, by white-box attacks with gradients averaged "
+        f"over {config['num_eot_samples']} samples of z; no transfer or black-box attack stands beside them yet, so a "
+        "high number may mean masked gradients. The rate of CEB is that under the marginal of its backward encoder.",
         "",
-        "| objective | strength | error, 12 samples | error, 1 sample | rate, bits | residual, bits | I(Z;Y) >=, bits | "
-        "calibration error | " + " | ".join(f"{name}, {radius:g}" for name, _, radius in pgd) + " |",
-        "|---|---|---|---|---|---|---|---|" + "---|" * len(pgd),
+        "| | "
+        + " | ".join(f"{name}, {_strength_name(group[0])}" for name, group in zip(best, groups, strict=True))
+        + " |",
+        "|---|" + "---|" * len(best),
     ]
-    for name in best:
-        group = [record for record in seeds if record["config"]["objective"] == name]
-        cells = [
-            name,
-            _strength_name(group[0]),
-            _spread(group, lambda record: 100 * record["test"]["error_avg"], "{:.2f}", " %"),
-            _spread(group, lambda record: 100 * record["test"]["error_one"], "{:.2f}", " %"),
-            _spread(group, lambda record: record["test"]["rate_bits"], "{:.1f}"),
-            _spread(group, lambda record: record["test"].get("residual_bits"), "{:.1f}"),
-            _spread(group, lambda record: record["test"]["information_zy_bits"], "{:.3f}"),
-            _spread(group, lambda record: 100 * record["test"]["calibration_error"], "{:.2f}", " %"),
-            *(_spread(group, lambda record, c=column: 100 * _accuracy(record, c), "{:.1f}", " %") for column in pgd),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+    for label, value, form in rows:
+        lines.append(f"| {label} | " + " | ".join(_spread(group, value, form) for group in groups) + " |")
     return "\n".join([*lines, "", *_tuning_table(tuning, best)]) + "\n"
 
 
 def _tuning_table(tuning: Sequence[Record], best: Mapping[str, Record]) -> list[str]:
     config = tuning[0]["config"]
+    columns = {name: [r for r in tuning if r["config"]["objective"] == name] for name in best}
+    for name, column in columns.items():
+        column.sort(key=strength, reverse=name in RATE_OBJECTIVES)  # from the strongest bottleneck to the weakest
     lines = [
-        f"Error on {config['num_validation']} held-out training images with 12 samples, seed {config['seed']}, after "
-        f"{config['num_epochs']} epochs on the others; the best of each row, in bold, was chosen. rho is that of the same "
-        "column's beta.",
+        f"Error in % on {config['num_validation']} held-out training images (12 samples, seed {config['seed']}, "
+        f"{config['num_epochs']} epochs on the others). The best of each column, in bold, was chosen; of equal errors "
+        "the one with the lower cross-entropy.",
         "",
+        "| strength | " + " | ".join(columns) + " |",
+        "|---|" + "---|" * len(columns),
     ]
-    betas = sorted({record["config"]["beta"] for record in tuning if record["config"]["objective"] in RATE_OBJECTIVES})
-    rhos = sorted({strength(r) for r in tuning if r["config"]["objective"] not in RATE_OBJECTIVES}, reverse=True)
-    heads = [f"beta {beta:g}, rho {rho:.1f}" for beta, rho in zip(betas, rhos, strict=True)]
-    lines += ["| objective | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
-    for name in best:
-        group = {strength(record): record for record in tuning if record["config"]["objective"] == name}
-        order = sorted(group, reverse=name not in RATE_OBJECTIVES)
-        cells = [f"{100 * group[value]['validation']['error_avg']:.2f} %" for value in order]
-        cells = [f"**{c}**" if group[v] is best[name] else c for v, c in zip(order, cells, strict=True)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for row in zip(*columns.values(), strict=True):
+        names = " or ".join(dict.fromkeys(map(_strength_name, row)))
+        errors = [100 * record["validation"]["error_avg"] for record in row]
+        chosen = [any(record is other for other in best.values()) for record in row]
+        cells = [f"**{error:.2f}**" if bold else f"{error:.2f}" for error, bold in zip(errors, chosen, strict=True)]
+        lines.append(f"| {names} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -103,17 +104,16 @@ def _strength_name(record: Record) -> str:
     return f"{kind} = {strength(record):.3g}"
 
 
-def _accuracy(record: Record, column: tuple[str, int, float]) -> float:
-    name, index, _ = column
-    return next(row["accuracy"][index] for row in record["robustness"]["rows"] if row["attack"] == name)
+def _accuracy(record: Record, *, attack: str, index: int) -> float:
+    return next(100 * row["accuracy"][index] for row in record["robustness"]["rows"] if row["attack"] == attack)
 
 
-def _spread(group: Sequence[Record], value: Callable[[Record], float | None], form: str, unit: str = "") -> str:
+def _spread(group: Sequence[Record], value: Callable[[Record], float | None], form: str) -> str:
     values = [number for number in map(value, group) if number is not None]
     if not values:
         return "-"
     mean = form.format(statistics.fmean(values))
-    return f"{mean}{unit}" if len(values) == 1 else f"{mean} ± {form.format(statistics.stdev(values))}{unit}"
+    return mean if len(values) == 1 else f"{mean} ± {form.format(statistics.stdev(values))}"
 
 
 def main() -> None:

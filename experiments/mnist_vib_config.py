@@ -56,8 +56,8 @@ class Config:
     schedule: str = setting(
         "constant",
         "Objective",
-        "How the strength is reached: at once; from rho = 100 on a line in e^-rho or in rho; or down to rho = 10, and on "
-        "once training accuracy exceeds 20 %. For vib and vub beta is 1 / (1 + e^rho).",
+        "How the strength is reached: at once; from rho = 100 on a line in e^-rho or in rho; or down to rho = 10, and "
+        "on once training accuracy exceeds 20 %. For vib and vub beta is 1 / (1 + e^rho).",
         choices=SCHEDULES,
     )
     anneal_epochs: float = setting(1.0, "Objective", "Length of a linear schedule.", unit="epochs")

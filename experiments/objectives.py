@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -45,7 +45,7 @@ def make_classifier(config: Config, class_probabilities: np.ndarray) -> Classifi
 
 def make_loss(config: Config, model: Classifier, class_probabilities: np.ndarray) -> Callable[..., BoundTerms]:
     """(params, keys [B], inputs, labels) -> BoundTerms of the configured objective; with a schedule also takes rho."""
-    sampled = {"num_samples": config.num_train_samples}
+    sampled: dict[str, Any] = {"num_samples": config.num_train_samples}
     label_entropy = float(scipy.stats.entropy(class_probabilities))
     shares = jnp.asarray(class_probabilities, jnp.float32)
     objectives: dict[str, Callable[..., BoundTerms]] = {
@@ -62,7 +62,7 @@ def make_loss(config: Config, model: Classifier, class_probabilities: np.ndarray
 
     def loss_fn(params: Params, keys: Array, inputs: Array, labels: Array, rho: Array | None = None) -> BoundTerms:
         dropout_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 1)
-        settings: dict[str, object] = {"encode_fn": lambda batch: model.encode(params, batch, dropout_keys)}
+        settings: dict[str, Any] = {"encode_fn": lambda batch: model.encode(params, batch, dropout_keys)}
         if config.objective != "consistent_ceb":
             settings["decode_fn"] = functools.partial(model.decode, params)
         if config.objective in RATE_OBJECTIVES:

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "data": {"types"},
     "models": {"types"},
     "training": {"types"},
+    "exact": {"types"},
 }
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 

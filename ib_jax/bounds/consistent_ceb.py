@@ -39,8 +39,8 @@ def consistent_ceb(
       class_probabilities: p(y), float [C]: the shares of the classes in the training set
         (`evaluation.label_probabilities`), or None for uniform ones.
       num_samples: samples of z for each example; 0 for the deterministic limit, the mean of z alone.
-      estimator: of the residual, "closed_form" (for diagonal Gaussians) or "sampled"; by default closed form where there
-        is one.
+      estimator: of the residual, "closed_form" (for diagonal Gaussians) or "sampled"; by default closed form where
+        there is one.
 
     Returns:
       BoundTerms(loss, distortion, residual, entropy_zx, entropy_zy, accuracy), each float [B], in nats.

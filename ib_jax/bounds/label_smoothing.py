@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from ib_jax import losses
 from ib_jax.bounds.forward import forward
-from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn
+from ib_jax.types import Array, BoundTerms, DecodeFn, DiagGaussian, EncodeFn
 
 
 def label_smoothing(
@@ -33,6 +33,7 @@ def label_smoothing(
       float [B], in nats.
 
     Raises:
+      ValueError: the decoder does not return logits.
       AssertionError: the batch axes of inputs and labels differ.
 
     Source: Szegedy et al., Rethinking the Inception Architecture, 2016; Pereyra et al., 2017.
@@ -45,7 +46,9 @@ def label_smoothing(
       Array([0.6931472], dtype=float32)
     """
     run = forward(key, inputs, labels, encode_fn=encode_fn, decode_fn=decode_fn, num_samples=0)
-    uniform = jnp.full(run.prediction.shape[-1], 1.0 / run.prediction.shape[-1])
-    spread = losses.cross_entropy(run.prediction, uniform).mean(0)
+    if isinstance(run.prediction, DiagGaussian):
+        raise ValueError("decode_fn must return logits: a label that is a vector has no classes to smooth over")
+    num_classes = run.prediction.shape[-1]
+    spread = losses.cross_entropy(run.prediction, jnp.full(num_classes, 1.0 / num_classes)).mean(0)
     loss = (1.0 - smoothing) * run.distortion + smoothing * spread
     return BoundTerms(loss, run.distortion, accuracy=run.accuracy)

@@ -32,8 +32,8 @@ def vib(
       labels: int [B], or one-hot or soft, float [B, C]; float [B, Y] if the decoder predicts a Gaussian.
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
       decode_fn: codes [..., D] -> logits [..., C], or DiagGaussian with fields [..., Y].
-      prior: r(z), DiagGaussian with fields [D] (`losses.standard_normal(D)` in the paper) or GaussianMixture with fields
-        [M] and [M, D]; learned if its fields are parameters.
+      prior: r(z), DiagGaussian with fields [D] (`losses.standard_normal(D)` in the paper) or GaussianMixture with
+        fields [M] and [M, D]; learned if its fields are parameters.
       beta: weight of the rate, >= 0; a number or an array that broadcasts against [B].
       rho: the same in CEB's form, beta = 1 / (1 + e^rho); give one of the two.
       num_samples: samples of z for each example; 0 for the deterministic limit, the mean of z alone.

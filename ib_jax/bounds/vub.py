@@ -38,8 +38,8 @@ def vub(
       labels: int [B], or one-hot or soft, float [B, C]; float [B, Y] if the decoder predicts a Gaussian.
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
       decode_fn: codes [..., D] -> logits [..., C], or DiagGaussian with fields [..., Y].
-      prior: r(z), DiagGaussian with fields [D] (`losses.standard_normal(D)` in the paper) or GaussianMixture with fields
-        [M] and [M, D]; learned if its fields are parameters.
+      prior: r(z), DiagGaussian with fields [D] (`losses.standard_normal(D)` in the paper) or GaussianMixture with
+        fields [M] and [M, D]; learned if its fields are parameters.
       label_entropy: H(Y) in nats: log C for balanced classes, or measured with
         `evaluation.label_entropy(labels, num_classes)`. For a vector target the differential entropy; the statement
         J <= J_VIB needs H(Y) and H(q) of at least 0.

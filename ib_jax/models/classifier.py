@@ -55,7 +55,7 @@ def mlp_classifier(
       num_classes: C >= 2.
       hidden: widths of the ReLU layers.
       scale: of p(z|x): "learned", "unit" (CEB's encoder) or "zero" (the deterministic baselines).
-      prior: r(z): "standard" for N(0, I), "learned" for a learned diagonal Gaussian, or "mixture" for a learned mixture.
+      prior: r(z): "standard" for N(0, I), "learned" for a learned diagonal Gaussian, or "mixture" for a mixture.
       num_components: M, of a mixture.
       backward: b(z|y): "none", or learned means with scales of one ("unit", the paper's) or learned ones ("learned").
       linear_decoder: False for a model whose decoder is `losses.bayes_logits` of its backward encoder: it has no

@@ -1,6 +1,6 @@
 """The train step: a pure function of state, batch and key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,8 +21,8 @@ Metrics = dict[str, Array]
 class Batch(NamedTuple):
     """A batch: inputs [B, ...], labels int [B] or float [B, ...], and weights [B] or None.
 
-    Weights are a mask, class weights or probabilities, at least 0: the loss is their weighted mean. An example of weight
-    0 has no part in it, but its terms' gradients must be finite.
+    Weights are a mask, class weights or probabilities, at least 0: the loss is their weighted mean. An example of
+    weight 0 has no part in it, but its terms' gradients must be finite.
     """
 
     inputs: Array
@@ -113,8 +113,8 @@ def make_train_step(
     """Makes the pure train step `(state, batch, key) -> (state, metrics)`.
 
     The gradient is that of the (weighted) mean loss over the batch, or over the batches of all devices when `axis_name`
-    names the axis they are mapped over. Example i of the global batch draws its noise from `fold_in(key, i)`, so one device
-    and eight take the same step up to rounding.
+    names the axis they are mapped over. Example i of the global batch draws its noise from `fold_in(key, i)`, so one
+    device and eight take the same step up to rounding.
 
     Args:
       loss_fn: (params, keys [B], inputs, labels) -> BoundTerms, per example.
@@ -148,7 +148,7 @@ def make_train_step(
     average = optax.ema(average_decay)
 
     def mean_loss(
-        params: Params, keys: Array, batch: Batch, norm: Array, rho: tuple[Array, ...]
+        params: Params, keys: Array, batch: Batch, norm: Array, rho: Sequence[Array]
     ) -> tuple[Array, Metrics]:
         terms = loss_fn(params, keys, batch.inputs, batch.labels, *rho)
         metrics = {
@@ -168,7 +168,7 @@ def make_train_step(
         if many and batch.weights is not None:
             # Devices may hold different weight; by the mean of it, their mean is the weighted mean of all examples.
             norm = jax.lax.pmean(norm, axis_name)
-        rho = () if schedule is None else (schedule.value(state.schedule, state.step),)
+        rho = [] if schedule is None else [schedule.value(state.schedule, state.step)]
         # The mean over devices is taken of the gradients, after `grad`: a gradient of a mean over devices would be
         # multiplied by their number.
         grads, metrics = jax.grad(mean_loss, has_aux=True)(state.params, keys, batch, norm, rho)

@@ -222,7 +222,7 @@ def test_no_samples_is_the_mean_of_the_code(name):
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_bad_settings_of_a_bottleneck_are_refused_by_name(name):
     bound = BOUNDS[name]
-    with pytest.raises(ValueError, match="num_samples must be at least 0 .0 is the mean., got -1"):
+    with pytest.raises(ValueError, match=r"num_samples must be at least 0 \(0 is the mean\), got -1"):
         call(functools.partial(bound, num_samples=-1))
     with pytest.raises(ValueError, match="num_samples must be at least 1 for a sampled divergence, got 0"):
         call(functools.partial(bound, num_samples=0, estimator="sampled"))

@@ -28,7 +28,9 @@ def _surprisal(logits: Array) -> Array:
     leading = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=bool)
     own = jnp.where(leading, logits, 0.0).sum(-1, keepdims=True)
     others = jax.nn.logsumexp(jnp.where(leading, -jnp.inf, logits), axis=-1, keepdims=True)
-    return jax.nn.softplus(others - own) + (own - logits)
+    surprisal = jax.nn.softplus(others - own)
+    # Not `surprisal + (own - logits)` for all: the leading class's gradient would be lost in 1 - 1.
+    return jnp.where(leading, surprisal, surprisal + (own - logits))
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:

@@ -26,7 +26,7 @@ def plain_terms(kernel, bias, out_kernel, out_bias):
 
 
 def check(terms, gradient, plain):
-    for got, expected in zip(terms, plain, strict=True):
+    for got, expected in zip(jax.tree.leaves(terms), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5)
     leaves = jax.tree.leaves(gradient)
     assert len(leaves) == 4

@@ -73,8 +73,14 @@ def test_labels_broadcast_over_samples_and_out_of_range_is_nan(kernel):
 def test_bad_input_is_refused(kernel):
     with pytest.raises(ValueError, match="C >= 2 classes, got shape"):
         kernel(jnp.zeros((3, 1)), jnp.zeros(3, jnp.int32))
-    with pytest.raises(AssertionError):
-        kernel(jnp.zeros((3, 2)), jnp.zeros(3))
+    if kernel is losses.margin:
+        with pytest.raises(AssertionError):
+            kernel(jnp.zeros((3, 2)), jnp.zeros(3))
+    else:
+        with pytest.raises(ValueError, match=r"soft labels must have shape \[..., 2\], got \(3,\)"):
+            kernel(jnp.zeros((3, 2)), jnp.zeros(3))
+        with pytest.raises(AssertionError):
+            kernel(jnp.zeros((3, 2), jnp.int32), jnp.zeros((3, 2)))
 
 
 @pytest.mark.parametrize("kernel", [losses.cross_entropy, losses.margin, lambda logits, labels: losses.entropy(logits)])
@@ -86,3 +92,37 @@ def test_bfloat16_is_accumulated_in_float32_and_float64_stays(kernel):
     np.testing.assert_array_equal(got, kernel(logits.astype(jnp.float32), labels))
     with jax.enable_x64(True):
         assert kernel(jnp.asarray(np.asarray(logits, np.float64)), labels).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e4])
+def test_cross_entropy_of_soft_labels_equals_the_naive_one_in_float64(scale):
+    logits = scale * jax.random.normal(jax.random.key(0), (12, 6, 7))
+    labels = jax.random.dirichlet(jax.random.key(1), jnp.ones(7), (6,))
+    wide = np.asarray(logits, np.float64)
+    log_q = wide - scipy.special.logsumexp(wide, axis=-1, keepdims=True)
+    expected = -(np.asarray(labels, np.float64) * log_q).sum(-1)
+    np.testing.assert_allclose(losses.cross_entropy(logits, labels), expected, rtol=1e-5)
+    gradient = jax.grad(lambda x: losses.cross_entropy(x, labels).sum())(logits)
+    np.testing.assert_allclose(gradient, np.exp(log_q) - np.asarray(labels), atol=1e-5)
+
+
+def test_one_hot_labels_keep_the_gradient_of_a_confident_prediction():
+    """60 nats sure: the plain form gives a loss and a gradient of exactly 0 in float32."""
+    logits, label = jnp.array([60.0, 0.0, 0.0]), jnp.array([True, False, False])
+    loss, gradient = jax.value_and_grad(losses.cross_entropy)(logits, label)
+    np.testing.assert_allclose(loss, 2 * np.exp(-60.0), rtol=1e-5)
+    np.testing.assert_allclose(gradient, np.exp(-60.0) * np.array([-2.0, 1.0, 1.0]), rtol=1e-5)
+
+
+def test_a_class_at_minus_infinity_adds_nothing_where_its_label_is_zero():
+    logits = jnp.array([0.0, 0.0, -jnp.inf])
+    np.testing.assert_allclose(losses.cross_entropy(logits, jnp.array([0.5, 0.5, 0.0])), np.log(2), rtol=1e-6)
+    assert losses.cross_entropy(logits, jnp.array([0.5, 0.25, 0.25])) == np.inf
+
+
+def test_correct_compares_the_most_probable_class():
+    logits = jnp.array([[0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(losses.correct(logits, jnp.array([1, 1, 1])), [1.0, 0.0, 1.0])
+    np.testing.assert_array_equal(
+        losses.correct(logits, jnp.array([[0.4, 0.6], [0.4, 0.6], [0.9, 0.1]])), [1.0, 0.0, 0.0]
+    )

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 
-from ib_jax import DiagGaussian, losses
+from ib_jax import DiagGaussian, GaussianMixture, losses
 
 means = st.floats(-50, 50, width=32)
 scales = st.sampled_from([1e-6, 1e-3, 0.5, 1.0, 2.0, 1e3, 1e6])
@@ -76,3 +77,24 @@ def test_bad_input_is_refused():
         losses.standard_normal(0)
     with pytest.raises(AssertionError):
         losses.log_prob(losses.standard_normal(2), jnp.zeros(2, jnp.int32))
+
+
+@hypothesis.given(st.lists(st.tuples(means, means, scales, st.floats(-5, 5)), min_size=1, max_size=5), means)
+@hypothesis.settings(deadline=None, max_examples=40)
+def test_log_prob_of_a_mixture_equals_scipys(rows, z):
+    _, m, s, logits = (np.array(column, np.float32) for column in zip(*rows, strict=True))
+    log_weights = logits.astype(float) - scipy.special.logsumexp(logits.astype(float))
+    components = scipy.stats.norm(m.astype(float), s.astype(float)).logpdf(z)
+    mixture = GaussianMixture(jnp.array(logits), jnp.array(m)[:, None], jnp.array(s)[:, None])
+    got = losses.log_prob(mixture, jnp.array([z], jnp.float32))
+    np.testing.assert_allclose(got, scipy.special.logsumexp(log_weights + components), rtol=1e-4, atol=1e-4)
+
+
+def test_entropy_equals_scipys_and_has_no_nan_gradient_at_zero():
+    scale = np.array([[1e-6, 0.5, 1e6]])
+    got = losses.gaussian_entropy(DiagGaussian(jnp.zeros((1, 3)), jnp.asarray(scale, jnp.float32)))
+    np.testing.assert_allclose(got, scipy.stats.norm(0, scale).entropy().sum(-1), rtol=1e-5)
+    point = jnp.zeros(2)
+    assert losses.gaussian_entropy(DiagGaussian(point, point)) == -np.inf
+    gradient = jax.grad(lambda s: losses.kl_divergence(DiagGaussian(point, s), losses.standard_normal(2)))(point)
+    np.testing.assert_array_equal(gradient, 0.0)

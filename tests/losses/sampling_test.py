@@ -61,3 +61,16 @@ def test_bad_input_is_refused():
         losses.sample(jax.random.split(jax.random.key(0), 4), DIST)
     with pytest.raises(AssertionError):
         losses.sample(jax.random.key(0), DiagGaussian(jnp.zeros((3, 2)), jnp.ones((2,))))
+
+
+def test_the_density_of_a_sample_is_that_of_its_distribution_also_at_tiny_scales():
+    dist = DiagGaussian(jnp.array([[3.0, -2.0], [1e3, 0.0]]), jnp.array([[0.5, 2.0], [1e-6, 1e-6]]))
+    codes, log_density = losses.sample_with_log_prob(jax.random.key(0), dist, 5)
+    np.testing.assert_array_equal(codes, losses.sample(jax.random.key(0), dist, 5))
+    expected = scipy.stats.norm(dist.mean[0], dist.scale[0]).logpdf(np.asarray(codes[:, 0])).sum(-1)
+    np.testing.assert_allclose(log_density[:, 0], expected, rtol=1e-4)
+    # Here (z - mean) / scale is lost to rounding; the density does not depend on the mean, so it is known at 0.
+    centred = DiagGaussian(jnp.zeros((2, 2)), dist.scale)
+    np.testing.assert_array_equal(
+        log_density[:, 1], losses.sample_with_log_prob(jax.random.key(0), centred, 5)[1][:, 1]
+    )

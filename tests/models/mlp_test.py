@@ -47,13 +47,13 @@ def test_the_network_equals_naive_numpy():
 
 
 def test_the_deterministic_model_has_no_scale():
-    model, params = build(stochastic=False)
+    model, params = build(scale="zero")
     np.testing.assert_array_equal(model.encode(params, IMAGES).scale, 0.0)
     assert count(params) == 785 * 1024 + 1025 * 1024 + 1025 * 256 + 257 * 10
 
 
 def test_dropout_is_each_examples_own_and_only_in_training():
-    model, params = build(dropout_rate=0.5, hidden=(64,), stochastic=False)
+    model, params = build(dropout_rate=0.5, hidden=(64,), scale="zero")
     keys = jax.random.split(jax.random.key(2), 3)
     np.testing.assert_array_equal(model.encode(params, IMAGES).mean, model.encode(params, IMAGES).mean)
     dropped = model.encode(params, IMAGES, keys).mean
@@ -65,7 +65,7 @@ def test_dropout_is_each_examples_own_and_only_in_training():
 
 
 def test_the_learned_prior_starts_at_the_standard_normal_and_learns():
-    model, params = build(learned_prior=True, latent_dim=2, hidden=(8,))
+    model, params = build(prior="learned", latent_dim=2, hidden=(8,))
     np.testing.assert_array_equal(model.prior(params), losses.standard_normal(2))
 
     def mean_rate(prior_params):
@@ -75,6 +75,26 @@ def test_the_learned_prior_starts_at_the_standard_normal_and_learns():
     before, gradient = jax.value_and_grad(mean_rate)(params["prior"])
     after = mean_rate(jax.tree.map(lambda p, g: p - 1e-2 * g, params["prior"], gradient))
     assert after < before
+
+
+def test_the_unit_encoder_and_the_backward_encoders():
+    model, params = build(scale="unit", backward="unit", latent_dim=4, hidden=(8,))
+    np.testing.assert_array_equal(model.encode(params, IMAGES).scale, 1.0)
+    table = model.backward(params)
+    assert table.mean.shape == (10, 4)
+    np.testing.assert_array_equal(table.scale, 1.0)
+    assert count(params["backward"]) == 40  # a mean for each class, and no scales
+    learned, learned_params = build(backward="learned", latent_dim=4, hidden=(8,))
+    assert count(learned_params["backward"]) == 80
+    np.testing.assert_array_equal(learned.backward(learned_params).scale, 1.0)
+    assert build(latent_dim=4, hidden=(8,))[0].backward is None
+
+
+def test_a_mixture_prior_and_a_model_without_a_decoder():
+    model, params = build(prior="mixture", num_components=5, latent_dim=4, hidden=(8,))
+    assert model.prior(params).mean.shape == (5, 4)
+    assert np.ptp(np.asarray(model.prior(params).mean), axis=0).min() > 0  # equal means would stay equal
+    assert "decoder" not in build(linear_decoder=False, backward="unit", latent_dim=4, hidden=(8,))[1]
 
 
 def test_an_empty_batch():
@@ -87,6 +107,10 @@ def test_an_empty_batch():
     [
         ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
         ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
+        ({"num_components": 0}, "num_components must be at least 1, got 0"),
+        ({"scale": "wide"}, "scale must be one of learned, unit, zero, got 'wide'"),
+        ({"prior": "flat"}, "prior must be one of standard, learned, mixture, got 'flat'"),
+        ({"backward": "yes"}, "backward must be one of none, unit, learned, got 'yes'"),
         ({"dropout_rate": 1.0}, r"dropout_rate must be in \[0, 1\), got 1.0"),
     ],
 )

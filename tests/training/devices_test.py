@@ -12,7 +12,7 @@ PROGRAM = """
 import sys
 import jax, jax.numpy as jnp, numpy as np
 from experiments.mnist_vib_config import Config
-from experiments.objectives import make_classifier, make_loss
+from experiments.objectives import make_classifier, make_loss, make_schedule
 from ib_jax import training
 from ib_jax.training import parallel
 
@@ -21,16 +21,20 @@ if coordinator:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(coordinator, num_processes=2, process_id=process)
 assert jax.device_count() == devices
-config = Config(objective=objective, latent_dim=4, hidden_width=16)
-model = make_classifier(config, 10)
+config = Config(objective=objective, latent_dim=4, hidden_width=16, schedule="gated_rho")
+shares = np.full(10, 0.1)
+model, schedule = make_classifier(config, shares), make_schedule(config, steps_per_epoch=6)
 optimizer = training.paper_adam(1e-2, steps_per_decay=5)
-step = training.make_train_step(make_loss(config, model), optimizer, axis_name=parallel.AXIS)
+step = training.make_train_step(
+    make_loss(config, model, shares), optimizer, schedule=schedule, axis_name=parallel.AXIS)
 epoch = training.make_epoch(
     step, num_examples=100, batch_size=16, num_steps=6, num_shards=devices, axis_name=parallel.AXIS)
 rng = np.random.default_rng(0)
-data = training.Batch(rng.uniform(size=(100, 4, 4, 1)).astype(np.float32), rng.integers(0, 10, 100).astype(np.int32))
+data = training.Batch(
+    rng.uniform(size=(100, 4, 4, 1)).astype(np.float32), rng.integers(0, 10, 100).astype(np.int32),
+    rng.uniform(size=100).astype(np.float32) if objective == "consistent_ceb" else None)
 params = model.init(jax.random.key(0), data.inputs[:1])
-state = training.replicate(training.init_state(jax.random.key(1), params, optimizer, 0.999))
+state = training.replicate(training.init_state(jax.random.key(1), params, optimizer, 0.999, schedule))
 run, data = training.shard_epoch(epoch), training.replicate(data)
 for _ in range(5):
     state, metrics = run(state, data)
@@ -44,7 +48,7 @@ if process == 0:
 """
 
 
-@pytest.fixture(scope="module", params=["vib", "dropout"])
+@pytest.fixture(scope="module", params=["vib", "consistent_ceb", "dropout"])
 def results(request, tmp_path_factory):
     folder, arrays = tmp_path_factory.mktemp("devices"), {}
     for devices in (1, 2, 8):

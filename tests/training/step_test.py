@@ -41,6 +41,26 @@ def test_a_step_follows_the_gradient_of_the_mean_loss():
     assert int(state.step) == 1
 
 
+def test_weights_make_a_weighted_mean_and_a_mask_leaves_examples_out():
+    def first_step(inputs, labels, weights):
+        step = training.make_train_step(loss_fn, optax.sgd(0.1))
+        state = training.init_state(jax.random.key(1), PARAMS, optax.sgd(0.1), 0.999)
+        return step(state, training.Batch(inputs, labels, weights), jax.random.key(0))
+
+    state, metrics = first_step(INPUTS, LABELS, jnp.arange(8.0))
+    (plain,) = train(optax.sgd(0.1), 1)
+    each = [first_step(INPUTS, LABELS, jnp.eye(8)[i]) for i in range(8)]
+    weights = np.arange(8) / 28
+    expected = sum(w * np.asarray(one.params["w"], np.float64) for w, (one, _) in zip(weights, each, strict=True))
+    np.testing.assert_allclose(state.params["w"], expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics["loss"], weights @ np.array([m["loss"] for _, m in each]), rtol=1e-5)
+    even, _ = first_step(INPUTS, LABELS, jnp.full(8, 3.0))
+    np.testing.assert_allclose(even.params["w"], plain[0].params["w"], rtol=1e-6)
+    masked, metrics = first_step(INPUTS, LABELS.at[5:].set(1000), jnp.arange(8) < 5)
+    np.testing.assert_allclose(masked.params["w"], first_step(INPUTS, LABELS, jnp.arange(8) < 5)[0].params["w"])
+    assert np.isfinite(metrics["loss"])
+
+
 def test_the_average_is_debiased():
     history = train(optax.sgd(0.1), 5)
     steps = [np.asarray(state.params["w"], np.float64) for state, _ in history]

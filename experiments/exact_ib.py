@@ -41,9 +41,9 @@ class ExactConfig:
         (0.7, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02), "Problems", "Betas of the jointly Gaussian problem, in (0, 1)."
     )
     discrete_betas: tuple[float, ...] = setting(
-        (0.5, 0.4, 0.3, 0.2, 0.1, 0.07, 0.05, 0.03), "Problems", "Betas of the discrete problem, in (0, 1)."
+        (0.5, 0.4, 0.35, 0.3, 0.2, 0.1, 0.05, 0.03), "Problems", "Betas of the discrete problem, in (0, 1)."
     )
-    num_steps: int = setting(4000, "Training", "Steps of Adam.", unit="steps")
+    num_steps: int = setting(3000, "Training", "Steps of Adam.", unit="steps")
     num_restarts: int = setting(4, "Training", "Runs from other parameters; the one with the lowest loss counts.")
     seed: int = setting(0, "Training", "Seed of parameters and noise.")
     results: str = setting("workdirs/exact_ib", "Output", "Folder of the records, the table and the figure.")

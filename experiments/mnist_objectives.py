@@ -73,16 +73,12 @@ def tuning_runs(compare: CompareConfig, num_train: int) -> Iterator[Run]:
 def seed_runs(best: Mapping[str, Record], num_seeds: int) -> Iterator[Run]:
     """Every objective at its best strength, with each seed, on all training images, and attacked."""
     default = dataclasses.asdict(Config())
-    changed = {"num_validation", "num_attack_images", "workdir"}
     for objective, record in best.items():
         config = record["config"]
-        settings = {
-            name: config[name]
-            for name, value in default.items()
-            if name not in changed and _plain(value) != config[name]
-        }
+        changed = {name for name, value in default.items() if _plain(value) != config.get(name)} | {"objective", "dataset"}
+        settings = {name: config[name] for name in changed - {"num_validation", "num_attack_images", "workdir"}}
         for seed in range(num_seeds):
-            yield Run(f"{SEEDS}/{objective}_seed{seed}", settings | {"seed": seed})
+            yield Run(f"{SEEDS}/{objective}_seed{seed}", dict(sorted(settings.items())) | {"seed": seed})
 
 
 def _plain(value: Any) -> Any:

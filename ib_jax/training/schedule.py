@@ -65,8 +65,6 @@ def linear_gamma(rho: float, num_steps: int, *, initial_rho: float = 100.0) -> S
 
     .. math:: \gamma_t = (1 - t/T)\, e^{-\rho_0} + (t/T)\, e^{-\rho}, \quad \rho_t = -\log \gamma_t
 
-    At step 0 gamma may underflow to 0, which is rho = infinity: the bottleneck is off.
-
     Args:
       rho: target.
       num_steps: steps until the target, >= 1; 12,000 in the paper's ImageNet experiments.
@@ -89,7 +87,8 @@ def linear_gamma(rho: float, num_steps: int, *, initial_rho: float = 100.0) -> S
     """
     _check_steps(num_steps=num_steps)
     lerp = optax.linear_schedule(jnp.exp(-jnp.float32(initial_rho)), jnp.exp(-jnp.float32(rho)), num_steps)
-    return _stateless(lambda step: -jnp.log(jnp.asarray(lerp(step), jnp.float32)))
+    # e^-100 underflows in float32, so the logarithm of the first gamma is not finite.
+    return _stateless(lambda step: jnp.minimum(-jnp.log(jnp.asarray(lerp(step), jnp.float32)), max(initial_rho, rho)))
 
 
 class Gate(NamedTuple):

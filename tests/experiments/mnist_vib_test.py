@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.mnist_vib_config import OBJECTIVES, PRESETS, Config, preset
+from experiments.mnist_vib_config import BOTTLENECKS, OBJECTIVES, PRESETS, SCHEDULES, Config, preset
 from experiments.records import ConfigMismatchError
 from ib_jax import training
 
@@ -30,9 +30,12 @@ def run(workdir, **settings):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_trains_is_attacked_and_drawn(tmp_path, objective):
     results, text = run(tmp_path, objective=objective, figures=objective == "vib")
-    stochastic = objective == "vib"
+    stochastic = objective in BOTTLENECKS
     assert results["steps"] == 28
     assert ("rate_bits" in results["test"]) == stochastic
+    assert ("residual_bits" in results["test"]) == (objective in ("ceb", "consistent_ceb"))
+    if "residual_bits" in results["test"]:  # the marginal of ten classes costs at most their entropy
+        assert -0.5 < results["test"]["rate_bits"] - results["test"]["residual_bits"] < np.log2(10) + 0.5
     assert [row["epoch"] for row in results["history"]] == [1.0, 2.0]
     assert results["history"][1]["train"]["loss"] < results["history"][0]["train"]["loss"]
     np.testing.assert_allclose(results["history"][-1]["test"]["error_avg"], results["test"]["error_avg"])
@@ -49,7 +52,7 @@ def test_every_objective_trains_is_attacked_and_drawn(tmp_path, objective):
         assert arrays["correct_avg"].shape == (360,)
         np.testing.assert_allclose(1 - arrays["correct_avg"].mean(), results["test"]["error_avg"])
     figures = {path.name for path in tmp_path.glob("*.png")}
-    assert figures == ({"training.png", "robustness.png", "latent_plane.png"} if stochastic else set())
+    assert figures == ({"training.png", "robustness.png", "latent_plane.png"} if objective == "vib" else set())
 
 
 def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(tmp_path):
@@ -60,6 +63,26 @@ def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(t
     assert again["robustness"]["rows"] == []
     with pytest.raises(ConfigMismatchError, match=r"--learning_rate: 0\.001 there, 0\.1 now"):
         run(tmp_path, learning_rate=0.1)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES[1:])
+def test_a_schedule_is_resumed_where_it_stood(tmp_path, schedule):
+    settings = {"objective": "ceb", "schedule": schedule, "rho": 2.0, "anneal_epochs": 2.0, "num_attack_images": 0}
+    whole, _ = run(tmp_path / "whole", figures=False, num_epochs=3, **settings)
+    rho = [row["train"]["rho"] for row in whole["history"]]
+    assert rho[0] > rho[1] > rho[2]
+    stopped = iter([False, True])
+
+    class StopsAfterTwoEpochs(training.StopRequest):
+        requested = property(lambda self: next(stopped), lambda self, value: None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "StopRequest", StopsAfterTwoEpochs)
+        assert run(tmp_path / "parts", figures=False, num_epochs=3, **settings)[0] is None
+    resumed, text = run(tmp_path / "parts", figures=False, num_epochs=3, **settings)
+    assert "Going on from step 28" in text
+    assert resumed["history"][-1]["train"] == whole["history"][-1]["train"]
+    assert resumed["test"] == whole["test"]
 
 
 def test_held_out_images_choose_the_best_checkpoint(tmp_path):
@@ -89,6 +112,9 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path):
         ({"attack_epsilons": (0.1, -1.0)}, r"--attack_epsilons must be radii of at least 0, got \(0.1, -1.0\)"),
         ({"label_smoothing": 1.5}, r"--label_smoothing must be in \[0, 1\], got 1.5"),
         ({"epochs_per_decay": 0.0}, "--epochs_per_decay must be positive, got 0.0"),
+        ({"anneal_epochs": 0.0}, "--anneal_epochs must be positive, got 0.0"),
+        ({"rho": float("nan")}, "--rho must be a number, got nan"),
+        ({"beta": 1.0, "schedule": "linear_rho"}, r"--beta must be in \(0, 1\) with --schedule=linear_rho, got 1.0"),
     ],
 )
 def test_bad_settings_are_refused_by_flag(settings, message):

@@ -75,7 +75,10 @@ def seed_runs(best: Mapping[str, Record], num_seeds: int) -> Iterator[Run]:
     default = dataclasses.asdict(Config())
     for objective, record in best.items():
         config = record["config"]
-        changed = {name for name, value in default.items() if _plain(value) != config.get(name)} | {"objective", "dataset"}
+        changed = {name for name, value in default.items() if _plain(value) != config.get(name)} | {
+            "objective",
+            "dataset",
+        }
         settings = {name: config[name] for name in changed - {"num_validation", "num_attack_images", "workdir"}}
         for seed in range(num_seeds):
             yield Run(f"{SEEDS}/{objective}_seed{seed}", dict(sorted(settings.items())) | {"seed": seed})

@@ -1,4 +1,4 @@
-"""What the README promises: its example runs, its links and commands exist."""
+"""What the README promises: its examples run, its links and commands exist."""
 
 import pathlib
 import re
@@ -6,16 +6,25 @@ import re
 import jax
 import jax.numpy as jnp
 
+from ib_jax import bounds
+
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_library_example_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_examples_run_in_order():
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}
-    exec(example, names)
-    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(names["grads"]))
+    for example in examples:
+        exec(example, names)
+    for grads in ("grads", "plain_grads", "equinox_grads", "nnx_grads"):
+        leaves = [leaf for leaf in jax.tree.leaves(names[grads]) if hasattr(leaf, "dtype")]
+        assert leaves
+        assert all(jnp.isfinite(leaf).all() and (leaf != 0).any() for leaf in leaves), grads
     assert names["adversarial"].inputs.shape == (8, 4)
+    assert set(names["objectives"]) == set(bounds.__all__)
+    for bound in names["objectives"].values():
+        assert jnp.isfinite(names["plain_loss"](names["params"], bound))
 
 
 def test_links_and_modules_exist():

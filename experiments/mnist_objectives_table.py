@@ -50,6 +50,7 @@ def render(tuning: Sequence[Record], seeds: Sequence[Record]) -> str:
     rows: list[tuple[str, Callable[[Record], float | None], str]] = [
         ("error, 12 samples, %", lambda record: 100 * record["test"]["error_avg"], "{:.2f}"),
         ("error, 1 sample, %", lambda record: 100 * record["test"]["error_one"], "{:.2f}"),
+        ("error at the mean of z, %", lambda record: 100 * record["test"]["error_mean"], "{:.2f}"),
         ("I(X;Z) <= rate, bits", lambda record: record["test"]["rate_bits"], "{:.1f}"),
         ("I(X;Z\\|Y) <= residual, bits", lambda record: record["test"].get("residual_bits"), "{:.1f}"),
         ("I(Z;Y) >=, bits", lambda record: record["test"]["information_zy_bits"], "{:.3f}"),

@@ -58,9 +58,9 @@ def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any
     dataset = data.load(
         config.dataset, data_dir=config.data_dir or None, num_validation=config.num_validation, seed=config.seed
     )
-    class_probabilities = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
-    model = make_classifier(config, class_probabilities)
-    trainer = _make_trainer(config, dataset, model, class_probabilities)
+    shares = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
+    model = make_classifier(config, shares)
+    trainer = _make_trainer(config, dataset, model, shares)
     evaluator = Evaluator(config, model, dataset)
     # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
     records.write_json(workdir / "config.json", dataclasses.asdict(config))
@@ -110,9 +110,7 @@ class _Trainer(NamedTuple):
     steps_per_epoch: int
 
 
-def _make_trainer(
-    config: Config, dataset: data.Dataset, model: Classifier, class_probabilities: np.ndarray
-) -> _Trainer:
+def _make_trainer(config: Config, dataset: data.Dataset, model: Classifier, shares: np.ndarray) -> _Trainer:
     num_examples = len(dataset.train.labels)
     steps_per_epoch = max(1, num_examples // config.batch_size)
     optimizer = training.paper_adam(
@@ -123,7 +121,7 @@ def _make_trainer(
     )
     schedule = make_schedule(config, steps_per_epoch)
     step = training.make_train_step(
-        make_loss(config, model, class_probabilities),
+        make_loss(config, model, shares),
         optimizer,
         average_decay=config.average_decay,
         schedule=schedule,

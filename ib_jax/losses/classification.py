@@ -74,7 +74,14 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
 
 def is_soft(labels: Array) -> bool:
-    """Whether labels are distributions over classes (floating or bool, [..., C]) and not class numbers (integer)."""
+    """Whether labels are distributions over classes (floating or bool, [..., C]) and not class numbers (integer).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.is_soft(jnp.array([[0.5, 0.5]])), losses.is_soft(jnp.array([1]))
+      (True, False)
+    """
     return not jnp.issubdtype(labels.dtype, jnp.integer)
 
 

@@ -65,8 +65,20 @@ def beta_to_rho(beta: float | Array) -> Array:
 def choose_beta(beta: float | Array | None, rho: float | Array | None) -> float | Array:
     """The weight of the rate from whichever of the two it was given as.
 
+    Args:
+      beta: the weight, or None.
+      rho: CEB's rho, or None.
+
+    Returns:
+      beta.
+
     Raises:
       ValueError: both are given, or neither.
+
+    Example:
+      >>> from ib_jax import losses
+      >>> print(losses.choose_beta(None, 0.0))
+      0.5
     """
     if (beta is None) == (rho is None):
         raise ValueError(f"give exactly one of beta and rho, got beta={beta} and rho={rho}")
@@ -74,5 +86,19 @@ def choose_beta(beta: float | Array | None, rho: float | Array | None) -> float 
 
 
 def weigh(coefficient: float | Array, information: Array) -> Array:
-    """coefficient * information, where a bottleneck turned off (0) is 0 even if the information is infinite."""
+    """coefficient * information, where a bottleneck turned off (0) is 0 even if the information is infinite.
+
+    Args:
+      coefficient: weight, >= 0; a number or an array that broadcasts against `information`.
+      information: float [...], in nats.
+
+    Returns:
+      float [...], in nats.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.weigh(0.0, jnp.array([jnp.inf]))  # a deterministic code has an infinite rate
+      Array([0.], dtype=float32)
+    """
     return jnp.where(coefficient == 0, 0.0, coefficient * jnp.where(coefficient == 0, 0.0, information))

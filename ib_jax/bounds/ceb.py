@@ -67,8 +67,11 @@ def residual_terms(
 ) -> BoundTerms:
     """The terms of CEB from a model that has run on a batch."""
     residual = losses.class_divergence(run.codes, backward, labels, estimator)
-    sampled = estimator == "sampled" and run.codes.log_density is not None
-    entropy_zx = -run.codes.log_density.mean(0) if sampled else losses.gaussian_entropy(run.codes.encoding)  # type: ignore[union-attr]
+    log_density = run.codes.log_density
+    if estimator == "sampled" and log_density is not None:
+        entropy_zx = -log_density.mean(0)
+    else:
+        entropy_zx = losses.gaussian_entropy(run.codes.encoding)
     return BoundTerms(
         loss=run.distortion + losses.weigh(losses.rho_to_gamma(rho), residual),
         distortion=run.distortion,

@@ -86,7 +86,7 @@ def divergence(codes: Codes, reference: Reference, estimator: Estimator | None =
       >>> [f"{losses.divergence(codes, losses.standard_normal(1), how)[0]:.1f}" for how in ("closed_form", "sampled")]
       ['4.5', '4.5']
     """
-    how = resolve_estimator(codes, reference, estimator)
+    how = _resolve_estimator(codes, reference, estimator)
     if how == "closed_form":
         assert isinstance(reference, DiagGaussian)
         return kl_divergence(codes.encoding, reference)
@@ -140,7 +140,7 @@ def _rows(backward: Reference, labels: Array) -> Reference:
     return type(backward)(*rows)
 
 
-def resolve_estimator(codes: Codes, reference: Reference, estimator: Estimator | None) -> Estimator:
+def _resolve_estimator(codes: Codes, reference: Reference, estimator: Estimator | None) -> Estimator:
     """The estimator meant: checks it against what there is, and chooses closed form where there is one."""
     mixture = isinstance(reference, GaussianMixture)
     if estimator is None:

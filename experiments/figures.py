@@ -154,7 +154,9 @@ def exact_curves(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     figure, axes = plt.subplots(1, len(records), figsize=(5.5 * len(records), 4.2), layout="constrained")
     markers = {"vib": "o", "vub": "^", "ceb": "x"}
     for axis, record in zip(axes, records, strict=True):
-        axis.plot(record["curve"]["information_zy"], record["curve"]["information_xz"], color="black", label="exact")
+        relevance, rates = record["curve"]["information_zy"], record["curve"]["information_xz"]
+        axis.plot(relevance, rates, color="black", label="exact")
+        axis.fill_between(relevance, rates, color="0.93", label="no code lies here")
         for index, (name, rows) in enumerate(record["objectives"].items()):
             relevance, rates = ([row[key] for row in rows] for key in ("information_zy", "information_xz"))
             axis.plot(relevance, rates, markers[name], color=f"C{index}", markerfacecolor="none", label=name)

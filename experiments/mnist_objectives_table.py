@@ -7,6 +7,7 @@ Leaves:   table.md and figure.png beside them.
 
 import functools
 import json
+import math
 import pathlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -83,10 +84,12 @@ def _tuning_table(tuning: Sequence[Record], best: Mapping[str, Record]) -> list[
     columns = {name: [r for r in tuning if r["config"]["objective"] == name] for name in best}
     for name, column in columns.items():
         column.sort(key=strength, reverse=name in RATE_OBJECTIVES)  # from the strongest bottleneck to the weakest
+    lowest = min(record["validation"]["error_avg"] for record in tuning)
+    deviation = 100 * math.sqrt(lowest * (1 - lowest) / config["num_validation"])
     lines = [
         f"Error in % on {config['num_validation']} held-out training images (12 samples, seed {config['seed']}, "
-        f"{config['num_epochs']} epochs on the others). The best of each column, in bold, was chosen; of equal errors "
-        "the one with the lower cross-entropy.",
+        f"{config['num_epochs']} epochs on the others), each with a standard error of about {deviation:.2f}. The best of "
+        "each column, in bold, was chosen; of equal errors the one with the lower cross-entropy.",
         "",
         "| strength | " + " | ".join(columns) + " |",
         "|---|" + "---|" * len(columns),

@@ -88,8 +88,8 @@ def _tuning_table(tuning: Sequence[Record], best: Mapping[str, Record]) -> list[
     deviation = 100 * math.sqrt(lowest * (1 - lowest) / config["num_validation"])
     lines = [
         f"Error in % on {config['num_validation']} held-out training images (12 samples, seed {config['seed']}, "
-        f"{config['num_epochs']} epochs on the others), each with a standard error of about {deviation:.2f}. The best of "
-        "each column, in bold, was chosen; of equal errors the one with the lower cross-entropy.",
+        f"{config['num_epochs']} epochs on the others), each with a standard error of about {deviation:.2f}. The "
+        "best of each column, in bold, was chosen; of equal errors the one with the lower cross-entropy.",
         "",
         "| strength | " + " | ".join(columns) + " |",
         "|---|" + "---|" * len(columns),

@@ -5,8 +5,8 @@ Papers:   Alemi et al., Deep VIB (2017); Fischer and Alemi, CEB Improves Model R
 Run:      python -m experiments.mnist_objectives --dataset=mnist
           python -m experiments.mnist_objectives --num_seeds=1 --strengths=1e-2,1e-3     on digits, no download
 Does:     trains each objective at four strengths on all training images but 10,000, and chooses the strength with the
-          lowest error on those (12 samples of z; the cross-entropy decides between equal ones); then trains each at its
-          strength with three seeds on all training images, and only then looks at the test set and attacks.
+          lowest error on those (12 samples of z; the cross-entropy decides between equal ones; the test set plays no
+          part); then trains each at its strength with three seeds on all training images, and attacks it.
 Cost:     28 runs of 20 epochs, about an hour and a half on two CPU cores. Runs that have a record are not run again.
 Leaves:   a record for each run, table.md and figure.png in --results.
 """
@@ -51,6 +51,13 @@ class CompareConfig:
         "workdirs/mnist_objectives", "Comparison", "Folder of the runs; unfinished ones are resumed."
     )
     results: str = setting("", "Comparison", "Folder of the records. Default: results/ in the workdir.")
+
+    def __post_init__(self) -> None:
+        if not self.strengths or not all(0 < beta < 1 for beta in self.strengths):
+            raise ValueError(f"--strengths must be betas in (0, 1), got {self.strengths}")
+        for name, least in {"num_seeds": 1, "num_epochs": 0, "num_validation": 0}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"--{name} must be at least {least}, got {getattr(self, name)}")
 
 
 class Run(NamedTuple):

@@ -86,3 +86,16 @@ def test_the_committed_table_is_made_from_the_committed_records():
     assert len(tuning) == 16
     assert len(seeds) == 12
     assert (folder / "table.md").read_text() == mnist_objectives_table.render(tuning, seeds)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strengths": (0.1, 1.0)}, r"--strengths must be betas in \(0, 1\), got \(0.1, 1.0\)"),
+        ({"strengths": ()}, r"--strengths must be betas in \(0, 1\), got \(\)"),
+        ({"num_seeds": 0}, "--num_seeds must be at least 1, got 0"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        CompareConfig(**settings)

@@ -31,15 +31,15 @@ def ceb(
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
       decode_fn: codes [..., D] -> logits [..., C], or DiagGaussian with fields [..., Y].
       backward: b(z|y), a table with one density for each class, DiagGaussian with fields [C, D] or GaussianMixture with
-        fields [C, M] and [C, M, D], or a function from the labels to densities
-        with fields [B, ...]; learned if its fields are parameters.
+        fields [C, M] and [C, M, D], or a function from the labels to densities with fields [B, ...]; learned if its
+        fields are parameters.
       rho: real; the residual weighs e^-rho, and infinity turns the bottleneck off.
       num_samples: samples of z for each example; 0 for the deterministic limit, the mean of z alone.
       estimator: of the residual, "closed_form" (for diagonal Gaussians) or "sampled" (eq. 9 of the paper); by default
         closed form where there is one.
 
     Returns:
-      BoundTerms(loss, distortion, residual, entropy_zx, entropy_zy, accuracy), each float [B], in nats:
+      BoundTerms(loss, distortion, residual, entropy_zx, entropy_zy, accuracy), each float [B], in nats: after the loss
       the paper's H(Y|Z), I(X;Z|Y), H(Z|X) and H(Z|Y). The entropies of z are differential ones, of any sign.
 
     Raises:

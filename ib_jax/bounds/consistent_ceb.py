@@ -33,8 +33,7 @@ def consistent_ceb(
       labels: int [B], or one-hot or soft, float [B, C].
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
       backward: b(z|y), a table with one density for each class, DiagGaussian with fields [C, D] or GaussianMixture with
-        fields [C, M] and [C, M, D]; learned if its
-        fields are parameters.
+        fields [C, M] and [C, M, D]; learned if its fields are parameters.
       rho: real; the residual weighs e^-rho, and infinity turns the bottleneck off.
       class_probabilities: p(y), float [C]: the shares of the classes in the training set
         (`evaluation.label_probabilities`), or None for uniform ones.

@@ -42,9 +42,10 @@ for _ in range(5):
 state = training.unreplicate(state)
 noise = training.map_examples(lambda p, keys, x: jax.vmap(jax.random.normal)(keys), batch_size=10)(
     0.0, jax.random.key(2), np.zeros(37))
-leaves = jax.tree.leaves((state.params, training.averaged_params(state, 0.999), state.schedule))
+leaves = jax.tree.leaves((state.params, training.averaged_params(state, 0.999)))
+trace = np.append(training.unreplicate(metrics)["loss"], jax.tree.leaves(state.schedule))
 if process == 0:
-    np.savez(path, noise, np.asarray(training.unreplicate(metrics)["loss"]), *map(np.asarray, leaves))
+    np.savez(path, noise, trace, *map(np.asarray, leaves))
 """
 
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.mnist_vib_config import BOTTLENECKS, OBJECTIVES, PRESETS, SCHEDULES, Config, preset
+from experiments.mnist_vib_config import BOTTLENECKS, OBJECTIVES, PRESETS, Config, preset
 from experiments.records import ConfigMismatchError
 from ib_jax import training
 
@@ -27,9 +27,13 @@ def run(workdir, **settings):
     return mnist_vib.run(config, Console(file=text, width=100), command="a test"), text.getvalue()
 
 
+ATTACKED = ("vib", "consistent_ceb", "cross_entropy")  # a sampled code, a decoder by Bayes' rule, and no noise
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_every_objective_trains_is_attacked_and_drawn(tmp_path, objective):
-    results, text = run(tmp_path, objective=objective, figures=objective == "vib")
+def test_every_objective_trains_and_is_drawn_and_each_kind_is_attacked(tmp_path, objective):
+    attacked = {} if objective in ATTACKED else {"num_attack_images": 0}
+    results, text = run(tmp_path, objective=objective, figures=objective == "vib", **attacked)
     stochastic = objective in BOTTLENECKS
     assert results["steps"] == 28
     assert ("rate_bits" in results["test"]) == stochastic
@@ -39,11 +43,12 @@ def test_every_objective_trains_is_attacked_and_drawn(tmp_path, objective):
     assert [row["epoch"] for row in results["history"]] == [1.0, 2.0]
     assert results["history"][1]["train"]["loss"] < results["history"][0]["train"]["loss"]
     np.testing.assert_allclose(results["history"][-1]["test"]["error_avg"], results["test"]["error_avg"])
-    names = [row["attack"] for row in results["robustness"]["rows"]]
-    assert names == ["FGSM", "PGD-2", "PGD-2 targeted", "PGD-2 L2"]
-    assert results["robustness"]["rows"][0]["accuracy"][0] == results["robustness"]["clean_accuracy"]  # radius 0
+    if objective in ATTACKED:
+        names = [row["attack"] for row in results["robustness"]["rows"]]
+        assert names == ["FGSM", "PGD-2", "PGD-2 targeted", "PGD-2 L2"]
+        assert results["robustness"]["rows"][0]["accuracy"][0] == results["robustness"]["clean_accuracy"]  # radius 0
+        assert "PGD-2 L2" in text
     assert "error, 12 samples" in text
-    assert "PGD-2 L2" in text
     assert "images/s" in text
     saved = json.loads((tmp_path / "results.json").read_text())
     assert saved["test"]["error_avg"] == results["test"]["error_avg"]
@@ -65,7 +70,7 @@ def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(t
         run(tmp_path, learning_rate=0.1)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES[1:])
+@pytest.mark.parametrize("schedule", ["linear_gamma", "gated_rho"])
 def test_a_schedule_is_resumed_where_it_stood(tmp_path, schedule):
     settings = {"objective": "ceb", "schedule": schedule, "rho": 2.0, "anneal_epochs": 2.0, "num_attack_images": 0}
     whole, _ = run(tmp_path / "whole", figures=False, num_epochs=3, **settings)

@@ -34,7 +34,8 @@ def test_exactly_one_of_beta_and_rho(arguments):
 
 
 def test_the_marginal_of_a_table_of_mixtures_is_the_mixture_of_all():
-    table = GaussianMixture(jnp.log(jnp.array([[0.2, 0.8], [0.5, 0.5]])), jnp.zeros((2, 2, 3)), jnp.ones((2, 2, 3)))
+    logits = jnp.log(jnp.array([[0.2, 0.8], [5.0, 5.0]]))  # of any constant
+    table = GaussianMixture(logits, jnp.zeros((2, 2, 3)), jnp.ones((2, 2, 3)))
     weights = jax.nn.softmax(losses.marginal(table, jnp.array([0.25, 0.75])).logits)
     np.testing.assert_allclose(weights, [0.05, 0.2, 0.375, 0.375], rtol=1e-5)
 

@@ -7,7 +7,7 @@ Run:      python -m experiments.mnist_objectives --dataset=mnist
 Does:     trains each objective at four strengths on all training images but 10,000, and chooses the strength with the
           lowest error on those (12 samples of z; the cross-entropy decides between equal ones; the test set plays no
           part); then trains each at its strength with three seeds on all training images, and attacks it.
-Cost:     28 runs of 20 epochs, about an hour and a half on two CPU cores. Runs that have a record are not run again.
+Cost:     28 runs of 20 epochs, about an hour on two CPU cores. Runs that have a record are not run again.
 Leaves:   a record for each run, table.md and figure.png in --results.
 """
 
@@ -77,22 +77,15 @@ def tuning_runs(compare: CompareConfig, num_train: int) -> Iterator[Run]:
             yield Run(f"{TUNING}/{objective}_beta{beta:g}", settings)
 
 
-def seed_runs(best: Mapping[str, Record], num_seeds: int) -> Iterator[Run]:
+def seed_runs(tuning: Sequence[Run], best: Mapping[str, Record], num_seeds: int) -> Iterator[Run]:
     """Every objective at its best strength, with each seed, on all training images, and attacked."""
-    default = dataclasses.asdict(Config())
-    for objective, record in best.items():
-        config = record["config"]
-        changed = {name for name, value in default.items() if _plain(value) != config.get(name)} | {
-            "objective",
-            "dataset",
-        }
-        settings = {name: config[name] for name in changed - {"num_validation", "num_attack_images", "workdir"}}
-        for seed in range(num_seeds):
-            yield Run(f"{SEEDS}/{objective}_seed{seed}", dict(sorted(settings.items())) | {"seed": seed})
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    only_tuning = ("num_validation", "num_attack_images", "seed")
+    for trial in tuning:
+        settings = {name: value for name, value in trial.settings.items() if name not in only_tuning}
+        objective = settings["objective"]
+        if all(best[objective]["config"][name] == value for name, value in settings.items()):
+            for seed in range(num_seeds):
+                yield Run(f"{SEEDS}/{objective}_seed{seed}", settings | {"seed": seed})
 
 
 def _settings(compare: CompareConfig, objective: str, beta: float) -> dict[str, Any]:
@@ -122,7 +115,7 @@ def run(compare: CompareConfig, console: Console) -> pathlib.Path | None:
     if not _make(compare, console, results, tuning, ahead=len(BOTTLENECKS) * compare.num_seeds):
         return None
     best = best_records(read_records(results / TUNING))
-    if not _make(compare, console, results, list(seed_runs(best, compare.num_seeds)), ahead=0):
+    if not _make(compare, console, results, list(seed_runs(tuning, best, compare.num_seeds)), ahead=0):
         return None
     from experiments import figures  # matplotlib takes a second to import
 

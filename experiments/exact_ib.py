@@ -43,7 +43,12 @@ class ExactConfig:
     discrete_betas: tuple[float, ...] = setting(
         (0.5, 0.4, 0.35, 0.3, 0.2, 0.1, 0.05, 0.03), "Problems", "Betas of the discrete problem, in (0, 1)."
     )
-    num_steps: int = setting(3000, "Training", "Steps of Adam.", unit="steps")
+    num_steps: int = setting(
+        3000,
+        "Training",
+        "Steps of Adam, in whole passes over the data (64 steps of the Gaussian problem).",
+        unit="steps",
+    )
     num_restarts: int = setting(4, "Training", "Runs from other parameters; the one with the lowest loss counts.")
     seed: int = setting(0, "Training", "Seed of parameters and noise.")
     results: str = setting("workdirs/exact_ib", "Output", "Folder of the records, the table and the figure.")
@@ -52,9 +57,9 @@ class ExactConfig:
         for name in ("gaussian_betas", "discrete_betas"):
             if not all(0 < beta < 1 for beta in getattr(self, name)) or not getattr(self, name):
                 raise ValueError(f"--{name} must be numbers in (0, 1), got {getattr(self, name)}")
-        for name in ("num_steps", "num_restarts"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        for name, least in {"num_steps": 64, "num_restarts": 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"--{name} must be at least {least}, got {getattr(self, name)}")
 
 
 def make_loss(problem: Problem, objective: str, beta: Array) -> Callable[..., BoundTerms]:
@@ -105,7 +110,7 @@ def train(
         )
         init_key, run_key = jax.random.split(key)
         state = training.init_state(run_key, problem.init(init_key), optimizer, decay)
-        num_epochs = max(1, problem.num_steps // steps_per_epoch)
+        num_epochs = problem.num_steps // steps_per_epoch
         state, metrics = jax.lax.scan(lambda state, _: epoch(state, problem.data), state, None, length=num_epochs)
         tail = {name: trace.reshape(-1)[-max(1, problem.num_steps // 10) :].mean() for name, trace in metrics.items()}
         return training.averaged_params(state, decay), tail

@@ -17,21 +17,6 @@ from ib_jax.training import Batch
 from ib_jax.types import Array, Backward, DiagGaussian, GaussianMixture, Params, Prediction, Reference
 
 
-class Measured(NamedTuple):
-    """Exact information of a trained code, in nats."""
-
-    information_xz: float
-    information_zy: float
-    residual: float
-
-
-class Curve(NamedTuple):
-    """The exact curve at some betas, in nats."""
-
-    information_xz: np.ndarray
-    information_zy: np.ndarray
-
-
 class Problem(NamedTuple):
     """Data, a model of it as pure functions of parameters, and the exact answers.
 
@@ -60,8 +45,8 @@ class Problem(NamedTuple):
     decode: Callable[[Params, Array], Prediction]
     prior: Callable[[Params], Reference]
     backward: Callable[[Params], Backward]
-    measure: Callable[[Params], Measured]
-    curve: Callable[[np.ndarray], Curve]
+    measure: Callable[[Params], exact.Information]
+    curve: Callable[[np.ndarray], exact.GaussianCurve | exact.DiscreteCurve]
     frontier: Callable[[np.ndarray], np.ndarray]
     contains: Callable[[float], bool]
 
@@ -90,13 +75,9 @@ def gaussian_problem(num_examples: int = 2**16, num_steps: int = 3000) -> Proble
         mean = inputs @ params[name]
         return DiagGaussian(mean, jnp.broadcast_to(jnp.exp(params["log_scale"][name]), mean.shape))
 
-    def measure(params: Params) -> Measured:
+    def measure(params: Params) -> exact.Information:
         scale = np.exp(np.asarray(params["log_scale"]["encoder"], np.float64))
-        return Measured(*exact.linear_encoder_information(np.asarray(params["encoder"]).T, scale, cov_x, cov_y, cov_xy))
-
-    def curve(betas: np.ndarray) -> Curve:
-        points = exact.gaussian_curve(correlations, betas)
-        return Curve(points.information_xz, points.information_zy)
+        return exact.linear_encoder_information(np.asarray(params["encoder"]).T, scale, cov_x, cov_y, cov_xy)
 
     return Problem(
         name="gaussian",
@@ -112,7 +93,7 @@ def gaussian_problem(num_examples: int = 2**16, num_steps: int = 3000) -> Proble
         prior=lambda params: DiagGaussian(jnp.zeros(2), jnp.exp(params["log_scale"]["prior"])),
         backward=lambda params: lambda targets: gaussian(params, "backward", targets),
         measure=measure,
-        curve=curve,
+        curve=lambda betas: exact.gaussian_curve(correlations, betas),
         frontier=lambda rates: exact.gaussian_frontier(correlations, rates),
         contains=lambda rate: True,
     )
@@ -156,13 +137,9 @@ def discrete_problem(num_steps: int = 3000) -> Problem:
     def encode(params: Params, inputs: Array) -> DiagGaussian:
         return DiagGaussian(inputs @ params["encoder"]["mean"], jnp.exp(inputs @ params["encoder"]["log_scale"]))
 
-    def measure(params: Params) -> Measured:
+    def measure(params: Params) -> exact.Information:
         encoding = encode(params, jnp.eye(num_symbols))
-        return Measured(*exact.finite_information(encoding, p_x, p_y_given_x)[:3])
-
-    def curve(betas: np.ndarray) -> Curve:
-        points = exact.blahut_arimoto(joint, betas)
-        return Curve(points.information_xz, points.information_zy)
+        return exact.Information(*exact.finite_information(encoding, p_x, p_y_given_x)[:3])
 
     return Problem(
         name="discrete",
@@ -178,7 +155,7 @@ def discrete_problem(num_steps: int = 3000) -> Problem:
         prior=lambda params: as_mixture(params["prior"]),
         backward=lambda params: as_mixture(params["backward"]),
         measure=measure,
-        curve=curve,
+        curve=lambda betas: exact.blahut_arimoto(joint, betas),
         frontier=lambda rates: exact.discrete_frontier(fine, rates),
         contains=lambda rate: bool((np.abs(hard_rates / rate - 1.0) < 0.03).any()),
     )

@@ -169,19 +169,22 @@ def test_h_y_minus_distortion_bounds_the_relevance_and_the_posterior_attains_it(
     np.testing.assert_allclose(tight, known.conditional_entropy, atol=1e-5)
 
 
-def sampled_residual(problem, backward):
-    """E[log e(z|x) - log b(z|y)] by the sampled estimator at the nodes, weighed by the rule."""
+def expected_divergence(problem, of_codes):
+    """The mean over x and z of a sampled divergence, from the codes at the nodes, weighed by the rule."""
     mean, scale = map(jnp.asarray, problem.encoding)
-    labels = jnp.asarray(problem.p_y_given_x)
 
     @jax.jit
     @jax.vmap
     def at(node):
         z = mean + scale * node
-        codes = Codes(problem.encoding, z[None], losses.log_prob(DiagGaussian(mean, scale), z)[None])
-        return losses.class_divergence(codes, backward, labels, "sampled")
+        return of_codes(Codes(problem.encoding, z[None], losses.log_prob(DiagGaussian(mean, scale), z)[None]))
 
     return float(np.einsum("n,nx,x->", WEIGHTS, at(jnp.asarray(NODES)), problem.p_x))
+
+
+def sampled_residual(problem, backward):
+    labels = jnp.asarray(problem.p_y_given_x)
+    return expected_divergence(problem, lambda codes: losses.class_divergence(codes, backward, labels, "sampled"))
 
 
 @on_problems
@@ -220,16 +223,7 @@ def test_consistent_ceb_is_bayes_rule(problem):
 @few
 def test_the_rate_under_the_marginal_of_a_backward_encoder_is_between_residual_and_residual_plus_entropy(problem):
     """Mean log-ratio of b(z|y) to its marginal is at most H(Y), and the marginal gives a bound on I(X;Z)."""
-    mean, scale = map(jnp.asarray, problem.encoding)
     marginal = losses.marginal(problem.backward, jnp.asarray(problem.p_y))
-
-    @jax.jit
-    @jax.vmap
-    def at(node):
-        z = mean + scale * node
-        codes = Codes(problem.encoding, z[None], losses.log_prob(DiagGaussian(mean, scale), z)[None])
-        return losses.divergence(codes, marginal)
-
-    rate = float(np.einsum("n,nx,x->", WEIGHTS, at(jnp.asarray(NODES)), problem.p_x))
+    rate = expected_divergence(problem, lambda codes: losses.divergence(codes, marginal))
     assert rate >= problem.exact.information_xz - SLACK
     assert rate <= sampled_residual(problem, problem.backward) + problem.label_entropy + SLACK

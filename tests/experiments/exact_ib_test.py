@@ -56,5 +56,5 @@ def test_the_committed_records_hold_what_the_experiment_claims():
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match=r"--gaussian_betas must be numbers in \(0, 1\), got \(0.5, 1.5\)"):
         ExactConfig(gaussian_betas=(0.5, 1.5))
-    with pytest.raises(ValueError, match="--num_steps must be at least 1, got 0"):
-        ExactConfig(num_steps=0)
+    with pytest.raises(ValueError, match="--num_steps must be at least 64, got 10"):
+        ExactConfig(num_steps=10)

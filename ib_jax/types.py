@@ -72,10 +72,12 @@ class AttackResult(NamedTuple):
     Attributes:
       inputs: float [B, ...], the perturbed inputs, inside the ball and inside the bounds.
       success: bool [B], whether the model, asked afresh, answers as the attacker wants.
+      member: int [B], of an attack that has members which of them gave the result, -1 where none succeeded; else None.
     """
 
     inputs: Array
     success: Array
+    member: Array | None = None
 
 
 EncodeFn = Callable[[Array], DiagGaussian]

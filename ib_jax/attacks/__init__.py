@@ -4,7 +4,29 @@ A factory takes the attack's settings and returns an Attack:
 (key, logits_fn, inputs, labels, targets=None) -> AttackResult.
 """
 
+from ib_jax.attacks.apgd import apgd
+from ib_jax.attacks.bim import bim
+from ib_jax.attacks.carlini_wagner import carlini_wagner
 from ib_jax.attacks.fgsm import fgsm
+from ib_jax.attacks.momentum import mi_fgsm
 from ib_jax.attacks.pgd import pgd
+from ib_jax.attacks.runner import Runner
+from ib_jax.attacks.step_size import path_length, share_of_radius
+from ib_jax.attacks.targets import every_target, least_likely_targets, random_targets
+from ib_jax.attacks.transfer import transfer
 
-__all__ = ["fgsm", "pgd"]
+__all__ = [
+    "Runner",
+    "apgd",
+    "bim",
+    "carlini_wagner",
+    "every_target",
+    "fgsm",
+    "least_likely_targets",
+    "mi_fgsm",
+    "path_length",
+    "pgd",
+    "random_targets",
+    "share_of_radius",
+    "transfer",
+]

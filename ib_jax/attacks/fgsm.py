@@ -1,8 +1,10 @@
 """The fast gradient (sign) method."""
 
 from ib_jax import losses
-from ib_jax.attacks.objective import AttackLoss
-from ib_jax.attacks.pgd import pgd
+from ib_jax.attacks.first_order import first_order
+from ib_jax.attacks.objective import AttackLoss, ExpectationOf, Objective
+from ib_jax.attacks.problem import Bounds
+from ib_jax.attacks.step_size import share_of_radius
 from ib_jax.types import Array, Attack
 
 
@@ -10,20 +12,24 @@ def fgsm(
     epsilon: float | Array,
     *,
     norm: str = "linf",
-    bounds: tuple[float | Array, float | Array] = (0.0, 1.0),
+    bounds: Bounds = (0.0, 1.0),
     loss_fn: AttackLoss = losses.cross_entropy,
     num_eot_samples: int = 1,
+    expectation_of: ExpectationOf = "losses",
+    num_judge_samples: int | None = None,
 ) -> Attack:
-    r"""Fast gradient sign method (L-inf) or fast gradient method (L2): one step of length epsilon from the input.
+    r"""Fast gradient sign method (L-inf) or fast gradient method (L2, L1): one step of length epsilon from the input.
 
     .. math:: x' = \Pi_{\mathrm{bounds}}\big(x + \epsilon\, d(\nabla_x E[\ell(f(x), y)])\big)
 
     Args:
       epsilon: radius, >= 0, in units of the inputs; a scalar or one for each example ([B]); may be traced.
-      norm: "linf" (sign of the gradient) or "l2" (normalised gradient).
-      bounds: lower and upper limits of the inputs, see `pgd`.
-      loss_fn: (logits, labels) -> loss per example.
-      num_eot_samples: samples of a stochastic model averaged in the gradient, and judged on.
+      norm: "linf", "l2" or "l1".
+      bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example (per channel).
+      loss_fn: (logits, labels) -> loss per example; the attack climbs it (descends it at the target).
+      num_eot_samples: samples of a stochastic model averaged in each gradient.
+      expectation_of: what is averaged: "losses", or "probabilities" under the loss.
+      num_judge_samples: fresh samples whose mean softmax decides on success; None is `num_eot_samples`.
 
     Returns:
       Attack: (key, logits_fn, inputs, labels, targets=None) -> AttackResult.
@@ -41,13 +47,12 @@ def fgsm(
       >>> result.inputs
       Array([[0.4]], dtype=float32)
     """
-    return pgd(
+    return first_order(
         epsilon,
         num_steps=1,
-        step_size=epsilon,
+        step_size=share_of_radius(1.0),
         norm=norm,
         bounds=bounds,
+        objective=Objective(loss_fn, num_eot_samples, expectation_of, num_judge_samples),
         random_start=False,
-        loss_fn=loss_fn,
-        num_eot_samples=num_eot_samples,
     )

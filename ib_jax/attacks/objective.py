@@ -1,75 +1,107 @@
 """What an attack climbs, and how it is judged, for models that answer at random."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ib_jax import losses
-from ib_jax.types import Array, LogitsFn
+from ib_jax.attacks.problem import Problem
+from ib_jax.types import Array, AttackResult, LogitsFn
 
 AttackLoss = Callable[[Array, Array], Array]
 """(logits [..., C], labels [...]) -> [...]; an untargeted attack climbs it at the true label, a targeted one descends
-it at the target. `losses.cross_entropy`, or `lambda l, y: -losses.margin(l, y)`."""
+it at the target. `losses.cross_entropy`, `losses.dlr`, or `lambda l, y: -losses.margin(l, y)`."""
+
+TargetedLoss = Callable[[Array, Array, Array], Array]
+"""(logits [..., C], labels [...], targets [...]) -> [...], climbed by a targeted attack; `losses.targeted_dlr`."""
+
+ExpectationOf = Literal["losses", "probabilities"]
+"""What is averaged over the samples of a stochastic model: the loss of each, or the softmax, of whose logarithm the
+loss is then taken."""
 
 
-def ascent_gradient(
-    logits_fn: LogitsFn, loss_fn: AttackLoss, labels: Array, targets: Array | None, num_eot_samples: int
-) -> Callable[[Array, Array], Array]:
-    """The gradient an attack follows, (keys [B], inputs [B, ...]) -> [B, ...].
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """The loss of an attack, in expectation over samples of the model.
 
-    It is the mean over `num_eot_samples` samples of the model of the gradients of the loss (expectation over
-    transformation). The losses of the batch are added, not averaged, so an example's gradient is its own.
+    Attributes:
+      loss_fn: see `AttackLoss`.
+      num_eot_samples: samples of the model behind each loss and gradient (expectation over transformation).
+      expectation_of: "losses" or "probabilities".
+      num_judge_samples: fresh samples whose mean softmax decides on success; None is `num_eot_samples`.
+      targeted_loss_fn: in place of descending `loss_fn` at the target.
     """
-    sign, goal = (1.0, labels) if targets is None else (-1.0, targets)
 
-    def total_loss(inputs: Array, keys: Array) -> Array:
-        logits = jax.vmap(logits_fn, (0, None))(losses.sample_keys(keys, num_eot_samples), inputs)
-        return sign * loss_fn(logits, goal).mean(0).sum()
+    loss_fn: AttackLoss = losses.cross_entropy
+    num_eot_samples: int = 1
+    expectation_of: ExpectationOf = "losses"
+    num_judge_samples: int | None = None
+    targeted_loss_fn: TargetedLoss | None = None
 
-    gradient = jax.grad(total_loss)
-    return lambda keys, inputs: gradient(inputs, keys)
+    def __post_init__(self) -> None:
+        for name in ("num_eot_samples", "num_judge_samples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.expectation_of not in get_args(ExpectationOf):
+            names = " or ".join(get_args(ExpectationOf))
+            raise ValueError(f"expectation_of must be {names}, got {self.expectation_of!r}")
+
+    def logits(self, keys: Array, logits_fn: LogitsFn, inputs: Array) -> Array:
+        """Logits of `num_eot_samples` samples of the model, [S, B, C]."""
+        sample_keys = losses.sample_keys(keys, self.num_eot_samples)
+        if self.num_eot_samples == 1:  # without a vmap, which convolutions would pay for
+            return logits_fn(sample_keys[0], inputs)[None]
+        return jax.vmap(logits_fn, (0, None))(sample_keys, inputs)
+
+    def values(self, logits: Array, problem: Problem) -> tuple[Array, Array]:
+        """The loss that the attack climbs, [B], and the logits of the mean softmax, [B, C], from those of samples."""
+        pooled = pool(logits)
+        answers = logits if self.expectation_of == "losses" else pooled[None]
+        if problem.targets is None:
+            climbed = self.loss_fn(answers, problem.labels)
+        elif self.targeted_loss_fn is None:
+            climbed = -self.loss_fn(answers, problem.targets)
+        else:
+            climbed = self.targeted_loss_fn(answers, problem.labels, problem.targets)
+        return climbed.mean(0), pooled
+
+    def evaluate(self, keys: Array, logits_fn: LogitsFn, problem: Problem, inputs: Array) -> tuple[Array, Array]:
+        """The loss [B] and the pooled logits [B, C] at some inputs."""
+        return self.values(self.logits(keys, logits_fn, inputs), problem)
+
+    def gradient(self, keys: Array, logits_fn: LogitsFn, problem: Problem, inputs: Array) -> tuple[Array, Array, Array]:
+        """The loss's gradient [B, ...], the loss [B] and the pooled logits [B, C] at some inputs.
+
+        The losses of the batch are added, not averaged, so an example's gradient is its own.
+        """
+
+        def total(inputs: Array) -> tuple[Array, tuple[Array, Array]]:
+            loss, pooled = self.evaluate(keys, logits_fn, problem, inputs)
+            return loss.sum(), (loss, pooled)
+
+        slope, (loss, pooled) = jax.grad(total, has_aux=True)(inputs)
+        return slope, loss, pooled
+
+    def judge(self, logits_fn: LogitsFn, problem: Problem, inputs: Array) -> Array:
+        """Whether the attack succeeded, bool [B]: the mean softmax over fresh samples is as the attacker wants."""
+        num_samples = self.num_judge_samples or self.num_eot_samples
+        probabilities = losses.sampled_probabilities(problem.judge_keys(), logits_fn, inputs, num_samples)
+        return problem.fooled(probabilities)
 
 
-def judge(
-    keys: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, targets: Array | None, num_samples: int
-) -> Array:
-    """Whether the attack succeeded, bool [B]: the mean softmax over fresh samples names a wrong class, or the goal."""
-    predicted = losses.sampled_probabilities(keys, logits_fn, inputs, num_samples).argmax(-1)
-    return predicted != labels if targets is None else predicted == targets
+def loss_score(objective: Objective) -> Callable[[LogitsFn, Problem, AttackResult], Array]:
+    """Prefers the result with the higher loss, on the samples that judge."""
+    return lambda logits_fn, problem, result: objective.evaluate(
+        problem.judge_keys(), logits_fn, problem, result.inputs
+    )[0]
 
 
-def check_arguments(
-    inputs: Array, labels: Array, targets: Array | None, bounds: tuple[Array, Array], epsilon: Array
-) -> None:
-    """Refuses what no attack can handle; values are looked at only outside of `jit`, where they are known.
-
-    Raises:
-      ValueError: naming the argument, its value and what would be right.
-    """
-    batch_size = inputs.shape[0]
-    for name, classes in (("labels", labels), ("targets", targets)):
-        if classes is not None and (classes.shape != (batch_size,) or not jnp.issubdtype(classes.dtype, jnp.integer)):
-            raise ValueError(f"{name} must be int [{batch_size}], got {classes.dtype} {list(classes.shape)}")
-    if not jnp.issubdtype(inputs.dtype, jnp.floating):
-        raise ValueError(f"inputs must be floating, got {inputs.dtype}; data.to_unit_interval converts images")
-    if epsilon.shape not in ((), (batch_size,)):
-        raise ValueError(
-            f"epsilon must be a scalar or one radius for each of {batch_size} examples, got {epsilon.shape}"
-        )
-    # In NumPy: inside `jit` even a comparison of two known JAX arrays gives a traced one.
-    radii, lower, upper, values = (
-        None if isinstance(x, jax.core.Tracer) else np.asarray(x) for x in (epsilon, *bounds, inputs)
-    )
-    if radii is not None and not (radii >= 0).all():
-        raise ValueError(f"epsilon must be at least 0, got {radii}")
-    if lower is None or upper is None:
-        return
-    if not (lower < upper).all():
-        raise ValueError(f"bounds must be (lower, upper) with lower < upper, got {(lower, upper)}")
-    if values is not None and not ((values >= lower) & (values <= upper)).all():
-        raise ValueError(
-            f"inputs must lie in bounds, got values from {values.min()} to {values.max()} (NaN included); give the "
-            "bounds of your data, or scale the inputs"
-        )
+def pool(logits: Array) -> Array:
+    """Logits of the mean softmax over samples, [S, B, C] -> [B, C]; of one sample its own."""
+    if logits.shape[0] == 1:
+        return logits[0]
+    return jax.nn.logsumexp(jax.nn.log_softmax(logits.astype(jnp.float32)), axis=0) - jnp.log(logits.shape[0])

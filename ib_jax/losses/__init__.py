@@ -4,6 +4,8 @@ from ib_jax.losses.bayes import bayes_logits, marginal
 from ib_jax.losses.classification import correct, cross_entropy, entropy, is_soft, margin
 from ib_jax.losses.divergence import Codes, class_divergence, divergence, draw_codes
 from ib_jax.losses.gaussian import gaussian_entropy, kl_divergence, log_prob, standard_normal
+from ib_jax.losses.logit_ratio import dlr, targeted_dlr
+from ib_jax.losses.perturbation import NORMS, perturbation_norm
 from ib_jax.losses.prediction import negative_log_likelihood, prediction_entropy
 from ib_jax.losses.sampling import (
     per_example_keys,
@@ -15,6 +17,7 @@ from ib_jax.losses.sampling import (
 from ib_jax.losses.tradeoff import beta_to_rho, choose_beta, rho_to_beta, rho_to_gamma, weigh
 
 __all__ = [
+    "NORMS",
     "Codes",
     "bayes_logits",
     "beta_to_rho",
@@ -23,6 +26,7 @@ __all__ = [
     "correct",
     "cross_entropy",
     "divergence",
+    "dlr",
     "draw_codes",
     "entropy",
     "gaussian_entropy",
@@ -33,6 +37,7 @@ __all__ = [
     "marginal",
     "negative_log_likelihood",
     "per_example_keys",
+    "perturbation_norm",
     "prediction_entropy",
     "rho_to_beta",
     "rho_to_gamma",
@@ -41,5 +46,6 @@ __all__ = [
     "sample_with_log_prob",
     "sampled_probabilities",
     "standard_normal",
+    "targeted_dlr",
     "weigh",
 ]

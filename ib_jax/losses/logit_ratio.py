@@ -1,0 +1,85 @@
+"""Differences of logits in units of their own spread, which attacks climb where a softmax is saturated."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from ib_jax.losses.classification import margin
+from ib_jax.types import Array
+
+_TINY = 1e-12  # keeps equal logits from giving NaN
+
+
+def dlr(logits: Array, labels: Array) -> Array:
+    r"""Difference of logits ratio: minus the margin of the label, in units of the gap from first to third.
+
+    .. math:: \mathrm{DLR} = -\frac{l_y - \max_{j \ne y} l_j}{l_{\pi_1} - l_{\pi_3}}
+
+    with :math:`\pi` the classes in falling order. Neither a shift nor a scale of the logits changes it, so that a
+    confident model cannot hide its gradient. Positive exactly when another class wins.
+
+    Args:
+      logits: float [..., C], C >= 3.
+      labels: int, broadcast against the leading axes of `logits`; a label outside [0, C) gives NaN.
+
+    Returns:
+      float [...], without a unit, at most 1; float32 for inputs of lower precision.
+
+    Raises:
+      ValueError: `logits` has fewer than three classes.
+
+    Source: Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free
+    Attacks, 2020.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.dlr(jnp.array([[4.0, 1.0, 0.0]]), jnp.array([0]))
+      Array([-0.75], dtype=float32)
+    """
+    first, _, third = jnp.moveaxis(_top(logits, 3, "dlr"), -1, 0)
+    return -margin(logits, labels) / (first - third + _TINY)
+
+
+def targeted_dlr(logits: Array, labels: Array, targets: Array) -> Array:
+    r"""Targeted difference of logits ratio: how far the target is ahead of the label.
+
+    .. math:: -\frac{l_y - l_t}{l_{\pi_1} - \tfrac12 (l_{\pi_3} + l_{\pi_4})}
+
+    Args:
+      logits: float [..., C], C >= 4.
+      labels: int, broadcast against the leading axes of `logits`.
+      targets: int, of the shape of `labels`.
+
+    Returns:
+      float [...], without a unit; float32 for inputs of lower precision.
+
+    Raises:
+      ValueError: `logits` has fewer than four classes.
+
+    Source: Croce and Hein, 2020, as `dlr`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.targeted_dlr(jnp.array([[4.0, 2.0, 1.0, -1.0]]), jnp.array([0]), jnp.array([2]))
+      Array([-0.75], dtype=float32)
+    """
+    first, _, third, fourth = jnp.moveaxis(_top(logits, 4, "targeted_dlr"), -1, 0)
+    logits = logits.astype(first.dtype)
+    ahead = _pick(logits, targets) - _pick(logits, labels)
+    return ahead / (first - 0.5 * (third + fourth) + _TINY)
+
+
+def _top(logits: Array, count: int, name: str) -> Array:
+    chex.assert_type(logits, float)
+    if logits.ndim < 1 or logits.shape[-1] < count:
+        raise ValueError(f"{name} needs logits [..., C] of at least {count} classes, got shape {logits.shape}")
+    return jax.lax.top_k(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), count)[0]
+
+
+def _pick(logits: Array, classes: Array) -> Array:
+    classes = jnp.broadcast_to(classes, logits.shape[:-1])
+    picked = jnp.take_along_axis(logits, classes[..., None], axis=-1, mode="clip")[..., 0]
+    # A class out of range must not pass for another.
+    return jnp.where((classes >= 0) & (classes < logits.shape[-1]), picked, jnp.nan)

@@ -1,13 +1,29 @@
-"""Evaluation: accuracy, information and calibration, and robustness to attacks it is handed."""
+"""Evaluation: accuracy, information and calibration, robustness to attacks it is handed, and checks of all that."""
 
 from ib_jax.evaluation.accuracy import ExampleTerms, evaluate_examples, summarise
 from ib_jax.evaluation.calibration import expected_calibration_error
+from ib_jax.evaluation.checks import check_gradients, check_logits, check_model, check_randomness
+from ib_jax.evaluation.curve_checks import check_large_radius, check_monotone, check_unbounded
+from ib_jax.evaluation.findings import Finding
 from ib_jax.evaluation.information import label_entropy, label_probabilities, nats_to_bits
 from ib_jax.evaluation.predict import mean_probabilities, sampled_logits_fn
+from ib_jax.evaluation.result_checks import check_black_box, check_budget, check_one_step, check_results
 from ib_jax.evaluation.robustness import robust_correct
 
 __all__ = [
     "ExampleTerms",
+    "Finding",
+    "check_black_box",
+    "check_budget",
+    "check_gradients",
+    "check_large_radius",
+    "check_logits",
+    "check_model",
+    "check_monotone",
+    "check_one_step",
+    "check_randomness",
+    "check_results",
+    "check_unbounded",
     "evaluate_examples",
     "expected_calibration_error",
     "label_entropy",

@@ -5,12 +5,16 @@ A factory takes the attack's settings and returns an Attack:
 """
 
 from ib_jax.attacks.apgd import apgd
+from ib_jax.attacks.autoattack import autoattack
 from ib_jax.attacks.bim import bim
 from ib_jax.attacks.carlini_wagner import carlini_wagner
+from ib_jax.attacks.deepfool import deepfool
+from ib_jax.attacks.fab import fab
 from ib_jax.attacks.fgsm import fgsm
 from ib_jax.attacks.momentum import mi_fgsm
 from ib_jax.attacks.pgd import pgd
 from ib_jax.attacks.runner import Runner
+from ib_jax.attacks.square import square
 from ib_jax.attacks.step_size import path_length, share_of_radius
 from ib_jax.attacks.targets import every_target, least_likely_targets, random_targets
 from ib_jax.attacks.transfer import transfer
@@ -18,9 +22,12 @@ from ib_jax.attacks.transfer import transfer
 __all__ = [
     "Runner",
     "apgd",
+    "autoattack",
     "bim",
     "carlini_wagner",
+    "deepfool",
     "every_target",
+    "fab",
     "fgsm",
     "least_likely_targets",
     "mi_fgsm",
@@ -28,5 +35,6 @@ __all__ = [
     "pgd",
     "random_targets",
     "share_of_radius",
+    "square",
     "transfer",
 ]

@@ -137,7 +137,7 @@ def carlini_wagner(
         def total(point: Array) -> tuple[Array, tuple[Array, ...]]:
             perturbed = image(problem, state.origin, point)
             climbed, pooled = objective.evaluate(keys, logits_fn, problem, perturbed)
-            squares = jnp.square(perturbed - problem.inputs).reshape(perturbed.shape[0], -1).sum(-1)
+            squares = jnp.square(perturbed - problem.inputs).sum(range(1, perturbed.ndim))
             loss = squares - state.const * climbed
             return loss.sum(), (loss, climbed, pooled, perturbed, squares)
 

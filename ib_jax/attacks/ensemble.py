@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ib_jax import losses
 from ib_jax.attacks import problem as problems
@@ -69,11 +70,11 @@ class Ensemble:
         epsilon: float | Array | None = None,
     ) -> Problem:
         """The examples as rows, see `IterativeAttack.problem`; every member's needs are checked."""
+        ranks = [member.rank for member in self.members if member.rank is not None]
+        if targets is not None and ranks:
+            raise ValueError("targets must be None: this attack chooses its own targets")
         for attack in {id(member.attack): member.attack for member in self.members}.values():
             problem = attack.problem(key, logits_fn, inputs, labels, targets, epsilon)
-        ranks = [member.rank for member in self.members if member.rank is not None]
-        if problem.targets is not None and ranks:
-            raise ValueError("targets must be None: this attack chooses its own targets")
         num_classes = jax.eval_shape(logits_fn, problem.keys, problem.inputs).shape[-1]
         if ranks and max(ranks) + 2 > num_classes:
             raise ValueError(
@@ -94,6 +95,8 @@ class Ensemble:
         if self.score is not None:
             higher = self.score(logits_fn, problem, new) > self.score(logits_fn, problem, best)
             better |= (new.success == best.success) & higher
+        if self.stop_at_success:
+            better &= ~best.success
         inputs = jnp.where(problems.rows(better, new.inputs), new.inputs, best.inputs)
         member = None if best.member is None else jnp.where(better & new.success, index, best.member)
         return AttackResult(inputs, jnp.where(better, new.success, best.success), member)
@@ -103,6 +106,13 @@ class Ensemble:
         logits = pool(self.members[0].attack.objective.logits(problem.judge_keys(), logits_fn, problem.inputs))
         is_label = problem.labels[:, None] == jnp.arange(logits.shape[-1])
         return jnp.argsort(jnp.where(is_label, -jnp.inf, logits), axis=-1, descending=True)
+
+    def standing(self, result: AttackResult) -> dict[str, float]:
+        """The share of examples that stand before the first attack and after each, by name."""
+        member, success = np.asarray(result.member), np.asarray(result.success)
+        last = {member.name: index for index, member in enumerate(self.members)}
+        fallen = {"clean": success & (member < 0)} | {name: success & (member <= index) for name, index in last.items()}
+        return {name: float(1.0 - fell.mean()) for name, fell in fallen.items()}
 
     def __call__(
         self, key: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, targets: Array | None = None

@@ -82,7 +82,7 @@ def to_radii(epsilon: float | Array, batch_size: int, dtype: jnp.dtype) -> Array
     return jnp.broadcast_to(radii, (batch_size,)).astype(dtype)
 
 
-def check(logits_fn: LogitsFn, problem: Problem, bounds: Bounds, *, min_classes: int = 2, reason: str = "") -> None:
+def check(logits_fn: LogitsFn, problem: Problem, bounds: Bounds = (-np.inf, np.inf), *, min_classes: int = 2) -> None:
     """Refuses what the attack cannot handle; values are looked at only outside of `jit`, where they are known.
 
     Raises:
@@ -100,7 +100,7 @@ def check(logits_fn: LogitsFn, problem: Problem, bounds: Bounds, *, min_classes:
         raise ValueError(f"logits_fn must return logits [{batch_size}, C], got shape {list(answers.shape)}")
     num_classes = answers.shape[1]
     if num_classes < min_classes:
-        raise ValueError(f"logits_fn must answer with at least {min_classes} classes{reason}, got {num_classes}")
+        raise ValueError(f"logits_fn must answer with at least {min_classes} classes, got {num_classes}")
     for name, values in classes.items():
         known = _known(values)
         if known is not None and not ((known >= 0) & (known < num_classes)).all():

@@ -2,7 +2,7 @@
 
 from ib_jax import losses
 from ib_jax.attacks.objective import Objective
-from ib_jax.attacks.problem import Problem
+from ib_jax.attacks.problem import Problem, check
 from ib_jax.types import Array, Attack, AttackResult, LogitsFn
 
 
@@ -38,9 +38,10 @@ def transfer(attack: Attack, source_fn: LogitsFn, *, num_judge_samples: int = 1)
     def transferred(
         key: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, targets: Array | None = None
     ) -> AttackResult:
-        keys = losses.per_example_keys(key, labels.shape[0])
-        adversarial = attack(keys, source_fn, inputs, labels, targets).inputs
+        keys = losses.per_example_keys(key, inputs.shape[0])
         problem = Problem(keys, inputs, labels, targets, targets, None)
+        check(logits_fn, problem)
+        adversarial = attack(keys, source_fn, inputs, labels, targets).inputs
         return AttackResult(adversarial, judge(logits_fn, problem, adversarial))
 
     return transferred

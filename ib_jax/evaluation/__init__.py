@@ -3,16 +3,21 @@
 from ib_jax.evaluation.accuracy import ExampleTerms, evaluate_examples, summarise
 from ib_jax.evaluation.calibration import expected_calibration_error
 from ib_jax.evaluation.checks import check_gradients, check_logits, check_model, check_randomness
+from ib_jax.evaluation.chunks import ChunkProgress, attack_in_chunks
 from ib_jax.evaluation.curve_checks import check_large_radius, check_monotone, check_unbounded
 from ib_jax.evaluation.findings import Finding
 from ib_jax.evaluation.information import label_entropy, label_probabilities, nats_to_bits
+from ib_jax.evaluation.perturbations import Perturbations, measure_perturbations, summarise_perturbations
 from ib_jax.evaluation.predict import mean_probabilities, sampled_logits_fn
 from ib_jax.evaluation.result_checks import check_black_box, check_budget, check_one_step, check_results
-from ib_jax.evaluation.robustness import robust_correct
+from ib_jax.evaluation.robustness import robust_correct, robustness_curve
 
 __all__ = [
+    "ChunkProgress",
     "ExampleTerms",
     "Finding",
+    "Perturbations",
+    "attack_in_chunks",
     "check_black_box",
     "check_budget",
     "check_gradients",
@@ -29,8 +34,11 @@ __all__ = [
     "label_entropy",
     "label_probabilities",
     "mean_probabilities",
+    "measure_perturbations",
     "nats_to_bits",
     "robust_correct",
+    "robustness_curve",
     "sampled_logits_fn",
     "summarise",
+    "summarise_perturbations",
 ]

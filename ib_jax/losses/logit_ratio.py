@@ -23,7 +23,7 @@ def dlr(logits: Array, labels: Array) -> Array:
       labels: int, broadcast against the leading axes of `logits`; a label outside [0, C) gives NaN.
 
     Returns:
-      float [...], without a unit, at most 1; float32 for inputs of lower precision.
+      float [...], without a unit; float32 for inputs of lower precision.
 
     Raises:
       ValueError: `logits` has fewer than three classes.

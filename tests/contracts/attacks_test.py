@@ -1,6 +1,9 @@
 """What every exported attack guarantees. One that is not listed here fails the first test."""
 
 import functools
+import inspect
+from collections.abc import Callable
+from typing import NamedTuple
 
 import hypothesis
 import hypothesis.strategies as st
@@ -10,123 +13,199 @@ import numpy as np
 import pytest
 
 from ib_jax import DiagGaussian, attacks, losses
-
-ATTACKS = {
-    f"{name}_{norm}": functools.partial(make, norm=norm, **settings)
-    for norm in ("linf", "l2")
-    for name, make, settings in [
-        ("fgsm", attacks.fgsm, {"num_eot_samples": 3}),
-        ("pgd", attacks.pgd, {"num_steps": 7, "num_eot_samples": 3}),
-        ("pgd_from_the_input", attacks.pgd, {"num_steps": 3, "random_start": False}),
-    ]
-}
-KEY = jax.random.key(0)
+from ib_jax.attacks.ensemble import Ensemble
+from ib_jax.types import Attack
 
 
-def test_every_exported_attack_is_listed():
-    assert {name.split("_")[0] for name in ATTACKS} == set(attacks.__all__)
+class Case(NamedTuple):
+    """An exported attack with settings small enough for a test.
+
+    Attributes:
+      make: (epsilon, bounds=..., **settings) -> Attack; a minimal attack has no epsilon.
+      norm: of its ball, or of what it makes small.
+      targeted: whether the caller may name targets.
+    """
+
+    make: Callable
+    norm: str
+    targeted: bool = True
 
 
-TINY = np.random.default_rng(3).normal(size=(6, 3)).astype(np.float32)
+def case(factory, norm="linf", targeted=True, **settings):
+    return Case(functools.partial(factory, norm=norm, **settings), norm, targeted)
+
+
+def on_itself(make_pgd, combine):
+    return lambda epsilon, **settings: combine(make_pgd(epsilon, num_steps=3, **settings))
+
+
+WEIGHT = np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)
 
 
 def logits_fn(keys, inputs):
     """A stochastic classifier of [B, 2, 3] inputs: the code is noisy, and the noise is the example's own."""
-    mean = inputs.reshape(-1, 6) @ jnp.asarray(TINY, inputs.dtype)
+    mean = inputs.reshape(-1, 6) @ jnp.asarray(WEIGHT, inputs.dtype)
     return 3 * losses.sample(keys, DiagGaussian(mean, jnp.full_like(mean, 0.5)))[0]
 
 
+FIXED = {
+    "fgsm": case(attacks.fgsm, num_eot_samples=3, expectation_of="probabilities"),
+    "fgsm l2": case(attacks.fgsm, "l2"),
+    "bim": case(attacks.bim, num_steps=3),
+    "pgd": case(attacks.pgd, num_steps=7, num_eot_samples=3, num_judge_samples=2),
+    "pgd l2": case(attacks.pgd, "l2", num_steps=3),
+    "pgd l1": case(attacks.pgd, "l1", num_steps=3),
+    "pgd restarts": case(attacks.pgd, num_steps=3, num_restarts=2, early_stop=True),
+    "mi_fgsm": case(attacks.mi_fgsm, num_steps=3),
+    "apgd": case(attacks.apgd, num_steps=6, num_eot_samples=2),
+    "apgd l2": case(attacks.apgd, "l2", num_steps=6, loss_fn=losses.dlr, early_stop=False),
+    "fab within": Case(lambda epsilon, **settings: attacks.fab(epsilon=epsilon, num_steps=4, **settings), "linf"),
+    "square": case(attacks.square, num_queries=6),
+    "square l2": case(attacks.square, "l2", num_queries=6),
+    "autoattack": case(attacks.autoattack, targeted=False, num_steps=3, num_targets=3, num_queries=4),
+    "autoattack rand": case(attacks.autoattack, "l2", num_steps=3, version="rand", num_eot_samples=2),
+    "every_target": Case(on_itself(attacks.pgd, lambda attack: attacks.every_target(attack, 2)), "linf", False),
+    "transfer": Case(on_itself(attacks.pgd, lambda attack: attacks.transfer(attack, logits_fn)), "linf"),
+}
+MINIMAL = {
+    "deepfool": case(attacks.deepfool, "l2", num_steps=5),
+    "deepfool linf": case(attacks.deepfool, num_steps=5),
+    "fab": case(attacks.fab, num_steps=4),
+    "fab l2": case(attacks.fab, "l2", num_steps=4),
+    "carlini_wagner": Case(functools.partial(attacks.carlini_wagner, num_steps=8, num_binary_steps=2), "l2"),
+}
+ALL = FIXED | MINIMAL
+KEY = jax.random.key(0)
+LOWER, UPPER = np.array([0.0, -1.0, -9.0]), np.array([1.0, 1.0, 2.0])  # of each channel
+BOUNDS = (tuple(LOWER), tuple(UPPER))
+
+
+def test_every_exported_attack_is_listed():
+    factories = {name for name in attacks.__all__ if _returns_an_attack(getattr(attacks, name))}
+    assert {name.split()[0] for name in ALL} == factories
+
+
+def _returns_an_attack(export):
+    return inspect.isfunction(export) and inspect.signature(export).return_annotation in (Attack, Ensemble)
+
+
 def norm_of(perturbation, norm):
+    order = {"linf": np.inf, "l2": 2, "l1": 1}[norm]
     flat = np.asarray(perturbation, np.float64).reshape(len(perturbation), -1)
-    return np.abs(flat).max(-1, initial=0.0) if norm.endswith("linf") else np.linalg.norm(flat, axis=-1)
+    return np.linalg.norm(flat, order, axis=-1) if len(flat) else np.zeros(0)
 
 
 @pytest.fixture(scope="module")
 def batch():
-    inputs = jax.random.uniform(jax.random.key(5), (8, 2, 3))
-    return inputs.at[0].set(0.0).at[1].set(1.0), jnp.arange(8) % 3
+    """Inputs anywhere in the bounds, two of them at the bounds; most labels are the model's own answers."""
+    inputs = LOWER + (UPPER - LOWER) * jax.random.uniform(jax.random.key(5), (8, 2, 3))
+    inputs = inputs.at[0].set(LOWER).at[1].set(UPPER)
+    answers = (inputs.reshape(8, 6) @ WEIGHT).argmax(-1)
+    return inputs, answers.at[7].set((answers[7] + 1) % 4)
+
+
+def make(name, epsilon, bounds=BOUNDS):
+    return ALL[name].make(epsilon, bounds=bounds) if name in FIXED else ALL[name].make(bounds=bounds)
+
+
+def attack(name, epsilon, inputs, labels, targets=None, keys=KEY):
+    """Runs the one program of each attack, whatever the radius; minimal attacks ignore it."""
+    radii = jnp.broadcast_to(jnp.asarray(epsilon, jnp.float32), (8,))
+    return _compiled(name)(radii, losses.per_example_keys(keys, 8), inputs, labels, targets)
 
 
 @functools.cache
-def compiled(name, **settings):
-    """One program for each attack and setting, whatever the radius and the batch."""
-    make = functools.partial(ATTACKS[name], **settings)
-    return jax.jit(lambda epsilon, *batch, key=KEY: make(epsilon)(key, logits_fn, *batch))
+def _compiled(name):
+    return jax.jit(lambda radii, keys, *batch: make(name, radii)(keys, logits_fn, *batch))
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", ALL)
 class TestAttack:
-    @hypothesis.given(st.floats(0, 3, width=32), st.booleans())
-    @hypothesis.settings(deadline=None, max_examples=12, suppress_health_check=list(hypothesis.HealthCheck))
-    def test_result_lies_in_the_ball_and_in_the_bounds(self, name, batch, epsilon, targeted):
-        inputs, labels = batch
-        targets = (labels + 1) % 3 if targeted else None
-        result = compiled(name)(epsilon, inputs, labels, targets)
-        assert norm_of(result.inputs - inputs, name).max() <= epsilon + 1e-6 + 1e-6 * epsilon
-        assert result.inputs.min() >= 0.0
-        assert result.inputs.max() <= 1.0
-        assert result.success.shape == (8,)
-        assert result.success.dtype == bool
+    def test_result_lies_in_the_bounds_and_success_is_a_verdict(self, name, batch):
+        for targets in (None, (batch[1] + 1) % 4) if ALL[name].targeted else (None,):
+            result = attack(name, 0.3, *batch, targets)
+            assert result.inputs.shape == batch[0].shape
+            assert (result.inputs >= LOWER).all()  # and so is no NaN
+            assert (result.inputs <= UPPER).all()
+            assert result.success.shape == (8,)
+            assert result.success.dtype == bool
 
-    def test_epsilon_zero_is_the_identity(self, name, batch):
-        np.testing.assert_array_equal(compiled(name)(0.0, *batch, None).inputs, batch[0])
-
-    def test_same_key_same_result_under_jit_and_without(self, name, batch):
-        plain, jitted = ATTACKS[name](0.2)(KEY, logits_fn, *batch), compiled(name)(0.2, *batch, None)
-        np.testing.assert_allclose(plain.inputs, jitted.inputs, atol=1e-6)
-        np.testing.assert_array_equal(compiled(name)(0.2, *batch, None).inputs, jitted.inputs)
+    def test_same_key_same_result(self, name, batch):
+        jax.tree.map(np.testing.assert_array_equal, attack(name, 0.2, *batch), attack(name, 0.2, *batch))
 
     def test_an_examples_result_does_not_depend_on_its_neighbours(self, name, batch):
-        inputs, labels = batch
-        keys = losses.per_example_keys(KEY, 8)
-        whole = compiled(name)(0.2, inputs, labels, None)
-        rows = jnp.array([6, 2, 2])
-        part = compiled(name)(0.2, inputs[rows], labels[rows], None, key=keys[rows])
-        np.testing.assert_allclose(part.inputs, whole.inputs[rows], atol=1e-6)
+        whole = attack(name, 0.2, *batch)
+        rows = jnp.array([6, 2, 2, 7, 6, 0, 0, 6])
+        part = attack(name, 0.2, batch[0][rows], batch[1][rows], keys=losses.per_example_keys(KEY, 8)[rows])
+        np.testing.assert_allclose(part.inputs, whole.inputs[rows], atol=1e-5)
         np.testing.assert_array_equal(part.success, whole.success[rows])
 
-    def test_a_radius_for_each_example(self, name, batch):
-        inputs, labels = batch
-        radii = jnp.where(jnp.arange(8) % 2, 0.3, 0.0)
-        moved = norm_of(compiled(name)(radii, inputs, labels, None).inputs - inputs, name)
-        np.testing.assert_array_equal(moved[::2], 0.0)
-        assert (moved[1::2] > 0).all()
-        assert (moved <= 0.3 + 1e-5).all()
-
-    def test_radii_can_be_vmapped(self, name, batch):
-        stacked = jax.vmap(lambda epsilon: compiled(name)(epsilon, *batch, None).inputs)(jnp.array([0.0, 0.3]))
-        np.testing.assert_array_equal(stacked[0], batch[0])
-        np.testing.assert_allclose(stacked[1], compiled(name)(0.3, *batch, None).inputs, atol=1e-6)
-
-    def test_bounds_of_each_channel(self, name, batch):
-        lower, upper = (0.0, -1.0, -9.0), (1.0, 1.0, 2.0)
-        result = compiled(name, bounds=(lower, upper))(5.0, *batch, None).inputs
-        assert (result >= jnp.array(lower)).all()
-        assert (result <= jnp.array(upper)).all()
-
-    def test_bfloat16_inputs_stay_bfloat16(self, name, batch):
-        inputs = batch[0].astype(jnp.bfloat16)
-        bounds = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-        result = compiled(name, bounds=bounds)(0.2, inputs, batch[1], None).inputs
-        assert result.dtype == jnp.bfloat16
-        assert norm_of(result - inputs, name).max() <= 0.2 + 0.01
-
-    def test_an_empty_batch(self, name):
-        result = compiled(name)(0.1, jnp.zeros((0, 2, 3)), jnp.zeros(0, jnp.int32), None)
-        assert result.inputs.shape == (0, 2, 3)
+    def test_other_precisions_and_an_empty_batch_keep_their_type(self, name):
+        for shape, dtype in (((8, 2, 3), jnp.bfloat16), ((0, 2, 3), jnp.float32)):
+            inputs, labels = jnp.zeros(shape, dtype), jnp.zeros(shape[0], jnp.int32)
+            result = jax.eval_shape(lambda *batch: make(name, 0.1)(KEY, logits_fn, *batch), inputs, labels)
+            assert (result.inputs.shape, result.inputs.dtype) == (shape, dtype)
 
     def test_bad_input_is_refused_by_name(self, name, batch):
-        make, (inputs, labels) = ATTACKS[name], batch
-        with pytest.raises(ValueError, match=r"epsilon must be at least 0, got -0\.1"):
-            make(-0.1)(KEY, logits_fn, inputs, labels)
+        inputs, labels = batch
+        adversary = make(name, 0.1)
         for bad in (inputs.at[0, 0].set(jnp.nan), inputs + 0.5):
             with pytest.raises(ValueError, match="inputs must lie in bounds"):
-                make(0.1)(KEY, logits_fn, bad, labels)
+                adversary(KEY, logits_fn, bad, labels)
         with pytest.raises(ValueError, match="labels must be int"):
-            make(0.1)(KEY, logits_fn, inputs, labels[:3])
+            adversary(KEY, logits_fn, inputs, labels[:3])
+        with pytest.raises(ValueError, match=r"labels must lie in \[0, 4\), got -1 to 4"):
+            adversary(KEY, logits_fn, inputs, labels.at[:2].set(jnp.array([-1, 4])))
         with pytest.raises(ValueError, match="inputs must be floating"):
-            make(0.1)(KEY, logits_fn, inputs.astype(jnp.uint8), labels)
+            adversary(KEY, logits_fn, inputs.astype(jnp.uint8), labels)
         with pytest.raises(ValueError, match="lower < upper"):
-            make(0.1, bounds=(1.0, 0.0))(KEY, logits_fn, inputs, labels)
+            make(name, 0.1, bounds=(1.0, 0.0))(KEY, logits_fn, inputs, labels)
+        with pytest.raises(ValueError, match=r"at least \d classes"):
+            adversary(KEY, lambda keys, inputs: logits_fn(keys, inputs)[:, :1], inputs, labels)
+        expected = r"targets must lie in \[0, 4\), got 4 to 4" if ALL[name].targeted else "targets must be None"
+        with pytest.raises(ValueError, match=expected):
+            adversary(KEY, logits_fn, inputs, labels, jnp.full(8, 4))
+
+
+@pytest.mark.parametrize("name", FIXED)
+class TestFixedRadius:
+    @hypothesis.given(st.floats(0, 3, width=32), st.booleans())
+    @hypothesis.settings(deadline=None, max_examples=12, suppress_health_check=list(hypothesis.HealthCheck))
+    def test_result_lies_in_the_ball(self, name, batch, epsilon, targeted):
+        targets = (batch[1] + 1) % 4 if targeted and FIXED[name].targeted else None
+        result = attack(name, epsilon, *batch, targets)
+        assert norm_of(result.inputs - batch[0], FIXED[name].norm).max() <= epsilon + 5e-6
+
+    def test_epsilon_zero_is_the_identity(self, name, batch):
+        np.testing.assert_array_equal(attack(name, 0.0, *batch).inputs, batch[0])
+
+    def test_a_radius_for_each_example(self, name, batch):
+        radii = np.where(np.arange(8) % 2, 3.0, 0.0)
+        moved = norm_of(attack(name, radii, *batch).inputs - batch[0], FIXED[name].norm)
+        np.testing.assert_array_equal(moved[::2], 0.0)
+        assert moved[1::2].any()
+
+    def test_bad_radii_are_refused(self, name, batch):
+        with pytest.raises(ValueError, match=r"epsilon must be at least 0, got -0\.1"):
+            make(name, -0.1)(KEY, logits_fn, *batch)
+        with pytest.raises(ValueError, match="epsilon must be at least 0, got nan"):
+            make(name, float("nan"))(KEY, logits_fn, *batch)
         with pytest.raises(ValueError, match="epsilon must be a scalar or one radius for each"):
-            make(jnp.ones(3))(KEY, logits_fn, inputs, labels)
+            make(name, jnp.ones(3))(KEY, logits_fn, *batch)
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd", "square"])
+def test_radii_can_be_vmapped(name, batch):
+    one = lambda epsilon: make(name, epsilon)(KEY, logits_fn, *batch).inputs
+    stacked = jax.jit(jax.vmap(one))(jnp.array([0.0, 0.3]))
+    np.testing.assert_array_equal(stacked[0], batch[0])
+    np.testing.assert_allclose(stacked[1], attack(name, 0.3, *batch).inputs, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MINIMAL)
+def test_a_minimal_attack_leaves_what_already_fools_the_model(name, batch):
+    model = lambda keys, inputs: 9 * inputs.reshape(-1, 6) @ WEIGHT
+    wrong = (model(None, batch[0]).argmax(-1) + 1) % 4
+    result = jax.jit(lambda: make(name, None)(KEY, model, batch[0], wrong))()
+    np.testing.assert_array_equal(result.inputs, batch[0])
+    assert result.success.all()

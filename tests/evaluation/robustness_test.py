@@ -67,6 +67,26 @@ def test_bad_input_is_refused():
         robust(linear, num_samples=0)
 
 
+def test_the_curve_attacks_only_what_still_stands_and_equals_the_exact_distances():
+    apply_fn = lambda weight, keys, inputs: inputs @ weight
+    runner = attacks.Runner(attacks.fgsm(0.0), apply_fn)
+    asked = []
+
+    def run(keys, inputs, labels, radii):
+        asked.append(len(labels))
+        return runner(jnp.asarray(WEIGHT), keys, inputs, labels, epsilon=radii)
+
+    radii = (0.3, 0.0, 0.05, 0.01, 0.1)  # in any order
+    correct = evaluation.robustness_curve(run, jax.random.key(0), INPUTS, LABELS, radii)
+    distance = np.asarray(losses.margin(linear(None, INPUTS), LABELS)) / np.abs(WEIGHT[:, 0] - WEIGHT[:, 1]).sum()
+    np.testing.assert_array_equal(correct, distance[:, None] > np.array(radii))
+    standing = np.sort(correct.sum(0))[::-1]
+    np.testing.assert_array_equal(asked, [20, *(count for count in standing[:-1] if count)])
+    for bad in (0.1, [], [-0.1], [float("nan")]):
+        with pytest.raises(ValueError, match="epsilons must be a list of radii of at least 0"):
+            evaluation.robustness_curve(run, jax.random.key(0), INPUTS, LABELS, bad)
+
+
 def test_sampled_logits_are_deterministic_at_scale_zero():
     model = evaluation.sampled_logits_fn(lambda x: DiagGaussian(x, jnp.zeros_like(x)), lambda z: z @ WEIGHT)
     np.testing.assert_allclose(model(jax.random.key(3), INPUTS), linear(None, INPUTS), rtol=1e-6)

@@ -1,0 +1,178 @@
+"""The linearised decision boundary: its nearest face, and the smallest step onto it inside a box."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ib_jax import losses
+from ib_jax.attacks import problem as problems
+from ib_jax.attacks.objective import Objective, pool
+from ib_jax.attacks.problem import Problem
+from ib_jax.types import Array, LogitsFn
+
+DUAL = {"l2": "l2", "linf": "l1"}
+"""The norms of minimal attacks, and the norm of the slope that turns a gap of logits into a distance."""
+
+_ROWS_AT_ONCE = 512
+"""Examples times rivals in one backward pass."""
+
+_MOST_ITERATIONS = 100
+"""Of Newton; a handful are needed, as each clips at least one more coordinate and most clip many."""
+
+
+_ROUNDINGS = 8
+"""Units in the last place of the largest logit that the difference of two of them may be wrong by."""
+
+
+class Face(NamedTuple):
+    """Where two classes tie in the model's linearisation: gap + slope . (x' - x) = 0.
+
+    Attributes:
+      logits: [B, C], pooled over the samples of the model, at x.
+      gap: [B], logit of the rival less that of the class to leave; positive where the rival is ahead.
+      slope: [B, ...], its gradient.
+      size: [B], the dual norm of the slope, so that |gap| / size is the distance; 0 for a zero slope.
+    """
+
+    logits: Array
+    gap: Array
+    slope: Array
+    size: Array
+
+
+def rounding(logits: Array, dtype: jnp.dtype | None = None) -> Array:
+    """What the difference of two logits may be wrong by, [B], from logits [B, C], of their own dtype or another."""
+    return _ROUNDINGS * jnp.finfo(dtype or logits.dtype).eps * jnp.max(jnp.abs(logits), -1)
+
+
+def clearly_fooled(problem: Problem, logits: Array) -> Array:
+    """Whether the model is fooled by more than rounding, bool [B], so that the final verdict will say the same.
+
+    Minimal perturbations end on the boundary, where a model compiled anew may round to the other side. Of logits in
+    bfloat16, whose rounding is worth a share of the perturbation, no more is asked than to fool.
+    """
+    doubted, sign = (problem.labels, 1) if problem.wanted is None else (problem.wanted, -1)
+    handicap = sign * rounding(logits, jnp.float32).astype(logits.dtype)
+    return problem.fooled(logits + handicap[:, None] * jax.nn.one_hot(doubted, logits.shape[-1], dtype=logits.dtype))
+
+
+def nearest_face(
+    objective: Objective,
+    keys: Array,
+    logits_fn: LogitsFn,
+    problem: Problem,
+    inputs: Array,
+    rivals: Array,
+    norm: str,
+) -> Face:
+    r"""The rival whose linearised boundary is nearest, from one forward pass and one backward pass for each rival.
+
+    .. math:: \hat k = \arg\min_k |f_k - f_c| / \|\nabla f_k - \nabla f_c\|_*
+
+    Args:
+      objective: how samples of a stochastic model are pooled.
+      keys: [B], of this evaluation.
+      logits_fn: the model.
+      problem: the examples. The class c to leave is the label; if one answer is wanted, the best of the others.
+      inputs: float [B, ...], where to linearise.
+      rivals: int [B, K], the classes k to choose among.
+      norm: "l2" or "linf", of the distance.
+
+    Returns:
+      Face; of no slope where no rival has one.
+    """
+
+    def pooled(inputs: Array) -> Array:
+        return pool(objective.logits(keys, logits_fn, inputs))
+
+    logits, pullback = jax.vjp(pooled, inputs)
+    leave = problem.labels
+    if problem.wanted is not None:
+        classes = jnp.arange(logits.shape[-1])
+        leave = jnp.where(classes == problem.wanted[:, None], -jnp.inf, logits).argmax(-1)
+    chosen = jax.nn.one_hot(leave, logits.shape[-1], dtype=logits.dtype)
+    row = jnp.arange(inputs.shape[0])
+
+    def nearest(nearer: tuple[Array, Face], rivals: Array) -> tuple[tuple[Array, Face], None]:
+        differences = jax.nn.one_hot(rivals, logits.shape[-1], dtype=logits.dtype) - chosen  # [k, B, C]
+        slopes = jax.vmap(lambda difference: pullback(difference)[0])(differences)
+        gaps = (differences * jnp.where(differences == 0, 0.0, logits)).sum(-1)
+        sizes = losses.perturbation_norm(slopes.reshape(-1, *inputs.shape[1:]), DUAL[norm]).reshape(gaps.shape)
+        distances = jnp.where(sizes > 0, jnp.abs(gaps).astype(sizes.dtype) / jnp.where(sizes > 0, sizes, 1.0), jnp.inf)
+        first = distances.argmin(0)
+        distance = distances[first, row]
+        face = Face(logits, gaps[first, row], slopes[first, row], sizes[first, row])
+        new = (distance, face)
+        is_nearer = distance < nearer[0]
+        return jax.tree.map(lambda new, old: jnp.where(problems.rows(is_nearer, new), new, old), new, nearer), None
+
+    # All rivals at once are fastest for few examples; for many it is a few at a time, which also bounds the memory.
+    num_rivals = rivals.shape[1]
+    num_parts = -(-num_rivals // max(1, _ROWS_AT_ONCE // max(1, len(row))))
+    padded = jnp.minimum(jnp.arange(num_parts * -(-num_rivals // num_parts)), num_rivals - 1)
+    parts = rivals.T[padded].reshape(num_parts, -1, len(row))
+    none = jnp.zeros(len(row), jnp.promote_types(inputs.dtype, jnp.float32))
+    nearer = (none + jnp.inf, Face(logits, none.astype(logits.dtype), jnp.zeros_like(inputs), none))
+    (_, face), _ = jax.lax.scan(nearest, nearer, parts) if num_parts > 1 else nearest(nearer, parts[0])
+    return face
+
+
+def step_onto(gap: Array, slope: Array, low: Array, high: Array, norm: str) -> Array:
+    r"""The smallest step onto a hyperplane inside a box.
+
+    .. math:: \min_d \|d\|_p \quad \text{such that} \quad \mathrm{gap} + \mathrm{slope} \cdot d = 0, \quad
+              \mathrm{low} \le d \le \mathrm{high}
+
+    The solution is d = clip(t w, low, high) for L2 and clip(t sign(w), low, high) for L-inf, w being the slope turned
+    to where the gap closes. What it gains, w . d, is concave and piecewise linear in t, so that Newton's iterates from
+    t = 0 rise to the solution and reach it in finitely many iterations, without sorting the coordinates.
+
+    Args:
+      gap: float [B], value at d = 0.
+      slope: float [B, ...].
+      low: float [B, ...], <= 0, the lower limits less the inputs.
+      high: float [B, ...], >= 0, the upper limits less the inputs.
+      norm: "l2" or "linf".
+
+    Returns:
+      float [B, ...], the step; where the box does not reach the hyperplane, the box's nearest corner to it, with 0 for
+      coordinates without slope.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> low, high = jnp.array([[-9.0, -9.0]]), jnp.array([[9.0, 0.5]])
+      >>> step_onto(jnp.array([-5.0]), jnp.array([[1.0, 2.0]]), low, high, "l2")  # (1, 2) but for the box
+      Array([[4. , 0.5]], dtype=float32)
+    """
+    axes = tuple(range(1, slope.ndim))
+    slope = slope.astype(jnp.promote_types(slope.dtype, jnp.float32))
+    largest = jnp.max(jnp.abs(slope), axes, initial=0.0)
+    scale = jnp.where(largest > 0, largest, 1.0)  # squares of small slopes would underflow
+    closing = slope / problems.rows(jnp.where(gap > 0, -scale, scale), slope)
+    needed = jnp.abs(gap) / scale
+    size = jnp.abs(closing)
+    room = jnp.where(closing > 0, high, -low)
+    # Coordinate i gains rate_i t until t is limit_i, where the box clips it.
+    rate = size if norm == "linf" else jnp.square(size)
+    limit = room if norm == "linf" else jnp.where(size > 0, room / jnp.where(size > 0, size, 1.0), 0.0)
+    end = jnp.finfo(slope.dtype).max
+
+    def newton(time: Array) -> Array:
+        free = limit > problems.rows(time, limit)
+        speed = jnp.where(free, rate, 0.0).sum(axes)
+        clipped = jnp.where(free, 0.0, rate * limit).sum(axes)
+        reached = jnp.where(speed > 0, (needed - clipped) / jnp.where(speed > 0, speed, 1.0), end)
+        # Rounding must not turn it back: an iterate that no longer rises is one that further iterations leave alone,
+        # so that a row does not depend on how many its neighbours need.
+        return jnp.clip(reached, time, end)
+
+    def rising(carry: tuple[Array, Array, Array]) -> Array:
+        return (carry[0] < _MOST_ITERATIONS) & (carry[2] > carry[1]).any()
+
+    def iterate(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        return carry[0] + 1, carry[2], newton(carry[2])
+
+    start = jnp.zeros_like(needed)
+    _, _, time = jax.lax.while_loop(rising, iterate, (jnp.int32(0), start, newton(start)))
+    return jnp.clip(problems.rows(time, slope) * (jnp.sign(closing) if norm == "linf" else closing), low, high)

@@ -1,0 +1,125 @@
+"""The runner gives what the attack gives, and pays for examples only while they are at work."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ib_jax import attacks, losses
+from ib_jax.attacks.loop_form import compiles_whole
+from ib_jax.attacks.problem import Problem
+
+RNG = np.random.default_rng(0)
+PARAMS = {"w1": RNG.normal(size=(6, 16)).astype(np.float32) * 2, "w2": RNG.normal(size=(16, 4)).astype(np.float32)}
+INPUTS = RNG.uniform(size=(45, 6)).astype(np.float32)
+KEY = jax.random.key(0)
+
+
+def apply_fn(params, keys, inputs):
+    return jnp.tanh((inputs - 0.5) @ params["w1"]) @ params["w2"]
+
+
+LABELS = np.asarray(apply_fn(PARAMS, None, INPUTS).argmax(-1))
+LOGITS = functools.partial(apply_fn, PARAMS)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        attacks.pgd(0.2, num_steps=7),
+        attacks.pgd(0.15, num_steps=7, num_restarts=2, early_stop=True),
+        attacks.carlini_wagner(num_steps=20, num_binary_steps=3),
+        attacks.autoattack(0.1, num_steps=8, num_targets=2, num_queries=12),
+    ],
+    ids=["pgd", "restarts", "cw", "autoattack"],
+)
+def test_a_runner_gives_what_the_attack_gives(attack):
+    run = attacks.Runner(attack, apply_fn, batch_size=20, steps_per_call=3)
+    result = run(PARAMS, KEY, INPUTS, LABELS)
+    whole = jax.jit(lambda *batch: attack(KEY, LOGITS, *batch))(INPUTS, LABELS)
+    np.testing.assert_array_equal(result.success, whole.success)
+    np.testing.assert_allclose(result.inputs, whole.inputs, atol=1e-4)
+    if whole.member is not None:
+        np.testing.assert_array_equal(result.member, whole.member)
+
+
+class Counter:
+    """An apply function that counts the rows it is asked about, at run time."""
+
+    def __init__(self):
+        self.rows = []
+
+    def __call__(self, params, keys, inputs):
+        jax.debug.callback(lambda: self.rows.append(inputs.shape[0]))
+        return apply_fn(params, keys, inputs)
+
+
+def test_examples_that_are_done_are_not_paid_for():
+    """Half of the examples fall at once: from then on half the rows are asked, and at the end very few."""
+    radii = np.where(np.arange(64) < 60, 5.0, 0.0).astype(np.float32)
+    inputs, labels = np.resize(INPUTS, (64, 6)), np.resize(LABELS, 64)
+    counter = Counter()
+    run = attacks.Runner(attacks.pgd(0.0, num_steps=30, early_stop=True), counter, batch_size=64, steps_per_call=5)
+    result = run(PARAMS, KEY, inputs, labels, epsilon=radii)
+    jax.effects_barrier()
+    assert result.success[:60].mean() > 0.9
+    assert not result.success[60:].any()
+    assert 16 in counter.rows
+    assert sum(counter.rows) < 0.6 * 64 * 31
+
+
+def test_other_parameters_and_radii_run_without_compiling_again():
+    traces = []
+
+    def traced(params, keys, inputs):
+        traces.append(inputs.shape)
+        return apply_fn(params, keys, inputs)
+
+    run = attacks.Runner(attacks.pgd(0.1, num_steps=3), traced, batch_size=45)
+    run(PARAMS, KEY, INPUTS, LABELS)
+    programs = [run._drivers[id(run.attack)]._advance, run._drivers[id(run.attack)]._result]
+    run(jax.tree.map(lambda leaf: 2 * leaf, PARAMS), KEY, INPUTS, LABELS, epsilon=0.3)
+    run(PARAMS, KEY, INPUTS, LABELS, epsilon=np.linspace(0, 1, 45, dtype=np.float32))
+    assert [program._cache_size() for program in programs] == [1, 1]
+
+
+def test_sizes_are_halves_of_the_batch_size():
+    run = attacks.Runner(attacks.fgsm(0.1), apply_fn, batch_size=1000)
+    assert [run.size(rows) for rows in (1000, 501, 500, 251, 17, 1)] == [1000, 1000, 500, 500, 32, 16]
+    assert attacks.Runner(attacks.fgsm(0.1), apply_fn, batch_size=3).size(1) == 3
+
+
+def test_no_examples_and_bad_settings():
+    run = attacks.Runner(attacks.fgsm(0.1), apply_fn)
+    assert run(PARAMS, KEY, INPUTS[:0], LABELS[:0]).inputs.shape == (0, 6)
+    with pytest.raises(ValueError, match="labels must be int"):
+        run(PARAMS, KEY, INPUTS, LABELS[:3])
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        attacks.Runner(attacks.fgsm(0.1), apply_fn, batch_size=0)
+    with pytest.raises(ValueError, match=r"attack must be an attack of ib_jax.attacks other than transfer"):
+        attacks.Runner(attacks.transfer(attacks.fgsm(0.1), LOGITS), apply_fn)
+
+
+def convolutional(params, keys, inputs):
+    images = inputs.reshape(-1, 2, 3, 1)
+    maps = jax.lax.conv_general_dilated(
+        images, params["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return jnp.tanh(maps).reshape(-1, 12) @ params["w"]
+
+
+def test_convolutions_on_the_cpu_are_stepped_from_the_host_and_give_the_same():
+    params = {"kernel": RNG.normal(size=(3, 3, 1, 2)).astype(np.float32), "w": RNG.normal(size=(12, 3))}
+    logits_fn = jax.jit(functools.partial(convolutional, params))  # found inside a jit too
+    keys = losses.per_example_keys(KEY, 45)
+    problem = Problem(keys, jnp.asarray(INPUTS), jnp.asarray(LABELS), None, None, None)
+    assert compiles_whole(logits_fn, problem) == (jax.default_backend() != "cpu")
+    assert compiles_whole(LOGITS, problem)
+    labels = np.asarray(logits_fn(None, INPUTS).argmax(-1))
+    for attack in (attacks.pgd(0.2, num_steps=5), attacks.apgd(0.2, num_steps=9)):
+        result = attacks.Runner(attack, convolutional, batch_size=45)(params, KEY, INPUTS, labels)
+        whole = jax.jit(lambda attack=attack: attack(KEY, logits_fn, INPUTS, labels))()
+        np.testing.assert_allclose(result.inputs, whole.inputs, atol=1e-5)
+        np.testing.assert_array_equal(result.success, whole.success)

@@ -13,7 +13,6 @@ from ib_jax.attacks.objective import Objective, pool
 from ib_jax.attacks.problem import Bounds, Problem
 from ib_jax.types import Array, Attack, LogitsFn
 
-
 _PLAIN_STEPS = 3
 """Steps as published; those that follow reckon with the bounds."""
 

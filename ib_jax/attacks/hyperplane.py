@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ib_jax import losses
 from ib_jax.attacks import problem as problems
@@ -110,7 +111,7 @@ def nearest_face(
     # All rivals at once are fastest for few examples; for many it is a few at a time, which also bounds the memory.
     num_rivals = rivals.shape[1]
     num_parts = -(-num_rivals // max(1, _ROWS_AT_ONCE // max(1, len(row))))
-    padded = jnp.minimum(jnp.arange(num_parts * -(-num_rivals // num_parts)), num_rivals - 1)
+    padded = np.minimum(np.arange(num_parts * -(-num_rivals // num_parts)), num_rivals - 1)
     parts = rivals.T[padded].reshape(num_parts, -1, len(row))
     none = jnp.zeros(len(row), jnp.promote_types(inputs.dtype, jnp.float32))
     nearer = (none + jnp.inf, Face(logits, none.astype(logits.dtype), jnp.zeros_like(inputs), none))

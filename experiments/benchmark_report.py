@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 SCAN, LOOP, EAGER = "jax-scan", "jax-loop", "eager"
@@ -16,6 +17,20 @@ BUSY = 0.7  # load average from which on the machine counts as busy with somethi
 def summary(values: Sequence[float]) -> dict[str, Any]:
     """Median, least, greatest and all of the rounds."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
+
+
+def peak_summary(rounds: Sequence[Mapping[int, float]]) -> dict[str, Any]:
+    """The matrix peak: FLOP/s of the best size, by the median of the rounds; each round holds the rate by size."""
+    medians = {size: statistics.median(rates[size] for rates in rounds) for size in rounds[0]}
+    best = max(medians, key=lambda size: medians[size])
+    highest = max(max(rates.values()) for rates in rounds)
+    return {"flops_per_second": medians[best], "size": best, "best_seen": highest, "rounds": list(rounds)}
+
+
+def progress(console: Console) -> Progress:
+    """One line with what is measured and the time left; nothing in a log."""
+    columns = (TextColumn("{task.fields[what]}"), BarColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def targets(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -44,20 +59,30 @@ def print_train(console: Console, record: Mapping[str, Any]) -> None:
         if row["status"] != "measured":
             table.add_row(row["label"], "-", row["status"], "-", "-")
             continue
-        ratio = _spread(row["jax_over_peer"], ".2f") if "jax_over_peer" in row else "-"
-        speed = _spread(row["images_per_second"], ",.0f")
+        ratio = spread(row["jax_over_peer"], ".2f") if "jax_over_peer" in row else "-"
+        speed = spread(row["images_per_second"], ",.0f")
         table.add_row(row["label"], f"{row['first_stretch_seconds']:.1f}", speed, f"{row['mfu']:.0%}", ratio)
     console.print(table)
     xla = "" if flops["xla"] is None else f" ({flops['xla'] / 1e9:.3f} as XLA counts, element-wise work included)"
+    print_peak(console, peak)
+    console.print(f"Matrix products of one step: {flops['matmul'] / 1e9:.3f} GFLOP{xla}.", highlight=False)
+    print_targets(console, record)
+
+
+def print_peak(console: Console, peak: Mapping[str, Any]) -> None:
+    """Prints the machine's own matrix rate."""
     console.print(
         f"float32 matrix peak {peak['flops_per_second'] / 1e9:.0f} GFLOP/s (n = {peak['size']}, median of the rounds; "
-        f"best seen {peak['best_seen'] / 1e9:.0f}).\n"
-        f"Matrix products of one step: {flops['matmul'] / 1e9:.3f} GFLOP{xla}.",
+        f"best seen {peak['best_seen'] / 1e9:.0f}).",
         highlight=False,
     )
+
+
+def print_targets(console: Console, record: Mapping[str, Any]) -> None:
+    """Prints which targets are met, and whether the machine was busy with something else."""
     for name, goal in record["targets"].items():
-        verdict = "met" if goal["met"] else "missed"
-        console.print(f"{name}: {goal['measured']:.2f}, target {goal['target']:g}: {verdict}", highlight=False)
+        verdict, under = "met" if goal["met"] else "missed", "under " if goal.get("at_most") else ""
+        console.print(f"{name}: {goal['measured']:.2f}, target {under}{goal['target']:g}: {verdict}", highlight=False)
     load = record["load_average"]["start"]
     if load > BUSY:
         console.print(
@@ -67,5 +92,6 @@ def print_train(console: Console, record: Mapping[str, Any]) -> None:
         )
 
 
-def _spread(values: Mapping[str, Any], form: str) -> str:
+def spread(values: Mapping[str, Any], form: str) -> str:
+    """Median and range."""
     return f"{values['median']:{form}} ({values['min']:{form}}-{values['max']:{form}})"

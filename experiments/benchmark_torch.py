@@ -1,37 +1,23 @@
 """The PyTorch side of `experiments.benchmark`: the same VIB step, each variant in a process of its own.
 
-A peer is a long-lived worker fed through a pipe: a line in means "train one stretch", the line out says how long it
-took. So thread pools and MKL settings do not mix, compiling happens once, and an idle peer sleeps on its pipe.
-
 The peers get the best honest form: parameters in a plain list and functional calls, images held as float32 and already
 scaled (JAX holds bytes and scales them in each step), no decay of the learning rate, denormal numbers flushed to zero
 as XLA does, PyTorch's own number of threads.
 """
 
-import contextlib
-import functools
-import importlib.util
-import json
-import math
 import os
-import pathlib
-import platform
 import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any
+
+from experiments import torch_worker
 
 AVX512 = "-avx512"
 PEERS = tuple(name + suffix for suffix in ("", AVX512) for name in ("eager", "fused", "compile"))
 """eager: plain Adam; fused: fused Adam; compile: torch.compile and fused Adam; -avx512: MKL's AVX-512 path forced."""
 
 LABELS = {"eager": "eager", "fused": "fused Adam", "compile": "compile, fused Adam"}
-
-_MKL_SOURCE = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
 
 
 def label(peer: str) -> str:
@@ -42,108 +28,25 @@ def label(peer: str) -> str:
 
 def missing(peer: str) -> str:
     """Why a peer cannot run here; empty if it can."""
-    if importlib.util.find_spec("torch") is None:
-        return "not installed"
-    if peer.startswith("compile") and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
-        return "skipped: torch.compile needs a C++ compiler"
-    if peer.endswith(AVX512):
-        if platform.system() != "Linux":
-            return "skipped: MKL's path can be forced on Linux only"
-        if "AuthenticAMD" not in pathlib.Path("/proc/cpuinfo").read_text():
-            return "skipped: MKL chooses its path by itself on this processor"
-        if _c_compiler() is None:
-            return "skipped: no C compiler to build the preloaded library"
-    return ""
+    reason = torch_worker.missing(["torch"], avx512=peer.endswith(AVX512))
+    if not reason and peer.startswith("compile"):
+        compilers = filter(None, (os.environ.get("CXX"), shutil.which("g++"), shutil.which("clang++")))
+        reason = "" if any(compilers) else "skipped: torch.compile needs a C++ compiler"
+    return reason
 
 
-def build_mkl_library(folder: str | os.PathLike[str]) -> pathlib.Path:
-    """Builds the shared library that, when preloaded, makes MKL use AVX-512 on processors that are not Intel's.
-
-    Raises:
-      OSError: there is no C compiler, or it failed.
-    """
-    compiler = _c_compiler()
-    if compiler is None:
-        raise OSError("no C compiler")
-    source, library = pathlib.Path(folder) / "mkl.c", pathlib.Path(folder) / "libmkl_any_cpu.so"
-    source.write_text(_MKL_SOURCE)
-    command = [compiler, "-shared", "-fPIC", "-o", str(library), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise OSError(f"{compiler} failed: {done.stderr.strip()}")
-    return library
-
-
-def _c_compiler() -> str | None:
-    names = filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))
-    return next(filter(None, map(shutil.which, names)), None)
-
-
-class PeerError(RuntimeError):
-    """A worker ended; the message is the end of what it wrote."""
-
-
-class Peer:
-    """A running worker.
+def start(peer: str, sizes: Mapping[str, Any]) -> torch_worker.Worker:
+    """Starts a peer; it trains one stretch for each request, and replies with its `seconds` and last `loss`.
 
     Args:
       peer: one of `PEERS`.
       sizes: what `make_stretch` takes, as keyword arguments.
 
     Raises:
-      PeerError: the worker ended before it was ready.
+      torch_worker.WorkerError: the peer ended before it was ready.
     """
-
-    def __init__(self, peer: str, sizes: Mapping[str, Any]):
-        with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            self._log = stack.enter_context(open(pathlib.Path(folder) / "log", "w+"))
-            environment = {"TORCHINDUCTOR_COMPILE_THREADS": "1"} | os.environ
-            if peer.endswith(AVX512):
-                environment["LD_PRELOAD"] = str(build_mkl_library(folder))
-            arguments = {"optimizer": peer.removesuffix(AVX512)} | dict(sizes)
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "experiments.benchmark_torch", json.dumps(arguments)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                text=True,
-                env=environment,
-                cwd=pathlib.Path(__file__).resolve().parents[1],
-            )
-            stack.callback(self._end)
-            self.info = self._reply()
-            self._cleanup = stack.pop_all()
-
-    def __call__(self) -> dict[str, float]:
-        """Trains one stretch; returns its `seconds` and last `loss`."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write("run\n")
-            self._process.stdin.flush()
-        return self._reply()
-
-    def _reply(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if line:
-            return json.loads(line)
-        self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read().strip().splitlines() or [f"exit status {self._process.returncode}"]
-        raise PeerError(lines[-1])
-
-    def _end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def __enter__(self) -> "Peer":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._cleanup.close()
+    arguments = {"optimizer": peer.removesuffix(AVX512)} | dict(sizes)
+    return torch_worker.Worker("experiments.benchmark_torch", arguments, avx512=peer.endswith(AVX512))
 
 
 def make_stretch(
@@ -162,7 +65,6 @@ def make_stretch(
     import torch
     from torch.nn import functional as F
 
-    torch.set_flush_denormal(True)
     torch.manual_seed(0)
     num_examples = steps * batch_size
     images = torch.rand(num_examples, layers[0][0]).mul_(2).sub_(1)
@@ -202,34 +104,18 @@ def make_stretch(
     return stretch
 
 
-def _matmul_gflops(size: int = 2048, runs: int = 3) -> float:
-    """The best rate of a square float32 matrix product, to see that MKL took the path it was told to."""
-    import torch
-
-    matrix = torch.ones(size, size)
-    seconds = math.inf
-    for _ in range(runs + 1):
-        start = time.perf_counter()
-        torch.mm(matrix, matrix)
-        seconds = min(seconds, time.perf_counter() - start)
-    return 2 * size**3 / seconds / 1e9
-
-
-def serve(arguments: Mapping[str, Any]) -> None:
-    """Answers each line on standard input with one stretch, as JSON; libraries that print go to standard error."""
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    say = functools.partial(print, file=replies, flush=True)
-    import torch
-
+def make_answer(**arguments: Any) -> torch_worker.Answer:
+    """Makes what answers each request with one stretch; `arguments` are those of `make_stretch`."""
     stretch = make_stretch(**arguments)
-    info = {"torch": torch.__version__, "threads": torch.get_num_threads(), "matmul_gflops": _matmul_gflops()}
-    say(json.dumps(info))
-    for _ in sys.stdin:
-        start = time.perf_counter()
+
+    def answer(request: Mapping[str, Any]) -> dict[str, float]:
+        del request
+        begin = time.perf_counter()
         loss = stretch()
-        say(json.dumps({"seconds": time.perf_counter() - start, "loss": loss}))
+        return {"seconds": time.perf_counter() - begin, "loss": loss}
+
+    return answer
 
 
 if __name__ == "__main__":
-    serve(json.loads(sys.argv[1]))
+    torch_worker.serve(make_answer, packages=["torch"])

@@ -66,7 +66,7 @@ def render(tuning: Sequence[Record], seeds: Sequence[Record]) -> str:
         f"{config['latent_dim']}, debiased average of the weights: mean and standard deviation over "
         f"{len(groups[0])} seeds, each objective at the strength that was best on held-out training images.",
         f"Attacked are the first {robustness['num_images']} test images, by white-box attacks with gradients averaged "
-        f"over {config['num_eot_samples']} samples of z; no transfer or black-box attack stands beside them yet, so a "
+        f"over {config['num_eot_samples']} samples of z; no transfer or black-box attack stands beside them, so a "
         "high number may mean masked gradients. The rate of CEB is that under the marginal of its backward encoder.",
         "",
         "| | "

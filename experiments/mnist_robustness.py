@@ -110,7 +110,8 @@ class _Lab:
     def victim(self, model: Model) -> Victim:
         """A trained model, from its last checkpoint."""
         config = _run_config(self._config, model)
-        params = make_classifier(config, self._shares).init(jax.random.key(0), jnp.asarray(self._images[:1]))
+        shapes = jax.eval_shape(make_classifier(config, self._shares).init, jax.random.key(0), self._images[:1])
+        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         # A decay of the rate leaves no trace in the optimizer's state, so any will do to read it.
         optimizer = training.paper_adam(config.learning_rate, steps_per_decay=1, weight_decay=config.weight_decay)
         like = training.init_state(jax.random.key(0), params, optimizer, config.average_decay)

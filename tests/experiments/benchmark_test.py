@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from experiments import benchmark, benchmark_jax, benchmark_report, benchmark_torch
+from experiments import benchmark, benchmark_jax, benchmark_report, benchmark_torch, torch_worker
 
 TINY: dict[str, Any] = {"repeats": 1, "steps": 2, "batch_size": 50, "latent_dim": 16, "hidden_width": 64}
 
@@ -67,14 +67,14 @@ def test_a_missing_peer_says_why(ran: tuple[dict[str, Any], str], monkeypatch: p
     record, printed = ran
     assert record["rows"][ABSENT] == {"label": benchmark_torch.label(ABSENT), "status": "absent"}
     assert "absent" in printed
-    monkeypatch.setattr(benchmark_torch.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(torch_worker.importlib.util, "find_spec", lambda name: None)
     assert benchmark_torch.missing("eager") == "not installed"
 
 
 def test_a_worker_that_fails_says_why() -> None:
     pytest.importorskip("torch")
-    with pytest.raises(benchmark_torch.PeerError, match="unexpected keyword argument 'sizes'"):
-        benchmark_torch.Peer("eager", {"sizes": 1})
+    with pytest.raises(torch_worker.WorkerError, match="unexpected keyword argument 'sizes'"):
+        benchmark_torch.start("eager", {"sizes": 1})
 
 
 def test_peers_are_chosen_by_name() -> None:
@@ -114,4 +114,4 @@ def test_wrong_settings_are_refused(wrong: dict) -> None:
 def test_mkl_library_is_built(tmp_path: pathlib.Path) -> None:
     if benchmark_torch.missing("eager-avx512"):
         pytest.skip(benchmark_torch.missing("eager-avx512"))
-    assert benchmark_torch.build_mkl_library(tmp_path).stat().st_size > 0
+    assert torch_worker.build_mkl_library(tmp_path).stat().st_size > 0

@@ -90,8 +90,8 @@ def print_robustness(console: Console, rows: Sequence[Mapping[str, object]], num
         table.add_row(str(row["attack"]), "   ".join(f"{radius:g}: {accuracy:.1%}" for radius, accuracy in pairs))
     console.print(table)
     console.print(
-        "These attacks use the model's own gradients, so a high number may mean masked gradients rather than robustness: "
-        "experiments.mnist_robustness puts a transfer and a black-box attack beside them.",
+        "These attacks use the model's own gradients, so a high number may mean masked gradients rather than "
+        "robustness: experiments.mnist_robustness puts a transfer and a black-box attack beside them.",
         style="dim",
         highlight=False,
     )

@@ -10,8 +10,11 @@ Does:     trains each model with each seed, or takes it from the workdir; attack
           signs of masked gradients. A model with a record is not attacked again.
 Units:    inputs lie in [0, 1], and so does epsilon. The paper does not say in which units its epsilon is; its authors'
           notebook scales images to [-1, 1], where 0.35 would be 0.175 here. Both are among the radii.
-Cost:     COST
-Expect:   EXPECT
+Cost:     on MNIST training takes some 75 s for each of 18 models on two CPU cores; the first attack of each kind then
+          compiles, for minutes in all, and each model takes one or two minutes.
+Expect:   (one seed, 50 MNIST images) with one sample of z in each gradient Carlini-Wagner rarely succeeds against VIB;
+          with ten it nearly always does, though from beta = 1e-3 on it has to go farther. FGSM leaves VIB more right
+          answers up to beta = 1e-2; PGD takes most of them away.
 Leaves:   a record for each model and seed, table.md and figures in --results; answers to each image in the workdir.
 """
 

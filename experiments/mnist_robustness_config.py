@@ -78,7 +78,7 @@ class RobustnessConfig:
         paper="all", choices=("random", "all"),
     )  # fmt: skip
     num_cw_eot_samples: int = setting(
-        10, "Carlini-Wagner L2", "Samples of z averaged in each gradient; one is tried as well.", paper="1, as it seems"
+        40, "Carlini-Wagner L2", "Samples of z averaged in each gradient; one is tried as well.", paper="1, as it seems"
     )
 
     num_eval_samples: int = setting(12, "Verdict", "Fresh samples of z behind each answer.", paper="12")

@@ -62,10 +62,10 @@ def render(groups: Groups) -> str:
     """The tables in Markdown."""
     first = next(iter(groups.values()))[0]
     settings, sizes = first["settings"], first["same_images"][0]["num_images"]
-    seeds = sorted({len(group) for group in groups.values()})
+    counts = " or ".join(str(count) for count in sorted({len(group) for group in groups.values()}))
     lines = [
         f"Test images of {settings['dataset']}; models of {first['training']['num_epochs']} epochs, K = "
-        f"{first['training']['latent_dim']}; mean and standard deviation over {' or '.join(map(str, seeds))} seeds. "
+        f"{first['training']['latent_dim']}; mean and standard deviation over seeds ({counts} of them). "
         f"An answer is that of the mean softmax over {settings['num_eval_samples']} fresh samples of z; gradients and "
         f"queries are means over {settings['num_eot_samples']}, unless a column says 1 sample.",
         "",
@@ -217,7 +217,10 @@ def make(folder: pathlib.Path) -> str:
 
 def main() -> None:
     """Makes and prints them."""
-    Console().print(Markdown(make(pathlib.Path(sys.argv[1]) if sys.argv[1:] else RESULTS)))
+    folder = pathlib.Path(sys.argv[1]) if sys.argv[1:] else RESULTS
+    if not list(folder.glob("*.json")):
+        sys.exit(f"mnist_robustness_table: no records in {folder}; python -m experiments.mnist_robustness makes them")
+    Console().print(Markdown(make(folder)))
 
 
 if __name__ == "__main__":

@@ -171,6 +171,6 @@ def _from(
     def finish(problem: Problem, state: _State) -> Array:
         if problem.epsilon is None:
             return state.best
-        return state.best
+        return jnp.where(problems.rows(state.distance <= problem.epsilon, state.best), state.best, problem.inputs)
 
     return IterativeAttack(start, step, active, finish, objective, num_steps + 1, bounds, epsilon)

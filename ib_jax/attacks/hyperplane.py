@@ -8,6 +8,7 @@ import numpy as np
 
 from ib_jax import losses
 from ib_jax.attacks import problem as problems
+from ib_jax.attacks.loop_form import compiles_whole
 from ib_jax.attacks.objective import Objective, pool
 from ib_jax.attacks.problem import Problem
 from ib_jax.types import Array, LogitsFn
@@ -112,11 +113,15 @@ def nearest_face(
     num_rivals = rivals.shape[1]
     num_parts = -(-num_rivals // max(1, _ROWS_AT_ONCE // max(1, len(row))))
     padded = np.minimum(np.arange(num_parts * -(-num_rivals // num_parts)), num_rivals - 1)
-    parts = rivals.T[padded].reshape(num_parts, -1, len(row))
+    parts = rivals.T[padded.reshape(num_parts, -1)]  # [num_parts, k, B]
     none = jnp.zeros(len(row), jnp.promote_types(inputs.dtype, jnp.float32))
     nearer = (none + jnp.inf, Face(logits, none.astype(logits.dtype), jnp.zeros_like(inputs), none))
-    (_, face), _ = jax.lax.scan(nearest, nearer, parts) if num_parts > 1 else nearest(nearer, parts[0])
-    return face
+    if num_parts > 1 and compiles_whole(logits_fn, problem):
+        nearer, _ = jax.lax.scan(nearest, nearer, parts)
+    else:
+        for part in parts:
+            nearer, _ = nearest(nearer, part)
+    return nearer[1]
 
 
 def step_onto(gap: Array, slope: Array, low: Array, high: Array, norm: str) -> Array:

@@ -7,7 +7,7 @@ image: two attacks differ by the images they make, not by luck.
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,6 @@ from experiments import mnist_robustness_config as names
 from experiments import mnist_robustness_summary as summary
 from experiments.mnist_robustness_config import RobustnessConfig, Step
 from ib_jax import attacks, evaluation, losses
-from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.types import Array, Params
 
@@ -85,7 +84,7 @@ class Measurer:
         made |= {names.CW_ONE_TARGETED: made[names.CW_ONE], names.CW_TARGETED: made[names.CW]}
         sizes = {step.attack: min(step.num_images, _BATCH) for step in self._plan}
         self._runners = {
-            name: attacks.Runner(cast(IterativeAttack, attack), apply_fn, batch_size=sizes[name])
+            name: attacks.Runner(attack, apply_fn, batch_size=sizes[name])
             for name, attack in made.items()
             if name in sizes
         }

@@ -12,7 +12,7 @@ from ib_jax.attacks.ensemble import Ensemble, member_problem
 from ib_jax.attacks.iterative import IterativeAttack, State
 from ib_jax.attacks.loop_form import compiles_whole
 from ib_jax.attacks.problem import Problem
-from ib_jax.types import Array, AttackResult, LogitsFn, Params
+from ib_jax.types import Array, Attack, AttackResult, LogitsFn, Params
 
 ApplyFn = Callable[[Params, Array, Array], Array]
 """(params, keys [B], inputs [B, ...]) -> logits [B, C]."""
@@ -48,7 +48,7 @@ class Runner:
 
     def __init__(
         self,
-        attack: IterativeAttack | Ensemble,
+        attack: Attack,
         apply_fn: ApplyFn,
         *,
         batch_size: int = 1000,
@@ -59,8 +59,9 @@ class Runner:
         for name, value in [("batch_size", batch_size), ("steps_per_call", steps_per_call)]:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        self.attack, self.batch_size = attack, batch_size
+        self.batch_size = batch_size
         self._apply, self._steps = apply_fn, steps_per_call
+        self._attack = attack
         singles = [attack] if isinstance(attack, IterativeAttack) else [member.attack for member in attack.members]
         self._drivers = {id(single): _Driver(single, apply_fn, self) for single in singles}
         if isinstance(attack, Ensemble):
@@ -100,7 +101,7 @@ class Runner:
         """
         inputs, labels = jnp.asarray(inputs), jnp.asarray(labels)
         targets = None if targets is None else jnp.asarray(targets)
-        problem = self.attack.problem(key, self.logits_fn(params), inputs, labels, targets, epsilon)
+        problem = self._attack.problem(key, self.logits_fn(params), inputs, labels, targets, epsilon)
         whole = not len(labels) or compiles_whole(self.logits_fn(params), problem)
         results = []
         for first in range(0, max(1, len(labels)), self.batch_size):
@@ -109,9 +110,9 @@ class Runner:
         return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
     def _batch(self, params: Params, problem: Problem, whole: bool) -> AttackResult:
-        if isinstance(self.attack, IterativeAttack):
-            return self._single(self.attack, params, problem, whole)
-        attack, num_rows = self.attack, len(problem.labels)
+        if isinstance(self._attack, IterativeAttack):
+            return self._single(self._attack, params, problem, whole)
+        attack, num_rows = self._attack, len(problem.labels)
         padded = self._pad(problem)
         best = self._first(params, padded)
         aims = any(member.rank is not None for member in attack.members)

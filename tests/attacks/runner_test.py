@@ -79,7 +79,8 @@ def test_other_parameters_and_radii_run_without_compiling_again():
 
     run = attacks.Runner(attacks.pgd(0.1, num_steps=3), traced, batch_size=45)
     run(PARAMS, KEY, INPUTS, LABELS)
-    programs = [run._drivers[id(run.attack)]._advance, run._drivers[id(run.attack)]._result]
+    (driver,) = run._drivers.values()
+    programs = [driver._advance, driver._result]
     run(jax.tree.map(lambda leaf: 2 * leaf, PARAMS), KEY, INPUTS, LABELS, epsilon=0.3)
     run(PARAMS, KEY, INPUTS, LABELS, epsilon=np.linspace(0, 1, 45, dtype=np.float32))
     assert [program._cache_size() for program in programs] == [1, 1]

@@ -101,7 +101,7 @@ def loss_score(objective: Objective) -> Callable[[LogitsFn, Problem, AttackResul
 
 
 def pool(logits: Array) -> Array:
-    """Logits of the mean softmax over samples, [S, B, C] -> [B, C]; of one sample its own."""
+    """Logits of the mean softmax over samples, up to a constant, [S, B, C] -> [B, C]; of one sample its own."""
     if logits.shape[0] == 1:
         return logits[0]
-    return jax.nn.logsumexp(jax.nn.log_softmax(logits.astype(jnp.float32)), axis=0) - jnp.log(logits.shape[0])
+    return jax.nn.logsumexp(jax.nn.log_softmax(logits.astype(jnp.float32)), axis=0)

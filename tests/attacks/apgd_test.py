@@ -27,7 +27,7 @@ def loss_and_gradient(x, label):
 
 
 def naive_apgd(x, label, start, epsilon, num_steps, norm):
-    """One example, as the paper describes it; returns the point of the highest loss."""
+    """One example, as the paper describes it; returns the best point, its loss, and where each step led."""
 
     def project(point):
         move = point - x
@@ -39,6 +39,7 @@ def naive_apgd(x, label, start, epsilon, num_steps, norm):
     last, slope = loss_and_gradient(start, label)
     best_loss, best_slope, checkpoint_loss = last, slope, last
     alpha, period, since, rises, shortened = 2 * epsilon, max(int(0.22 * num_steps), 1), 0, 0, True
+    path = []
     for index in range(num_steps):
         direction = np.sign(slope) if norm == "linf" else slope / np.linalg.norm(slope)
         ahead = project(current + alpha * direction)
@@ -57,18 +58,21 @@ def naive_apgd(x, label, start, epsilon, num_steps, norm):
             if halve:
                 alpha, current, slope = alpha / 2, best, best_slope
             period, since, rises = max(period - max(int(0.03 * num_steps), 1), max(int(0.06 * num_steps), 1)), 0, 0
-    return best, best_loss
+        path.append(current)
+    return best, best_loss, path
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_a_naive_loop_over_one_example_takes_the_same_steps(norm):
     attack = attacks.apgd(0.15, norm=norm, num_steps=40, early_stop=False)
     problem = attack.problem(KEY, model, jnp.asarray(INPUTS), jnp.asarray(LABELS))
-    state = attack.start(model, problem)
-    state = jax.jit(lambda state: attack.advance(model, problem, state, 40))(state)
-    starts = np.asarray(attack.start(model, problem).current, np.float64)
+    advance = jax.jit(lambda state, count: attack.advance(model, problem, state, count))
+    first = attack.start(model, problem)
+    early, state = advance(first, 4), advance(first, 40)
+    starts = np.asarray(first.current, np.float64)
     for row in range(len(INPUTS)):
-        best, loss = naive_apgd(INPUTS[row].astype(np.float64), LABELS[row], starts[row], 0.15, 40, norm)
+        best, loss, path = naive_apgd(INPUTS[row].astype(np.float64), LABELS[row], starts[row], 0.15, 40, norm)
+        np.testing.assert_allclose(early.current[row], path[3], atol=2e-5)
         np.testing.assert_allclose(state.best_loss[row], loss, rtol=1e-4)
         np.testing.assert_allclose(state.best[row], best, atol=2e-3)
 

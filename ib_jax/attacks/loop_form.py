@@ -1,4 +1,4 @@
-"""Whether an attack's loop is compiled whole, or its steps are driven from the host. Decided here alone."""
+"""Whether loops over a network are compiled whole, or driven from the host and unrolled. Decided here alone."""
 
 import jax
 from jax.extend import core

@@ -110,7 +110,7 @@ def apgd(
         assert radius is not None
         draws = jax.vmap(lambda key: _surface(key, inputs.shape[1:], norm, inputs.dtype))(problem.start_keys())
         current = jax.vmap(feasible)(inputs, inputs + problems.rows(radius, draws) * draws, radius)
-        slope, loss, pooled = objective.gradient(fold_start(problem), logits_fn, problem, current)
+        slope, loss, pooled = objective.gradient(problem.look_keys(), logits_fn, problem, current)
         zero = jnp.zeros(inputs.shape[0], jnp.int32)
         return _State(
             step=zero,
@@ -190,11 +190,6 @@ def apgd(
     if num_restarts == 1:
         return attack
     return restarts(attack, num_restarts, loss_score(objective), stop_at_success=early_stop)
-
-
-def fold_start(problem: Problem) -> Array:
-    """Keys of the model's samples at the starting point, apart from those that drew it."""
-    return problems.fold(problem.start_keys(), 1)
 
 
 def _where(mask: Array, new: Array, old: Array) -> Array:

@@ -113,7 +113,7 @@ def carlini_wagner(
 
     def start(logits_fn: LogitsFn, problem: Problem) -> _State:
         inputs = problem.inputs
-        _, pooled = objective.evaluate(problems.fold(problem.start_keys(), 1), logits_fn, problem, inputs)
+        _, pooled = objective.evaluate(problem.look_keys(), logits_fn, problem, inputs)
         zero, point = jnp.zeros(inputs.shape[0]), jnp.zeros_like(inputs)
         return _State(
             step=zero.astype(jnp.int32),

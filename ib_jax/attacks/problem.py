@@ -38,6 +38,10 @@ class Problem(NamedTuple):
         """Keys for the starting point."""
         return fold(self.keys, _START)
 
+    def look_keys(self) -> Array:
+        """Keys for what the model says of the starting point."""
+        return fold(self.start_keys(), 1)
+
     def judge_keys(self) -> Array:
         """Keys for the verdict, which no step uses."""
         return fold(self.keys, _JUDGE)

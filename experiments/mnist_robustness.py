@@ -12,9 +12,11 @@ Units:    inputs lie in [0, 1], and so does epsilon. The paper does not say in w
           notebook scales images to [-1, 1], where 0.35 would be 0.175 here. Both are among the radii.
 Cost:     on MNIST training takes some 75 s for each of 18 models on two CPU cores; the first attack of each kind then
           compiles, for minutes in all, and each model takes one or two minutes.
-Expect:   (one seed, 50 MNIST images) with one sample of z in each gradient Carlini-Wagner rarely succeeds against VIB;
-          with ten it nearly always does, though from beta = 1e-3 on it has to go farther. FGSM leaves VIB more right
-          answers up to beta = 1e-2; PGD takes most of them away.
+Expect:   (two seeds of 20 epochs, up to 1,000 MNIST images, K = 256) with one sample of z in each gradient
+          untargeted Carlini-Wagner succeeds against 3 to 12 % of VIB's images, as in the paper; with forty against 97
+          to 100 %, and only the distance grows with beta. Under FGSM VIB keeps up to 3.4 times the accuracy of the deterministic
+          network (epsilon 0.35 in [-1, 1]); an image that stands under every attack at 0.1 is no more frequent (37 to
+          46 %, deterministic 50 %). From beta = 1e-2 on Square finds examples that PGD does not: the checks say so.
 Leaves:   a record for each model and seed, table.md and figures in --results; answers to each image in the workdir.
 """
 

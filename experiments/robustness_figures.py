@@ -83,13 +83,17 @@ def fgsm_ratios(path: Path, groups: Groups) -> None:
     for column, (baseline, title) in zip(axes.T, baselines.items(), strict=True):
         betas, ratios = relative_accuracy(groups, baseline)
         for axis, (units, width) in zip(column, {"[0, 1]": 1, "[-1, 1]": 2}.items(), strict=True):
+            drawn = False
             for index, epsilon in enumerate(PAPER_EPSILONS):
                 for attack, style in ((names.FGSM_ONE, {"marker": "."}), (names.FGSM, {"marker": "x", "ls": "--"})):
                     label = f"{epsilon:g}" if attack == names.FGSM_ONE else f"{epsilon:g}, averaged gradients"
                     values = ratios.get((attack, epsilon / width))
                     if values is not None:
                         _bars(axis, betas, values, label=label, color=f"C{index}", **style)
+                        drawn |= bool(np.isfinite(values).any())
             axis.axhline(1.0, color="black", linewidth=0.8)
+            if not drawn:
+                axis.text(0.5, 0.5, f"{title}: no right answer left", transform=axis.transAxes, ha="center")
             axis.set(xlim=(min(betas) / 2, 2 * max(betas)), ylim=(0, None), xscale="log", xlabel="beta")
             axis.set(ylabel="accuracy under FGSM, relative", title=f"VIB / {title}, epsilon for inputs in {units}")
     handles, labels = max((axis.get_legend_handles_labels() for axis in axes.flat), key=lambda pair: len(pair[1]))

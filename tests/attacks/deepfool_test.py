@@ -6,70 +6,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.optimize
 
 from ib_jax import losses
 from ib_jax.attacks.deepfool import deepfool
+from tests.attacks.affine import (
+    BATCH,
+    BIAS,
+    CLASSES,
+    FAR,
+    INPUTS,
+    KEY,
+    LABELS,
+    NORMS,
+    SIZE,
+    TWO,
+    WEIGHT,
+    affine,
+    attack_affine,
+    distance_to_win,
+    distances,
+    noisy,
+    norm_of,
+)
 
-RNG = np.random.default_rng(0)
-SIZE, CLASSES, BATCH = 8, 5, 12
-WEIGHT = RNG.normal(size=(SIZE, CLASSES)).astype(np.float32)
-BIAS = RNG.normal(size=CLASSES).astype(np.float32)
-INPUTS = RNG.uniform(0.2, 0.8, size=(BATCH, SIZE)).astype(np.float32)
-LABELS = (INPUTS @ WEIGHT + BIAS).argmax(-1)
-# With the same weights, two classes that tie near the middle, and three that never win.
-TWO = np.where(np.arange(CLASSES) < 2, -0.5 * WEIGHT.sum(0) + np.arange(CLASSES), -12).astype(np.float32)
-KEY, FAR, NORMS = jax.random.key(0), (-100.0, 100.0), ("linf", "l2")
-
-
-@functools.cache
-def program(**settings):
-    """One program for each setting, whatever the weights and the bounds."""
-
-    def run(weight, bias, bounds, inputs, labels, targets):
-        attack = deepfool(bounds=bounds, **settings)
-        return attack(KEY, lambda keys, x: x @ weight.astype(x.dtype) + bias.astype(x.dtype), inputs, labels, targets)
-
-    return jax.jit(run)
-
-
-def affine_attack(labels=LABELS, targets=None, *, weight=WEIGHT, bias=BIAS, bounds=FAR, inputs=INPUTS, **settings):
-    wide = [np.broadcast_to(np.float32(bound), SIZE) for bound in bounds]
-    return program(**settings)(weight, bias, wide, inputs, labels, targets)
-
-
-def norm_of(perturbation, norm):
-    flat = np.asarray(perturbation, np.float64).reshape(len(perturbation), -1)
-    return np.abs(flat).max(-1) if norm == "linf" else np.linalg.norm(flat, axis=-1)
-
-
-def distances(norm, bounds=FAR, bias=BIAS):
-    """To the boundary of the affine model inside the bounds: the best class's, by a root of the step's length."""
-    least = np.full(BATCH, np.inf)
-    logits = INPUTS.astype(np.float64) @ WEIGHT + bias
-    for i, label in enumerate(logits.argmax(-1)):
-        box = np.array(bounds)[:, None] - INPUTS[i]
-        for rival in set(range(CLASSES)) - {label}:
-            slope = (WEIGHT[:, rival] - WEIGHT[:, label]).astype(np.float64)
-            gap = logits[i, rival] - logits[i, label]
-            step = lambda time: np.clip(time * (slope if norm == "l2" else np.sign(slope)), *box)  # noqa: B023
-            if gap + slope @ step(1e3) > 0:
-                time = scipy.optimize.brentq(lambda time: gap + slope @ step(time), 0, 1e3)  # noqa: B023
-                least[i] = min(least[i], norm_of(step(time)[None], norm)[0])
-    return least
-
-
-def quadratic_program(i, target):
-    """The size of the smallest L2 step after which the target wins over every class."""
-    lead = np.delete(WEIGHT[:, [target]] - WEIGHT, target, axis=1).astype(np.float64)
-    offset = INPUTS[i] @ lead + np.delete(BIAS[target] - BIAS, target)
-    best = scipy.optimize.minimize(
-        lambda step: step @ step,
-        np.zeros(SIZE),
-        jac=lambda step: 2 * step,
-        constraints={"type": "ineq", "fun": lambda step: offset + step @ lead},
-    )
-    return np.linalg.norm(best.x)
+RNG = np.random.default_rng(1)
+affine_attack = functools.partial(attack_affine, deepfool)
 
 
 def test_the_oracle_is_the_closed_form_far_from_the_bounds():
@@ -118,7 +79,7 @@ def test_targeted_wins_over_every_class():
     result = affine_attack(LABELS, targets, norm="l2", overshoot=0.001)
     assert result.success.all()
     np.testing.assert_array_equal((np.asarray(result.inputs) @ WEIGHT + BIAS).argmax(-1), targets)
-    least = np.array([quadratic_program(i, target) for i, target in enumerate(targets)])
+    least = np.array([distance_to_win(i, target) for i, target in enumerate(targets)])
     found = norm_of(result.inputs - INPUTS, "l2")
     assert (found > least * (1 - 1e-4)).all()
     assert (found < 1.3 * least).all()
@@ -170,7 +131,6 @@ def test_candidates_count_the_label_and_the_overshoot_is_a_share():
 
 def test_an_example_that_is_done_takes_no_more_steps():
     attack = deepfool(bounds=FAR, num_bisections=3)
-    affine = lambda keys, inputs: inputs @ WEIGHT + BIAS
     problem = attack.problem(KEY, affine, INPUTS, np.where(np.arange(BATCH) == 0, (LABELS + 1) % CLASSES, LABELS))
     state = jax.jit(lambda: attack.advance(affine, problem, attack.start(affine, problem), attack.num_steps))()
     np.testing.assert_array_equal(state.step, np.where(np.arange(BATCH) == 0, 0, 1 + 3))
@@ -184,12 +144,6 @@ def test_steps_that_the_bounds_clip_do_not_crawl():
     state = jax.jit(lambda: attack.advance(model, problem, attack.start(model, problem), attack.num_steps))()
     assert state.found.all()
     assert state.step.max() == 4
-
-
-def noisy(keys, inputs):
-    """Affine in [B, 2, 4] inputs, under noise of the example's own that is quick to compile."""
-    phase = jax.random.key_data(keys)[:, -1:] * (2 * np.pi / 2**32) + 2 * np.pi / CLASSES * jnp.arange(CLASSES)
-    return inputs.reshape(-1, SIZE) @ WEIGHT + BIAS + 0.5 * jnp.cos(phase)
 
 
 def test_neighbours_keys_and_misclassified_examples():

@@ -6,72 +6,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.optimize
 
 from ib_jax import losses
 from ib_jax.attacks.fab import fab
+from tests.attacks.affine import (
+    BATCH,
+    BIAS,
+    CLASSES,
+    FAR,
+    INPUTS,
+    KEY,
+    LABELS,
+    NORMS,
+    SIZE,
+    TWO,
+    WEIGHT,
+    affine,
+    attack_affine,
+    distance_to_win,
+    distances,
+    noisy,
+    norm_of,
+)
 
-RNG = np.random.default_rng(0)
-SIZE, CLASSES, BATCH = 8, 5, 12
-WEIGHT = RNG.normal(size=(SIZE, CLASSES)).astype(np.float32)
-BIAS = RNG.normal(size=CLASSES).astype(np.float32)
-INPUTS = RNG.uniform(0.2, 0.8, size=(BATCH, SIZE)).astype(np.float32)
-LABELS = (INPUTS @ WEIGHT + BIAS).argmax(-1)
-# With the same weights, two classes that tie near the middle, and three that never win.
-TWO = np.where(np.arange(CLASSES) < 2, -0.5 * WEIGHT.sum(0) + np.arange(CLASSES), -12).astype(np.float32)
-KEY, FAR, NORMS = jax.random.key(0), (-100.0, 100.0), ("linf", "l2")
-
-
-@functools.cache
-def program(**settings):
-    """One program for each setting, whatever the weights, the radius and the bounds."""
-
-    def run(weight, bias, epsilon, bounds, inputs, labels, targets):
-        attack = fab(bounds=bounds, epsilon=epsilon, **settings)
-        return attack(KEY, lambda keys, x: x @ weight.astype(x.dtype) + bias.astype(x.dtype), inputs, labels, targets)
-
-    return jax.jit(run)
-
-
-def affine_attack(
-    labels=LABELS, targets=None, *, weight=WEIGHT, bias=BIAS, epsilon=None, bounds=FAR, inputs=INPUTS, **settings
-):
-    wide = [np.broadcast_to(np.float32(bound), SIZE) for bound in bounds]
-    return program(**settings)(weight, bias, epsilon, wide, inputs, labels, targets)
-
-
-def norm_of(perturbation, norm):
-    flat = np.asarray(perturbation, np.float64).reshape(len(perturbation), -1)
-    return np.abs(flat).max(-1) if norm == "linf" else np.linalg.norm(flat, axis=-1)
-
-
-def distances(norm, bounds=FAR, bias=BIAS):
-    """To the boundary of the affine model inside the bounds: the best class's, by a root of the step's length."""
-    least = np.full(BATCH, np.inf)
-    logits = INPUTS.astype(np.float64) @ WEIGHT + bias
-    for i, label in enumerate(logits.argmax(-1)):
-        box = np.array(bounds)[:, None] - INPUTS[i]
-        for rival in set(range(CLASSES)) - {label}:
-            slope = (WEIGHT[:, rival] - WEIGHT[:, label]).astype(np.float64)
-            gap = logits[i, rival] - logits[i, label]
-            step = lambda time: np.clip(time * (slope if norm == "l2" else np.sign(slope)), *box)  # noqa: B023
-            if gap + slope @ step(1e3) > 0:
-                time = scipy.optimize.brentq(lambda time: gap + slope @ step(time), 0, 1e3)  # noqa: B023
-                least[i] = min(least[i], norm_of(step(time)[None], norm)[0])
-    return least
-
-
-def quadratic_program(i, target):
-    """The size of the smallest L2 step after which the target wins over every class."""
-    lead = np.delete(WEIGHT[:, [target]] - WEIGHT, target, axis=1).astype(np.float64)
-    offset = INPUTS[i] @ lead + np.delete(BIAS[target] - BIAS, target)
-    best = scipy.optimize.minimize(
-        lambda step: step @ step,
-        np.zeros(SIZE),
-        jac=lambda step: 2 * step,
-        constraints={"type": "ineq", "fun": lambda step: offset + step @ lead},
-    )
-    return np.linalg.norm(best.x)
+RNG = np.random.default_rng(1)
+affine_attack = functools.partial(attack_affine, fab)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -112,14 +71,10 @@ def test_targeted_wins_over_every_class():
     result = affine_attack(LABELS, targets, norm="l2")
     assert result.success.all()
     np.testing.assert_array_equal((np.asarray(result.inputs) @ WEIGHT + BIAS).argmax(-1), targets)
-    least = np.array([quadratic_program(i, target) for i, target in enumerate(targets)])
+    least = np.array([distance_to_win(i, target) for i, target in enumerate(targets)])
     found = norm_of(result.inputs - INPUTS, "l2")
     assert (found > least * (1 - 1e-4)).all()
     assert (found < 1.1 * least).all()
-
-
-def affine(keys, inputs):
-    return inputs @ WEIGHT + BIAS
 
 
 def test_aimed_at_a_class_of_an_ensemble_any_wrong_answer_counts():
@@ -182,7 +137,7 @@ def test_naive_numpy_fab_takes_the_same_steps(norm):
 def test_with_a_radius_the_result_is_inside_or_the_input(norm):
     for factors in (1.05, np.where(np.arange(BATCH) % 2, 0.95, 1.05)):
         radii = (factors * distances(norm)).astype(np.float32)
-        result = affine_attack(epsilon=radii, norm=norm)
+        result = affine_attack(norm=norm, traced={"epsilon": radii})
         np.testing.assert_array_equal(result.success, np.broadcast_to(factors, BATCH) > 1)
         moved = norm_of(result.inputs - INPUTS, norm)
         assert (moved <= radii * (1 + 1e-6)).all()
@@ -228,12 +183,6 @@ def test_restarts_find_what_the_input_leads_away_from():
     problem = drawn.problem(KEY, model, inputs, labels)
     starts = np.asarray(jax.jit(lambda: drawn.start(model, problem))().point - inputs)
     assert 0.065 < np.abs(starts).max() <= 0.075 + 1e-6
-
-
-def noisy(keys, inputs):
-    """Affine in [B, 2, 4] inputs, under noise of the example's own that is quick to compile."""
-    phase = jax.random.key_data(keys)[:, -1:] * (2 * np.pi / 2**32) + 2 * np.pi / CLASSES * jnp.arange(CLASSES)
-    return inputs.reshape(-1, SIZE) @ WEIGHT + BIAS + 0.5 * jnp.cos(phase)
 
 
 def test_neighbours_keys_and_misclassified_examples():

@@ -1,0 +1,90 @@
+"""An affine model, and how far its inputs are from the boundary: what minimal attacks are held against."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+
+RNG = np.random.default_rng(0)
+SIZE, CLASSES, BATCH = 8, 5, 12
+WEIGHT = RNG.normal(size=(SIZE, CLASSES)).astype(np.float32)
+BIAS = RNG.normal(size=CLASSES).astype(np.float32)
+INPUTS = RNG.uniform(0.2, 0.8, size=(BATCH, SIZE)).astype(np.float32)
+LABELS = (INPUTS @ WEIGHT + BIAS).argmax(-1)
+# With the same weights, two classes that tie near the middle, and three that never win.
+TWO = np.where(np.arange(CLASSES) < 2, -0.5 * WEIGHT.sum(0) + np.arange(CLASSES), -12).astype(np.float32)
+KEY, FAR, NORMS = jax.random.key(0), (-100.0, 100.0), ("linf", "l2")
+
+
+def affine(keys, inputs):
+    return inputs @ WEIGHT + BIAS
+
+
+def noisy(keys, inputs):
+    """Affine in [B, 2, 4] inputs, under noise of the example's own that is quick to compile."""
+    phase = jax.random.key_data(keys)[:, -1:] * (2 * np.pi / 2**32) + 2 * np.pi / CLASSES * jnp.arange(CLASSES)
+    return affine(None, inputs.reshape(-1, SIZE)) + 0.5 * jnp.cos(phase)
+
+
+@functools.cache
+def _program(factory, **settings):
+    """One program for each setting, whatever the weights, the bounds and the radius."""
+
+    def run(weight, bias, bounds, more, inputs, labels, targets):
+        attack = factory(bounds=bounds, **more, **settings)
+        return attack(KEY, lambda keys, x: x @ weight.astype(x.dtype) + bias.astype(x.dtype), inputs, labels, targets)
+
+    return jax.jit(run)
+
+
+def attack_affine(
+    factory,
+    labels=LABELS,
+    targets=None,
+    *,
+    weight=WEIGHT,
+    bias=BIAS,
+    bounds=FAR,
+    inputs=INPUTS,
+    traced=None,
+    **settings,
+):
+    """The result of `factory(**settings, **traced)` on an affine model."""
+    wide = [np.broadcast_to(np.float32(bound), SIZE) for bound in bounds]
+    return _program(factory, **settings)(weight, bias, wide, traced or {}, inputs, labels, targets)
+
+
+def norm_of(perturbation, norm):
+    flat = np.asarray(perturbation, np.float64).reshape(len(perturbation), -1)
+    return np.abs(flat).max(-1) if norm == "linf" else np.linalg.norm(flat, axis=-1)
+
+
+def distances(norm, bounds=FAR, bias=BIAS):
+    """To the boundary of the affine model inside the bounds: the best class's, by a root of the step's length."""
+    least = np.full(BATCH, np.inf)
+    logits = INPUTS.astype(np.float64) @ WEIGHT + bias
+    for i, label in enumerate(logits.argmax(-1)):
+        box = np.array(bounds)[:, None] - INPUTS[i]
+        for rival in set(range(CLASSES)) - {label}:
+            slope = (WEIGHT[:, rival] - WEIGHT[:, label]).astype(np.float64)
+            gap = logits[i, rival] - logits[i, label]
+            step = lambda time: np.clip(time * (slope if norm == "l2" else np.sign(slope)), *box)  # noqa: B023
+            if gap + slope @ step(1e3) > 0:
+                time = scipy.optimize.brentq(lambda time: gap + slope @ step(time), 0, 1e3)  # noqa: B023
+                least[i] = min(least[i], norm_of(step(time)[None], norm)[0])
+    return least
+
+
+def distance_to_win(i, target):
+    """The size of the smallest L2 step of input i after which the target wins over every class."""
+    lead = np.delete(WEIGHT[:, [target]] - WEIGHT, target, axis=1).astype(np.float64)
+    offset = INPUTS[i] @ lead + np.delete(BIAS[target] - BIAS, target)
+    best = scipy.optimize.minimize(
+        lambda step: step @ step,
+        np.zeros(SIZE),
+        jac=lambda step: 2 * step,
+        constraints={"type": "ineq", "fun": lambda step: offset + step @ lead},
+    )
+    return np.linalg.norm(best.x)

@@ -17,13 +17,14 @@ from ib_jax.types import Array, Attack, AttackResult, LogitsFn, Params
 ApplyFn = Callable[[Params, Array, Array], Array]
 """(params, keys [B], inputs [B, ...]) -> logits [B, C]."""
 
+_PARTS = 8  # a batch shrinks by eighths, and its last eighth by halves: each size is a program to compile
 _SMALLEST = 16  # rows below which a smaller batch saves nothing
 
 
 class Runner:
     """Runs an attack of this package over any number of examples, fast; not jittable itself.
 
-    Examples that are done leave the batch, which shrinks by halves, so few programs are compiled; an ensemble attacks
+    Examples that are done leave the batch, which shrinks by eighths, so few programs are compiled; an ensemble attacks
     only what still stands. On the CPU convolutional networks are stepped from the host (`loop_form`). Results are
     those of the attack called whole, to rounding: neither the batch size nor the neighbours of an example matter.
 
@@ -52,7 +53,7 @@ class Runner:
         apply_fn: ApplyFn,
         *,
         batch_size: int = 1000,
-        steps_per_call: int = 10,
+        steps_per_call: int = 4,
     ):
         if not isinstance(attack, IterativeAttack | Ensemble):
             raise ValueError(f"attack must be an attack of ib_jax.attacks other than transfer, got {attack!r}")
@@ -60,10 +61,10 @@ class Runner:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.batch_size = batch_size
-        self._apply, self._steps = apply_fn, steps_per_call
+        self._apply, self._steps = jax.jit(apply_fn), steps_per_call  # traced once, for every program below
         self._attack = attack
         singles = [attack] if isinstance(attack, IterativeAttack) else [member.attack for member in attack.members]
-        self._drivers = {id(single): _Driver(single, apply_fn, self) for single in singles}
+        self._drivers = {id(single): _Driver(single, self._apply, self) for single in singles}
         if isinstance(attack, Ensemble):
             self._first = jax.jit(lambda params, problem: attack.first(self.logits_fn(params), problem))
             self._keep = jax.jit(lambda params, *args: attack.keep(self.logits_fn(params), *args))
@@ -145,11 +146,11 @@ class Runner:
         return _take(problem, rows)
 
     def size(self, num_rows: int) -> int:
-        """The size of batch that so many rows are padded to: the batch size, halved as often as they allow."""
-        size = self.batch_size
-        while size > _SMALLEST and -(-size // 2) >= num_rows:
-            size = -(-size // 2)
-        return size
+        """The size of batch that so many rows are padded to, one of a few."""
+        part = max(_SMALLEST, -(-self.batch_size // _PARTS))
+        while part > _SMALLEST and -(-part // 2) >= num_rows:
+            part = -(-part // 2)
+        return min(self.batch_size, -(-num_rows // part) * part)
 
 
 class _Driver:

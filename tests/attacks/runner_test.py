@@ -80,15 +80,19 @@ def test_other_parameters_and_radii_run_without_compiling_again():
     run = attacks.Runner(attacks.pgd(0.1, num_steps=3), traced, batch_size=45)
     run(PARAMS, KEY, INPUTS, LABELS)
     (driver,) = run._drivers.values()
-    programs = [driver._advance, driver._result]
+    programs, traced_once = [driver._advance, driver._result], len(traces)
     run(jax.tree.map(lambda leaf: 2 * leaf, PARAMS), KEY, INPUTS, LABELS, epsilon=0.3)
     run(PARAMS, KEY, INPUTS, LABELS, epsilon=np.linspace(0, 1, 45, dtype=np.float32))
     assert [program._cache_size() for program in programs] == [1, 1]
+    assert len(traces) == traced_once
 
 
-def test_sizes_are_halves_of_the_batch_size():
+def test_sizes_are_eighths_of_the_batch_size_and_then_halves():
     run = attacks.Runner(attacks.fgsm(0.1), apply_fn, batch_size=1000)
-    assert [run.size(rows) for rows in (1000, 501, 500, 251, 17, 1)] == [1000, 1000, 500, 500, 32, 16]
+    rows = (1000, 876, 875, 501, 500, 126, 125, 64, 63, 17, 1)
+    assert [run.size(count) for count in rows] == [1000, 1000, 875, 625, 500, 250, 125, 125, 63, 32, 16]
+    run = attacks.Runner(attacks.fgsm(0.1), apply_fn, batch_size=20)
+    assert [run.size(count) for count in (20, 17, 16, 1)] == [20, 20, 16, 16]
     assert attacks.Runner(attacks.fgsm(0.1), apply_fn, batch_size=3).size(1) == 3
 
 

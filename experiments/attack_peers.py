@@ -18,6 +18,8 @@ for these do not agree on what they return, and some of it is wrong:
 - torchattacks' PGDL2 adds 1e-10 to a gradient's norm, of a loss divided by the batch size: small gradients step less.
 - torchattacks' AutoAttack runs 10 iterations of APGD and of FAB, where the official one runs 100.
 - APGD, FAB and Square return the input itself where they failed, not their best try.
+- PyTorch's cross-entropy loses the slope of the own logit once it leads by 17 nats, by rounding: attacks on it are
+  weaker on sure images, the fewer steps the more. `logsumexp(l) - l_y` as the loss does the same here.
 """
 
 import dataclasses

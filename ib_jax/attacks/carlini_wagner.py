@@ -108,8 +108,9 @@ def carlini_wagner(
     def image(problem: Problem, origin: Array, point: Array) -> Array:
         """The inputs at a point of the unbounded space, which is centred at the example."""
         low, high = problems.limits(bounds, point.dtype)
-        shift = (high - low) / 2 * (jnp.tanh(origin + point) - jnp.tanh(origin))
-        return jnp.clip(problem.inputs + shift, low, high)
+        moved = problem.inputs + (high - low) / 2 * (jnp.tanh(origin + point) - jnp.tanh(origin))
+        # Only rounding leaves the bounds; the gradient at a bound is not that of clip, which would halve it.
+        return moved + jax.lax.stop_gradient(jnp.clip(moved, low, high) - moved)
 
     def start(logits_fn: LogitsFn, problem: Problem) -> _State:
         inputs = problem.inputs

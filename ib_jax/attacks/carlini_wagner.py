@@ -109,7 +109,7 @@ def carlini_wagner(
         """The inputs at a point of the unbounded space, which is centred at the example."""
         low, high = problems.limits(bounds, point.dtype)
         moved = problem.inputs + (high - low) / 2 * (jnp.tanh(origin + point) - jnp.tanh(origin))
-        # Only rounding leaves the bounds; the gradient at a bound is not that of clip, which would halve it.
+        # Inputs at a bound go a little beyond it; clip's own gradient is zero there, and would never let them return.
         return moved + jax.lax.stop_gradient(jnp.clip(moved, low, high) - moved)
 
     def start(logits_fn: LogitsFn, problem: Problem) -> _State:

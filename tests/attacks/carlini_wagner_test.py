@@ -80,6 +80,15 @@ def test_inputs_at_the_bounds_are_finite_and_can_move():
     np.testing.assert_allclose(result.inputs, 0.5, atol=0.01)
 
 
+def test_what_was_pushed_beyond_a_bound_returns():
+    line = lambda keys, inputs: jnp.concatenate([inputs, 1.0 - inputs], -1)
+    attack = attacks.carlini_wagner(num_steps=200)
+    problem = attack.problem(KEY, line, jnp.array([[1.0], [0.0]]), jnp.array([0, 1]))
+    state = jax.jit(lambda: attack.start(line, problem))()._replace(point=jnp.array([[1.0], [-1.0]]))
+    moved = jax.jit(lambda state: attack.step(line, problem, state))(state).point
+    assert (jnp.abs(moved) < 1.0).all()
+
+
 def test_where_nothing_is_found_the_input_comes_back():
     stubborn = lambda keys, inputs: jnp.stack([jnp.ones(len(inputs)), 0.0 * inputs.sum(-1)], -1)
     result = attacks.carlini_wagner(num_steps=5, num_binary_steps=2)(

@@ -13,10 +13,11 @@ Units:    inputs lie in [0, 1], and so does epsilon. The paper does not say in w
 Cost:     on MNIST training takes some 75 s for each of 18 models on two CPU cores; the first attack of each kind then
           compiles, for minutes in all, and each model takes one or two minutes.
 Expect:   (two seeds of 20 epochs, up to 1,000 MNIST images, K = 256) with one sample of z in each gradient
-          untargeted Carlini-Wagner succeeds against 3 to 12 % of VIB's images, as in the paper; with forty against 97
-          to 100 %, and only the distance grows with beta. Under FGSM VIB keeps up to 3.4 times the accuracy of the
-          deterministic network (epsilon 0.35 in [-1, 1]); no more images stand under every attack at 0.1 (37 to 46 %,
-          deterministic 50 %). From beta = 1e-2 on Square finds examples that PGD does not: the checks say so.
+          untargeted Carlini-Wagner succeeds against 3 to 16 % of VIB's images, as in the paper; with forty against 99
+          to 100 %, and only the distance to a given class grows with beta. Under FGSM VIB keeps up to 3.4 times the
+          accuracy of the deterministic network (epsilon 0.35 in [-1, 1]); no more images stand under every attack at
+          0.1 (37 to 46 %, deterministic 50 %). From beta = 1e-2 on Square finds examples that PGD does not: the checks
+          say so.
 Leaves:   a record for each model and seed, table.md and figures in --results; answers to each image in the workdir.
 """
 

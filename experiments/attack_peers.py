@@ -87,8 +87,7 @@ class Request:
 
 def missing(library: str, *, avx512: bool = False) -> str:
     """Why a library's attacks cannot run here; empty if they can."""
-    reason = torch_worker.missing(["torch", library], avx512=avx512)
-    return f"{reason} (pip install 'ib-jax[peers]')" if reason == "not installed" else reason
+    return torch_worker.missing(["torch", library], "peers", avx512=avx512)
 
 
 def save_task(

@@ -28,7 +28,7 @@ def label(peer: str) -> str:
 
 def missing(peer: str) -> str:
     """Why a peer cannot run here; empty if it can."""
-    reason = torch_worker.missing(["torch"], avx512=peer.endswith(AVX512))
+    reason = torch_worker.missing(["torch"], "benchmark", avx512=peer.endswith(AVX512))
     if not reason and peer.startswith("compile"):
         compilers = filter(None, (os.environ.get("CXX"), shutil.which("g++"), shutil.which("clang++")))
         reason = "" if any(compilers) else "skipped: torch.compile needs a C++ compiler"

@@ -29,15 +29,16 @@ Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _MKL_SOURCE = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
 
 
-def missing(packages: Sequence[str], *, avx512: bool = False) -> str:
+def missing(packages: Sequence[str], extra: str, *, avx512: bool = False) -> str:
     """Why a worker cannot run here; empty if it can.
 
     Args:
       packages: what it imports.
+      extra: of ib-jax, which installs them.
       avx512: whether MKL's AVX-512 path is to be forced.
     """
     if any(importlib.util.find_spec(package) is None for package in packages):
-        return "not installed"
+        return f"not installed (pip install 'ib-jax[{extra}]')"
     if avx512:
         if platform.system() != "Linux":
             return "skipped: MKL's path can be forced on Linux only"

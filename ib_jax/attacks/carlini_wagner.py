@@ -110,7 +110,8 @@ def carlini_wagner(
         low, high = problems.limits(bounds, point.dtype)
         moved = problem.inputs + (high - low) / 2 * (jnp.tanh(origin + point) - jnp.tanh(origin))
         # Inputs at a bound go a little beyond it; clip's own gradient is zero there, and would never let them return.
-        return moved + jax.lax.stop_gradient(jnp.clip(moved, low, high) - moved)
+        # The difference is zero, and only its gradient counts.
+        return jax.lax.stop_gradient(jnp.clip(moved, low, high)) + (moved - jax.lax.stop_gradient(moved))
 
     def start(logits_fn: LogitsFn, problem: Problem) -> _State:
         inputs = problem.inputs

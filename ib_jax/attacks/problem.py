@@ -112,6 +112,7 @@ def check(logits_fn: LogitsFn, problem: Problem, bounds: Bounds = (-np.inf, np.i
     lower, upper, inputs = map(_known, (*bounds, problem.inputs))
     if lower is None or upper is None:
         return
+    lower, upper = lower.astype(problem.inputs.dtype), upper.astype(problem.inputs.dtype)
     if not (lower < upper).all():
         raise ValueError(f"bounds must be (lower, upper) with lower < upper, got {(lower, upper)}")
     if inputs is not None and not ((inputs >= lower) & (inputs <= upper)).all():

@@ -146,6 +146,13 @@ class TestAttack:
             result = jax.eval_shape(lambda *batch: make(name, 0.1)(KEY, logits_fn, *batch), inputs, labels)
             assert (result.inputs.shape, result.inputs.dtype) == (shape, dtype)
 
+    def test_inputs_at_bounds_that_their_precision_rounds_are_taken(self, name):
+        bounds, labels = (1e-6, 0.6), jnp.zeros(8, jnp.int32)
+        inputs = jnp.zeros((8, 2, 3)).at[:4].set(bounds[0]).at[4:].set(bounds[1])
+        assert float(inputs.min()) < bounds[0] < bounds[1] < float(inputs.max())
+        result = jax.eval_shape(lambda: make(name, 0.1, bounds=bounds)(KEY, logits_fn, inputs, labels))
+        assert result.inputs.shape == inputs.shape
+
     def test_bad_input_is_refused_by_name(self, name, batch):
         inputs, labels = batch
         adversary = make(name, 0.1)

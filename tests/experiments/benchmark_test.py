@@ -68,7 +68,7 @@ def test_a_missing_peer_says_why(ran: tuple[dict[str, Any], str], monkeypatch: p
     assert record["rows"][ABSENT] == {"label": benchmark_torch.label(ABSENT), "status": "absent"}
     assert "absent" in printed
     monkeypatch.setattr(torch_worker.importlib.util, "find_spec", lambda name: None)
-    assert benchmark_torch.missing("eager") == "not installed"
+    assert benchmark_torch.missing("eager") == "not installed (pip install 'ib-jax[benchmark]')"
 
 
 def test_a_worker_that_fails_says_why() -> None:
@@ -112,6 +112,6 @@ def test_wrong_settings_are_refused(wrong: dict) -> None:
 
 
 def test_mkl_library_is_built(tmp_path: pathlib.Path) -> None:
-    if benchmark_torch.missing("eager-avx512"):
-        pytest.skip(benchmark_torch.missing("eager-avx512"))
+    if reason := benchmark_torch.missing("eager-avx512"):
+        pytest.skip(reason)
     assert torch_worker.build_mkl_library(tmp_path).stat().st_size > 0

@@ -59,7 +59,8 @@ def test_import_is_light_and_lazy():
     code = """
 import sys, jax, jax.numpy
 import ib_jax
-heavy = {"tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "flax", "sklearn"} & set(sys.modules)
+from ib_jax import data
+heavy = {"tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "flax", "sklearn", "grain"} & set(sys.modules)
 assert not heavy, heavy
 assert ib_jax.models.mlp_classifier and "flax" in sys.modules
 try:

@@ -97,14 +97,36 @@ def hold_out(train: Split, num_validation: int, seed: int) -> tuple[Split, Split
       >>> sorted([*rest.inputs.tolist(), *validation.inputs.tolist()])
       [0, 1, 2, 3, 4]
     """
-    num_train = len(train.labels)
+    kept, held_out = hold_out_rows(len(train.labels), num_validation, seed)
+    if num_validation == 0:
+        return train, None
+    return Split(*(field[kept] for field in train)), Split(*(field[held_out] for field in train))
+
+
+def hold_out_rows(num_train: int, num_validation: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the training images that `hold_out` keeps, in their order, and of those that it takes out.
+
+    Args:
+      num_train: number of training images, N.
+      num_validation: how many to hold out, 0 <= num_validation < N.
+      seed: seed of the permutation.
+
+    Returns:
+      int [N - num_validation] and int [num_validation].
+
+    Raises:
+      ValueError: if `num_validation` is negative or leaves no training image.
+
+    Example:
+      >>> kept, held_out = hold_out_rows(5, 2, seed=0)
+      >>> kept.tolist(), held_out.tolist()
+      ([2, 3, 4], [0, 1])
+    """
     if not 0 <= num_validation < num_train:
         raise ValueError(
             f"num_validation is {num_validation}; expected 0 <= num_validation < {num_train}, "
             f"the number of training images"
         )
-    if num_validation == 0:
-        return train, None
     permutation = np.random.default_rng(seed).permutation(num_train)
-    kept, held_out = np.sort(permutation[:-num_validation]), permutation[-num_validation:]
-    return Split(*(field[kept] for field in train)), Split(*(field[held_out] for field in train))
+    num_kept = num_train - num_validation
+    return np.sort(permutation[:num_kept]), permutation[num_kept:]

@@ -1,14 +1,13 @@
-"""Reads a prepared data set into arrays; looks for it first, and prepares it if it is not there."""
+"""Reads a prepared data set into arrays, or opens it; looks for it first, and prepares it if it is not there."""
 
-import io
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ib_jax.data.dataset import DatasetCorruptError, DatasetUnavailableError, Split
+from ib_jax.data.dataset import DatasetCorruptError, Split
 from ib_jax.data.prepare import is_prepared, prepare
+from ib_jax.data.records import Records, how_to_replace
 from ib_jax.data.spec import ImageSpec
 
 _CHUNK = 4096  # records read at a time: enough to make the batched read pay, few enough to stay small
@@ -42,74 +41,58 @@ def load_splits(spec: ImageSpec, data_dir: Path) -> dict[str, Split]:
       DatasetUnavailableError: if it is not there and cannot be had, or is in a format that needs TensorFlow.
       DatasetCorruptError: if a file is damaged, or does not hold what it should.
     """
+    folder = _prepared_folder(spec, data_dir)
+    # All are opened first: a missing one shows before the others have been read.
+    opened = {name: Records(spec, folder, name) for name in spec.split_sizes}
+    splits = {name: _read_all(records, spec.image_shape) for name, records in opened.items()}
+    for name, split in splits.items():
+        spec.check_split(name, split, where=str(folder), remedy=how_to_replace(folder))
+    return splits
+
+
+def open_split(spec: ImageSpec, data_dir: Path, split_name: str) -> Records:
+    """Opens one split of a data set without reading it, preparing the data set first if need be.
+
+    Args:
+      spec: the data set.
+      data_dir: the folder in which tensorflow-datasets keeps its data.
+      split_name: "train" or "test".
+
+    Returns:
+      The examples by their row, the same rows as those of `load_splits`.
+
+    Raises:
+      DatasetUnavailableError: if it is not there and cannot be had, or is in a format that needs TensorFlow.
+      DatasetCorruptError: if a file is damaged, or does not hold what it should; damage inside the files shows when
+        the examples are read.
+    """
+    folder = _prepared_folder(spec, data_dir)
+    records = Records(spec, folder, split_name)
+    expected = spec.split_sizes[split_name]
+    if len(records) != expected:
+        raise DatasetCorruptError(
+            f"{spec.name}: the {split_name} split in {folder} has {len(records)} images, expected {expected}. "
+            f"{how_to_replace(folder)}"
+        )
+    return records
+
+
+def _prepared_folder(spec: ImageSpec, data_dir: Path) -> Path:
     folder = spec.prepared_dir(data_dir)
     if not is_prepared(folder):
         if folder.exists():
             raise DatasetCorruptError(
                 f"{spec.name}: {folder} is there, but not a whole prepared copy (expected dataset_info.json and "
-                f"features.json). {_delete(folder)}"
+                f"features.json). {how_to_replace(folder)}"
             )
         prepare(spec, data_dir)
-    return _read_prepared(spec, folder)
+    return folder
 
 
-def _delete(folder: Path) -> str:
-    return f"Delete {folder} and run again; it will be prepared afresh."
-
-
-def _read_prepared(spec: ImageSpec, folder: Path) -> dict[str, Split]:
-    try:
-        splits = _read_splits(spec, folder)
-    except (DatasetUnavailableError, DatasetCorruptError, ImportError, MemoryError):
-        raise
-    except Exception as error:
-        # Damage shows as many things: RuntimeError from array_record, OSError and SyntaxError from PIL, ParseError
-        # from protobuf. They have no common class below this one, and mean the same to the reader.
-        raise DatasetCorruptError(
-            f"{spec.name}: the prepared copy in {folder} could not be read ({type(error).__name__}: {error}). "
-            f"{_delete(folder)}"
-        ) from error
-    for name, split in splits.items():
-        spec.check_split(name, split, where=str(folder), remedy=_delete(folder))
-    return splits
-
-
-def _read_splits(spec: ImageSpec, folder: Path) -> dict[str, Split]:
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder_from_directory(folder)
-    formats = sorted(file_format.value for file_format in builder.info.available_file_formats())
-    if "array_record" not in formats:
-        raise DatasetUnavailableError(
-            f"{spec.name}: the prepared copy in {folder} is in {' and '.join(formats) or 'no known'} format, and only "
-            f"array_record can be read without TensorFlow. Pass another data_dir, or move that folder away and run "
-            f"again; it will be prepared afresh."
-        )
-    absent = sorted(spec.split_sizes.keys() - builder.info.splits.keys())
-    if absent:
-        raise DatasetCorruptError(f"{spec.name}: the prepared copy in {folder} lacks {absent}. {_delete(folder)}")
-    # The images stay encoded here: decoding them below is faster, and spares a warning that OpenCV is not installed.
-    sources = {
-        name: builder.as_data_source(name, decoders={"image": tfds.decode.SkipDecoding()}, file_format="array_record")
-        for name in spec.split_sizes
-    }
-    return {name: _read_split(source, spec.image_shape) for name, source in sources.items()}
-
-
-def _read_split(source: Any, image_shape: tuple[int, int, int]) -> Split:
-    from PIL import Image
-
-    inputs = np.empty((len(source), *image_shape), np.uint8)
-    labels = np.empty(len(source), np.int32)
-    # PIL gives grey images without a channel axis.
-    decoded_shape = image_shape[:2] if image_shape[2] == 1 else image_shape
-    for start in range(0, len(source), _CHUNK):
-        chunk = range(start, min(start + _CHUNK, len(source)))
-        for index, record in zip(chunk, source.__getitems__(chunk), strict=True):
-            pixels = np.asarray(Image.open(io.BytesIO(record["image"])))
-            if pixels.shape != decoded_shape or pixels.dtype != np.uint8:
-                # Assignment would broadcast or cast it in silence.
-                raise ValueError(f"image {index} is {pixels.dtype} {pixels.shape}, expected uint8 {decoded_shape}")
-            inputs[index] = pixels.reshape(image_shape)
-            labels[index] = record["label"]
-    return Split(inputs, labels)
+def _read_all(records: Records, image_shape: tuple[int, int, int]) -> Split:
+    split = Split(np.empty((len(records), *image_shape), np.uint8), np.empty(len(records), np.int32))
+    for start in range(0, len(records), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(records)))
+        for whole, part in zip(split, records.read_rows(rows), strict=True):
+            whole[rows[0] : rows[-1] + 1] = part
+    return split

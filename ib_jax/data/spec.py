@@ -97,7 +97,17 @@ class ImageSpec:
                 raise DatasetCorruptError(
                     f"{self.name}: the {split_name} split in {where} has {what} {found}, expected {expected}. {remedy}"
                 )
-        lowest, highest = int(split.labels.min()), int(split.labels.max())
+        self.check_labels(split_name, split.labels, where=where, remedy=remedy)
+
+    def check_labels(self, split_name: str, labels: np.ndarray, *, where: str, remedy: str) -> None:
+        """Checks the range of labels, int [n]; the other arguments are those of `check_split`.
+
+        Raises:
+          DatasetCorruptError: if a label is not a class.
+        """
+        if not labels.size:
+            return
+        lowest, highest = int(labels.min()), int(labels.max())
         if lowest < 0 or highest >= self.num_classes:
             raise DatasetCorruptError(
                 f"{self.name}: the {split_name} split in {where} has labels in {lowest}..{highest}, expected "

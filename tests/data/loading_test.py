@@ -52,11 +52,11 @@ def _run(code: str, *arguments: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_importing_loads_neither_tensorflow_datasets_nor_scikit_learn():
+def test_importing_loads_neither_tensorflow_datasets_nor_scikit_learn_nor_grain():
     _run(
         "import sys, ib_jax.data\n"
         "loaded = {name.split('.')[0] for name in sys.modules}\n"
-        "assert not loaded & {'tensorflow', 'tensorflow_datasets', 'sklearn'}, loaded"
+        "assert not loaded & {'tensorflow', 'tensorflow_datasets', 'sklearn', 'grain'}, loaded"
     )
 
 

@@ -64,11 +64,11 @@ def config_from_flags(
     return config_class(**values)
 
 
-def print_help(config_class: type, description: str, console: Console) -> None:
+def print_help(config_classes: Sequence[type], description: str, console: Console) -> None:
     """Prints what the program does, and its flags by group with unit, default and the paper's value."""
     console.print(description.strip(), markup=False, highlight=False)
     groups: dict[str, list[dataclasses.Field[Any]]] = {}
-    for field in dataclasses.fields(config_class):
+    for field in (field for config_class in config_classes for field in dataclasses.fields(config_class)):
         groups.setdefault(field.metadata["group"], []).append(field)
     for group, fields in groups.items():
         table = Table(title=f"\n{group}", title_justify="left", title_style="bold", box=None, pad_edge=False)
@@ -86,14 +86,17 @@ def print_help(config_class: type, description: str, console: Console) -> None:
         console.print(table, highlight=False)
 
 
-def run_app(main: Callable[[Sequence[str]], Any], config_class: type, description: str) -> None:
-    """Defines the flags, parses the command line and calls `main`; `--help` prints the groups."""
-    define(config_class)
+def run_app(
+    main: Callable[[Sequence[str]], Any], config_class: type, description: str, more: Sequence[type] = ()
+) -> None:
+    """Defines the flags, of `more` dataclasses too, parses the command line and calls `main`; `--help` prints them."""
+    for each in (config_class, *more):
+        define(each)
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of every save at the level below
 
     def parse(argv: list[str]) -> list[str]:
         if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(argv[1:]):
-            print_help(config_class, description, Console())
+            print_help((config_class, *more), description, Console())
             sys.exit(0)
         rest = app.parse_flags_with_usage(argv)
         if rest[1:]:

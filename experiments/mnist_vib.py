@@ -17,21 +17,19 @@ import functools
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
 from experiments import console as show
-from experiments import flags, records
+from experiments import flags, machine, records
 from experiments.mnist_vib_config import PRESETS, Config, preset
 from experiments.mnist_vib_evaluation import Evaluator
-from experiments.objectives import make_classifier, make_loss, make_schedule
-from ib_jax import data, evaluation, training
-from ib_jax.models import Classifier
+from experiments.recipe import Recipe
+from ib_jax import data, training
 from ib_jax.training import parallel
 from ib_jax.types import Params
 
@@ -53,22 +51,22 @@ def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any
       ConfigMismatchError: the workdir holds a run with other settings.
       NonFiniteLossError: training diverged.
     """
-    workdir = pathlib.Path(config.workdir or f"workdirs/{time.strftime('%Y%m%d-%H%M%S')}-{config.dataset}")
+    workdir = pathlib.Path(config.workdir or records.new_workdir(config.dataset))
     records.check_workdir(workdir, config)
     dataset = data.load(
         config.dataset, data_dir=config.data_dir or None, num_validation=config.num_validation, seed=config.seed
     )
-    shares = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
-    model = make_classifier(config, shares)
-    trainer = _make_trainer(config, dataset, model, shares)
-    evaluator = Evaluator(config, model, dataset)
+    recipe = Recipe(config, dataset)
+    evaluator = Evaluator(config, recipe.model, dataset)
+    state = recipe.init()
+    recipe.epoch(parallel.AXIS, jax.device_count())  # refuses sizes that do not fit
     # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
     records.write_json(workdir / "config.json", dataclasses.asdict(config))
     with training.Checkpoints(workdir / "checkpoints") as checkpoints, training.StopRequest() as stop:
-        state = _train(config, console, dataset, trainer, evaluator, checkpoints, workdir, stop)
+        state = _train(recipe, state, console, evaluator, checkpoints, workdir, stop)
         best = checkpoints.best_step()
     history = records.read_jsonl(workdir / "metrics.jsonl")
-    if int(state.step) < history[-1]["num_steps"]:
+    if int(state.step) < recipe.num_steps:
         console.print(
             f"Stopped and saved at step {int(state.step)}. The same command with --workdir={workdir} goes on."
         )
@@ -89,6 +87,8 @@ def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any
         "robustness": robustness,
         "history": [row for row in history if "test" in row],
     }
+    if not training.is_main():
+        return results
     records.write_json(workdir / "results.json", results)
     np.savez_compressed(workdir / "per_example.npz", allow_pickle=False, **per_example)
     title = f"{config.objective} on {config.dataset}, K = {config.latent_dim}"
@@ -102,57 +102,16 @@ def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any
     return results
 
 
-class _Trainer(NamedTuple):
-    """The state before the first step, and the sharded function that trains one stretch."""
-
-    state: training.TrainState
-    run: Callable[[training.TrainState, training.Batch], tuple[training.TrainState, training.Metrics]]
-    steps_per_epoch: int
-
-
-def _make_trainer(config: Config, dataset: data.Dataset, model: Classifier, shares: np.ndarray) -> _Trainer:
-    num_examples = len(dataset.train.labels)
-    steps_per_epoch = max(1, num_examples // config.batch_size)
-    optimizer = training.paper_adam(
-        config.learning_rate,
-        steps_per_decay=max(1, round(config.epochs_per_decay * steps_per_epoch)),
-        decay_rate=config.decay_rate,
-        weight_decay=config.weight_decay,
-    )
-    schedule = make_schedule(config, steps_per_epoch)
-    step = training.make_train_step(
-        make_loss(config, model, shares),
-        optimizer,
-        average_decay=config.average_decay,
-        schedule=schedule,
-        axis_name=parallel.AXIS,
-    )
-    epoch = training.make_epoch(
-        step,
-        num_examples=num_examples,
-        batch_size=config.batch_size,
-        num_steps=config.steps_per_call or steps_per_epoch,
-        num_shards=jax.device_count(),
-        axis_name=parallel.AXIS,
-        prepare=data.to_unit_interval,
-    )
-    init_key, run_key = jax.random.split(jax.random.key(config.seed))
-    params = jax.jit(model.init)(init_key, data.to_unit_interval(dataset.train.inputs[:1]))
-    state = training.init_state(run_key, params, optimizer, config.average_decay, schedule)
-    return _Trainer(state, training.shard_epoch(epoch), steps_per_epoch)
-
-
 def _train(
-    config: Config,
+    recipe: Recipe,
+    state: training.TrainState,
     console: Console,
-    dataset: data.Dataset,
-    trainer: _Trainer,
     evaluator: Evaluator,
     checkpoints: training.Checkpoints,
     workdir: pathlib.Path,
     stop: training.StopRequest,
 ) -> training.TrainState:
-    state, run, steps_per_epoch = trainer
+    config, steps_per_epoch = recipe.config, recipe.steps_per_epoch
     if checkpoints.last_step() is not None:
         state = checkpoints.restore(state)
         console.print(f"Going on from step {int(state.step)} of {workdir}.", highlight=False)
@@ -178,12 +137,13 @@ def _train(
     with show.ProgressLine(console, first_step=int(state.step), steps_per_epoch=steps_per_epoch) as line:
         state = training.fit(
             state,
-            run,
-            training.replicate(training.Batch(*map(jnp.asarray, dataset.train))),
-            num_steps=config.num_epochs * steps_per_epoch,
+            recipe.run_from(state),
+            num_steps=recipe.num_steps,
             batch_size=config.batch_size,
             checkpoints=checkpoints,
-            evaluate=lambda state: evaluator.during_training(training.averaged_params(state, config.average_decay)),
+            evaluate=lambda placed: evaluator.during_training(
+                training.averaged_params(training.unreplicate(placed), config.average_decay)
+            ),
             steps_per_evaluation=config.epochs_per_eval * steps_per_epoch,
             score=evaluator.score,
             report=report,
@@ -220,7 +180,7 @@ def _draw(
 def main(argv: Sequence[str]) -> None:
     """Reads the flags and runs."""
     del argv
-    console = Console()
+    console = machine.console()
     try:
         config = flags.config_from_flags(Config, lambda given: preset(given.preset, given.dataset))
         finished = run(config, console, command=records.command("experiments.mnist_vib"))
@@ -241,7 +201,7 @@ def entry() -> None:
         f"          {name}: " + (", ".join(f"--{flag}={value}" for flag, value in preset(name, "mnist").items()))
         for name in PRESETS
     ]
-    flags.run_app(
+    machine.run_app(
         main, Config, "\n".join([(__doc__ or "").rstrip(), "Presets on mnist, where no flag says otherwise:", *lines])
     )
 

@@ -15,6 +15,8 @@ SCHEDULES = ("constant", "linear_gamma", "linear_rho", "gated_rho")
 SCALES = ("learned", "unit")
 PRIORS = ("standard", "learned", "mixture")
 INITIALIZERS = ("xavier_uniform", "he_normal", "lecun_normal")
+PRECISIONS = ("float32", "bfloat16")
+PIPELINES = RESIDENT, GRAIN = "resident", "grain"
 NEVER, EVALUATION, TRAINING = "never", "evaluation", "training"
 
 
@@ -105,6 +107,26 @@ class Config:
         decides=NEVER,
     )
 
+    precision: str = setting(
+        "float32",
+        "Training",
+        "Of the networks' products; parameters and losses are float32 in any case.",
+        choices=PRECISIONS,
+        paper="float32",
+    )
+    num_microbatches: int = setting(
+        1, "Training", "Parts in which a device takes its batch, adding up gradients, to save memory; must divide it."
+    )
+    remat: bool = setting(False, "Training", "Compute activations again in the backward pass, to save memory.")
+    input_pipeline: str = setting(
+        "resident",
+        "Training",
+        "resident: all training images lie on each device. grain: read from disk as they are needed, each process its "
+        "share, for data that does not fit. Both take the same batches.",
+        choices=PIPELINES,
+        decides=NEVER,
+    )
+
     num_eval_samples: int = setting(
         12, "Evaluation", "Samples of z behind the averaged prediction.", paper="12", decides=EVALUATION
     )
@@ -142,6 +164,7 @@ class Config:
             "steps_per_call": 0,
             "eval_batch_size": 1,
             "num_train_samples": 1,
+            "num_microbatches": 1,
             "confidence_penalty": 0,
         }
         for name, least in at_least.items():

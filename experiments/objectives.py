@@ -1,6 +1,7 @@
 """From the name of an objective to the model and the loss function that the train step differentiates."""
 
 import functools
+import types
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,7 +16,11 @@ from ib_jax import bounds, losses, training
 from ib_jax.models import Classifier, mlp_classifier
 from ib_jax.models.classifier import BackwardKind, PriorKind
 from ib_jax.models.mlp import Scale
+from ib_jax.training import Hyperparams
 from ib_jax.types import Array, BoundTerms, Params
+
+STRENGTHS = ("beta", "rho", "label_smoothing", "confidence_penalty")
+NONE: Hyperparams = types.MappingProxyType({})
 
 
 def make_classifier(config: Config, class_probabilities: np.ndarray) -> Classifier:
@@ -32,6 +37,7 @@ def make_classifier(config: Config, class_probabilities: np.ndarray) -> Classifi
         dropout_rate=config.dropout_rate if config.objective == "dropout" else 0.0,
         scale_shift=config.scale_shift,
         kernel_init=getattr(nn.initializers, config.initializer)(),
+        compute_dtype=config.precision,
     )
     backward, shares = model.backward, jnp.asarray(class_probabilities, jnp.float32)
     if backward is None:
@@ -43,8 +49,20 @@ def make_classifier(config: Config, class_probabilities: np.ndarray) -> Classifi
     return model
 
 
-def make_loss(config: Config, model: Classifier, class_probabilities: np.ndarray) -> Callable[..., BoundTerms]:
-    """(params, keys [B], inputs, labels) -> BoundTerms of the configured objective; with a schedule also takes rho."""
+def strength_name(objective: str) -> str:
+    """Which setting decides how strongly an objective regularises; empty where none does."""
+    strengths = dict.fromkeys(RATE_OBJECTIVES, "beta") | dict.fromkeys(RESIDUAL_OBJECTIVES, "rho")
+    return strengths.get(objective, objective if objective in ("label_smoothing", "confidence_penalty") else "")
+
+
+def make_loss(
+    config: Config, model: Classifier, class_probabilities: np.ndarray, hyperparams: Hyperparams = NONE
+) -> Callable[..., BoundTerms]:
+    """(params, keys [B], inputs, labels) -> BoundTerms of the configured objective; with a schedule also takes rho.
+
+    In a population a member's own hyperparams, which may be traced, go before the configured ones.
+    """
+    own = {name: getattr(config, name) for name in STRENGTHS} | dict(hyperparams)
     sampled: dict[str, Any] = {"num_samples": config.num_train_samples}
     label_entropy = float(scipy.stats.entropy(class_probabilities))
     shares = jnp.asarray(class_probabilities, jnp.float32)
@@ -55,8 +73,8 @@ def make_loss(config: Config, model: Classifier, class_probabilities: np.ndarray
         "consistent_ceb": functools.partial(bounds.consistent_ceb, class_probabilities=shares, **sampled),
         "cross_entropy": bounds.cross_entropy,
         "dropout": bounds.cross_entropy,
-        "confidence_penalty": functools.partial(bounds.confidence_penalty, penalty=config.confidence_penalty),
-        "label_smoothing": functools.partial(bounds.label_smoothing, smoothing=config.label_smoothing),
+        "confidence_penalty": functools.partial(bounds.confidence_penalty, penalty=own["confidence_penalty"]),
+        "label_smoothing": functools.partial(bounds.label_smoothing, smoothing=own["label_smoothing"]),
     }
     bound = objectives[config.objective]
 
@@ -66,19 +84,20 @@ def make_loss(config: Config, model: Classifier, class_probabilities: np.ndarray
         if config.objective != "consistent_ceb":
             settings["decode_fn"] = functools.partial(model.decode, params)
         if config.objective in RATE_OBJECTIVES:
-            settings |= {"prior": model.prior(params)} | ({"beta": config.beta} if rho is None else {"rho": rho})
+            settings |= {"prior": model.prior(params)} | ({"beta": own["beta"]} if rho is None else {"rho": rho})
         if model.backward is not None:
-            settings |= {"backward": model.backward(params), "rho": config.rho if rho is None else rho}
+            settings |= {"backward": model.backward(params), "rho": own["rho"] if rho is None else rho}
         return bound(keys, inputs, labels, **settings)
 
     return loss_fn
 
 
-def make_schedule(config: Config, steps_per_epoch: int) -> training.Schedule | None:
+def make_schedule(config: Config, steps_per_epoch: int, hyperparams: Hyperparams = NONE) -> training.Schedule | None:
     """The schedule of rho, or None for a constant strength."""
     if config.schedule == "constant" or not config.stochastic:
         return None
-    rho = float(losses.beta_to_rho(config.beta)) if config.objective in RATE_OBJECTIVES else config.rho
+    own: dict[str, Any] = {"beta": config.beta, "rho": config.rho} | dict(hyperparams)
+    rho = losses.beta_to_rho(own["beta"]) if config.objective in RATE_OBJECTIVES else own["rho"]
     if config.schedule == "gated_rho":
         return training.gated_rho(rho, steps_per_epoch=steps_per_epoch)
     make = {"linear_gamma": training.linear_gamma, "linear_rho": training.linear_rho}[config.schedule]

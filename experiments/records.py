@@ -1,4 +1,4 @@
-"""Records on disk: JSON written whole or not at all, with the command, versions and machine inside."""
+"""Records on disk: JSON written whole or not at all, by process 0, with the command, versions and machine inside."""
 
 import dataclasses
 import importlib.metadata
@@ -10,11 +10,14 @@ import platform
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+
+from ib_jax import training
 
 
 class ConfigMismatchError(ValueError):
@@ -39,8 +42,16 @@ def command(module: str, arguments: Sequence[str] | None = None) -> str:
     return shlex.join(["python", "-m", module, *(sys.argv[1:] if arguments is None else arguments)])
 
 
+def new_workdir(name: str) -> str:
+    """A folder named by the time, the same on every process."""
+    now = time.localtime(training.from_main(int(time.time())))
+    return f"workdirs/{time.strftime('%Y%m%d-%H%M%S', now)}-{name}"
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes JSON whole or not at all; a number that is not finite becomes null."""
+    if not training.is_main():
+        return
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -50,6 +61,8 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 def append_jsonl(path: str | os.PathLike[str], value: Any) -> None:
     """Appends one line of JSON."""
+    if not training.is_main():
+        return
     with open(path, "a") as file:
         file.write(json.dumps(_plain(value), allow_nan=False) + "\n")
 
@@ -66,6 +79,8 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 def rewind_jsonl(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
     """Drops what was logged after `step`, which a resumed run logs again; returns what is left."""
     rows = [row for row in read_jsonl(path) if row["step"] <= step]
+    if not training.is_main():
+        return rows
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))

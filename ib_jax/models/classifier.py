@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, cast, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from ib_jax.models.backward import BackwardEncoder
 from ib_jax.models.mlp import XAVIER, Initializer, LinearDecoder, MLPEncoder, Scale
@@ -47,6 +48,7 @@ def mlp_classifier(
     dropout_rate: float = 0.0,
     scale_shift: float = -5.0,
     kernel_init: Initializer = XAVIER,
+    compute_dtype: DTypeLike = jnp.float32,
 ) -> Classifier:
     """The classifier of the MNIST experiments: MLP encoder, linear decoder, and a prior or a backward encoder.
 
@@ -63,6 +65,7 @@ def mlp_classifier(
       dropout_rate: share of hidden units dropped in training, in [0, 1).
       scale_shift: shift of the scale's pre-activation, see `MLPEncoder`.
       kernel_init: initialiser of all weights.
+      compute_dtype: of the networks' products, for example bfloat16; parameters, codes and losses stay float32.
 
     Returns:
       Classifier.
@@ -97,8 +100,8 @@ def mlp_classifier(
             raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {kind!r}")
     if not 0.0 <= dropout_rate < 1.0:
         raise ValueError(f"dropout_rate must be in [0, 1), got {dropout_rate}")
-    encoder = MLPEncoder(latent_dim, tuple(hidden), scale, scale_shift, dropout_rate, kernel_init)
-    decoder = LinearDecoder(num_classes, kernel_init)
+    encoder = MLPEncoder(latent_dim, tuple(hidden), scale, scale_shift, dropout_rate, kernel_init, compute_dtype)
+    decoder = LinearDecoder(num_classes, kernel_init, compute_dtype)
     prior_module = MixturePrior(latent_dim, num_components) if prior == "mixture" else LearnedPrior(latent_dim)
     backward_module = BackwardEncoder(latent_dim, num_classes, backward == "learned", kernel_init)
 

@@ -7,6 +7,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from ib_jax.types import Array, DiagGaussian
 
@@ -34,6 +35,7 @@ class MLPEncoder(nn.Module):
         thousand nats.
       dropout_rate: share of hidden units dropped in training, in [0, 1).
       kernel_init: initialiser of the weights; biases start at zero.
+      compute_dtype: of the matrix products and hidden units; parameters and the code's mean and scale are float32.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -50,6 +52,7 @@ class MLPEncoder(nn.Module):
     scale_shift: float = -5.0
     dropout_rate: float = 0.0
     kernel_init: Initializer = XAVIER
+    compute_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
@@ -57,10 +60,12 @@ class MLPEncoder(nn.Module):
         flat_size = math.prod(inputs.shape[1:])  # an empty batch cannot infer it
         hidden = 2.0 * inputs.reshape(inputs.shape[0], flat_size) - 1.0
         for width in self.hidden:
-            hidden = nn.relu(nn.Dense(width, kernel_init=self.kernel_init)(hidden))
+            hidden = nn.relu(nn.Dense(width, kernel_init=self.kernel_init, dtype=self.compute_dtype)(hidden))
             hidden = nn.Dropout(self.dropout_rate, deterministic=not train)(hidden)
         learned = self.scale == "learned"
-        outputs = nn.Dense(self.latent_dim * (2 if learned else 1), kernel_init=self.kernel_init)(hidden)
+        num_outputs = self.latent_dim * (2 if learned else 1)
+        outputs = nn.Dense(num_outputs, kernel_init=self.kernel_init, dtype=self.compute_dtype)(hidden)
+        outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
         if not learned:
             return DiagGaussian(outputs, jnp.full_like(outputs, 1.0 if self.scale == "unit" else 0.0))
         mean, rho = jnp.split(outputs, 2, axis=-1)
@@ -73,6 +78,7 @@ class LinearDecoder(nn.Module):
     Attributes:
       num_classes: C >= 2.
       kernel_init: initialiser of the weights; biases start at zero.
+      compute_dtype: of the product; parameters and logits are float32.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -84,8 +90,10 @@ class LinearDecoder(nn.Module):
 
     num_classes: int
     kernel_init: Initializer = XAVIER
+    compute_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, codes: Array) -> Array:
         """codes [..., D] -> logits [..., C]."""
-        return nn.Dense(self.num_classes, kernel_init=self.kernel_init)(codes)
+        logits = nn.Dense(self.num_classes, kernel_init=self.kernel_init, dtype=self.compute_dtype)(codes)
+        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

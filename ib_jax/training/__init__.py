@@ -1,34 +1,72 @@
-"""Training: a pure step, whole epochs on the device, sharding, the host loop and checkpoints."""
+"""Training: a pure step, whole epochs on the device, populations, sharding, the host loop and checkpoints."""
 
+from ib_jax.training.capacity import Plan, device_memory, measure_members, plan_programs
 from ib_jax.training.checkpoint import Checkpoints
-from ib_jax.training.epoch import make_epoch
+from ib_jax.training.distributed import any_process, from_main, initialize, is_main
+from ib_jax.training.epoch import epoch_order, make_epoch, make_stretch
+from ib_jax.training.examples import map_examples, map_members
+from ib_jax.training.feed import feed
+from ib_jax.training.gradient import Batch, Metrics, make_gradient
 from ib_jax.training.loop import NonFiniteLossError, Progress, StopRequest, fit
 from ib_jax.training.optimizer import paper_adam
-from ib_jax.training.parallel import map_examples, replicate, shard_epoch, unreplicate
+from ib_jax.training.parallel import (
+    REPLICATED,
+    Placement,
+    first_shard,
+    gather,
+    replicate,
+    shard_epoch,
+    spread_members,
+    unreplicate,
+)
 from ib_jax.training.schedule import Gate, Schedule, gated_rho, linear_gamma, linear_rho
-from ib_jax.training.step import Batch, Metrics, TrainState, averaged_params, init_state, make_train_step
+from ib_jax.training.step import TrainState, averaged_params, init_state, make_train_step
+from ib_jax.training.sweep import Hyperparams, Population, choose_members_at_once, init_population, make_sweep
 
 __all__ = [
+    "REPLICATED",
     "Batch",
     "Checkpoints",
     "Gate",
+    "Hyperparams",
     "Metrics",
     "NonFiniteLossError",
+    "Placement",
+    "Plan",
+    "Population",
     "Progress",
     "Schedule",
     "StopRequest",
     "TrainState",
+    "any_process",
     "averaged_params",
+    "choose_members_at_once",
+    "device_memory",
+    "epoch_order",
+    "feed",
+    "first_shard",
     "fit",
+    "from_main",
     "gated_rho",
+    "gather",
+    "init_population",
     "init_state",
+    "initialize",
+    "is_main",
     "linear_gamma",
     "linear_rho",
     "make_epoch",
+    "make_gradient",
+    "make_stretch",
+    "make_sweep",
     "make_train_step",
     "map_examples",
+    "map_members",
+    "measure_members",
     "paper_adam",
+    "plan_programs",
     "replicate",
     "shard_epoch",
+    "spread_members",
     "unreplicate",
 ]

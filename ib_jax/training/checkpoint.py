@@ -2,20 +2,24 @@
 
 import pathlib
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from ib_jax.training.step import TrainState
+State = TypeVar("State")
+"""A TrainState, a Population, or any pytree with a `step`."""
 
 
 class Checkpoints:
     """The best and the last checkpoint of a run, written in the background.
 
     A save is either there whole or not at all: a process killed in the middle of one leaves the last complete
-    checkpoint to resume from.
+    checkpoint to resume from. With several processes all hand over the same state to the same folder, which all see.
+    What is saved does not know on how many devices it was trained.
 
     Args:
       directory: where the checkpoints go; made if absent.
@@ -28,7 +32,7 @@ class Checkpoints:
       ...     checkpoints.save(state, score=0.5)
       ...     checkpoints.wait()
       ...     checkpoints.last_step(), checkpoints.restore(state).params["w"]
-      (0, Array([1., 1.], dtype=float32))
+      (0, array([1., 1.], dtype=float32))
     """
 
     def __init__(self, directory: str | pathlib.Path):
@@ -45,11 +49,11 @@ class Checkpoints:
             self.directory, options=options, item_handlers=ocp.StandardCheckpointHandler()
         )
 
-    def save(self, state: TrainState, *, score: float) -> None:
+    def save(self, state: Any, *, score: float) -> None:
         """Starts to write `state`; returns once it is copied, before it is on disk.
 
         Args:
-          state: TrainState on one device (see `unreplicate`).
+          state: TrainState on one device (see `unreplicate`), or a Population (see `spread_members`).
           score: lower is better; the checkpoint with the lowest is kept beside the last.
         """
         step = int(state.step)
@@ -69,7 +73,7 @@ class Checkpoints:
         """Step of the checkpoint with the lowest score, or None."""
         return self._manager.best_step()
 
-    def restore(self, like: TrainState, step: int | None = None) -> TrainState:
+    def restore(self, like: State, step: int | None = None) -> State:
         """Reads a checkpoint.
 
         Args:
@@ -77,7 +81,7 @@ class Checkpoints:
           step: which checkpoint; the last one by default.
 
         Returns:
-          TrainState, bit for bit as saved.
+          The state, bit for bit as saved, in host memory.
 
         Raises:
           FileNotFoundError: there is no checkpoint (of that step).
@@ -89,11 +93,10 @@ class Checkpoints:
                 f"no checkpoint of step {step} in {self.directory}; there are {self._manager.all_steps()}"
             )
         self._check_fits(step, like)
-        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, jax.device_put(_to_host(like), jax.local_devices()[0]))
-        tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
-        return tree._replace(key=jax.random.wrap_key_data(tree.key))
+        tree = self._manager.restore(step, args=ocp.args.StandardRestore(jax.tree.map(np.empty_like, _to_host(like))))
+        return jax.tree.map(lambda saved, own: jax.random.wrap_key_data(saved) if _is_key(own) else saved, tree, like)
 
-    def _check_fits(self, step: int, like: TrainState) -> None:
+    def _check_fits(self, step: int, like: Any) -> None:
         """Refuses a checkpoint of another network: orbax names no leaf, and for NumPy targets pads or cuts silently."""
         saved = _shapes(self._manager.item_metadata(step))
         expected = _shapes(_to_host(like))
@@ -116,9 +119,13 @@ class Checkpoints:
         self._manager.close()
 
 
-def _to_host(state: TrainState) -> Any:
-    """A copy in host memory, which the next step cannot overwrite; the key as plain numbers, which orbax can write."""
-    return jax.device_get(state._replace(key=jax.random.key_data(state.key)))
+def _to_host(state: Any) -> Any:
+    """A copy in host memory, which the next step cannot overwrite; keys as plain numbers, which orbax can write."""
+    return jax.device_get(jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state))
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _shapes(tree: Any) -> dict[str, str]:

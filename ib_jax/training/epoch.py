@@ -1,15 +1,53 @@
-"""Whole stretches of training in one compiled loop over a data set that lies on the device."""
+"""Whole stretches of training in one compiled loop, over data that lies on the device or is handed over."""
 
 from collections.abc import Callable
 
 import jax
 
-from ib_jax.training.step import Batch, Metrics, TrainState
+from ib_jax.training.gradient import Batch, Metrics
+from ib_jax.training.step import TrainState
 from ib_jax.types import Array
 
 TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 
 _ORDER, _NOISE = 0, 1  # what a run's key is folded with, so that data order and noise are independent
+
+
+def epoch_order(key: Array, epoch: int | Array, num_examples: int) -> Array:
+    """The order in which an epoch visits the examples: a function of the run's key and the epoch's number alone.
+
+    Args:
+      key: PRNG key of the run, `TrainState.key`.
+      epoch: from 0.
+      num_examples: N.
+
+    Returns:
+      int32 [N], a permutation.
+
+    Example:
+      >>> import jax
+      >>> from ib_jax import training
+      >>> sorted(training.epoch_order(jax.random.key(0), 3, 4).tolist())
+      [0, 1, 2, 3]
+    """
+    return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch), num_examples)
+
+
+def check_batches(num_examples: int, batch_size: int, num_steps: int, num_shards: int) -> int:
+    """The number of steps of an epoch, `num_examples // batch_size`.
+
+    Raises:
+      ValueError: the sizes do not fit each other; the message says what would.
+    """
+    if batch_size < 1 or batch_size > num_examples:
+        raise ValueError(f"batch_size must be between 1 and the {num_examples} training examples, got {batch_size}")
+    if batch_size % num_shards:
+        nearest = max(1, round(batch_size / num_shards)) * num_shards
+        raise ValueError(f"batch_size must divide over {num_shards} devices, got {batch_size}; {nearest} does")
+    steps_per_epoch = num_examples // batch_size
+    if num_steps < 1 or steps_per_epoch % num_steps:
+        raise ValueError(f"num_steps must divide the {steps_per_epoch} steps of an epoch, got {num_steps}")
+    return steps_per_epoch
 
 
 def make_epoch(
@@ -58,21 +96,13 @@ def make_epoch(
       >>> int(state.step), metrics["loss"].shape
       (3, (3,))
     """
-    if batch_size < 1 or batch_size > num_examples:
-        raise ValueError(f"batch_size must be between 1 and the {num_examples} training examples, got {batch_size}")
-    if batch_size % num_shards:
-        nearest = max(1, round(batch_size / num_shards)) * num_shards
-        raise ValueError(f"batch_size must divide over {num_shards} devices, got {batch_size}; {nearest} does")
-    steps_per_epoch = num_examples // batch_size
-    if num_steps < 1 or steps_per_epoch % num_steps:
-        raise ValueError(f"num_steps must divide the {steps_per_epoch} steps of an epoch, got {num_steps}")
+    steps_per_epoch = check_batches(num_examples, batch_size, num_steps, num_shards)
     shard_size = batch_size // num_shards
 
     def run(state: TrainState, data: Batch) -> tuple[TrainState, Metrics]:
         shard = 0 if axis_name is None else jax.lax.axis_index(axis_name)
-        order_key = jax.random.fold_in(state.key, _ORDER)
         noise_key = jax.random.fold_in(state.key, _NOISE)
-        order = jax.random.permutation(jax.random.fold_in(order_key, state.step // steps_per_epoch), num_examples)
+        order = epoch_order(state.key, state.step // steps_per_epoch, num_examples)
 
         def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
             start = (state.step % steps_per_epoch) * batch_size + shard * shard_size
@@ -82,5 +112,45 @@ def make_epoch(
             return step(state, batch, jax.random.fold_in(noise_key, state.step))
 
         return jax.lax.scan(body, state, None, length=num_steps)
+
+    return run
+
+
+def make_stretch(
+    step: TrainStep, *, prepare: Callable[[Array], Array] = lambda inputs: inputs
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """Makes the function that trains on batches which are handed over, one after another in one compiled loop.
+
+    With the batches that `make_epoch` would take, in the order of `epoch_order`, it takes the same steps.
+
+    Args:
+      step: from `make_train_step`.
+      prepare: from the inputs handed over to the model's.
+
+    Returns:
+      (state, Batch with fields [T, B, ...], B a device's share) -> (state, metrics), metrics float32 [T], in nats.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from ib_jax import BoundTerms, training
+      >>> def loss_fn(params, keys, inputs, labels):
+      ...     loss = (params["w"] * inputs - labels) ** 2
+      ...     return BoundTerms(loss, loss)
+      >>> optimizer = optax.sgd(0.1)
+      >>> stretch = training.make_stretch(training.make_train_step(loss_fn, optimizer))
+      >>> state = training.init_state(jax.random.key(0), {"w": jnp.zeros(())}, optimizer, 0.999)
+      >>> state, metrics = stretch(state, training.Batch(jnp.ones((3, 2)), jnp.ones((3, 2))))
+      >>> int(state.step), metrics["loss"].shape
+      (3, (3,))
+    """
+
+    def run(state: TrainState, batches: Batch) -> tuple[TrainState, Metrics]:
+        noise_key = jax.random.fold_in(state.key, _NOISE)
+
+        def body(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+            batch = batch._replace(inputs=prepare(batch.inputs))
+            return step(state, batch, jax.random.fold_in(noise_key, state.step))
+
+        return jax.lax.scan(body, state, batches)
 
     return run

@@ -4,17 +4,21 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ib_jax.training.checkpoint import Checkpoints
-from ib_jax.training.parallel import replicate, unreplicate
-from ib_jax.training.step import Batch, Metrics, TrainState
+from ib_jax.training.distributed import any_process
+from ib_jax.training.gradient import Metrics
+from ib_jax.training.parallel import REPLICATED, Placement
+
+State = TypeVar("State")
+"""A TrainState or a Population."""
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The loss stopped being finite; the message names step, term and last good checkpoint."""
+    """The loss (in a population, every member's) is not finite; the message names step, term and last checkpoint."""
 
 
 class Progress(NamedTuple):
@@ -23,14 +27,14 @@ class Progress(NamedTuple):
     Attributes:
       step: steps taken since the start of the run.
       num_steps: steps of the whole run.
-      metrics: means over the stretch, in nats.
+      metrics: means over the stretch, in nats: numbers, or for a population arrays [M].
       evaluation: what `evaluate` returned, or None between evaluations.
-      examples_per_second: training speed of the stretch, evaluation and saving left out.
+      examples_per_second: training speed of the stretch, of all members together, evaluation and saving left out.
     """
 
     step: int
     num_steps: int
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, Any]
     evaluation: Mapping[str, Any] | None
     examples_per_second: float
 
@@ -68,76 +72,79 @@ class StopRequest:
 
 
 def fit(
-    state: TrainState,
-    run: Callable[[TrainState, Batch], tuple[TrainState, Metrics]],
-    data: Batch,
+    state: State,
+    run: Callable[[State], tuple[State, Metrics]],
     *,
     num_steps: int,
     batch_size: int,
     checkpoints: Checkpoints,
-    evaluate: Callable[[TrainState], Mapping[str, Any]],
+    evaluate: Callable[[State], Mapping[str, Any]],
     steps_per_evaluation: int,
-    score: Callable[[Progress], float] = lambda progress: progress.metrics["loss"],
+    placement: Placement = REPLICATED,
+    score: Callable[[Progress], float] = lambda progress: float(np.nanmin(progress.metrics["loss"])),
     report: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
-) -> TrainState:
-    """Trains from where `state` stands until `num_steps`.
+) -> State:
+    """Trains from where `state` stands until `num_steps`; with several processes, all call it.
 
     Args:
-      state: TrainState on one device; a restored one goes on where it stood.
-      run: sharded epoch function, from `shard_epoch(make_epoch(...))`.
-      data: the resident data, replicated over the devices.
+      state: TrainState or Population, not placed; a restored one goes on where it stood.
+      run: trains one stretch: (placed state) -> (placed state, metrics). For data on the devices, `lambda state:
+        epoch(state, data)` with `epoch` from `shard_epoch` and `data` from `replicate`.
       num_steps: steps of the whole run, counted from its start.
       batch_size: size of the global batch, for the speed reported.
       checkpoints: where to save: at every evaluation, when stopped, and at the end.
-      evaluate: from a TrainState to numbers.
+      evaluate: from a placed state to numbers.
       steps_per_evaluation: steps between evaluations; a multiple of the steps of one call of `run`.
+      placement: how the state lies on the devices; `spread_members(M)` for a population.
       score: which checkpoint is best: lower is better.
       report: called after every call of `run`.
-      stop: asked between calls of `run`; True saves and returns.
+      stop: asked between calls of `run`; True, on any process, saves and returns.
 
     Returns:
-      The last TrainState, on one device; its step is below `num_steps` if the loop was stopped.
+      The last state, not placed; its step is below `num_steps` if the loop was stopped.
 
     Raises:
       NonFiniteLossError: the loss is not finite. Nothing is saved then, so the last checkpoint is good.
     """
-    replicated = replicate(state)
-    step = int(state.step)
+    placed = placement.put(state)
+    step = int(state.step)  # type: ignore[attr-defined]
     while step < num_steps:
         start = time.perf_counter()
-        replicated, traced = run(replicated, data)
-        traces = {name: np.asarray(value) for name, value in unreplicate(traced).items()}
+        placed, traced = run(placed)
+        traces = {name: np.asarray(value) for name, value in placement.get(traced).items()}
         seconds = time.perf_counter() - start
-        steps_taken = len(traces["loss"])
+        num_models, steps_taken = traces["loss"].size // traces["loss"].shape[-1], traces["loss"].shape[-1]
         _check_finite(traces, step, checkpoints)
         step += steps_taken
-        state = unreplicate(replicated)
-        stopping = stop() and step < num_steps
+        stopping = any_process(stop()) and step < num_steps
         due = step % steps_per_evaluation == 0 or step >= num_steps
-        means = {name: float(value.mean(dtype=np.float64)) for name, value in traces.items()}
-        evaluation = evaluate(state) if due and not stopping else None
-        progress = Progress(step, num_steps, means, evaluation, steps_taken * batch_size / seconds)
+        means = {name: value.mean(-1, dtype=np.float64) for name, value in traces.items()}
+        evaluation = evaluate(placed) if due and not stopping else None
+        speed = num_models * steps_taken * batch_size / seconds
+        progress = Progress(step, num_steps, means, evaluation, speed)
         # Reported first: what a kill leaves is then never a checkpoint of steps that nobody has heard of.
         report(progress)
         if due or stopping:
-            checkpoints.save(state, score=score(progress))
+            checkpoints.save(placement.get(placed), score=score(progress))
         if stopping:
             break
     checkpoints.wait()
-    return state
+    return placement.get(placed)
 
 
 def _check_finite(traces: Mapping[str, np.ndarray], first_step: int, checkpoints: Checkpoints) -> None:
     bad = ~np.isfinite(traces["loss"])
+    bad = bad.all(0) if bad.ndim == 2 else bad  # of a population the last member, too
     if not bad.any():
         return
     index = int(bad.argmax())
-    terms = [name for name, trace in traces.items() if name != "loss" and not np.isfinite(trace[index])]
+    values = {name: np.atleast_2d(trace)[0, index] for name, trace in traces.items()}
+    terms = [name for name, value in values.items() if name != "loss" and not np.isfinite(value)]
     checkpoints.wait()
     good = checkpoints.last_step()
     where = "there is no checkpoint yet" if good is None else f"the last good checkpoint is step {good}"
     raise NonFiniteLossError(
-        f"the loss is {traces['loss'][index]} at step {first_step + index + 1}; not finite: "
+        f"the loss is {values['loss']} at step {first_step + index + 1}; not finite: "
         f"{', '.join(terms) or 'loss'}; {where} in {checkpoints.directory}. A smaller learning rate usually helps."
     )

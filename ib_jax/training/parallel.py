@@ -1,18 +1,32 @@
-"""Sharding over devices. The only file that knows `jax.pmap`."""
+"""Sharding over the devices of all processes. The only file that knows `jax.pmap`."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
-from ib_jax.training.step import Batch, Metrics, TrainState
-from ib_jax.types import Array
+from ib_jax.training.gradient import Batch, Metrics
+from ib_jax.training.step import TrainState
 
 AXIS = "devices"
 """Name of the mapped device axis."""
 
 Tree = Any
+
+
+class Placement(NamedTuple):
+    """How a training state lies on the devices.
+
+    Attributes:
+      put: from a state, the same on every process, to what the mapped function takes.
+      get: from what it returns back to a state, or to the metrics, on every process.
+    """
+
+    put: Callable[[Tree], Tree]
+    get: Callable[[Tree], Tree]
 
 
 def replicate(tree: Tree) -> Tree:
@@ -30,9 +44,7 @@ def replicate(tree: Tree) -> Tree:
       >>> training.replicate(jnp.ones(3)).shape[0] == jax.local_device_count()
       True
     """
-    # With the same axis name as `shard_epoch`, whose first and second call would otherwise be compiled apart.
-    copy = jax.pmap(lambda _, x: x, axis_name=AXIS, in_axes=(0, None))
-    return copy(np.zeros(jax.local_device_count()), tree)
+    return _copy(None)(tree, np.zeros(jax.local_device_count()))
 
 
 def unreplicate(tree: Tree) -> Tree:
@@ -54,75 +66,130 @@ def unreplicate(tree: Tree) -> Tree:
     return jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
 
 
+REPLICATED = Placement(replicate, unreplicate)
+"""One model, the same on every device; what an ordinary run has."""
+
+
+def spread_members(num_members: int) -> Placement:
+    """Members of a population dealt out over the devices of all processes, the same number to each.
+
+    Where they do not divide, the last devices hold more copies of the last member, which are dropped on the way back.
+
+    Args:
+      num_members: M >= 1.
+
+    Returns:
+      Placement: `put` from a pytree of arrays [M, ...] to arrays [local devices, members of a device, ...], and `get`
+      back to NumPy arrays [M, ...], on every process all M. `get` is a collective: all processes must call it.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax import training
+      >>> placement = training.spread_members(3)
+      >>> placement.get(placement.put(np.arange(3.0)))
+      array([0., 1., 2.], dtype=float32)
+    """
+    per_device = -(-num_members // jax.device_count())
+    rows = np.minimum(np.arange(per_device * jax.device_count()), num_members - 1).reshape(-1, per_device)
+
+    def put(tree: Tree) -> Tree:
+        return scatter(jax.tree.map(lambda leaf: np.asarray(leaf)[rows[own_devices()]], tree))
+
+    def get(tree: Tree) -> Tree:
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_members], gather(tree))
+
+    return Placement(put, get)
+
+
+def scatter(tree: Tree) -> Tree:
+    """Puts row i of each array [local devices, ...] on local device i."""
+    return _copy(0)(tree)
+
+
+@functools.cache
+def _copy(in_axis: int | None) -> Callable[..., Tree]:
+    # With the same axis name as `shard_epoch`, whose first and second call would otherwise be compiled apart.
+    return jax.pmap(lambda x, *_: x, axis_name=AXIS, in_axes=(in_axis, 0) if in_axis is None else in_axis)
+
+
+def own_devices() -> slice:
+    """The places of this process's devices where the results of all processes are put together."""
+    first = jax.process_index() * jax.local_device_count()
+    return slice(first, first + jax.local_device_count())
+
+
+def gather(tree: Tree) -> Tree:
+    """What a mapped function returned, from the devices of all processes, as NumPy arrays on each.
+
+    Args:
+      tree: pytree of arrays [local devices, ...].
+
+    Returns:
+      The same pytree of NumPy arrays [devices of all processes, ...], process after process. All must call it.
+
+    Example:
+      >>> import jax, numpy as np
+      >>> from ib_jax import training
+      >>> training.gather(training.replicate(np.ones(3))).shape == (jax.device_count(), 3)
+      True
+    """
+
+    def local(leaf: jax.Array) -> np.ndarray:
+        shards = sorted(leaf.addressable_shards, key=lambda shard: shard.index[0].start or 0)
+        return np.concatenate([np.asarray(shard.data) for shard in shards])
+
+    own = jax.tree.map(local, tree)
+    if jax.process_count() == 1:
+        return own
+    everyone = multihost_utils.process_allgather(own)
+    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[2:]), everyone)
+
+
+def first_shard() -> int:
+    """The index on the mapped axis of this process's first device.
+
+    Returns:
+      i, a multiple of the number of local devices.
+
+    Raises:
+      RuntimeError: the devices of this process do not stand in a row on the mapped axis.
+
+    Example:
+      >>> from ib_jax import training
+      >>> training.first_shard()
+      0
+    """
+    tell = jax.pmap(lambda _: jax.lax.axis_index(AXIS), axis_name=AXIS)
+    indices = [int(shard.data[0]) for shard in tell(np.zeros(jax.local_device_count())).addressable_shards]
+    if sorted(indices) != list(range(min(indices), min(indices) + len(indices))):
+        raise RuntimeError(f"this process's devices must stand in a row on the mapped axis, got places {indices}")
+    return min(indices)
+
+
 def shard_epoch(
     epoch: Callable[[TrainState, Batch], tuple[TrainState, Metrics]],
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Runs an epoch function on all devices of all processes, with the state donated.
 
     Args:
-      epoch: from `make_epoch`, built with `axis_name=AXIS` and `num_shards=jax.device_count()`.
+      epoch: from `make_epoch`, built with `axis_name=AXIS` and `num_shards=jax.device_count()`; from `make_stretch`; or
+        from `make_sweep`.
 
     Returns:
-      (replicated state, replicated data) -> (replicated state, replicated metrics). The state passed in is consumed.
+      (placed state, data) -> (placed state, metrics), all with a leading axis of local devices. The state passed in is
+      consumed.
     """
     return jax.pmap(epoch, axis_name=AXIS, donate_argnums=0)
 
 
-def map_examples(fn: Callable[..., Tree], *, batch_size: int) -> Callable[[Tree, Array, Tree], Tree]:
-    """Makes the function that applies a per-example function to a whole data set, on all local devices, exactly.
-
-    The last batch is filled up with copies of the first example, whose results are dropped. Example i gets the key
-    `fold_in(key, i)`, so results depend neither on the batch size nor on the number of devices.
+def on_devices(fn: Callable[..., Tree], in_axes: tuple[int | None, ...]) -> Callable[..., Tree]:
+    """Runs a function on every local device, without collectives.
 
     Args:
-      fn: (params, keys [B], batch) -> pytree of arrays [B, ...]; pure. Compiled once for each shape of the data.
-      batch_size: examples of one call of `fn`, over all devices; rounded up to a multiple of their number.
+      fn: of as many arguments as `in_axes` has entries.
+      in_axes: 0 for an argument with a leading axis of local devices, None for one that all share.
 
     Returns:
-      (params, key, data) -> results: `params` is handed to `fn` as it is, `key` is one PRNG key, `data` a pytree of
-      arrays [N, ...] of one length N >= 0, and the results are NumPy arrays [N, ...]. Raises a ValueError where the
-      arrays of `data` differ in length.
-
-    Raises:
-      ValueError: `batch_size` is less than 1.
-
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> from ib_jax import training
-      >>> scale = training.map_examples(lambda w, keys, x: w * x, batch_size=2)
-      >>> scale(2.0, jax.random.key(0), jnp.arange(5.0))
-      array([0., 2., 4., 6., 8.], dtype=float32)
+      The mapped function; its results have a leading axis of local devices.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-
-    def run(params: Tree, key: Array, batches: Tree, rows: Array) -> Tree:
-        def body(_: None, xs: tuple[Tree, Array]) -> tuple[None, Tree]:
-            batch, row = xs
-            return None, fn(params, jax.vmap(jax.random.fold_in, (None, 0))(key, row), batch)
-
-        return jax.lax.scan(body, None, (batches, rows))[1]
-
-    sharded_run = jax.pmap(run, in_axes=(None, None, 0, 0))
-
-    def mapped(params: Tree, key: Array, data: Tree) -> Tree:
-        lengths = {len(leaf) for leaf in jax.tree.leaves(data)}
-        if len(lengths) != 1:
-            raise ValueError(f"data must hold arrays of one length, got lengths {sorted(lengths)}")
-        (num_examples,) = lengths
-        num_devices = jax.local_device_count()
-        shard_size = -(-min(batch_size, max(num_examples, 1)) // num_devices)
-        num_batches = max(1, -(-num_examples // (shard_size * num_devices)))
-        total = num_batches * shard_size * num_devices
-
-        def shard(leaf: Array) -> np.ndarray:
-            rows = np.asarray(leaf)
-            filler = rows[:1] if num_examples else np.zeros((1, *rows.shape[1:]), rows.dtype)
-            padded = np.concatenate([rows, np.repeat(filler, total - num_examples, axis=0)])
-            return padded.reshape(num_devices, num_batches, shard_size, *rows.shape[1:])
-
-        rows = np.arange(total, dtype=np.uint32).reshape(num_devices, num_batches, shard_size)
-        results = sharded_run(params, key, jax.tree.map(shard, data), rows)
-        return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(total, *leaf.shape[3:])[:num_examples], results)
-
-    return mapped
+    return jax.pmap(fn, in_axes=in_axes)

@@ -36,7 +36,7 @@ def _check_steps(**steps: int) -> None:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 
-def linear_rho(rho: float, num_steps: int, *, initial_rho: float = 100.0) -> Schedule:
+def linear_rho(rho: float | Array, num_steps: int, *, initial_rho: float = 100.0) -> Schedule:
     r"""From the initial to the target rho on a straight line in rho.
 
     Args:
@@ -60,7 +60,7 @@ def linear_rho(rho: float, num_steps: int, *, initial_rho: float = 100.0) -> Sch
     return _stateless(lambda step: jnp.asarray(optax.linear_schedule(initial_rho, rho, num_steps)(step), jnp.float32))
 
 
-def linear_gamma(rho: float, num_steps: int, *, initial_rho: float = 100.0) -> Schedule:
+def linear_gamma(rho: float | Array, num_steps: int, *, initial_rho: float = 100.0) -> Schedule:
     r"""From the initial to the target rho on a straight line in :math:`\gamma = e^{-\rho}`.
 
     .. math:: \gamma_t = (1 - t/T)\, e^{-\rho_0} + (t/T)\, e^{-\rho}, \quad \rho_t = -\log \gamma_t
@@ -88,7 +88,9 @@ def linear_gamma(rho: float, num_steps: int, *, initial_rho: float = 100.0) -> S
     _check_steps(num_steps=num_steps)
     lerp = optax.linear_schedule(jnp.exp(-jnp.float32(initial_rho)), jnp.exp(-jnp.float32(rho)), num_steps)
     # e^-100 underflows in float32, so the logarithm of the first gamma is not finite.
-    return _stateless(lambda step: jnp.minimum(-jnp.log(jnp.asarray(lerp(step), jnp.float32)), max(initial_rho, rho)))
+    return _stateless(
+        lambda step: jnp.minimum(-jnp.log(jnp.asarray(lerp(step), jnp.float32)), jnp.maximum(initial_rho, rho))
+    )
 
 
 class Gate(NamedTuple):
@@ -104,7 +106,7 @@ class Gate(NamedTuple):
 
 
 def gated_rho(
-    rho: float,
+    rho: float | Array,
     *,
     steps_per_epoch: int,
     initial_rho: float = 100.0,

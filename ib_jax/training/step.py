@@ -1,33 +1,15 @@
 """The train step: a pure function of state, batch and key."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from ib_jax.training.gradient import Batch, LossFn, Metrics, make_gradient
 from ib_jax.training.schedule import Schedule, ScheduleState
-from ib_jax.types import Array, BoundTerms, Params
-
-LossFn = Callable[..., BoundTerms]
-"""(params, keys [B], inputs [B, ...], labels [B] or [B, ...]) -> BoundTerms, per example; with a schedule of rho, it is
-handed over as a fifth argument."""
-
-Metrics = dict[str, Array]
-"""Means over the global batch, by the name of the bound's term."""
-
-
-class Batch(NamedTuple):
-    """A batch: inputs [B, ...], labels int [B] or float [B, ...], and weights [B] or None.
-
-    Weights are a mask, class weights or probabilities, at least 0: the loss is their weighted mean. An example of
-    weight 0 has no part in it, but its terms' gradients must be finite.
-    """
-
-    inputs: Array
-    labels: Array
-    weights: Array | None = None
+from ib_jax.types import Array, Params
 
 
 class TrainState(NamedTuple):
@@ -109,12 +91,14 @@ def make_train_step(
     average_decay: float = 0.999,
     schedule: Schedule | None = None,
     axis_name: str | None = None,
+    num_microbatches: int = 1,
+    remat: bool = False,
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
     """Makes the pure train step `(state, batch, key) -> (state, metrics)`.
 
     The gradient is that of the (weighted) mean loss over the batch, or over the batches of all devices when `axis_name`
     names the axis they are mapped over. Example i of the global batch draws its noise from `fold_in(key, i)`, so one
-    device and eight take the same step up to rounding.
+    device and eight, and one microbatch and eight, take the same step up to rounding.
 
     Args:
       loss_fn: (params, keys [B], inputs, labels) -> BoundTerms, per example.
@@ -122,13 +106,17 @@ def make_train_step(
       average_decay: decay of the Polyak average, in [0, 1); 0.999 in the paper's notebook.
       schedule: of rho, which `loss_fn` is then handed as a fifth argument; None for a loss that knows its own.
       axis_name: name of the mapped device axis, or None on one device.
+      num_microbatches: parts in which a device takes its batch one after another, adding up their gradients, to save
+        memory; must divide it.
+      remat: whether the backward pass computes the activations again rather than keeping them, to save memory.
 
     Returns:
       The step. Its metrics are means over the global batch, float32 []: every term that the objective has, in nats
       (the accuracy is a share), and with a schedule rho.
 
     Raises:
-      ValueError: `average_decay` is out of range.
+      ValueError: `average_decay` or `num_microbatches` is out of range; when the step is traced, `num_microbatches`
+        does not divide a device's batch.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -146,34 +134,11 @@ def make_train_step(
     if not 0.0 <= average_decay < 1.0:
         raise ValueError(f"average_decay must be in [0, 1), got {average_decay}")
     average = optax.ema(average_decay)
-
-    def mean_loss(
-        params: Params, keys: Array, batch: Batch, norm: Array, rho: Sequence[Array]
-    ) -> tuple[Array, Metrics]:
-        terms = loss_fn(params, keys, batch.inputs, batch.labels, *rho)
-        metrics = {
-            name: _weighted_sum(value, batch.weights) / norm
-            for name, value in terms._asdict().items()
-            if value is not None
-        }
-        return metrics["loss"], metrics
+    gradient = make_gradient(loss_fn, axis_name=axis_name, num_microbatches=num_microbatches, remat=remat)
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-        batch_size = batch.labels.shape[0]
-        shard = 0 if axis_name is None else jax.lax.axis_index(axis_name)
-        rows = jnp.uint32(shard) * batch_size + jnp.arange(batch_size, dtype=jnp.uint32)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
-        many = axis_name is not None and jax.lax.axis_size(axis_name) > 1  # over one device it would only copy
-        norm = batch_size if batch.weights is None else batch.weights.sum()
-        if many and batch.weights is not None:
-            # Devices may hold different weight; by the mean of it, their mean is the weighted mean of all examples.
-            norm = jax.lax.pmean(norm, axis_name)
         rho = [] if schedule is None else [schedule.value(state.schedule, state.step)]
-        # The mean over devices is taken of the gradients, after `grad`: a gradient of a mean over devices would be
-        # multiplied by their number.
-        grads, metrics = jax.grad(mean_loss, has_aux=True)(state.params, keys, batch, norm, rho)
-        if many:
-            grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+        grads, metrics = gradient(state.params, batch, key, *rho)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         _, averaged = average.update(params, state.average)
@@ -183,8 +148,3 @@ def make_train_step(
         return TrainState(state.step + 1, state.key, params, opt_state, averaged, schedule_state), metrics
 
     return step
-
-
-def _weighted_sum(values: Array, weights: Array | None) -> Array:
-    """Sum of weights * values, in which an example of weight 0 adds nothing even if its value is not finite."""
-    return values.sum() if weights is None else jnp.where(weights > 0, weights * values, 0.0).sum()

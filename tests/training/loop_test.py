@@ -30,10 +30,11 @@ def fit(tmp_path, *, num_steps=12, limit=jnp.inf, **kwargs):
     with training.Checkpoints(tmp_path) as checkpoints:
         if checkpoints.last_step() is not None:
             state = checkpoints.restore(state)
-        settings = {"evaluate": lambda state: {"w": float(state.params["w"])}, "steps_per_evaluation": 4}
+        run, data = training.shard_epoch(epoch), training.replicate(DATA)
+        settings = {"evaluate": lambda placed: {"w": float(placed.params["w"][0])}, "steps_per_evaluation": 4}
         return training.fit(
-            state, training.shard_epoch(epoch), training.replicate(DATA), num_steps=num_steps, batch_size=4,
-            checkpoints=checkpoints, **(settings | kwargs),
+            state, lambda placed: run(placed, data), num_steps=num_steps, batch_size=4, checkpoints=checkpoints,
+            **(settings | kwargs),
         )  # fmt: skip
 
 

@@ -1,0 +1,140 @@
+"""How many members of a population fit a device's memory, and into how many programs the others are split."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+_USABLE = 0.9  # of the free memory: what XLA does not tell of, and fragments, need the rest
+
+
+class Footprint(NamedTuple):
+    """Memory that a population's program needs on a device, in bytes.
+
+    Attributes:
+      shared: whatever the number of members: the data, mostly.
+      member: for each member more.
+    """
+
+    shared: int
+    member: int
+
+
+class Plan(NamedTuple):
+    """How a population is split.
+
+    Attributes:
+      num_members: of the whole population.
+      num_programs: programs that run one after another, each over all devices.
+      members_per_program: of each but the last, which has the rest.
+      message: one sentence that says so, with the bytes.
+    """
+
+    num_members: int
+    num_programs: int
+    members_per_program: int
+    message: str
+
+    def groups(self) -> list[range]:
+        """The members of each program."""
+        starts = range(0, self.num_members, self.members_per_program)
+        return [range(start, min(start + self.members_per_program, self.num_members)) for start in starts]
+
+
+def measure_members(run: Callable[..., Any], make_population: Callable[[int], Any], data: Any) -> Footprint:
+    """Asks XLA what one member more costs, from the programs of one and of two; nothing is run.
+
+    Args:
+      run: from `make_sweep`.
+      make_population: from a number of members to a Population, of arrays or of their shapes.
+      data: what `run` is handed, arrays or their shapes.
+
+    Returns:
+      Footprint on the default device.
+
+    Raises:
+      RuntimeError: the compiler does not say.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import training
+      >>> run = lambda population, data: (population + data.sum(), data)
+      >>> footprint = training.measure_members(run, lambda m: jnp.zeros((m, 256)), jnp.zeros(1024))
+      >>> footprint.shared >= 4096, footprint.member >= 1024
+      (True, True)
+    """
+    needed = []
+    for num_members in (1, 2):
+        compiled = jax.jit(run, donate_argnums=0).lower(make_population(num_members), data).compile()
+        found = compiled.memory_analysis()
+        if found is None:
+            raise RuntimeError("XLA tells nothing of this program's memory; say how many members a program may have")
+        outputs = found.output_size_in_bytes - found.alias_size_in_bytes
+        needed.append(found.argument_size_in_bytes + outputs + found.temp_size_in_bytes)
+    member = max(1, needed[1] - needed[0])
+    return Footprint(shared=max(0, needed[0] - member), member=member)
+
+
+def device_memory() -> int:
+    """Free memory of a local device, in bytes; the devices of a CPU share what the machine, or its container, has left.
+
+    Example:
+      >>> from ib_jax import training
+      >>> training.device_memory() > 0
+      True
+    """
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
+    free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    meminfo, cgroup = pathlib.Path("/proc/meminfo"), pathlib.Path("/sys/fs/cgroup")
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free.append(1024 * int(fields["MemAvailable"].split()[0]))
+    limit = cgroup / "memory.max"
+    if limit.exists() and limit.read_text().strip().isdigit():
+        free.append(int(limit.read_text()) - int((cgroup / "memory.current").read_text()))
+    return max(0, min(free)) // jax.local_device_count()
+
+
+def plan_programs(num_members: int, footprint: Footprint, *, free_bytes: int, num_devices: int) -> Plan:
+    """Splits a population into as few programs of one size as the memory of the devices allows.
+
+    Args:
+      num_members: M >= 1.
+      footprint: from `measure_members`.
+      free_bytes: of a device.
+      num_devices: of all processes.
+
+    Returns:
+      Plan.
+
+    Raises:
+      ValueError: not even one member fits a device.
+
+    Example:
+      >>> from ib_jax import training
+      >>> from ib_jax.training.capacity import Footprint
+      >>> plan = training.plan_programs(45, Footprint(10**8, 10**9), free_bytes=12 * 10**9, num_devices=2)
+      >>> plan.num_programs, plan.members_per_program, plan.groups()[-1]
+      (3, 15, range(30, 45))
+    """
+    fit = (int(_USABLE * free_bytes) - footprint.shared) // footprint.member
+    gib = 2.0**30
+    needs = f"a member needs {footprint.member / gib:.3g} GiB beside {footprint.shared / gib:.3g} GiB that all share"
+    if fit < 1:
+        raise ValueError(
+            f"not one member fits a device: {needs}, and {free_bytes / gib:.3g} GiB are free. A smaller batch, more "
+            "microbatches or rematerialisation need less."
+        )
+    num_programs = -(-num_members // (fit * num_devices))
+    members_per_program = -(-num_members // num_programs)
+    per_device = -(-members_per_program // num_devices)
+    programs = "one program" if num_programs == 1 else f"{num_programs} programs, one after another"
+    message = (
+        f"{num_members} members on {num_devices} device{'s' * (num_devices > 1)}, {per_device} on each, in {programs}: "
+        f"{needs}; {free_bytes / gib:.3g} GiB are free on a device."
+    )
+    return Plan(num_members, -(-num_members // members_per_program), members_per_program, message)

@@ -1,0 +1,101 @@
+"""Many processes: how they find each other, agree, and end when one of them is lost."""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+HEARTBEAT_SECONDS = 30  # a process that has not been heard of for so long is lost, and ends the others
+
+
+def initialize(
+    coordinator_address: str = "", num_processes: int = 0, process_id: int = -1, *, timeout_seconds: int = 300
+) -> bool:
+    """Joins the other processes of the run, if there are any. Call it before anything asks JAX for its devices.
+
+    On a TPU pod and under Slurm or Open MPI nothing need be given: JAX reads the environment. Elsewhere all three are,
+    the same address on every process. Where neither says anything this is a process on its own.
+
+    Args:
+      coordinator_address: host:port of process 0; "" reads the environment.
+      num_processes: of the run; 0 reads the environment.
+      process_id: of this process, from 0; -1 reads the environment.
+      timeout_seconds: how long to wait for the others to come.
+
+    Returns:
+      Whether there is more than one process.
+
+    Raises:
+      ValueError: only some of the three are given, or one is out of range.
+      RuntimeError: the others did not come.
+
+    Example:
+      >>> from ib_jax import training
+      >>> training.initialize("localhost:1234")
+      Traceback (most recent call last):
+      ...
+      ValueError: coordinator_address, num_processes and process_id must be given together, got 'localhost:1234', 0, -1
+    """
+    given = [bool(coordinator_address), num_processes != 0, process_id != -1]
+    if any(given) and not all(given):
+        raise ValueError(
+            "coordinator_address, num_processes and process_id must be given together, got "
+            f"{coordinator_address!r}, {num_processes}, {process_id}"
+        )
+    if all(given) and not 0 <= process_id < num_processes:
+        raise ValueError(f"process_id must be in [0, num_processes = {num_processes}), got {process_id}")
+    settings: dict[str, Any] = {"initialization_timeout": timeout_seconds}
+    settings["heartbeat_timeout_seconds"] = HEARTBEAT_SECONDS
+    if "cpu" in os.environ.get("JAX_PLATFORMS", ""):
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    if all(given):
+        jax.distributed.initialize(coordinator_address, num_processes, process_id, **settings)
+    else:
+        try:
+            jax.distributed.initialize(**settings)
+        except ValueError as error:
+            if "coordinator_address should be defined" not in str(error):
+                raise
+            return False  # no cluster that JAX knows
+    return jax.process_count() > 1
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes records and talks: process 0.
+
+    Example:
+      >>> from ib_jax import training
+      >>> training.is_main()
+      True
+    """
+    return jax.process_index() == 0
+
+
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set on any process; all must call it, and all get the same answer.
+
+    Args:
+      flag: this process's.
+
+    Example:
+      >>> from ib_jax import training
+      >>> training.any_process(True)
+      True
+    """
+    return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def from_main(number: int) -> int:
+    """Process 0's number, on every process; all must call it.
+
+    Args:
+      number: this process's, int32.
+
+    Example:
+      >>> from ib_jax import training
+      >>> training.from_main(3)
+      3
+    """
+    return number if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int32(number)))

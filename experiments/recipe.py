@@ -115,7 +115,7 @@ class Recipe:
             steps_per_call=self.steps_per_call,
             shard=(shard, processes),
         )
-        return training.feed(training.Batch(*stretch) for stretch in stretches)
+        return training.feed(training.Batch(stretch.inputs, stretch.labels) for stretch in stretches)
 
     def _optimizer(self, hyperparams: Hyperparams) -> Any:
         config = self.config

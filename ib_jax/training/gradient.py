@@ -1,7 +1,7 @@
 """The gradient of the mean loss over a global batch: over microbatches, devices and processes."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,8 @@ class Batch(NamedTuple):
     weight 0 has no part in it, but its terms' gradients must be finite.
     """
 
-    inputs: Array
-    labels: Array
+    inputs: Any  # arrays of JAX or NumPy
+    labels: Any
     weights: Array | None = None
 
 

@@ -77,9 +77,8 @@ def test_the_batches_are_those_of_resident_training(digits):
     epoch = training.epoch.make_epoch(record, num_examples=SIZE, batch_size=BATCH, num_steps=STEPS_PER_EPOCH)
     state = training.init_state(jax.random.key(3), {"w": jnp.zeros(())}, optax.sgd(0.1), 0.9)
     resident = training.Batch(jnp.asarray(digits.inputs), jnp.asarray(digits.labels))
-    order_key = jax.random.fold_in(state.key, training.epoch._ORDER)
     batches = stream(
-        order=lambda epoch: jax.random.permutation(jax.random.fold_in(order_key, epoch), SIZE),
+        order=lambda epoch: training.epoch_order(state.key, epoch, SIZE),
         num_steps=2 * STEPS_PER_EPOCH,
         steps_per_call=STEPS_PER_EPOCH,
     )

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -29,16 +30,16 @@ class ProgressLine:
     def __call__(self, progress: TrainingProgress) -> None:
         """Shows a report of the training loop."""
         epochs = f"{progress.step / self._steps_per_epoch:.3g}/{progress.num_steps / self._steps_per_epoch:.3g}"
-        loss, speed = f"{progress.metrics['loss']:.4f}", progress.examples_per_second
+        loss, speed = _range(progress.metrics["loss"], "{:.4f}"), progress.examples_per_second
         self._bar.update(
             self._task, total=progress.num_steps, completed=progress.step, epoch=epochs, loss=loss, speed=speed
         )
         if not self._console.is_terminal and progress.evaluation is not None:
             share = (progress.step - self._first_step) / max(1, progress.num_steps - self._first_step)
-            error = progress.evaluation["test"]["error_avg"]
+            error = _range(progress.evaluation["test"]["error_avg"], "{:.2%}")
             left = (time.monotonic() - self._start) * (1 - share) / share
             self._console.print(
-                f"epoch {epochs}  loss {loss} nats  test error {error:.2%}  {speed:,.0f} images/s  {left:,.0f} s left",
+                f"epoch {epochs}  loss {loss} nats  test error {error}  {speed:,.0f} images/s  {left:,.0f} s left",
                 highlight=False,
             )
 
@@ -52,6 +53,12 @@ class ProgressLine:
     ) -> None:
         if self._console.is_terminal:
             self._bar.stop()
+
+
+def _range(value: float | Sequence[float] | np.ndarray, form: str) -> str:
+    """The number, or of a population the least and the greatest."""
+    least, greatest = (form.format(bound(value)) for bound in (np.nanmin, np.nanmax))
+    return least if least == greatest else f"{least} to {greatest}"
 
 
 def print_results(console: Console, title: str, splits: Mapping[str, Mapping[str, float]], num_samples: int) -> None:

@@ -1,4 +1,4 @@
-"""Figures, drawn from records. The only module that knows matplotlib."""
+"""Figures of single runs, drawn from records; other figures are in modules of their own beside this one."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ def training_curves(path: Path, history: Sequence[Mapping[str, Any]], num_sample
         rates.set_ylabel("I(X;Z) upper bound, bits", color="C3")
         rates.set_ylim(0, None)
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def robustness_curves(path: Path, rows: Sequence[Mapping[str, Any]], clean_accuracy: float, title: str) -> None:
@@ -69,7 +69,7 @@ def robustness_curves(path: Path, rows: Sequence[Mapping[str, Any]], clean_accur
         axis.set(xlabel=f"epsilon, {norm}", ylabel="accuracy, %", ylim=(0, 100))
         axis.legend(frameon=False)
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def latent_plane(
@@ -116,7 +116,7 @@ def latent_plane(
         axis.plot([], [], "o", markersize=4, color=plt.get_cmap("tab10")(label % 10), label=str(label))
     figure.legend(title="class", fontsize="small", loc="outside left center", frameon=False)
     axis.set(xlabel="$z_1$", ylabel="$z_2$", xlim=extent[:2], ylim=extent[2:], title=title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def objectives_figure(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
@@ -141,7 +141,7 @@ def objectives_figure(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
             axis.plot(rates, [factor * held_out[key] for held_out in group], marker=".", color=f"C{index}", label=name)
             axis.set(xlabel="I(X;Z) upper bound, bits", ylabel=label, xscale="log")
     axes[0].legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def exact_curves(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
@@ -162,9 +162,10 @@ def exact_curves(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
             axis.plot(relevance, rates, markers[name], color=f"C{index}", markerfacecolor="none", label=name)
         axis.set(xlabel="I(Z;Y), nats", ylabel="I(X;Z), nats", title=record["problem"], xlim=(0, None), ylim=(0, None))
         axis.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure and forgets it."""
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -1,6 +1,7 @@
 """absl flags made from a frozen dataclass, defined only when a program starts, with a `--help` in groups."""
 
 import dataclasses
+import math
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -46,7 +47,8 @@ def define(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> N
         elif types[name] is str:
             flags.DEFINE_string(name, default, help, **kwargs)
         else:
-            flags.DEFINE(_FloatListParser(), name, default, help, serializer=_FloatListSerializer(), **kwargs)
+            parser = _NumberListParser(typing.get_args(types[name])[0])
+            flags.DEFINE(parser, name, default, help, serializer=_NumberListSerializer(), **kwargs)
 
 
 def config_from_flags(
@@ -106,21 +108,36 @@ def run_app(
     app.run(main, flags_parser=parse)
 
 
-class _FloatListParser(flags.ArgumentParser):
-    syntactic_help = "numbers with commas between"
+class _NumberListParser(flags.ArgumentParser):
+    syntactic_help = "numbers with commas between; a..b is one for each power of ten, a..b:n are n of equal ratio"
+
+    def __init__(self, kind: type = float):
+        self._kind = kind
 
     def parse(self, argument: str | Sequence[float]) -> tuple[float, ...]:
         if not isinstance(argument, str):
             return tuple(argument)
         try:
-            return tuple(float(part) for part in argument.split(",") if part.strip())
+            parts = [part.strip() for part in argument.split(",") if part.strip()]
+            return tuple(value for part in parts for value in self._values(part))
         except ValueError:
             raise ValueError(f"must be numbers with commas between, such as 0.1,0.2, got {argument!r}") from None
+
+    def _values(self, part: str) -> list[float]:
+        if ".." not in part:
+            return [self._kind(part)]
+        ends, _, count = part.partition(":")
+        low, high = (math.log10(float(end)) for end in ends.split(".."))
+        number = int(count) if count else round(high - low) + 1
+        if number < 2 or low >= high:
+            raise ValueError
+        # Through decimal, so that 1e-9..1 is 1e-09 and not 9.999999999999999e-10.
+        return [float(f"{10 ** (low + (high - low) * index / (number - 1)):.6g}") for index in range(number)]
 
     def flag_type(self) -> str:
         return "numbers"
 
 
-class _FloatListSerializer(flags.ArgumentSerializer):
+class _NumberListSerializer(flags.ArgumentSerializer):
     def serialize(self, value: Sequence[float]) -> str:
         return ",".join(map(str, value))

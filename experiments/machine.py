@@ -33,7 +33,9 @@ class Machine:
     )
 
 
-def run_app(main: Callable[[Sequence[str]], Any], config_class: type, description: str) -> None:
+def run_app(
+    main: Callable[[Sequence[str]], Any], config_class: type, description: str, more: Sequence[type] = ()
+) -> None:
     """As `flags.run_app`, with the flags of `Machine`: joins the other processes first, and ends when one is lost."""
 
     def joined(argv: Sequence[str]) -> None:
@@ -48,7 +50,7 @@ def run_app(main: Callable[[Sequence[str]], Any], config_class: type, descriptio
                 raise
             _leave(error)
 
-    flags.run_app(joined, config_class, description, more=(Machine,))
+    flags.run_app(joined, config_class, description, more=(*more, Machine))
 
 
 def set_up(machine: Machine) -> None:

@@ -1,8 +1,8 @@
 """How `experiments.mnist_vib` measures a model: exactly, on all devices, with keys of its own."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,22 +16,53 @@ from ib_jax.types import Array, Attack, LogitsFn, Params
 _EVALUATION, _ATTACK = 0, 1  # what the evaluation's key is folded with
 
 
+class NamedAttack(NamedTuple):
+    """An attack of the evaluation: `make` takes a radius, as an array []."""
+
+    name: str
+    norm: str
+    epsilons: tuple[float, ...]
+    targeted: bool
+    make: Callable[[Array], Attack]
+
+    def row(self, accuracy: Sequence[float]) -> dict[str, Any]:
+        """What a record says of it."""
+        return {"attack": self.name, "norm": self.norm, "epsilons": list(self.epsilons), "accuracy": accuracy}
+
+
+def evaluation_keys(seed: int | Array) -> tuple[Array, Array]:
+    """The keys of evaluation and attacks, which training does not use: evaluating more often changes no run."""
+    key = jax.random.fold_in(jax.random.key(seed), 2**31)
+    return jax.random.fold_in(key, _EVALUATION), jax.random.fold_in(key, _ATTACK)
+
+
+def attack_batch_size(config: Config) -> int:
+    """Images attacked at a time, on all devices."""
+    return min(500, config.eval_batch_size)
+
+
+def attacked_images(config: Config, dataset: data.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first test images, their labels, and targets drawn among the other classes."""
+    inputs, labels = (array[: config.num_attack_images] for array in dataset.test)
+    offsets = np.random.default_rng(config.seed).integers(1, dataset.num_classes, len(labels))
+    return inputs, labels, ((labels + offsets) % dataset.num_classes).astype(np.int32)
+
+
 class Evaluator:
     """Evaluates parameters on the splits of a data set, and under attack; each program is compiled once."""
 
     def __init__(self, config: Config, model: Classifier, dataset: data.Dataset):
         self._config, self._model, self._dataset = config, model, dataset
-        # A key that training does not use, so that evaluating more often changes no run.
-        self._key = jax.random.fold_in(jax.random.key(config.seed), 2**31)
-        self._evaluate = training.map_examples(self._example_terms, batch_size=config.eval_batch_size)
-        robust = functools.partial(training.map_examples, batch_size=min(500, config.eval_batch_size))
-        self._attacks = [
-            ("FGSM", "linf", config.attack_epsilons, False, self._fgsm),
-            (f"PGD-{config.attack_steps}", "linf", config.attack_epsilons, False, self._pgd("linf")),
-            (f"PGD-{config.attack_steps} targeted", "linf", config.attack_epsilons, True, self._pgd("linf")),
-            (f"PGD-{config.attack_steps} L2", "l2", config.attack_l2_epsilons, False, self._pgd("l2")),
+        self._evaluation_key, self._attack_key = evaluation_keys(config.seed)
+        self._evaluate = training.map_examples(self.example_terms, batch_size=config.eval_batch_size)
+        robust = functools.partial(training.map_examples, batch_size=attack_batch_size(config))
+        self.attacks = [
+            NamedAttack("FGSM", "linf", config.attack_epsilons, False, self._fgsm),
+            NamedAttack(f"PGD-{config.attack_steps}", "linf", config.attack_epsilons, False, self._pgd("linf")),
+            NamedAttack(f"PGD-{config.attack_steps} targeted", "linf", config.attack_epsilons, True, self._pgd("linf")),
+            NamedAttack(f"PGD-{config.attack_steps} L2", "l2", config.attack_l2_epsilons, False, self._pgd("l2")),
         ]
-        self._robust = [robust(self._robust_examples(*attack[2:])) for attack in self._attacks]
+        self._robust = [robust(self.robust_examples(attack)) for attack in self.attacks]
 
     def during_training(self, params: Params) -> dict[str, Any]:
         """Summaries of the test split, and of the held-out one if there is one, at one evaluation."""
@@ -59,18 +90,13 @@ class Evaluator:
         num_images = min(self._config.num_attack_images, len(self._dataset.test.labels))
         if not num_images:
             return {"num_images": 0, "rows": []}
-        inputs, labels = (array[:num_images] for array in self._dataset.test)
-        # Targets are drawn among the other classes.
-        offsets = np.random.default_rng(self._config.seed).integers(1, self._dataset.num_classes, num_images)
-        targets = ((labels + offsets) % self._dataset.num_classes).astype(np.int32)
-        key = jax.random.fold_in(self._key, _ATTACK)
+        batch = attacked_images(self._config, self._dataset)
         rows = []
-        for (name, norm, epsilons, _, _), robust in zip(self._attacks, self._robust, strict=True):
-            if epsilons:
-                correct = robust(params, key, (inputs, labels, targets))
-                accuracy = correct.mean(0).tolist()
-                rows.append({"attack": name, "norm": norm, "epsilons": list(epsilons), "accuracy": accuracy})
-        clean = self._terms(params, data.Split(inputs, labels)).correct_avg.mean()
+        for attack, robust in zip(self.attacks, self._robust, strict=True):
+            if attack.epsilons:
+                correct = robust(params, self._attack_key, batch)
+                rows.append(attack.row(correct.mean(0).tolist()))
+        clean = self._terms(params, data.Split(*batch[:2])).correct_avg.mean()
         return {"num_images": num_images, "clean_accuracy": float(clean), "rows": rows}
 
     def codes(self, params: Params, num_images: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
@@ -84,7 +110,7 @@ class Evaluator:
         return np.asarray(losses.entropy(self._model.decode(params, jnp.asarray(codes, jnp.float32))))
 
     def _terms(self, params: Params, split: data.Split) -> evaluation.ExampleTerms:
-        return self._evaluate(params, jax.random.fold_in(self._key, _EVALUATION), tuple(split))
+        return self._evaluate(params, self._evaluation_key, tuple(split))
 
     def _summary(self, params: Params, split: data.Split) -> Mapping[str, float]:
         return self._summarise(self._terms(params, split), split)
@@ -92,7 +118,8 @@ class Evaluator:
     def _summarise(self, terms: evaluation.ExampleTerms, split: data.Split) -> Mapping[str, float]:
         return evaluation.summarise(terms, split.labels, self._dataset.num_classes)
 
-    def _example_terms(self, params: Params, keys: Array, batch: tuple[Array, Array]) -> evaluation.ExampleTerms:
+    def example_terms(self, params: Params, keys: Array, batch: tuple[Array, Array]) -> evaluation.ExampleTerms:
+        """What is measured of each example of a batch; pure."""
         inputs, labels = batch
         return evaluation.evaluate_examples(
             keys,
@@ -122,7 +149,9 @@ class Evaluator:
     def _num_eot_samples(self) -> int:
         return self._config.num_eot_samples if self._config.stochastic else 1
 
-    def _robust_examples(self, epsilons: tuple[float, ...], targeted: bool, make_attack: Any) -> Any:
+    def robust_examples(self, attack: NamedAttack) -> Callable[..., Array]:
+        """(params, keys [B], (inputs, labels, targets)) -> bool [B, E], right after the attack at each radius; pure."""
+
         def robust(params: Params, keys: Array, batch: tuple[Array, Array, Array]) -> Array:
             inputs, labels, targets = batch
             return evaluation.robust_correct(
@@ -130,9 +159,9 @@ class Evaluator:
                 self._logits_fn(params),
                 data.to_unit_interval(inputs),
                 labels,
-                make_attack=make_attack,
-                epsilons=jnp.array(epsilons),
-                targets=targets if targeted else None,
+                make_attack=attack.make,
+                epsilons=jnp.array(attack.epsilons),
+                targets=targets if attack.targeted else None,
                 num_samples=self._config.num_eval_samples,
             )
 

@@ -1,25 +1,19 @@
 """The figures of `experiments.mnist_robustness`, drawn from its records."""
 
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # a run draws to files, also where there is no screen
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments import mnist_robustness_config as names
+from experiments.figures import Path, save
 from experiments.mnist_robustness_attacks import ONE, ZERO
 from experiments.mnist_robustness_summary import unpack
 from experiments.mnist_robustness_table import TITLES, Groups, Record, accuracy, attack_row, relative_accuracy
 
-Path = str | os.PathLike[str]
 PAPER_EPSILONS = (0.35, 0.4, 0.45, 0.5)
 _FRAMES = {ONE: ("tab:red", "a one: the attack succeeded"), ZERO: ("tab:green", "still a zero")}
 _MARKERS = ".xo+sv^D*"  # lines lie on top of each other
@@ -66,7 +60,7 @@ def attacked_zeros(path: Path, groups: Groups, attack: str) -> None:
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     samples = "1 sample" if attack == names.CW_ONE_TARGETED else "many samples"
     figure.suptitle(f"Carlini-Wagner L2 from zero to one, {samples} of z in each gradient; L2 distances", fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def fgsm_ratios(path: Path, groups: Groups) -> None:
@@ -100,7 +94,7 @@ def fgsm_ratios(path: Path, groups: Groups) -> None:
     figure.legend(
         handles, labels, loc="outside lower center", ncols=4, title="epsilon", fontsize="small", frameon=False
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def minimal_attacks(path: Path, groups: Groups) -> None:
@@ -139,7 +133,7 @@ def minimal_attacks(path: Path, groups: Groups) -> None:
     figure.legend(
         *left.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small", frameon=False
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def every_attack(path: Path, groups: Groups) -> None:
@@ -165,7 +159,7 @@ def every_attack(path: Path, groups: Groups) -> None:
     axis.set(ylabel="accuracy", ylim=(0, 1.02), xlabel="baselines, and VIB by beta")
     axis.set_title(f"L-inf radius {radius:g}, first {count} test images", fontsize=10)
     figure.legend(loc="outside right center", fontsize="small", frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _split(groups: Groups) -> tuple[list[Sequence[Record]], Mapping[str, Sequence[Record]]]:
@@ -192,8 +186,3 @@ def _image(axis: Axes, image: np.ndarray, frame: str = "0.7") -> None:
     axis.set(xticks=[], yticks=[])
     for spine in axis.spines.values():
         spine.set(color=frame, linewidth=2.5)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -2,19 +2,20 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from ib_jax.training.gradient import Batch, Metrics
-from ib_jax.training.step import TrainState
 
 AXIS = "devices"
 """Name of the mapped device axis."""
 
 Tree = Any
+State = TypeVar("State")
+"""A TrainState or a Population."""
 
 
 class Placement(NamedTuple):
@@ -167,8 +168,8 @@ def first_shard() -> int:
 
 
 def shard_epoch(
-    epoch: Callable[[TrainState, Batch], tuple[TrainState, Metrics]],
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    epoch: Callable[[State, Batch], tuple[State, Metrics]],
+) -> Callable[[State, Batch], tuple[State, Metrics]]:
     """Runs an epoch function on all devices of all processes, with the state donated.
 
     Args:

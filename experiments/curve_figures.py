@@ -58,7 +58,9 @@ def information_plane(path: Path, records: Sequence[Record]) -> None:
     """
     num_columns = max(len(list(by_strength(record))) for record in records)
     size = (2.2 * num_columns + 1, 2.3 * len(records) + 0.5)
-    figure, grid = plt.subplots(len(records), num_columns, figsize=size, layout="constrained", squeeze=False)
+    figure, grid = plt.subplots(
+        len(records), num_columns, figsize=size, layout="constrained", squeeze=False, sharex=True, sharey="row"
+    )
     points = None
     for row, record in zip(grid, records, strict=True):
         for axis in row:
@@ -109,7 +111,7 @@ def _plane(axis: Axes, record: Record) -> None:
         _, relevance, deviation = _series(record, split, "information_zy_bits")
         axis.errorbar(rate, relevance, deviation, rate_deviation, color=color, marker=".", capsize=2, label=split)
     axis.axhline(np.log2(_num_classes(record)), color="0.6", linewidth=0.8, linestyle=":")
-    axis.set(xlabel="I(X;Z) upper bound, bits", ylabel="I(Z;Y) lower bound, bits", xscale="symlog")
+    axis.set(xlabel="I(X;Z) upper bound, bits", ylabel="I(Z;Y) lower bound, bits", xscale="symlog", xlim=(0, None))
     axis.legend(frameon=False)
 
 
@@ -117,7 +119,7 @@ def _rates(axis: Axes, record: Record) -> None:
     for split, color in STYLES.items():
         beta, rate, deviation = _series(record, split, "rate_bits")
         axis.errorbar(beta, rate, deviation, color=color, marker=".", capsize=2, label=split)
-    axis.set(xlabel=r"$\beta$", ylabel="I(X;Z) upper bound, bits", xscale="log", yscale="symlog")
+    axis.set(xlabel=r"$\beta$", ylabel="I(X;Z) upper bound, bits", xscale="log", yscale="symlog", ylim=(0, None))
     axis.legend(frameon=False)
 
 

@@ -47,8 +47,8 @@ class Programs:
         self.members_at_once = chosen if curve.members_at_once < 0 else curve.members_at_once or None
         footprint = training.measure_members(
             recipe.run_population(self.members_at_once),
-            lambda size: jax.tree.map(lambda leaf: _shape(np.broadcast_to(leaf[:1], (size, *leaf.shape[1:]))), first),
-            jax.tree.map(_shape, training.Batch(*recipe.dataset.train[:2])),
+            jax.tree.map(lambda leaf: np.repeat(leaf, 2, axis=0), first),
+            training.Batch(*recipe.dataset.train),
         )
         # Whatever the processes find, they must agree: on process 0's.
         free = training.from_main(int(curve.memory_gib * 1024) or training.device_memory() // 2**20) * 2**20
@@ -157,10 +157,6 @@ class Programs:
                 report=report,
                 stop=lambda: stop.requested,
             )
-
-
-def _shape(leaf: np.ndarray) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 
 def _history(rows: Sequence[Mapping[str, Any]], index: int) -> dict[str, list[float]]:

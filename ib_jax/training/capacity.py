@@ -43,12 +43,15 @@ class Plan(NamedTuple):
         return [range(start, min(start + self.members_per_program, self.num_members)) for start in starts]
 
 
-def measure_members(run: Callable[..., Any], make_population: Callable[[int], Any], data: Any) -> Footprint:
-    """Asks XLA what one member more costs, from the programs of one and of two; nothing is run.
+def measure_members(run: Callable[..., Any], population: Any, data: Any) -> Footprint:
+    """Asks XLA what a member costs, from the program of a few; nothing is run.
+
+    Whatever is not the data counts as the members', their scratch memory, too: where they take turns that is more than
+    they need.
 
     Args:
       run: from `make_sweep`.
-      make_population: from a number of members to a Population, of arrays or of their shapes.
+      population: of a few members, arrays or their shapes; two are enough.
       data: what `run` is handed, arrays or their shapes.
 
     Returns:
@@ -58,23 +61,21 @@ def measure_members(run: Callable[..., Any], make_population: Callable[[int], An
       RuntimeError: the compiler does not say.
 
     Example:
-      >>> import jax, jax.numpy as jnp
+      >>> import jax.numpy as jnp
       >>> from ib_jax import training
       >>> run = lambda population, data: (population + data.sum(), data)
-      >>> footprint = training.measure_members(run, lambda m: jnp.zeros((m, 256)), jnp.zeros(1024))
-      >>> footprint.shared >= 4096, footprint.member >= 1024
-      (True, True)
+      >>> footprint = training.measure_members(run, jnp.zeros((2, 256)), jnp.zeros(1024))
+      >>> footprint.shared, footprint.member >= 1024
+      (4096, True)
     """
-    needed = []
-    for num_members in (1, 2):
-        compiled = jax.jit(run, donate_argnums=0).lower(make_population(num_members), data).compile()
-        found = compiled.memory_analysis()
-        if found is None:
-            raise RuntimeError("XLA tells nothing of this program's memory; say how many members a program may have")
-        outputs = found.output_size_in_bytes - found.alias_size_in_bytes
-        needed.append(found.argument_size_in_bytes + outputs + found.temp_size_in_bytes)
-    member = max(1, needed[1] - needed[0])
-    return Footprint(shared=max(0, needed[0] - member), member=member)
+    found = jax.jit(run, donate_argnums=0).lower(population, data).compile().memory_analysis()
+    if found is None:
+        raise RuntimeError("XLA tells nothing of this program's memory; say how many members a program may have")
+    outputs = found.output_size_in_bytes - found.alias_size_in_bytes
+    total = found.argument_size_in_bytes + outputs + found.temp_size_in_bytes
+    shared = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(data))
+    num_members = len(jax.tree.leaves(population)[0])
+    return Footprint(shared, max(1, -(-(total - shared) // num_members)))
 
 
 def device_memory() -> int:

@@ -53,12 +53,13 @@ def render(records: Sequence[Record]) -> str:
         ]
         attacks = _attack_columns(record)
         names = [name for name, *_ in COLUMNS]
-        names[2:2] = ["the paper's, 12 samples and 1"]
+        compared = (config["objective"], config["dataset"]) == ("vib", "mnist")
+        names[2:2] = ["the paper's, 12 samples and 1"] if compared else []
         lines.append("| beta | " + " | ".join([*names, *(name for name, _ in attacks)]) + " |")
         lines.append("|---" * (1 + len(names) + len(attacks)) + "|")
         for beta, group in by_strength(record):
             cells = [_cell(group, *column[1:]) for column in COLUMNS]
-            cells[2:2] = [_paper(config, beta)]
+            cells[2:2] = [_paper(config["latent_dim"], beta)] if compared else []
             cells += [spread([100 * value(member) for member in group], "{:.1f} %") for _, value in attacks]
             lines.append(f"| {beta:g} | " + " | ".join(cells) + " |")
         lines.append("")
@@ -78,13 +79,9 @@ def _cell(group: Sequence[Member], split: str, name: str, factor: float, form: s
     return spread([factor * member[split][name] for member in group], form)
 
 
-def _paper(config: Mapping[str, Any], beta: float) -> str:
-    values = (
-        PAPER.get((config["latent_dim"], beta))
-        if (config["objective"], config["dataset"]) == ("vib", "mnist")
-        else None
-    )
-    return "-" if values is None else ", ".join(f"{value:.2f} %" for value in values if value is not None)
+def _paper(latent_dim: int, beta: float) -> str:
+    values = PAPER.get((latent_dim, beta), ())
+    return ", ".join(f"{value:.2f} %" for value in values if value is not None) or "-"
 
 
 def _attack_columns(record: Record) -> list[tuple[str, Callable[[Member], float]]]:

@@ -123,11 +123,10 @@ def plan_programs(num_members: int, footprint: Footprint, *, free_bytes: int, nu
       (3, 15, range(30, 45))
     """
     fit = (int(_USABLE * free_bytes) - footprint.shared) // footprint.member
-    gib = 2.0**30
-    needs = f"a member needs {footprint.member / gib:.3g} GiB beside {footprint.shared / gib:.3g} GiB that all share"
+    needs = f"a member needs {_size(footprint.member)} beside {_size(footprint.shared)} that all share"
     if fit < 1:
         raise ValueError(
-            f"not one member fits a device: {needs}, and {free_bytes / gib:.3g} GiB are free. A smaller batch, more "
+            f"not one member fits a device: {needs}, and {_size(free_bytes)} are free. A smaller batch, more "
             "microbatches or rematerialisation need less."
         )
     num_programs = -(-num_members // (fit * num_devices))
@@ -136,6 +135,11 @@ def plan_programs(num_members: int, footprint: Footprint, *, free_bytes: int, nu
     programs = "one program" if num_programs == 1 else f"{num_programs} programs, one after another"
     message = (
         f"{num_members} members on {num_devices} device{'s' * (num_devices > 1)}, {per_device} on each, in {programs}: "
-        f"{needs}; {free_bytes / gib:.3g} GiB are free on a device."
+        f"{needs}; {_size(free_bytes)} are free on a device."
     )
     return Plan(num_members, -(-num_members // members_per_program), members_per_program, message)
+
+
+def _size(num_bytes: int) -> str:
+    unit, factor = ("GiB", 2**30) if num_bytes >= 2**30 else ("MiB", 2**20)
+    return f"{num_bytes / factor:.3g} {unit}"

@@ -21,6 +21,7 @@ def test_the_examples_run_in_order():
         leaves = [leaf for leaf in jax.tree.leaves(names[grads]) if hasattr(leaf, "dtype")]
         assert leaves
         assert all(jnp.isfinite(leaf).all() and (leaf != 0).any() for leaf in leaves), grads
+    assert names["losses_of_members"].shape == (3, 2)
     assert names["adversarial"].inputs.shape == (8, 4)
     assert set(names["objectives"]) == set(bounds.__all__)
     for bound in names["objectives"].values():

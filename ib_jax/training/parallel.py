@@ -1,7 +1,7 @@
 """Sharding over the devices of all processes. The only file that knows `jax.pmap`."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -30,14 +30,15 @@ class Placement(NamedTuple):
     get: Callable[[Tree], Tree]
 
 
-def replicate(tree: Tree) -> Tree:
+def replicate(tree: Tree, devices: Sequence[jax.Device] | None = None) -> Tree:
     """Puts one copy of a pytree on each local device.
 
     Args:
       tree: pytree of arrays.
+      devices: local devices that take part; None is all of them.
 
     Returns:
-      The same pytree with a leading axis of local devices.
+      The same pytree with a leading axis of these devices.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -45,7 +46,8 @@ def replicate(tree: Tree) -> Tree:
       >>> training.replicate(jnp.ones(3)).shape[0] == jax.local_device_count()
       True
     """
-    return _copy(None)(tree, np.zeros(jax.local_device_count()))
+    chosen = None if devices is None else tuple(devices)
+    return _copy(None, chosen)(tree, np.zeros(jax.local_device_count() if chosen is None else len(chosen)))
 
 
 def unreplicate(tree: Tree) -> Tree:
@@ -104,13 +106,14 @@ def spread_members(num_members: int) -> Placement:
 
 def scatter(tree: Tree) -> Tree:
     """Puts row i of each array [local devices, ...] on local device i."""
-    return _copy(0)(tree)
+    return _copy(0, None)(tree)
 
 
 @functools.cache
-def _copy(in_axis: int | None) -> Callable[..., Tree]:
+def _copy(in_axis: int | None, devices: tuple[jax.Device, ...] | None) -> Callable[..., Tree]:
     # With the same axis name as `shard_epoch`, whose first and second call would otherwise be compiled apart.
-    return jax.pmap(lambda x, *_: x, axis_name=AXIS, in_axes=(in_axis, 0) if in_axis is None else in_axis)
+    in_axes = (in_axis, 0) if in_axis is None else in_axis
+    return jax.pmap(lambda x, *_: x, axis_name=AXIS, in_axes=in_axes, devices=devices)
 
 
 def own_devices() -> slice:
@@ -169,18 +172,30 @@ def first_shard() -> int:
 
 def shard_epoch(
     epoch: Callable[[State, Batch], tuple[State, Metrics]],
+    devices: Sequence[jax.Device] | None = None,
 ) -> Callable[[State, Batch], tuple[State, Metrics]]:
     """Runs an epoch function on all devices of all processes, with the state donated.
 
     Args:
       epoch: from `make_epoch`, built with `axis_name=AXIS` and `num_shards=jax.device_count()`; from `make_stretch`; or
         from `make_sweep`.
+      devices: local devices that take part, without a word to those of other processes; `epoch` has as many shards.
+        None is all devices of all processes.
 
     Returns:
-      (placed state, data) -> (placed state, metrics), all with a leading axis of local devices. The state passed in is
-      consumed.
+      (placed state, data) -> (placed state, metrics), all with a leading axis of the local devices that take part. The
+      state passed in is consumed.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import training
+      >>> first = jax.local_devices()[:1]
+      >>> add = training.shard_epoch(lambda state, data: (state + data, {}), first)
+      >>> total, _ = add(training.replicate(jnp.ones(2), first), training.replicate(jnp.ones(2), first))
+      >>> total.tolist()
+      [[2.0, 2.0]]
     """
-    return jax.pmap(epoch, axis_name=AXIS, donate_argnums=0)
+    return jax.pmap(epoch, axis_name=AXIS, devices=devices, donate_argnums=0)
 
 
 def on_devices(fn: Callable[..., Tree], in_axes: tuple[int | None, ...]) -> Callable[..., Tree]:

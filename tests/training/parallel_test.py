@@ -39,3 +39,14 @@ def test_replicate_and_back():
     back = training.unreplicate(training.replicate(tree))
     np.testing.assert_array_equal(back["a"], tree["a"])
     np.testing.assert_array_equal(jax.random.key_data(back["key"]), jax.random.key_data(tree["key"]))
+
+
+def test_some_devices():
+    first = jax.local_devices()[:1]
+    placed = training.replicate(jnp.arange(3.0), first)
+    assert placed.shape == (1, 3)
+    assert placed.devices() == set(first)
+    double = training.shard_epoch(lambda state, data: (state * data, {"sum": jax.lax.psum(data, "devices")}), first)
+    state, metrics = double(placed, training.replicate(jnp.float32(2.0), first))
+    np.testing.assert_array_equal(training.unreplicate(state), [0, 2, 4])
+    assert training.unreplicate(metrics["sum"]) == 2

@@ -1,25 +1,32 @@
-"""Measure the speed of training and of attacks against PyTorch and against the machine's own matrix peak.
+"""Measure the speed of training, of populations, of attacks and of many devices.
 
 Run:      python -m experiments.benchmark                             the train step, about five minutes on two cores
+          python -m experiments.benchmark --suite=sweep               a population of models beside one: six minutes
+          python -m experiments.benchmark --suite=scaling             one device, two, four, ... all of all processes
           python -m experiments.benchmark --suite=attacks             PGD, CW, DeepFool, many radii: 15 minutes
+          python -m experiments.benchmark --suite=all                 all of them, each with a record of its own
           python -m experiments.benchmark --peers=none                without PyTorch
+          On a TPU pod every process runs the same command. To try many devices on a CPU, start with
+          XLA_FLAGS=--xla_force_host_platform_device_count=8 PJRT_NPROC=64; but for one device leave PJRT_NPROC alone.
 Needs:    pip install torch==2.13.0 for the peers (`pip install ib-jax[benchmark]`), and ib-jax[peers] for the attacks;
           without it their rows say so.
 Method:   the rows take turns, round after round, so that a slow minute of the machine hits all alike; each PyTorch
           variant is a process of its own that sleeps between its turns; the first stretch of each row, with its
           compiling, is reported apart. Leave the machine alone meanwhile: PyTorch's threads suffer most from company.
+          FLOPs are those of the matrix products and, beside them, those that XLA counts; the share of the peak (MFU) is
+          of the rate that the machine reaches in a large matrix product of the same precision, in the same rounds.
 Expect:   on two cores at least 2.5 times eager PyTorch with plain Adam, no less than the best PyTorch variant, and 65 %
-          of the float32 matrix peak. PGD 2.2 times, CW 2.6 times the fastest library as installed (1.2 and 1.5 times
-          with AVX-512 forced), DeepFool 10 times torchattacks; eight radii in less than 5 times the time of one.
+          of the float32 matrix peak. Eight models of K = 256 together at least 0.95 times as fast as one alone, of
+          K = 2 with 128 units 3 times, if the matrix peak allows that. PGD 2.2 times, CW 2.6 times the fastest library
+          as installed (1.2 and 1.5 times with AVX-512 forced), DeepFool 10 times torchattacks; eight radii in less than
+          5 times the time of one.
 Leaves:   a JSON record, by default experiments/results/benchmark/<suite>.json.
 """
 
-import contextlib
 import dataclasses
+import math
 import os
-import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,45 +36,66 @@ from rich.console import Console
 from experiments import (
     benchmark_attack_rows,
     benchmark_attacks,
-    benchmark_jax,
+    benchmark_scaling,
+    benchmark_sweep,
+    benchmark_torch,
+    benchmark_train,
     flags,
-    mnist_vib_config,
+    machine,
     records,
     torch_worker,
 )
-from experiments import benchmark_torch as torch_peers
 from experiments.benchmark_attacks_report import print_attacks
-from experiments.benchmark_report import LOOP, SCAN, peak_summary, print_train, progress, summary, targets
+from experiments.benchmark_report import print_train
+from experiments.benchmark_scaling_report import print_scaling
+from experiments.benchmark_sweep_report import print_sweep
 from experiments.flags import setting
+from experiments.mnist_vib_config import PRECISIONS
 from ib_jax import data
 
 RESULTS = "experiments/results/benchmark"
-LABELS = {SCAN: "JAX, epoch in a scan", LOOP: "JAX, Python loop"}
-MATMUL_SIZES = (1024, 2048, 4096)
-PEERS = {"train": torch_peers.PEERS, "attacks": benchmark_attack_rows.PEERS}
-
-Run = Callable[[], tuple[float, float]]
-"""Trains one stretch; returns its seconds and last loss."""
+TRAIN, SWEEP, SCALING, ATTACKS, ALL = "train", "sweep", "scaling", "attacks", "all"
+SUITES: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[Console, Mapping[str, Any]], None]]] = {
+    TRAIN: (benchmark_train.train_suite, print_train),
+    SWEEP: (benchmark_sweep.sweep_suite, print_sweep),
+    SCALING: (benchmark_scaling.scaling_suite, print_scaling),
+    ATTACKS: (benchmark_attacks.attacks_suite, print_attacks),
+}
+"""What measures, and what prints; in the order of `all`."""
+PEERS: dict[str, tuple[str, ...]] = {TRAIN: benchmark_torch.PEERS, ATTACKS: benchmark_attack_rows.PEERS}
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """One benchmark."""
 
-    suite: str = setting("train", "Benchmark", "What is measured.", choices=tuple(PEERS))
+    suite: str = setting("train", "Benchmark", "What is measured.", choices=(*SUITES, ALL))
     repeats: int = setting(5, "Benchmark", "Rounds in which every row has its turn.")
-    steps: int = setting(300, "Benchmark", "Training: steps of one turn.", unit="steps")
+    steps: int = setting(300, "Benchmark", "Train, sweep, scaling: steps of one turn.", unit="steps")
     min_seconds: float = setting(1.0, "Benchmark", "Attacks: a turn repeats its call for so long.", unit="seconds")
     peers: str = setting(
         "auto",
         "Benchmark",
         "PyTorch variants, with commas between; for training: "
-        f"{', '.join(PEERS['train'])}; for attacks: {', '.join(PEERS['attacks'])}; auto: all; or none.",
+        f"{', '.join(PEERS[TRAIN])}; for attacks: {', '.join(PEERS[ATTACKS])}; auto: all; or none.",
     )
-    output: str = setting("", "Benchmark", f"JSON record. Default: {RESULTS}/<suite>.json.")
-    batch_size: int = setting(100, "Training", "Images of one step.", unit="images", paper="100")
+    output: str = setting(
+        "", "Benchmark", f"JSON record; with --suite=all its folder. Default: {RESULTS}/<suite>.json."
+    )
+    batch_size: int = setting(
+        100, "Training", "Images of one step; weak scaling: on each device.", unit="images", paper="100"
+    )
     latent_dim: int = setting(256, "Training", "K, dimensions of the code.", paper="256")
     hidden_width: int = setting(1024, "Training", "Units of each of the two ReLU layers.", paper="1024")
+
+    precision: str = setting(
+        "float32", "Training", "Train, sweep, scaling: of the networks' products.", choices=PRECISIONS, paper="float32"
+    )
+    members: int = setting(8, "Sweep", "Models of the population.", unit="models")
+    project_flops: float = setting(
+        0.0, "Sweep", "Also project the paper's sweep at so many FLOP/s sustained, all devices together; 0: do not."
+    )
+    global_batch_size: int = setting(1024, "Scaling", "Strong scaling: images of one step, over all devices.")
 
     checkpoint: str = setting(
         "", "Attacks", "Workdir of a finished cross_entropy run of experiments.mnist_vib. Default: train a network."
@@ -79,41 +107,61 @@ class Config:
     slow_images: int = setting(50, "Attacks", "Images of torchattacks' DeepFool, which takes them one by one.")
 
     def __post_init__(self) -> None:
-        sizes = ("repeats", "steps", "batch_size", "latent_dim", "hidden_width")
-        for name in (*sizes, "num_epochs", "num_images", "cw_images", "slow_images"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
-        unknown = sorted(set(self.peer_names) - set(PEERS[self.suite]))
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), field.metadata["choices"]
+            if choices and value not in choices:
+                raise ValueError(f"--{field.name} must be one of {', '.join(choices)}, got {value!r}")
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"--{field.name} must be at least 1, got {value}")
+        if not self.project_flops >= 0 or math.isinf(self.project_flops):
+            raise ValueError(f"--project_flops must be at least 0 and finite, got {self.project_flops}")
+        known = PEERS.get(self.suite, ())
+        unknown = sorted(set(self.peer_names) - set(known))
         if unknown:
-            raise ValueError(f"--peers must be among {', '.join(PEERS[self.suite])}, got {', '.join(unknown)}")
+            raise ValueError(f"--peers must be among {', '.join(('auto', 'none', *known))}, got {', '.join(unknown)}")
 
     @property
     def peer_names(self) -> tuple[str, ...]:
         """The PyTorch variants asked for."""
-        named: dict[str, tuple[str, ...]] = {"auto": PEERS[self.suite], "none": ()}
+        named: dict[str, tuple[str, ...]] = {"auto": PEERS.get(self.suite, ()), "none": ()}
         return named[self.peers] if self.peers in named else tuple(self.peers.split(","))
 
 
 def run(
-    config: Config, console: Console, *, command: str = "", matmul_sizes: Sequence[int] = MATMUL_SIZES
-) -> dict[str, Any]:
-    """Measures, prints the table and writes the record.
+    config: Config, console: Console, *, command: str = "", matmul_sizes: Sequence[int] = ()
+) -> dict[str, dict[str, Any]]:
+    """Runs the suites asked for, one after another. With several processes, all call it.
 
     Args:
       config: the settings.
-      console: where to show progress and the table.
-      command: the command line to write into the record.
-      matmul_sizes: the square products tried for the matrix peak.
+      console: where to show progress and the tables.
+      command: the command line to write into the records.
+      matmul_sizes: the square products tried for the matrix peak; none: as the platform needs.
 
     Returns:
-      The record.
+      The records by suite.
     """
+    suites = list(SUITES) if config.suite == ALL else [config.suite]
+    found = {}
+    for suite in suites:
+        if suite == ATTACKS and jax.process_count() > 1:
+            message = f"the attacks are measured in one process, not in {jax.process_count()}"
+            if config.suite == ATTACKS:
+                raise ValueError(f"--suite={ATTACKS}: {message}")
+            console.print(f"Without --suite={ATTACKS}: {message}.", highlight=False)
+            continue
+        in_folder = f"{(config.suite == ALL and config.output) or RESULTS}/{suite}.json"
+        path = in_folder if config.suite == ALL else config.output or in_folder
+        one = dataclasses.replace(config, suite=suite, output=path)
+        found[suite] = run_suite(one, console, command=command, matmul_sizes=matmul_sizes)
+    return found
+
+
+def run_suite(config: Config, console: Console, *, command: str, matmul_sizes: Sequence[int]) -> dict[str, Any]:
+    """Measures one suite, prints the table and writes the record to `config.output`; returns the record."""
     load = os.getloadavg()[0]
-    suite, show = {
-        "train": (train_suite, print_train),
-        "attacks": (benchmark_attacks.attacks_suite, print_attacks),
-    }[config.suite]
-    result = suite(config, console, matmul_sizes)
+    measure, show = SUITES[config.suite]
+    result = measure(config, console, matmul_sizes)
     record = {
         "experiment": "benchmark",
         "command": command,
@@ -123,105 +171,23 @@ def run(
         **result,
     }
     show(console, record)
-    path = config.output or f"{RESULTS}/{config.suite}.json"
-    records.write_json(path, record)
-    console.print(f"The record is {path}.", highlight=False)
+    records.write_json(config.output, record)
+    console.print(f"The record is {config.output}.", highlight=False)
     return record
-
-
-def train_suite(config: Config, console: Console, matmul_sizes: Sequence[int]) -> dict[str, Any]:
-    """The train step: JAX, the PyTorch peers and the matrix peak, taking turns."""
-    vib = mnist_vib_config.Config(
-        batch_size=config.batch_size, latent_dim=config.latent_dim, hidden_width=config.hidden_width, learning_rate=1e-4
-    )
-    layers = benchmark_jax.layers(vib)
-    rows: dict[str, dict[str, Any]] = {name: {"label": text} for name, text in LABELS.items()}
-    rows |= {name: {"label": torch_peers.label(name)} for name in config.peer_names}
-    with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(progress(console))
-        task = bar.add_task("", total=len(rows) * (config.repeats + 1), what="preparing")
-        benchmark = benchmark_jax.TrainBenchmark(vib, config.steps)
-        matmul = benchmark_jax.MatmulPeak(matmul_sizes)
-        runners: dict[str, Run] = {SCAN: _timed(benchmark.epoch()), LOOP: _timed(benchmark.loop())}
-        for name in rows:
-            bar.update(task, what=f"compiling: {rows[name]['label']}")
-            try:
-                if name in config.peer_names:
-                    sizes = {"steps": config.steps, "batch_size": config.batch_size, "layers": layers}
-                    sizes |= {"beta": vib.beta, "average_decay": vib.average_decay}
-                    runners[name], rows[name]["process"] = _peer(name, sizes, stack)
-                rows[name]["first_stretch_seconds"] = runners[name]()[0]
-                rows[name] |= {"status": "measured", "seconds": []}
-            except (torch_worker.WorkerError, OSError) as error:
-                runners.pop(name, None)
-                rows[name]["status"] = str(error)
-            bar.advance(task)
-        peaks: list[dict[int, float]] = []
-        for index in range(config.repeats):
-            peaks.append(matmul())
-            for name, runner in runners.items():
-                bar.update(task, what=f"round {index + 1}/{config.repeats}: {rows[name]['label']}")
-                seconds, rows[name]["last_loss"] = runner()
-                rows[name]["seconds"].append(seconds)
-                bar.advance(task)
-            if not console.is_terminal:
-                console.print(f"round {index + 1}/{config.repeats} done", highlight=False)
-        flops = benchmark_jax.matmul_flops(layers, config.batch_size)
-        xla_flops = benchmark.xla_flops()
-    peak = peak_summary(peaks)
-    for name in runners:
-        seconds_of_row = rows[name]["seconds"]
-        rates = [config.steps * config.batch_size / seconds for seconds in seconds_of_row]
-        rows[name]["images_per_second"] = summary(rates)
-        rows[name]["mfu"] = flops / config.batch_size * statistics.median(rates) / peak["flops_per_second"]
-        if name not in LABELS:
-            pairs = zip(seconds_of_row, rows[SCAN]["seconds"], strict=True)
-            rows[name]["jax_over_peer"] = summary([peer / jax_seconds for peer, jax_seconds in pairs])
-    return {
-        "matrix_peak": peak,
-        "flops_per_step": {"matmul": flops, "xla": xla_flops},
-        "rows": rows,
-        "targets": targets(rows),
-    }
-
-
-def _timed(stretch: Callable[[], float]) -> Run:
-    def timed() -> tuple[float, float]:
-        start = time.perf_counter()
-        loss = stretch()
-        return time.perf_counter() - start, loss
-
-    return timed
-
-
-def _peer(name: str, sizes: Mapping[str, Any], stack: contextlib.ExitStack) -> tuple[Run, dict[str, Any]]:
-    """Starts a peer; how to run it, and what it says of itself."""
-    reason = torch_peers.missing(name)
-    if not reason and jax.default_backend() != "cpu":
-        reason = f"skipped: the peers run on the CPU, JAX on the {jax.default_backend()}"
-    if reason:
-        raise torch_worker.WorkerError(reason)
-    peer = stack.enter_context(torch_peers.start(name, sizes))
-
-    def one() -> tuple[float, float]:
-        reply = peer({})
-        return reply["seconds"], reply["loss"]
-
-    return one, peer.info
 
 
 def main(argv: Sequence[str]) -> None:
     """Reads the flags and runs."""
     del argv
     try:
-        run(flags.config_from_flags(Config), Console(), command=records.command("experiments.benchmark"))
+        run(flags.config_from_flags(Config), machine.console(), command=records.command("experiments.benchmark"))
     except (data.DatasetUnavailableError, ValueError, torch_worker.WorkerError) as error:
         sys.exit(f"benchmark: {error}")
 
 
 def entry() -> None:
     """The console entry."""
-    flags.run_app(main, Config, __doc__ or "")
+    machine.run_app(main, Config, __doc__ or "")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from experiments import attack_victim, benchmark_jax, torch_worker
+from experiments import attack_victim, torch_worker
 from experiments.attack_victim import Judge
 from experiments.benchmark_attack_rows import NUM_STEPS, SETTINGS, Rows, Turn, Workers, jax_rows, peer_rows
 from experiments.benchmark_attacks_report import PGD, REFERENCES, attack_targets
-from experiments.benchmark_report import peak_summary, progress, summary
+from experiments.benchmark_device import MatrixPeak, peak_memory
+from experiments.benchmark_report import progress, summary
 
 if TYPE_CHECKING:
     from experiments.benchmark import Config
@@ -41,9 +42,10 @@ def attacks_suite(config: "Config", console: Console, matmul_sizes: Sequence[int
             empty = {"settings": SETTINGS[task], "references": REFERENCES[task], "rows": {}}
             row = rows[task, name]
             tasks.setdefault(task, empty)["rows"][name] = {"label": row.label, "num_images": row.num_images}
-        peaks = _measure(config, console, rows, tasks, benchmark_jax.MatmulPeak(matmul_sizes))
+        matrix_peak = MatrixPeak(matmul_sizes)
+        _measure(config, console, rows, tasks, matrix_peak)
         processes = workers.info
-    peak = peak_summary(peaks)
+    peak = matrix_peak.summary()
     flops = matmul_flops([kernel.shape for kernel, _ in victim.layers])
     _derive(tasks, NUM_STEPS * flops / peak["flops_per_second"])
     return {
@@ -51,6 +53,7 @@ def attacks_suite(config: "Config", console: Console, matmul_sizes: Sequence[int
         "clean_accuracy": float(judge.correct.mean()),
         "processes": processes,
         "matrix_peak": peak,
+        "peak_memory": peak_memory(),
         "flops_per_image_and_step": flops,
         "tasks": tasks,
         "targets": attack_targets(tasks),
@@ -79,11 +82,10 @@ def _measure(
     console: Console,
     rows: Rows,
     tasks: dict[str, dict[str, Any]],
-    matmul: benchmark_jax.MatmulPeak,
-) -> list[dict[int, float]]:
-    """Runs the rounds; what was measured goes into `tasks`, the matrix rates come back."""
+    matrix_peak: MatrixPeak,
+) -> None:
+    """Runs the rounds; what was measured goes into `tasks` and `matrix_peak`."""
     turns: dict[tuple[str, str], Turn] = {}
-    peaks = []
     ordered = [(task, name) for task, found in tasks.items() for name in found["rows"]]
     with progress(console) as bar:
         line = bar.add_task("", total=len(rows) * (config.repeats + 1), what="preparing")
@@ -99,7 +101,7 @@ def _measure(
                 said["status"] = str(error)
             bar.advance(line)
         for index in range(config.repeats):
-            peaks.append(matmul())
+            matrix_peak.measure()
             for (task, name), turn in turns.items():
                 said = tasks[task]["rows"][name]
                 bar.update(line, what=f"round {index + 1}/{config.repeats}: {task}, {said['label']}")
@@ -108,7 +110,6 @@ def _measure(
                 bar.advance(line)
             if not console.is_terminal:
                 console.print(f"round {index + 1}/{config.repeats} done", highlight=False)
-    return peaks
 
 
 def _derive(tasks: dict[str, dict[str, Any]], peak_seconds: float) -> None:

@@ -71,7 +71,7 @@ def print_attacks(console: Console, record: Mapping[str, Any]) -> None:
         for row in task["rows"].values():
             table.add_row(row["label"], str(row["num_images"]), *_cells(row, list(task["references"])))
         console.print(table)
-    print_peak(console, record["matrix_peak"])
+    print_peak(console, record)
     print_targets(console, record)
 
 

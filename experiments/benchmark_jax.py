@@ -1,25 +1,41 @@
-"""The JAX side of `experiments.benchmark`: the library's own train step, its FLOPs, and the machine's matrix peak."""
+"""The JAX side of `experiments.benchmark`: the library's own train step, random images to train it on, its FLOPs."""
 
+import dataclasses
 import math
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.benchmark_program import Program, Stretch, xla_flops
 from experiments.mnist_vib_config import Config
 from experiments.objectives import make_classifier, make_loss
 from ib_jax import data, training
 from ib_jax.training import parallel
 from ib_jax.types import Array
 
+if TYPE_CHECKING:
+    from experiments import benchmark
+
 IMAGE_SHAPE, NUM_CLASSES = (28, 28, 1), 10
 CLASS_PROBABILITIES = np.full(NUM_CLASSES, 1 / NUM_CLASSES)
 
-Stretch = Callable[[], float]
-"""Trains one stretch of steps to its end and returns the last loss."""
+
+def train_config(config: "benchmark.Config", **settings: Any) -> Config:
+    """The main job's configuration with the benchmark's sizes, but for `settings`."""
+    names = ("batch_size", "latent_dim", "hidden_width", "precision")
+    sizes = {name: getattr(config, name) for name in names}
+    return dataclasses.replace(Config(learning_rate=1e-4), **(sizes | settings))
+
+
+def random_dataset(num_examples: int) -> data.Dataset:
+    """Random images of MNIST's shape, the same every time."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (num_examples, *IMAGE_SHAPE), np.uint8)
+    train = data.Split(images, rng.integers(0, NUM_CLASSES, num_examples, np.int32))
+    return data.Dataset("random", train, None, train, NUM_CLASSES)
 
 
 def layers(config: Config) -> list[list[int]]:
@@ -66,10 +82,7 @@ class TrainBenchmark:
         self._num_examples = steps * config.batch_size
         self._model = make_classifier(config, CLASS_PROBABILITIES)
         self._optimizer = training.paper_adam(config.learning_rate, steps_per_decay=2 * steps)
-        rng = np.random.default_rng(0)
-        images = rng.integers(0, 256, (self._num_examples, *IMAGE_SHAPE), np.uint8)
-        labels = rng.integers(0, NUM_CLASSES, self._num_examples, np.int32)
-        self._data = training.Batch(jax.device_put(images), jax.device_put(labels))
+        self._data = training.Batch(*map(jax.device_put, random_dataset(self._num_examples).train))
 
     def _state(self) -> training.TrainState:
         params = self._model.init(jax.random.key(0), jnp.zeros((1, *IMAGE_SHAPE)))
@@ -91,7 +104,7 @@ class TrainBenchmark:
             axis_name=parallel.AXIS,
             prepare=data.to_unit_interval,
         )
-        run = training.shard_epoch(epoch)
+        run = Program(training.shard_epoch(epoch))
         state, resident = training.replicate(self._state()), training.replicate(self._data)
 
         def stretch() -> float:
@@ -99,13 +112,13 @@ class TrainBenchmark:
             state, metrics = jax.block_until_ready(run(state, resident))
             return float(training.unreplicate(metrics["loss"])[-1])
 
-        return stretch
+        return Stretch(stretch, run)
 
     def loop(self) -> Stretch:
         """The same step, jitted and called from a Python loop on one device."""
         state, resident = self._state(), self._data
         shuffle = jax.jit(jax.random.permutation, static_argnums=1)
-        step = self._jitted_step()
+        step = Program(self._jitted_step())
 
         def stretch() -> float:
             nonlocal state
@@ -115,7 +128,7 @@ class TrainBenchmark:
             state, metrics = jax.block_until_ready((state, metrics))
             return float(metrics["loss"])
 
-        return stretch
+        return Stretch(stretch, step)
 
     def _jitted_step(self) -> Any:
         step, batch_size = self._step(None), self._config.batch_size
@@ -133,34 +146,5 @@ class TrainBenchmark:
     def xla_flops(self) -> float | None:
         """FLOPs of one step as XLA counts them, element-wise work included; None where it does not say."""
         order = jnp.arange(self._num_examples)
-        compiled = self._jitted_step().lower(self._state(), self._data, order).compile()
-        analysis = compiled.cost_analysis()
-        analysis = analysis[0] if isinstance(analysis, list) else analysis
-        return None if not analysis or "flops" not in analysis else float(analysis["flops"])
-
-
-class MatmulPeak:
-    """The machine's own float32 matrix rate: a square product in XLA, on one device.
-
-    Args:
-      sizes: rows of the square matrices.
-    """
-
-    def __init__(self, sizes: Sequence[int]):
-        self._matmul = jax.jit(lambda a, b: jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST))
-        key = jax.random.key(0)
-        self._matrices = {size: jax.random.normal(key, (size, size)) for size in sizes}
-        for matrix in self._matrices.values():
-            jax.block_until_ready(self._matmul(matrix, matrix))
-
-    def __call__(self) -> dict[int, float]:
-        """FLOP/s by size: the best of several products in a row, more of them for small matrices."""
-        rates = {}
-        for size, matrix in self._matrices.items():
-            seconds = math.inf
-            for _ in range(max(3, 10 * 1024 // size)):
-                start = time.perf_counter()
-                jax.block_until_ready(self._matmul(matrix, matrix))
-                seconds = min(seconds, time.perf_counter() - start)
-            rates[size] = 2 * size**3 / seconds
-        return rates
+        products = matmul_flops(layers(self._config), self._config.batch_size)
+        return xla_flops(self._jitted_step().lower(self._state(), self._data, order), products)

@@ -49,33 +49,46 @@ def targets(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def print_train(console: Console, record: Mapping[str, Any]) -> None:
     """Prints a line for each row: first stretch, images a second, share of the peak, JAX's speed over it."""
-    peak, flops, config = record["matrix_peak"], record["flops_per_step"], record["config"]
+    flops, config = record["flops_per_step"], record["config"]
     title = f"The VIB train step, batch {config['batch_size']}, {config['repeats']} rounds of {config['steps']} steps"
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for column in ("first, s", "images/s (range)", "of peak", "JAX is x faster"):
+    for column in ("first, s", "images/s (range)", "step, ms", "of peak", "XLA's", "JAX is x faster"):
         table.add_column(column, justify="right")
     for row in record["rows"].values():
         if row["status"] != "measured":
-            table.add_row(row["label"], "-", row["status"], "-", "-")
+            table.add_row(row["label"], "-", row["status"], *"----")
             continue
         ratio = spread(row["jax_over_peer"], ".2f") if "jax_over_peer" in row else "-"
-        speed = spread(row["images_per_second"], ",.0f")
-        table.add_row(row["label"], f"{row['first_stretch_seconds']:.1f}", speed, f"{row['mfu']:.0%}", ratio)
+        first = f"{row['first_stretch_seconds']:.1f}"
+        table.add_row(row["label"], first, *speed_cells(row), ratio)
     console.print(table)
     xla = "" if flops["xla"] is None else f" ({flops['xla'] / 1e9:.3f} as XLA counts, element-wise work included)"
-    print_peak(console, peak)
+    print_peak(console, record)
     console.print(f"Matrix products of one step: {flops['matmul'] / 1e9:.3f} GFLOP{xla}.", highlight=False)
     print_targets(console, record)
 
 
-def print_peak(console: Console, peak: Mapping[str, Any]) -> None:
-    """Prints the machine's own matrix rate."""
+def speed_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Images a second, a step's milliseconds, and the shares of the peak: of the products, of all that XLA counts."""
+    xla = "-" if row["mfu_xla"] is None else f"{row['mfu_xla']:.0%}"
+    return spread(row["images_per_second"], ",.0f"), f"{row['step_ms']['median']:.2f}", f"{row['mfu']:.0%}", xla
+
+
+def print_peak(console: Console, record: Mapping[str, Any]) -> None:
+    """Prints the machine's own matrix rate, and the memory used."""
+    peak, memory = record["matrix_peak"], record["peak_memory"]
+    highest = f"; at the highest precision {_rate(peak['highest'])}" if "highest" in peak else ""
     console.print(
-        f"float32 matrix peak {peak['flops_per_second'] / 1e9:.0f} GFLOP/s (n = {peak['size']}, median of the rounds; "
-        f"best seen {peak['best_seen'] / 1e9:.0f}).",
+        f"{peak['dtype']} matrix peak {_rate(peak)} (n = {peak['size']}, median of the rounds; best seen "
+        f"{peak['best_seen'] / 1e9:.0f}) at the default precision, the networks' own{highest}. "
+        f"Peak memory {memory['bytes'] / 2**30:.2f} GiB ({memory['of']}).",
         highlight=False,
     )
+
+
+def _rate(peak: Mapping[str, Any]) -> str:
+    return f"{peak['flops_per_second'] / 1e9:.0f} GFLOP/s"
 
 
 def print_targets(console: Console, record: Mapping[str, Any]) -> None:

@@ -5,10 +5,22 @@ import json
 import pathlib
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
-from experiments import benchmark, benchmark_jax, benchmark_report, benchmark_torch, torch_worker
+from experiments import (
+    benchmark,
+    benchmark_device,
+    benchmark_jax,
+    benchmark_program,
+    benchmark_report,
+    benchmark_torch,
+    benchmark_turns,
+    mnist_vib_config,
+    torch_worker,
+)
 
 TINY: dict[str, Any] = {"repeats": 1, "steps": 2, "batch_size": 50, "latent_dim": 16, "hidden_width": 64}
 
@@ -44,7 +56,17 @@ def test_record(ran: tuple[dict[str, Any], str]) -> None:
         assert row["images_per_second"]["rounds"] == [pytest.approx(2 * 50 / row["seconds"][0])]
         rate = row["images_per_second"]["median"] / 50 * record["flops_per_step"]["matmul"]
         assert row["mfu"] == pytest.approx(rate / record["matrix_peak"]["flops_per_second"])
+        assert row["flops_per_second"] == pytest.approx(
+            rate * record["flops_per_step"]["xla"] / record["flops_per_step"]["matmul"]
+        )
+        assert row["mfu_xla"] == pytest.approx(row["flops_per_second"] / record["matrix_peak"]["flops_per_second"])
+        assert row["step_ms"]["rounds"] == [pytest.approx(1000 * row["seconds"][0] / 2)]
+        assert 0 < row["compile_seconds"] < row["first_stretch_seconds"]
+        assert row["program_bytes"] > 4 * 784 * 64
         assert row["label"] in printed
+    assert record["matrix_peak"]["dtype"] == "float32"
+    assert record["peak_memory"]["bytes"] > 2**20
+    assert record["peak_memory"]["of"] in printed
     flops = record["flops_per_step"]
     assert flops["xla"] is None or flops["matmul"] < flops["xla"] < 1.5 * flops["matmul"]
     # the same network, with other orders and other noise
@@ -84,7 +106,7 @@ def test_peers_are_chosen_by_name() -> None:
 
 
 def test_flops_against_a_hand_computation() -> None:
-    config = benchmark.mnist_vib_config.Config(latent_dim=3, hidden_width=8)
+    config = mnist_vib_config.Config(latent_dim=3, hidden_width=8)
     layers = benchmark_jax.layers(config)
     assert layers == [[784, 8], [8, 8], [8, 6], [3, 10]]
     forward = weights = 784 * 8 + 8 * 8 + 8 * 6 + 3 * 10
@@ -105,7 +127,84 @@ def test_targets_take_the_fastest_peer() -> None:
     }
 
 
-@pytest.mark.parametrize("wrong", [{"repeats": 0}, {"batch_size": -1}, {"peers": "eager,jax"}, {"peers": ""}])
+def test_the_precision_is_that_of_products_and_peak(tmp_path: pathlib.Path) -> None:
+    config = benchmark.Config(precision="bfloat16", peers="eager", output=str(tmp_path / "it.json"), **TINY)
+    record = benchmark.run(config, Console(quiet=True), matmul_sizes=(8,))["train"]
+    assert record["matrix_peak"]["dtype"] == "bfloat16"
+    assert record["targets"] == {}
+    assert record["rows"]["jax-scan"]["status"] == "measured"
+    assert record["rows"]["eager"]["status"] != "measured"
+    assert benchmark_jax.train_config(config).precision == "bfloat16"
+
+
+def test_shares_of_the_peak_are_of_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark_turns, "own_arithmetic", lambda num_devices: num_devices)
+    row: dict[str, Any] = {"seconds": [2.0, 2.0]}
+    work = benchmark_turns.Work(steps=10, images=100, matmul_flops=80.0, xla_flops=120.0, devices=4)
+    benchmark_turns.add_speed(row, work, {"flops_per_second": 20.0})
+    assert row["images_per_second"]["median"] == 50
+    assert row["step_ms"]["median"] == 200
+    assert (row["mfu"], row["mfu_xla"], row["flops_per_second"]) == (0.5, 0.75, 60)
+
+
+def test_devices_of_a_cpu_share_its_cores() -> None:
+    assert benchmark_device.own_arithmetic(1) == 1
+    benchmark_device.check_threads("64", cores=2, num_devices=8)
+    benchmark_device.check_threads(None, cores=1, num_devices=1)
+    with pytest.raises(ValueError, match="PJRT_NPROC=8"):
+        benchmark_device.check_threads("4", cores=64, num_devices=4)
+
+
+def test_xla_flops_of_a_product() -> None:
+    lowered = jax.jit(lambda a: a @ a).lower(jnp.ones((8, 8)))
+    assert benchmark_program.xla_flops(lowered) == pytest.approx(2 * 8**3, rel=0.1)
+    assert benchmark_program.xla_flops(lowered, at_least=1e6) is None
+
+
+def test_all_reduces_are_counted() -> None:
+    text = """
+    %a = f32[4]{0} all-reduce(%x), to_apply=%add
+    %b = (f32[4]{0}, f32[]) all-reduce-start(%y, %z), to_apply=%add
+    %c = (f32[4]{0}, f32[]) all-reduce-done(%b)
+    %d = f32[4]{0} fusion(%a), metadata={op_name="all-reduce(no)"}
+    """
+    assert benchmark_program.count_all_reduces(text) == 2
+
+
+def test_all_suites_have_records_of_their_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def measure(config: benchmark.Config, console: Console, sizes: Any) -> dict[str, Any]:
+        asked.append((config.suite, config.peer_names))
+        return {}
+
+    suites = dict.fromkeys(benchmark.SUITES, (measure, lambda console, record: None))
+    monkeypatch.setattr(benchmark, "SUITES", suites)
+    found = benchmark.run(benchmark.Config(suite="all", peers="none", output=str(tmp_path)), Console(quiet=True))
+    assert [suite for suite, _ in asked] == list(found) == ["train", "sweep", "scaling", "attacks"]
+    for suite in found:
+        assert json.loads((tmp_path / f"{suite}.json").read_text())["config"]["suite"] == suite
+    benchmark.run(benchmark.Config(suite="all", output=str(tmp_path)), Console(quiet=True))
+    assert dict(asked[4:]) == {suite: benchmark.PEERS.get(suite, ()) for suite in found}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"repeats": 0},
+        {"batch_size": -1},
+        {"members": 0},
+        {"global_batch_size": 0},
+        {"project_flops": -1.0},
+        {"project_flops": float("nan")},
+        {"precision": "float16"},
+        {"suite": "speed"},
+        {"peers": "eager,jax"},
+        {"peers": ""},
+        {"suite": "sweep", "peers": "eager"},
+        {"suite": "all", "peers": "eager"},
+    ],
+)
 def test_wrong_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="--"):
         benchmark.Config(**wrong)

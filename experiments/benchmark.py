@@ -7,7 +7,8 @@ Run:      python -m experiments.benchmark                             the train 
           python -m experiments.benchmark --suite=all                 all of them, each with a record of its own
           python -m experiments.benchmark --peers=none                without PyTorch
           On a TPU pod every process runs the same command. To try many devices on a CPU, start with
-          XLA_FLAGS=--xla_force_host_platform_device_count=8 PJRT_NPROC=64; but for one device leave PJRT_NPROC alone.
+          XLA_FLAGS=--xla_force_host_platform_device_count=8 PJRT_NPROC=64. PJRT_NPROC slows a single device down, so
+          leave it out for the other suites; members of a population need no word from each other, nor it.
 Needs:    pip install torch==2.13.0 for the peers (`pip install ib-jax[benchmark]`), and ib-jax[peers] for the attacks;
           without it their rows say so.
 Method:   the rows take turns, round after round, so that a slow minute of the machine hits all alike; each PyTorch
@@ -53,6 +54,8 @@ from experiments.flags import setting
 from experiments.mnist_vib_config import PRECISIONS
 from ib_jax import data
 
+VARIABLES = ("XLA_FLAGS", "PJRT_NPROC", "JAX_PLATFORMS", "JAX_DEFAULT_MATMUL_PRECISION")
+"""Of the environment; they belong to the command that made a record."""
 RESULTS = "experiments/results/benchmark"
 TRAIN, SWEEP, SCALING, ATTACKS, ALL = "train", "sweep", "scaling", "attacks", "all"
 SUITES: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[Console, Mapping[str, Any]], None]]] = {
@@ -118,7 +121,7 @@ class Config:
         known = PEERS.get(self.suite, ())
         unknown = sorted(set(self.peer_names) - set(known))
         if unknown:
-            raise ValueError(f"--peers must be among {', '.join(('auto', 'none', *known))}, got {', '.join(unknown)}")
+            raise ValueError(f"--peers must be among {', '.join((*known, 'auto', 'none'))}, got {', '.join(unknown)}")
 
     @property
     def peer_names(self) -> tuple[str, ...]:
@@ -167,6 +170,7 @@ def run_suite(config: Config, console: Console, *, command: str, matmul_sizes: S
         "command": command,
         "config": dataclasses.asdict(config),
         "environment": records.environment(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "load_average": {"start": load, "end": os.getloadavg()[0]},
         **result,
     }

@@ -61,6 +61,7 @@ def test_two_devices(tmp_path: pathlib.Path) -> None:
     assert list(record["rows"]) == ["weak-1", "weak-2", "strong-1", "strong-2"]
     check_rows(record, [1, 2], 1)
     assert record["devices"] == {"local": 2, "total": 2, "processes": 1}
+    assert record["variables"]["PJRT_NPROC"] == "64"
     assert "The devices of a CPU share its cores" in printed
     # the mean loss of two devices is that of the same global batch, whatever their number
     losses = [record["rows"][f"strong-{count}"]["last_loss"] for count in (1, 2)]

@@ -98,6 +98,9 @@ class Config:
     project_flops: float = setting(
         0.0, "Sweep", "Also project the paper's sweep at so many FLOP/s sustained, all devices together; 0: do not."
     )
+    project_bandwidth: float = setting(
+        0.0, "Sweep", "The same at so many bytes/s of memory; the slower of the two counts."
+    )
     global_batch_size: int = setting(1024, "Scaling", "Strong scaling: images of one step, over all devices.")
 
     checkpoint: str = setting(
@@ -116,8 +119,9 @@ class Config:
                 raise ValueError(f"--{field.name} must be one of {', '.join(choices)}, got {value!r}")
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"--{field.name} must be at least 1, got {value}")
-        if not self.project_flops >= 0 or math.isinf(self.project_flops):
-            raise ValueError(f"--project_flops must be at least 0 and finite, got {self.project_flops}")
+        for name in ("project_flops", "project_bandwidth"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"--{name} must be at least 0 and finite, got {getattr(self, name)}")
         known = PEERS.get(self.suite, ())
         unknown = sorted(set(self.peer_names) - set(known))
         if unknown:

@@ -71,8 +71,15 @@ def count_all_reduces(text: str) -> int:
     return len(_ALL_REDUCE.findall(text))
 
 
-def xla_flops(lowered: Any, at_least: float = 0.0) -> float | None:
-    """FLOPs of a lowered program as XLA counts them, element-wise work included; a loop's body counts once.
+class Cost(NamedTuple):
+    """What XLA's cost analysis counts: FLOPs, element-wise work included, and bytes read and written."""
+
+    flops: float
+    num_bytes: float
+
+
+def xla_cost(lowered: Any, at_least: float = 0.0) -> Cost | None:
+    """The cost of a lowered program as XLA counts it; a loop's body counts once.
 
     Args:
       lowered: from `fn.lower(...)`.
@@ -80,18 +87,18 @@ def xla_flops(lowered: Any, at_least: float = 0.0) -> float | None:
         them, the count is of the program before optimisation.
 
     Returns:
-      FLOPs; None where XLA does not say.
+      Cost; None where XLA does not say.
     """
     for program in (lowered.compile(), lowered):
         analysis = program.cost_analysis()
         analysis = analysis[0] if isinstance(analysis, list) else analysis
         if analysis and analysis.get("flops", 0.0) >= max(at_least, 1.0):
-            return float(analysis["flops"])
+            return Cost(float(analysis["flops"]), float(analysis.get("bytes accessed", 0.0)))
     return None
 
 
-def step_flops(step: Any, state: Any, batch: training.Batch, at_least: float = 0.0) -> float | None:
-    """As `xla_flops`, of one train step on one device.
+def step_cost(step: Any, state: Any, batch: training.Batch, at_least: float = 0.0) -> Cost | None:
+    """As `xla_cost`, of one train step on one device.
 
     Args:
       step: from `make_train_step` without an axis.
@@ -103,4 +110,10 @@ def step_flops(step: Any, state: Any, batch: training.Batch, at_least: float = 0
     def prepared(state: Any, batch: training.Batch) -> Any:
         return step(state, batch._replace(inputs=data.to_unit_interval(batch.inputs)), state.key)
 
-    return xla_flops(jax.jit(prepared, donate_argnums=0).lower(state, batch), at_least)
+    return xla_cost(jax.jit(prepared, donate_argnums=0).lower(state, batch), at_least)
+
+
+def step_flops(step: Any, state: Any, batch: training.Batch, at_least: float = 0.0) -> float | None:
+    """The FLOPs of `step_cost`."""
+    cost = step_cost(step, state, batch, at_least)
+    return None if cost is None else cost.flops

@@ -14,19 +14,23 @@ ASSUMPTIONS = (
 )
 
 
-def project(flops_per_step: Mapping[str, float | None], config: "Config", row: Mapping[str, Any]) -> dict[str, Any]:
-    """The paper's sweep, 45 models of 200 epochs of 60,000 images, at the measured and at a given rate.
+def project(network: Mapping[str, Any], config: "Config", row: Mapping[str, Any]) -> dict[str, Any]:
+    """The paper's sweep, 45 models of 200 epochs of 60,000 images, at the measured and at given rates.
 
     Args:
-      flops_per_step: `xla` as XLA counts, or None; then `matmul`, of the matrix products; of one model and one batch.
-      config: its `project_flops` is the given rate, 0 for none.
+      network: `flops_per_step` of one model and one batch, with `xla` as XLA counts, or None, and `matmul`, of the
+        matrix products; and `bytes_per_step`, as XLA counts, or None.
+      config: its `project_flops` and `project_bandwidth` are the given rates, 0 for none; the slower one decides.
       row: the measured one, with its speed.
     """
-    counted_by = "matmul" if flops_per_step["xla"] is None else "xla"
-    flops_per_image = (flops_per_step[counted_by] or 0.0) / config.batch_size
-    flops = MODELS * EPOCHS * IMAGES * flops_per_image
+    found = network["flops_per_step"]
+    counted_by = "matmul" if found["xla"] is None else "xla"
+    flops_per_image = found[counted_by] / config.batch_size
+    images = MODELS * EPOCHS * IMAGES
+    flops, num_bytes = images * flops_per_image, images * (network["bytes_per_step"] or 0.0) / config.batch_size
     measured = row["images_per_second"]["median"] * flops_per_image
-    given = config.project_flops
+    given = {"flops_per_second": config.project_flops, "bytes_per_second": config.project_bandwidth}
+    bounds = [hours(work, rate) for work, rate in zip((flops, num_bytes), given.values(), strict=True) if rate]
     return {
         "models": MODELS,
         "epochs": EPOCHS,
@@ -36,8 +40,9 @@ def project(flops_per_step: Mapping[str, float | None], config: "Config", row: M
         "counted_by": counted_by,
         "flops_per_image": flops_per_image,
         "flops": flops,
+        "bytes": num_bytes,
         "measured": {"row": row["label"], "flops_per_second": measured, "hours": hours(flops, measured)},
-        "given": {"flops_per_second": given, "hours": hours(flops, given)} if given else None,
+        "given": {**given, "hours": max(bounds)} if bounds else None,
         "assumptions": list(ASSUMPTIONS),
     }
 

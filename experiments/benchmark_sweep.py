@@ -15,7 +15,7 @@ from rich.console import Console
 
 from experiments import benchmark_jax
 from experiments.benchmark_device import MatrixPeak, own_arithmetic, peak_memory
-from experiments.benchmark_program import Program, Stretch, step_flops
+from experiments.benchmark_program import Cost, Program, Stretch, step_cost
 from experiments.benchmark_projection import project
 from experiments.benchmark_report import summary
 from experiments.benchmark_sweep_report import NARROW, SINGLE, WIDE, sweep_targets
@@ -48,11 +48,11 @@ class SweepBenchmark:
         self._placement = training.spread_members(members)
         self._placed: Any = None
 
-    def xla_flops(self) -> float | None:
-        """FLOPs of one step of one model as XLA counts them."""
+    def xla_cost(self) -> Cost | None:
+        """One step of one model as XLA counts it."""
         images, labels = self._recipe.dataset.train
         batch = training.Batch(images[: self.vib.batch_size], labels[: self.vib.batch_size])
-        return step_flops(self._recipe.step(None), self._shapes, batch, self.matmul_flops)
+        return step_cost(self._recipe.step(None), self._shapes, batch, self.matmul_flops)
 
     def ways(self) -> tuple[dict[int, int | None], int]:
         """The ways to try, from the members of a device computed at once to `members_at_once`; and the chosen one."""
@@ -123,7 +123,7 @@ def sweep_suite(config: "Config", console: Console, matmul_sizes: Sequence[int])
         "peak_memory": peak_memory(),
         "networks": networks,
         "targets": sweep_targets(networks),
-        "projection": project(networks[WIDE]["flops_per_step"], config, wide),
+        "projection": project(networks[WIDE], config, wide),
     }
 
 
@@ -133,7 +133,8 @@ def _starter(make: Callable[..., Stretch], *args: Any) -> Callable[[], Turn]:
 
 def _described(benchmark: SweepBenchmark, rows: dict[str, Row], matrix_peak: dict[str, Any]) -> dict[str, Any]:
     """One network's part of the record."""
-    xla_flops, images = benchmark.xla_flops(), benchmark.steps * benchmark.vib.batch_size
+    cost, images = benchmark.xla_cost(), benchmark.steps * benchmark.vib.batch_size
+    xla_flops = None if cost is None else cost.flops
     for row in rows.values():
         models = row["members"]
         xla = None if xla_flops is None else models * benchmark.steps * xla_flops
@@ -148,6 +149,7 @@ def _described(benchmark: SweepBenchmark, rows: dict[str, Row], matrix_peak: dic
         "hidden_width": benchmark.vib.hidden_width,
         "num_parameters": benchmark.num_parameters,
         "flops_per_step": {"matmul": benchmark.matmul_flops, "xla": xla_flops},
+        "bytes_per_step": None if cost is None else cost.num_bytes,
         "own_arithmetic": own_arithmetic(jax.device_count()),
         "rows": rows,
     }

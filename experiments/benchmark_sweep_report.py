@@ -69,12 +69,15 @@ def print_sweep(console: Console, record: Mapping[str, Any]) -> None:
 
 
 def _print_projection(console: Console, projection: Mapping[str, Any]) -> None:
-    times = [("measured here", projection["measured"])]
-    times += [("as given", projection["given"])] if projection["given"] else []
-    told = [f"{each['hours']:,.2f} h at {each['flops_per_second'] / 1e9:,.0f} GFLOP/s {by}" for by, each in times]
+    measured, given = projection["measured"], projection["given"]
+    told = [f"{measured['hours']:,.2f} h at the {measured['flops_per_second'] / 1e9:,.0f} GFLOP/s measured here"]
+    if given is not None:
+        rates = [(given["flops_per_second"], "FLOP/s"), (given["bytes_per_second"], "bytes/s of memory")]
+        at = " and ".join(f"{rate:.3g} {unit}" for rate, unit in rates if rate)
+        told.append(f"no less than {60 * given['hours']:,.1f} minutes at {at}")
     sizes = f"{projection['models']} models x {projection['epochs']} epochs x {projection['images_per_epoch']:,} images"
     console.print(
-        f"The paper's sweep, {sizes} of K = {projection['latent_dim']}, is {projection['flops']:.3g} FLOP: "
-        f"{'; '.join(told)}. Assuming that {'; '.join(projection['assumptions'])}.",
+        f"The paper's sweep, {sizes} of K = {projection['latent_dim']}, is {projection['flops']:.3g} FLOP and "
+        f"{projection['bytes']:.3g} bytes: {'; '.join(told)}. Assuming that {'; '.join(projection['assumptions'])}.",
         highlight=False,
     )

@@ -19,7 +19,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     """A tiny run, where one member at a time is chosen: the record as read back, and what was printed."""
     output = tmp_path_factory.mktemp("benchmark") / "sweep.json"
     printed = io.StringIO()
-    config = benchmark.Config(suite="sweep", output=str(output), project_flops=1e15, **TINY)
+    config = benchmark.Config(suite="sweep", output=str(output), project_flops=1e15, project_bandwidth=1e9, **TINY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark_sweep, "NARROW_SIZES", {"latent_dim": 2, "hidden_width": 8})
         patch.setattr(training, "choose_members_at_once", lambda num_parameters, platform: 1)
@@ -63,14 +63,19 @@ def test_projection(ran: tuple[dict[str, Any], str]) -> None:
     assert projection["measured"]["hours"] == pytest.approx(seconds / 3600)
     assert projection["measured"]["row"] == row["label"]
     assert projection["flops"] == pytest.approx(45 * 200 * 60_000 * wide["flops_per_step"]["xla"] / 20)
-    assert projection["given"] == {"flops_per_second": 1e15, "hours": pytest.approx(projection["flops"] / 3.6e18)}
+    assert projection["bytes"] == pytest.approx(45 * 200 * 60_000 * wide["bytes_per_step"] / 20)
+    # a step reads parameters, moments and average at least once: memory is the narrower way by far at these rates
+    assert wide["bytes_per_step"] > 4 * 4 * wide["num_parameters"]
+    assert projection["given"]["hours"] == pytest.approx(projection["bytes"] / 3.6e12)
+    assert projection["flops"] / 3.6e18 < projection["given"]["hours"]
     assert all(assumption in " ".join(printed.split()) for assumption in projection["assumptions"])
 
 
 def test_projection_without_xla_or_a_given_rate() -> None:
     config = benchmark.Config(suite="sweep", batch_size=10)
     row = {"label": "it", "images_per_second": {"median": 60_000.0}}
-    projection = benchmark_projection.project({"matmul": 500, "xla": None}, config, row)
+    network = {"flops_per_step": {"matmul": 500, "xla": None}, "bytes_per_step": None}
+    projection = benchmark_projection.project(network, config, row)
     assert projection["counted_by"] == "matmul"
     assert projection["flops_per_image"] == 50
     assert projection["measured"]["hours"] == pytest.approx(45 * 200 / 3600)

@@ -157,8 +157,11 @@ def test_devices_of_a_cpu_share_its_cores() -> None:
 
 def test_xla_flops_of_a_product() -> None:
     lowered = jax.jit(lambda a: a @ a).lower(jnp.ones((8, 8)))
-    assert benchmark_program.xla_flops(lowered) == pytest.approx(2 * 8**3, rel=0.1)
-    assert benchmark_program.xla_flops(lowered, at_least=1e6) is None
+    cost = benchmark_program.xla_cost(lowered)
+    assert cost is not None
+    assert cost.flops == pytest.approx(2 * 8**3, rel=0.1)
+    assert cost.num_bytes >= 2 * 4 * 8**2  # a matrix read, one written
+    assert benchmark_program.xla_cost(lowered, at_least=1e6) is None
 
 
 def test_all_reduces_are_counted() -> None:

@@ -208,4 +208,5 @@ def on_devices(fn: Callable[..., Tree], in_axes: tuple[int | None, ...]) -> Call
     Returns:
       The mapped function; its results have a leading axis of local devices.
     """
-    return jax.pmap(fn, in_axes=in_axes)
+    # An axis without a name is called by its address, so that no compilation cache would know the program again.
+    return jax.pmap(fn, axis_name=AXIS, in_axes=in_axes)

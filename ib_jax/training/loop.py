@@ -1,5 +1,6 @@
 """The host loop: it calls the compiled epochs, saves, evaluates, reports, and stops when it must."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -97,7 +98,7 @@ def fit(
       evaluate: from a placed state to numbers.
       steps_per_evaluation: steps between evaluations; a multiple of the steps of one call of `run`.
       placement: how the state lies on the devices; `spread_members(M)` for a population.
-      score: which checkpoint is best: lower is better.
+      score: which checkpoint is best: lower is better. Asked where an evaluation is due.
       report: called after every call of `run`.
       stop: asked between calls of `run`; True, on any process, saves and returns.
 
@@ -120,13 +121,14 @@ def fit(
         stopping = any_process(stop()) and step < num_steps
         due = step % steps_per_evaluation == 0 or step >= num_steps
         means = {name: value.mean(-1, dtype=np.float64) for name, value in traces.items()}
-        evaluation = evaluate(placed) if due and not stopping else None
+        evaluation = evaluate(placed) if due else None
         speed = num_models * steps_taken * batch_size / seconds
         progress = Progress(step, num_steps, means, evaluation, speed)
         # Reported first: what a kill leaves is then never a checkpoint of steps that nobody has heard of.
         report(progress)
         if due or stopping:
-            checkpoints.save(placement.get(placed), score=score(progress))
+            # Where an uninterrupted run would not have saved, nothing is the best: there is no evaluation to score.
+            checkpoints.save(placement.get(placed), score=score(progress) if due else math.inf)
         if stopping:
             break
     checkpoints.wait()

@@ -60,6 +60,19 @@ def test_a_stopped_run_is_saved_and_goes_on_to_the_same_end(tmp_path):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("stopped_at", [4, 6])  # where an evaluation is due, and where none is
+def test_a_stop_changes_neither_the_evaluations_nor_the_best_checkpoint(tmp_path, stopped_at):
+    reports, settings = [], {"score": lambda progress: -1.0 if progress.evaluation is None else progress.step}
+    calls = iter(step == stopped_at for step in (2, 4, 6))
+    fit(tmp_path, stop=lambda: next(calls), report=reports.append, **settings)
+    fit(tmp_path, report=reports.append, **settings)
+    assert [(report.step, report.evaluation is not None) for report in reports] == [
+        (step, step % 4 == 0) for step in (2, 4, 6, 8, 10, 12)
+    ]
+    with training.Checkpoints(tmp_path) as checkpoints:
+        assert (checkpoints.best_step(), checkpoints.last_step()) == (4, 12)
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     fit(tmp_path)
     reports = []

@@ -72,6 +72,14 @@ def test_a_diverged_member_stands_where_it_stood_before_the_stretch():
             assert all(np.isfinite(np.asarray(trace)[[0, 2]]).all() for trace in metrics.values())
 
 
+def test_a_member_that_has_diverged_does_not_rise_again():
+    population = population_of(0.1, 0.2, 0.3)._replace(diverged_at=np.array([-1, 7, -1], np.int32))
+    (_, _), (after, metrics) = train(population, num_stretches=1)
+    assert after.diverged_at.tolist() == [-1, 7, -1]
+    assert after.members.step.tolist() == [10, 0, 10]
+    assert np.isnan(metrics["loss"]).all(1).tolist() == [False, True, False]
+
+
 def test_the_others_are_untouched_to_the_bit():
     bad, good = (train(population_of(0.1, rate, 0.2)) for rate in (30.0, 0.3))
     assert bad[-1][0].diverged_at.tolist() == [-1, 12, -1]

@@ -98,6 +98,8 @@ def vib_gradient(compute_dtype):
 
     batch = training.Batch(INPUTS, np.arange(10) % 3)
     terms = jax.eval_shape(loss_fn, params, jax.random.split(KEY, 10), *batch[:2])
+    code = jax.eval_shape(model.encode, params, INPUTS)
+    terms = (terms, code, jax.eval_shape(model.decode, params, code.mean))
     run = training.make_gradient(loss_fn)
     return params, terms, quick(run)(params, batch, KEY), jax.make_jaxpr(run)(params, batch, KEY)
 

@@ -77,12 +77,12 @@ def speed_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 def print_peak(console: Console, record: Mapping[str, Any]) -> None:
     """Prints the machine's own matrix rate, and the memory used."""
-    peak, memory = record["matrix_peak"], record["peak_memory"]
+    peak, memory = record["matrix_peak"], record.get("peak_memory")  # records of old have none
+    used = "" if memory is None else f" Peak memory {memory['bytes'] / 2**30:.2f} GiB ({memory['of']})."
     highest = f"; at the highest precision {_rate(peak['highest'])}" if "highest" in peak else ""
     console.print(
-        f"{peak['dtype']} matrix peak {_rate(peak)} (n = {peak['size']}, median of the rounds; best seen "
-        f"{peak['best_seen'] / 1e9:.0f}) at the default precision, the networks' own{highest}. "
-        f"Peak memory {memory['bytes'] / 2**30:.2f} GiB ({memory['of']}).",
+        f"{peak.get('dtype', 'float32')} matrix peak {_rate(peak)} (n = {peak['size']}, median of the rounds; best "
+        f"seen {peak['best_seen'] / 1e9:.0f}) at the default precision, the networks' own{highest}.{used}",
         highlight=False,
     )
 

@@ -50,6 +50,8 @@ def initialize(
     settings["heartbeat_timeout_seconds"] = HEARTBEAT_SECONDS
     if "cpu" in os.environ.get("JAX_PLATFORMS", ""):
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # Its handler would swallow SIGTERM until the training loop has one of its own, which asks all processes.
+    jax.config.update("jax_enable_preemption_service", False)
     if all(given):
         jax.distributed.initialize(coordinator_address, num_processes, process_id, **settings)
     else:

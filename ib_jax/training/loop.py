@@ -137,16 +137,16 @@ def fit(
 
 def _check_finite(traces: Mapping[str, np.ndarray], first_step: int, checkpoints: Checkpoints) -> None:
     bad = ~np.isfinite(traces["loss"])
-    bad = bad.all(0) if bad.ndim == 2 else bad  # of a population the last member, too
-    if not bad.any():
+    if not (bad.all() if bad.ndim == 2 else bad.any()):
         return
-    index = int(bad.argmax())
-    values = {name: np.atleast_2d(trace)[0, index] for name, trace in traces.items()}
-    terms = [name for name, value in values.items() if name != "loss" and not np.isfinite(value)]
     checkpoints.wait()
     good = checkpoints.last_step()
     where = "there is no checkpoint yet" if good is None else f"the last good checkpoint is step {good}"
-    raise NonFiniteLossError(
-        f"the loss is {values['loss']} at step {first_step + index + 1}; not finite: "
-        f"{', '.join(terms) or 'loss'}; {where} in {checkpoints.directory}. A smaller learning rate usually helps."
-    )
+    if bad.ndim == 2:
+        what = f"the loss of all {len(bad)} members has ceased to be finite by step {first_step + bad.shape[1]}"
+    else:
+        index = int(bad.argmax())
+        terms = [name for name, trace in traces.items() if name != "loss" and not np.isfinite(trace[index])]
+        what = f"the loss is {traces['loss'][index]} at step {first_step + index + 1}; not finite: "
+        what += ", ".join(terms) or "loss"
+    raise NonFiniteLossError(f"{what}; {where} in {checkpoints.directory}. A smaller learning rate usually helps.")

@@ -29,7 +29,10 @@ class Machine:
     num_processes: int = setting(0, "Machine", "Processes of the run; 0: as the environment says, or one.")
     process_id: int = setting(-1, "Machine", "Number of this process, from 0; -1: as the environment says.")
     compilation_cache: str = setting(
-        "", "Machine", "Folder in which compiled programs are kept, so that the next start does not compile them again."
+        "",
+        "Machine",
+        "Folder in which compiled programs are kept, so that the next start does not compile them again. On a CPU JAX "
+        "warns of machine features then; TF_CPP_MIN_LOG_LEVEL=3 before the command keeps it quiet.",
     )
 
 

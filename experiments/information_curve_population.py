@@ -54,11 +54,11 @@ class Programs:
         free = training.from_main(int(curve.memory_gib * 1024) or training.device_memory() // 2**20) * 2**20
         self.plan = training.plan_programs(num_members, footprint, free_bytes=free, num_devices=jax.device_count())
         # Begun programs keep their members, whatever memory there is today.
-        begun = folder / "plan.json"
-        size = json.loads(begun.read_text())["members_per_program"] if begun.exists() else 0
-        if size := training.from_main(size):
-            self.plan = self.plan._replace(members_per_program=size, num_programs=-(-num_members // size))
-        records.write_json(begun, {"members_per_program": self.plan.members_per_program})
+        self._begun = folder / "plan.json"
+        size = json.loads(self._begun.read_text())["members_per_program"] if self._begun.exists() else 0
+        if (size := training.from_main(size)) not in (0, self.plan.members_per_program):
+            message = f"{num_members} members in programs of {size}, as they were begun."
+            self.plan = training.Plan(num_members, -(-num_members // size), size, message)
         console.print(f"K = {latent_dim}: {self.plan.message}", highlight=False)
 
     @property
@@ -69,6 +69,7 @@ class Programs:
 
     def run(self) -> list[dict[str, Any]] | None:
         """Trains what is not trained yet; every member's numbers, or None if stopped."""
+        records.write_json(self._begun, {"members_per_program": self.plan.members_per_program})
         members: list[dict[str, Any]] = []
         for index, group in enumerate(self.plan.groups()):
             folder = self._folder / f"program{index}"

@@ -74,6 +74,7 @@ def test_too_few_threads_are_refused() -> None:
     assert "2 devices of a CPU need at least 4 threads, got 2: set PJRT_NPROC=4" in errors
 
 
+@pytest.mark.slow
 def test_two_processes(tmp_path: pathlib.Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -18,7 +18,7 @@ from ib_jax import data, training
 folder, resume, coordinator, process = sys.argv[1:]
 training.initialize(*((coordinator, 2, int(process)) if coordinator else ()))
 rng = np.random.default_rng(0)
-split = data.Split(rng.uniform(size=(100, 4, 4, 1)).astype(np.float32), rng.integers(0, 10, 100).astype(np.int32))
+split = data.Split(rng.uniform(size=(80, 4, 4, 1)).astype(np.float32), rng.integers(0, 10, 80).astype(np.int32))
 dataset, saved = data.Dataset("random", split, None, split, 10), {}
 MEMBERS = {"beta": [0.1, 1e-3, 1e-3, 1e-2, 1.0], "learning_rate": [1e-2, 1e-2, 3e-3, 1e-2, 1e-3]}
 MEMBERS["seed"] = [0, 1, 1, 2, 3]
@@ -41,7 +41,7 @@ def train(name, state, run, placement):
 
 def train_twice(name, state, make_run, placement):
     train(f"{name}-whole", state, make_run(state), placement)
-    if resume:
+    if resume and name in ("vib", "sweep"):
         with training.Checkpoints(f"{resume}/{name}-whole") as checkpoints:
             state = checkpoints.restore(state, step=25)
         train(f"{name}-resumed", state, make_run(state), placement)
@@ -49,10 +49,10 @@ def train_twice(name, state, make_run, placement):
 
 for objective in ("vib", "consistent_ceb", "dropout"):
     config = Config(objective=objective, latent_dim=4, hidden_width=16, schedule="gated_rho", batch_size=16,
-                    num_epochs=9, steps_per_call=1, learning_rate=1e-2)
+                    num_epochs=10, learning_rate=1e-2)
     recipe = Recipe(config, dataset)
     train_twice(objective, recipe.init(), recipe.run_from, training.REPLICATED)
-recipe = Recipe(Config(latent_dim=4, hidden_width=16, batch_size=20, steps_per_call=5), dataset)
+recipe = Recipe(Config(latent_dim=4, hidden_width=16, batch_size=16), dataset)
 population = training.init_population(recipe.init, MEMBERS)
 sweep, resident = training.shard_epoch(recipe.run_population(2)), recipe.resident()
 placement = training.spread_members(5)
@@ -117,7 +117,7 @@ def test_devices_and_processes_give_the_same_parameters(results, name):
         assert_same(results[where], results["one"], f"{name}-whole")
 
 
-@pytest.mark.parametrize("name", ["vib", "consistent_ceb", "dropout", "sweep"])
+@pytest.mark.parametrize("name", ["vib", "sweep"])
 def test_a_run_goes_on_with_another_number_of_devices(results, name):
     for where in ("processes", "one"):
         resumed = {key.replace("-resumed", "-whole"): leaf for key, leaf in results[where].items() if "-resumed" in key}

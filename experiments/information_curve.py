@@ -2,7 +2,7 @@
 
 Paper:    Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Figure 1, (a) to (d). Tighter
           Bounds on the Information Bottleneck (arXiv 2402.07639): Figure 3, the information plane through training.
-Run:      python -m experiments.information_curve                                 digits, K = 2, a minute
+Run:      python -m experiments.information_curve                                 digits, K = 2, four minutes
           python -m experiments.information_curve --dataset=mnist --preset=paper --betas=1e-9..1 --num_seeds=5 \\
               --latent_dims=256,2                                                 the paper's figure in full
           python -m experiments.information_curve --dataset=mnist --objective=ceb --betas=1e-9..0.1

@@ -46,7 +46,8 @@ def render(records: Sequence[Record]) -> str:
         seeds = sorted({member["seed"] for member in record["members"]})
         lines += [
             f"{config['objective']} on {config['dataset']}, K = {config['latent_dim']}, {config['num_epochs']} epochs "
-            f"({config['preset']} recipe; the paper trains 200), seeds {', '.join(map(str, seeds))}: "
+            f"({config['preset']} recipe; the paper trains 200), seed{'s' * (len(seeds) > 1)} "
+            f"{', '.join(map(str, seeds))}: "
             f"{record['num_members']} models in {record['training_seconds']:,.0f} s on {environment['devices'][0]} x "
             f"{len(environment['devices'])}. Averaged weights; mean and standard deviation over seeds.",
             "",

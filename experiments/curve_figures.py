@@ -23,7 +23,8 @@ def information_curve(path: Path, records: Sequence[Record]) -> None:
       path: PNG file to write.
       records: of `experiments.information_curve`, one for each K.
     """
-    num_panels = len(records) + 2
+    stochastic = "rate_bits" in records[0]["members"][0]["test"]
+    num_panels = len(records) + 2 * stochastic
     columns = 2
     rows = -(-num_panels // columns)
     figure, grid = plt.subplots(rows, columns, figsize=(9.5, 3.6 * rows), layout="constrained", squeeze=False)
@@ -34,11 +35,12 @@ def information_curve(path: Path, records: Sequence[Record]) -> None:
         _errors(axis, record)
         axis.set_title(f"({letter}) K = {record['config']['latent_dim']}", loc="left")
     record = records[0]
-    plane, rate = axes[len(records) : num_panels]
-    _plane(plane, record)
-    _rates(rate, record)
-    for letter, axis in zip("abcdefgh"[len(records) :], (plane, rate), strict=False):
-        axis.set_title(f"({letter}) K = {record['config']['latent_dim']}", loc="left")
+    if stochastic:
+        plane, rate = axes[len(records) : num_panels]
+        _plane(plane, record)
+        _rates(rate, record)
+        for letter, axis in zip("abcdefgh"[len(records) :], (plane, rate), strict=False):
+            axis.set_title(f"({letter}) K = {record['config']['latent_dim']}", loc="left")
     config = record["config"]
     seeds = len({member["seed"] for member in record["members"]})
     figure.suptitle(
@@ -50,12 +52,17 @@ def information_curve(path: Path, records: Sequence[Record]) -> None:
 def information_plane(path: Path, records: Sequence[Record]) -> None:
     """The way through the information plane: rate against 1 / cross-entropy in each epoch, a panel for each strength.
 
-    The VUB paper's Figure 3: 1 / CE stands for I(Z;Y). Both are means over an epoch's training batches.
+    The VUB paper's Figure 3: 1 / CE stands for I(Z;Y). Both are means over an epoch's training batches. Of CEB it is
+    the residual, and a deterministic network has no such figure.
 
     Args:
       path: PNG file to write.
       records: of `experiments.information_curve`, one for each K, a row of panels.
     """
+    trained = records[0]["members"][0]["history"]
+    name = next((name for name in ("rate", "residual") if name in trained), None)
+    if name is None:
+        return
     num_columns = max(len(list(by_strength(record))) for record in records)
     size = (2.2 * num_columns + 1, 2.3 * len(records) + 0.5)
     figure, grid = plt.subplots(
@@ -68,15 +75,16 @@ def information_plane(path: Path, records: Sequence[Record]) -> None:
         for axis, (beta, members) in zip(row, by_strength(record), strict=False):
             axis.set_visible(True)
             for member in members:
-                history = {name: np.array(values, float) for name, values in member["history"].items()}
-                x, y = BITS * history["rate"], 1 / (BITS * history["distortion"])
+                history = {term: np.array(values, float) for term, values in member["history"].items()}
+                x, y = BITS * history[name], 1 / (BITS * history["distortion"])
                 axis.plot(x, y, color="0.85", linewidth=0.7, zorder=1)
                 points = axis.scatter(x, y, c=history["epoch"], s=9, cmap="viridis", zorder=2)
             axis.set_title(rf"$\beta$ = {beta:g}", fontsize="medium")
             axis.tick_params(labelsize="small")
             axis.set(xscale="log", yscale="log")
         row[0].set_ylabel(f"K = {record['config']['latent_dim']}\n1 / CE, 1/bits")
-    figure.supxlabel("I(X;Z) upper bound on training batches, bits")
+    quantity = "I(X;Z)" if name == "rate" else "I(X;Z|Y)"
+    figure.supxlabel(f"{quantity} upper bound on training batches, bits")
     if points is not None:
         figure.colorbar(points, ax=grid, label="epoch", shrink=0.8)
     save(figure, path)

@@ -66,6 +66,11 @@ def config_from_flags(
     return config_class(**values)
 
 
+def given(*names: str, flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
+    """Which of the flags stand on the command line."""
+    return [name for name in names if flag_values[name].present]
+
+
 def print_help(config_classes: Sequence[type], description: str, console: Console) -> None:
     """Prints what the program does, and its flags by group with unit, default and the paper's value."""
     console.print(description.strip(), markup=False, highlight=False)

@@ -85,6 +85,10 @@ def check(curve: CurveConfig, config: Config) -> None:
         raise ValueError(f"--objective must have a strength to draw a curve over, got {config.objective}")
     if config.objective in ("ceb", "consistent_ceb") and not all(0 < beta < 1 for beta in curve.betas):
         raise ValueError(f"--betas must be in (0, 1) for {config.objective}, got {curve.betas}; try 1e-9..0.1")
+    if config.schedule != "constant" and not all(0 < beta < 1 for beta in curve.betas):
+        raise ValueError(f"--betas must be in (0, 1) with --schedule={config.schedule}, got {curve.betas}")
+    if config.objective == "label_smoothing" and max(curve.betas) > 1:
+        raise ValueError(f"--betas must be at most 1 for label_smoothing, got {curve.betas}")
     if config.input_pipeline == GRAIN:
         raise ValueError("--input_pipeline must be resident: the members of a population share the data on a device")
 
@@ -138,6 +142,8 @@ def main(argv: Sequence[str]) -> None:
     del argv
     try:
         config = flags.config_from_flags(Config, lambda given: preset(given.preset, given.dataset))
+        if given := flags.given("beta", "rho", "latent_dim"):
+            raise ValueError(f"--{given[0]} has no meaning here: the curve goes over --betas and --latent_dims")
         curve = flags.config_from_flags(CurveConfig)
         command = records.command("experiments.information_curve")
         finished = run(curve, config, machine.console(), command=command)

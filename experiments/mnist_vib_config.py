@@ -16,7 +16,8 @@ SCALES = ("learned", "unit")
 PRIORS = ("standard", "learned", "mixture")
 INITIALIZERS = ("xavier_uniform", "he_normal", "lecun_normal")
 PRECISIONS = ("float32", "bfloat16")
-PIPELINES = RESIDENT, GRAIN = "resident", "grain"
+GRAIN = "grain"
+PIPELINES = ("resident", GRAIN)
 NEVER, EVALUATION, TRAINING = "never", "evaluation", "training"
 
 

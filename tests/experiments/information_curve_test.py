@@ -137,8 +137,24 @@ def test_strengths_become_each_objectives_own():
         information_curve.check(CURVE, Config(objective="dropout"))
     with pytest.raises(ValueError, match=r"--betas must be in \(0, 1\) for ceb"):
         information_curve.check(CURVE, Config(objective="ceb"))
+    with pytest.raises(ValueError, match=r"--betas must be in \(0, 1\) with --schedule=linear_rho"):
+        information_curve.check(CURVE, Config(schedule="linear_rho"))
+    with pytest.raises(ValueError, match="--betas must be at most 1 for label_smoothing"):
+        information_curve.check(CURVE, Config(objective="label_smoothing"))
     with pytest.raises(ValueError, match="--input_pipeline must be resident"):
         information_curve.check(CURVE, Config(input_pipeline="grain"))
+
+
+@pytest.mark.parametrize(("objective", "plane"), [("ceb", True), ("label_smoothing", False)])
+def test_other_objectives_are_trained_and_drawn(tmp_path, objective, plane):
+    curve = CurveConfig(betas=(1e-3, 0.1), latent_dims=(2,))
+    found, _ = run(tmp_path, curve, objective=objective, num_epochs=1)
+    assert (tmp_path / "results" / "figure1.png").exists()
+    assert (tmp_path / "results" / "information_plane.png").exists() == plane
+    first, second = found[0]["members"]
+    assert first["history"]["loss"] != second["history"]["loss"]
+    assert ("residual_bits" in first["test"]) == plane
+    assert ("| - |" in render(found)) == (not plane)  # no rate
 
 
 @pytest.mark.parametrize(

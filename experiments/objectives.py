@@ -15,7 +15,7 @@ from experiments.mnist_vib_config import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES, C
 from ib_jax import bounds, losses, training
 from ib_jax.models import Classifier, mlp_classifier
 from ib_jax.models.classifier import BackwardKind, PriorKind
-from ib_jax.models.mlp import Scale
+from ib_jax.models.head import Scale
 from ib_jax.training import Hyperparams
 from ib_jax.types import Array, BoundTerms, Params
 
@@ -80,14 +80,16 @@ def make_loss(
 
     def loss_fn(params: Params, keys: Array, inputs: Array, labels: Array, rho: Array | None = None) -> BoundTerms:
         dropout_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 1)
-        settings: dict[str, Any] = {"encode_fn": lambda batch: model.encode(params, batch, dropout_keys)}
+        encoding, statistics = model.encode_train(params, inputs, dropout_keys)
+        settings: dict[str, Any] = {"encode_fn": lambda _: encoding}
         if config.objective != "consistent_ceb":
             settings["decode_fn"] = functools.partial(model.decode, params)
         if config.objective in RATE_OBJECTIVES:
             settings |= {"prior": model.prior(params)} | ({"beta": own["beta"]} if rho is None else {"rho": rho})
         if model.backward is not None:
             settings |= {"backward": model.backward(params), "rho": own["rho"] if rho is None else rho}
-        return bound(keys, inputs, labels, **settings)
+        terms = bound(keys, inputs, labels, **settings)
+        return (terms, statistics) if statistics else terms
 
     return loss_fn
 

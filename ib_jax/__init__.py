@@ -9,7 +9,7 @@ so that importing the library stays quick.
 import importlib
 from typing import Any
 
-from ib_jax import attacks, bounds, evaluation, losses
+from ib_jax import attacks, bounds, evaluation, loops, losses
 from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, GaussianMixture
 
 __version__ = "0.1.0"
@@ -26,6 +26,7 @@ __all__ = [
     "data",
     "evaluation",
     "exact",
+    "loops",
     "losses",
     "models",
     "training",

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ib_jax.loops import compiles_whole
 from ib_jax import losses
 from ib_jax.attacks import problem as problems
-from ib_jax.attacks.loop_form import compiles_whole
+
 from ib_jax.attacks.objective import Objective, pool
 from ib_jax.attacks.problem import Problem
 from ib_jax.types import Array, LogitsFn
@@ -116,7 +117,7 @@ def nearest_face(
     parts = rivals.T[padded.reshape(num_parts, -1)]  # [num_parts, k, B]
     none = jnp.zeros(len(row), jnp.promote_types(inputs.dtype, jnp.float32))
     nearer = (none + jnp.inf, Face(logits, none.astype(logits.dtype), jnp.zeros_like(inputs), none))
-    if num_parts > 1 and compiles_whole(logits_fn, problem):
+    if num_parts > 1 and compiles_whole(logits_fn, problem.keys, problem.inputs):
         nearer, _ = jax.lax.scan(nearest, nearer, parts)
     else:
         for part in parts:

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ib_jax.loops import compiles_whole
 from ib_jax.attacks.ensemble import Ensemble, member_problem
 from ib_jax.attacks.iterative import IterativeAttack, State
-from ib_jax.attacks.loop_form import compiles_whole
+
 from ib_jax.attacks.problem import Problem
 from ib_jax.types import Array, Attack, AttackResult, LogitsFn, Params
 
@@ -25,7 +26,7 @@ class Runner:
     """Runs an attack of this package over any number of examples, fast; not jittable itself.
 
     Examples that are done leave the batch, which shrinks by eighths, so few programs are compiled; an ensemble attacks
-    only what still stands. On the CPU convolutional networks are stepped from the host (`loop_form`). Results are
+    only what still stands. On the CPU convolutional networks are stepped from the host (`ib_jax.loops`). Results are
     those of the attack called whole, to rounding: neither the batch size nor the neighbours of an example matter.
 
     Args:
@@ -103,7 +104,7 @@ class Runner:
         inputs, labels = jnp.asarray(inputs), jnp.asarray(labels)
         targets = None if targets is None else jnp.asarray(targets)
         problem = self._attack.problem(key, self.logits_fn(params), inputs, labels, targets, epsilon)
-        whole = not len(labels) or compiles_whole(self.logits_fn(params), problem)
+        whole = not len(labels) or compiles_whole(self.logits_fn(params), problem.keys, problem.inputs)
         results = []
         for first in range(0, max(1, len(labels)), self.batch_size):
             rows = np.arange(first, min(first + self.batch_size, len(labels)))

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ib_jax.models.mlp import XAVIER, Initializer
+from ib_jax.models.head import XAVIER, Initializer
 from ib_jax.types import DiagGaussian
 
 

@@ -1,143 +1,159 @@
 """A bottleneck classifier as a bundle of pure functions."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, cast, get_args
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol, cast, get_args
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ib_jax.models.backward import BackwardEncoder
-from ib_jax.models.mlp import XAVIER, Initializer, LinearDecoder, MLPEncoder, Scale
+from ib_jax.models.head import XAVIER, Initializer
+from ib_jax.models.mlp import LinearDecoder
 from ib_jax.models.prior import LearnedPrior, MixturePrior
 from ib_jax.types import Array, DiagGaussian, Params, Reference
 
 PriorKind = Literal["standard", "learned", "mixture"]
 BackwardKind = Literal["none", "unit", "learned"]
+Statistics = dict[str, Params]
+"""Entries of the parameters that training moves without a gradient: {"batch_stats": ...}, or {} without such."""
+
+
+class Encoder(Protocol):
+    """A Flax Linen module (inputs [B, ...], train=False) -> DiagGaussian [B, code_dim].
+
+    It may keep running statistics in the collection "batch_stats", and have a `dropout_rate` above 0, but not both.
+    """
+
+    @property
+    def code_dim(self) -> int: ...
+
+    def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian: ...
 
 
 class Classifier(NamedTuple):
     """Encoder, decoder, prior and backward encoder as functions of one parameter tree.
 
     Attributes:
-      init: (key, inputs [B, ...]) -> params.
-      encode: (params, inputs [B, ...], keys=None) -> DiagGaussian [B, D]. With keys ([B], one for each example) the
-        network is in training mode and dropout draws from them; without, in evaluation mode.
+      init: (key, inputs [B, ...]) -> params, a dict.
+      encode: (params, inputs [B, ...]) -> DiagGaussian [B, D], in evaluation mode.
+      encode_train: (params, inputs [B, ...], keys [B]) -> (DiagGaussian [B, D], statistics), in training mode: dropout
+        draws from each example's key, batch normalisation normalises by the batch. Statistics are the entries of `params`
+        to be replaced after the step, as `training.LossFn` returns them.
       decode: (params, codes [..., D]) -> logits [..., C].
       prior: (params) -> r(z), DiagGaussian [D] or GaussianMixture [M, D].
       backward: (params) -> b(z|y), DiagGaussian [C, D]; None if the model has no backward encoder.
     """
 
     init: Callable[[Array, Array], Params]
-    encode: Callable[..., DiagGaussian]
+    encode: Callable[[Params, Array], DiagGaussian]
+    encode_train: Callable[[Params, Array, Array], tuple[DiagGaussian, Statistics]]
     decode: Callable[[Params, Array], Array]
     prior: Callable[[Params], Reference]
     backward: Callable[[Params], DiagGaussian] | None = None
 
 
-def mlp_classifier(
+def make_classifier(
+    encoder: Encoder,
     *,
-    latent_dim: int,
     num_classes: int,
-    hidden: Sequence[int] = (1024, 1024),
-    scale: Scale = "learned",
     prior: PriorKind = "standard",
     num_components: int = 10,
     backward: BackwardKind = "none",
     linear_decoder: bool = True,
-    dropout_rate: float = 0.0,
-    scale_shift: float = -5.0,
     kernel_init: Initializer = XAVIER,
+    decoder_init: Initializer | None = None,
     compute_dtype: DTypeLike = jnp.float32,
 ) -> Classifier:
-    """The classifier of the MNIST experiments: MLP encoder, linear decoder, and a prior or a backward encoder.
+    """A classifier around an encoder: a linear decoder, and a prior or a backward encoder.
 
     Args:
-      latent_dim: K, dimensions of the code; 256 or 2 in the paper.
+      encoder: see `Encoder`.
       num_classes: C >= 2.
-      hidden: widths of the ReLU layers.
-      scale: of p(z|x): "learned", "unit" (CEB's encoder) or "zero" (the deterministic baselines).
       prior: r(z): "standard" for N(0, I), "learned" for a learned diagonal Gaussian, or "mixture" for a mixture.
       num_components: M, of a mixture.
       backward: b(z|y): "none", or learned means with scales of one ("unit", the paper's) or learned ones ("learned").
       linear_decoder: False for a model whose decoder is `losses.bayes_logits` of its backward encoder: it has no
         parameters for another, and its `decode` must be replaced.
-      dropout_rate: share of hidden units dropped in training, in [0, 1).
-      scale_shift: shift of the scale's pre-activation, see `MLPEncoder`.
-      kernel_init: initialiser of all weights.
-      compute_dtype: of the networks' products, for example bfloat16; parameters, codes and losses stay float32.
+      kernel_init: initialiser of the backward encoder's means, and of the decoder's weights unless told otherwise.
+      decoder_init: initialiser of the decoder's weights.
+      compute_dtype: of the decoder's product.
 
     Returns:
       Classifier.
 
     Raises:
-      ValueError: a size or rate is out of its range, or a kind unknown.
-
-    Source: Alemi et al., Deep Variational Information Bottleneck, 2017, section 4.1.
+      ValueError: a size is out of its range, or a kind unknown.
 
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import models
-      >>> model = models.mlp_classifier(latent_dim=2, num_classes=10, hidden=(16,))
-      >>> images = jnp.zeros((3, 8, 8, 1))
-      >>> params = model.init(jax.random.key(0), images)
-      >>> model.decode(params, model.encode(params, images).mean).shape
-      (3, 10)
+      >>> model = models.make_classifier(models.MLPEncoder(latent_dim=2, hidden=(16,)), num_classes=10, backward="unit")
+      >>> sorted(model.init(jax.random.key(0), jnp.zeros((3, 8, 8, 1))))
+      ['backward', 'decoder', 'encoder']
     """
+    code_dim = encoder.code_dim
     for name, value, least in [
-        ("latent_dim", latent_dim, 1),
+        ("latent_dim", code_dim, 1),
         ("num_classes", num_classes, 2),
         ("num_components", num_components, 1),
     ]:
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
-    for name, kind, kinds in [
-        ("scale", scale, Scale),
-        ("prior", prior, PriorKind),
-        ("backward", backward, BackwardKind),
-    ]:
+    for name, kind, kinds in [("prior", prior, PriorKind), ("backward", backward, BackwardKind)]:
         if kind not in get_args(kinds):
             raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {kind!r}")
-    if not 0.0 <= dropout_rate < 1.0:
-        raise ValueError(f"dropout_rate must be in [0, 1), got {dropout_rate}")
-    encoder = MLPEncoder(latent_dim, tuple(hidden), scale, scale_shift, dropout_rate, kernel_init, compute_dtype)
-    decoder = LinearDecoder(num_classes, kernel_init, compute_dtype)
-    prior_module = MixturePrior(latent_dim, num_components) if prior == "mixture" else LearnedPrior(latent_dim)
-    backward_module = BackwardEncoder(latent_dim, num_classes, backward == "learned", kernel_init)
+    module = cast(nn.Module, encoder)
+    drops = getattr(encoder, "dropout_rate", 0.0) > 0.0
+    decoder = LinearDecoder(num_classes, decoder_init or kernel_init, compute_dtype)
+    prior_module = MixturePrior(code_dim, num_components) if prior == "mixture" else LearnedPrior(code_dim)
+    backward_module = BackwardEncoder(code_dim, num_classes, backward == "learned", kernel_init)
 
     def init(key: Array, inputs: Array) -> Params:
         encoder_key, decoder_key, prior_key = jax.random.split(key, 3)
-        params = {"encoder": encoder.init(encoder_key, inputs)["params"]}
+        variables = module.init(encoder_key, inputs)
+        params: dict[str, Any] = {"encoder": variables["params"]}
+        if "batch_stats" in variables:
+            params["batch_stats"] = variables["batch_stats"]
         if linear_decoder:
-            params["decoder"] = decoder.init(decoder_key, jnp.zeros((1, latent_dim)))["params"]
+            params["decoder"] = decoder.init(decoder_key, jnp.zeros((1, code_dim)))["params"]
         if prior != "standard":
             params["prior"] = prior_module.init(prior_key)["params"]
         if backward != "none":
             params["backward"] = backward_module.init(jax.random.fold_in(prior_key, 1))["params"]
         return params
 
-    def encode(params: Params, inputs: Array, keys: Array | None = None) -> DiagGaussian:
-        variables = {"params": params["encoder"]}
-        if keys is None or dropout_rate == 0.0:
-            return cast(DiagGaussian, encoder.apply(variables, inputs))
+    def variables_of(params: Params) -> dict[str, Params]:
+        statistics = {"batch_stats": params["batch_stats"]} if "batch_stats" in params else {}
+        return {"params": params["encoder"], **statistics}
+
+    def encode(params: Params, inputs: Array) -> DiagGaussian:
+        return cast(DiagGaussian, module.apply(variables_of(params), inputs))
+
+    def encode_train(params: Params, inputs: Array, keys: Array) -> tuple[DiagGaussian, Statistics]:
+        variables = variables_of(params)
+        if not drops:
+            encoding, moved = module.apply(variables, inputs, train=True, mutable=["batch_stats"])
+            return encoding, dict(moved)
 
         # Flax draws one mask for the whole batch; example by example, each mask comes from the example's own key,
         # so that training on eight devices draws the masks of training on one.
         def encode_one(key: Array, example: Array) -> DiagGaussian:
-            encoding = encoder.apply(variables, example[None], train=True, rngs={"dropout": key})
+            encoding = module.apply(variables, example[None], train=True, rngs={"dropout": key})
             return jax.tree.map(lambda field: field[0], encoding)
 
-        return jax.vmap(encode_one)(keys, inputs)
+        return jax.vmap(encode_one)(keys, inputs), {}
 
     def decode(params: Params, codes: Array) -> Array:
         return cast(Array, decoder.apply({"params": params["decoder"]}, codes))
 
     def prior_of(params: Params) -> Reference:
         if prior == "standard":
-            return DiagGaussian(jnp.zeros(latent_dim), jnp.ones(latent_dim))
+            return DiagGaussian(jnp.zeros(code_dim), jnp.ones(code_dim))
         return cast(Reference, prior_module.apply({"params": params["prior"]}))
 
     def backward_of(params: Params) -> DiagGaussian:
         return cast(DiagGaussian, backward_module.apply({"params": params["backward"]}))
 
-    return Classifier(init, encode, decode, prior_of, None if backward == "none" else backward_of)
+    return Classifier(init, encode, encode_train, decode, prior_of, None if backward == "none" else backward_of)

@@ -1,21 +1,14 @@
 """The network of the MNIST experiments: an MLP encoder and a logistic-regression decoder."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ib_jax.models.head import XAVIER, Initializer, Scale, gaussian_head
 from ib_jax.types import Array, DiagGaussian
-
-Initializer = Callable[..., Array]
-Scale = Literal["learned", "unit", "zero"]
-
-XAVIER: Initializer = nn.initializers.xavier_uniform()
-"""The initial weights of the paper's notebook."""
 
 
 class MLPEncoder(nn.Module):
@@ -54,6 +47,11 @@ class MLPEncoder(nn.Module):
     kernel_init: Initializer = XAVIER
     compute_dtype: DTypeLike = jnp.float32
 
+    @property
+    def code_dim(self) -> int:
+        """D."""
+        return self.latent_dim
+
     @nn.compact
     def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
         """inputs [B, ...] in [0, 1] -> DiagGaussian with fields [B, D]; `train` turns dropout on (rng 'dropout')."""
@@ -62,14 +60,14 @@ class MLPEncoder(nn.Module):
         for width in self.hidden:
             hidden = nn.relu(nn.Dense(width, kernel_init=self.kernel_init, dtype=self.compute_dtype)(hidden))
             hidden = nn.Dropout(self.dropout_rate, deterministic=not train)(hidden)
-        learned = self.scale == "learned"
-        num_outputs = self.latent_dim * (2 if learned else 1)
-        outputs = nn.Dense(num_outputs, kernel_init=self.kernel_init, dtype=self.compute_dtype)(hidden)
-        outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
-        if not learned:
-            return DiagGaussian(outputs, jnp.full_like(outputs, 1.0 if self.scale == "unit" else 0.0))
-        mean, rho = jnp.split(outputs, 2, axis=-1)
-        return DiagGaussian(mean, jax.nn.softplus(rho + self.scale_shift))
+        return gaussian_head(
+            hidden,
+            self.latent_dim,
+            self.scale,
+            scale_shift=self.scale_shift,
+            kernel_init=self.kernel_init,
+            compute_dtype=self.compute_dtype,
+        )
 
 
 class LinearDecoder(nn.Module):

@@ -3,7 +3,7 @@
 from ib_jax.training.capacity import Plan, device_memory, measure_members, plan_programs
 from ib_jax.training.checkpoint import Checkpoints
 from ib_jax.training.distributed import any_process, from_main, initialize, is_main
-from ib_jax.training.epoch import epoch_order, make_epoch, make_stretch
+from ib_jax.training.epoch import drive, epoch_order, make_epoch, make_stretch
 from ib_jax.training.examples import map_examples, map_members
 from ib_jax.training.feed import feed
 from ib_jax.training.gradient import Batch, Metrics, make_gradient
@@ -42,6 +42,7 @@ __all__ = [
     "averaged_params",
     "choose_members_at_once",
     "device_memory",
+    "drive",
     "epoch_order",
     "feed",
     "first_shard",

@@ -1,16 +1,22 @@
 """Whole stretches of training in one compiled loop, over data that lies on the device or is handed over."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 
 from ib_jax.training.gradient import Batch, Metrics
 from ib_jax.training.step import TrainState
 from ib_jax.types import Array
 
 TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
+State = TypeVar("State")
 
-_ORDER, _NOISE = 0, 1  # what a run's key is folded with, so that data order and noise are independent
+_ORDER, _NOISE, _AUGMENT = 0, 1, 2  # what a run's key is folded with, so that data order and noise are independent
+
+Augment = Callable[[Array, Array], Array]
+"""(keys [B], inputs [B, ...]) -> inputs [B, ...], as they were resident or handed over."""
 
 
 def epoch_order(key: Array, epoch: int | Array, num_examples: int) -> Array:
@@ -58,6 +64,7 @@ def make_epoch(
     num_steps: int,
     num_shards: int = 1,
     axis_name: str | None = None,
+    augment: Augment = lambda keys, inputs: inputs,
     prepare: Callable[[Array], Array] = lambda inputs: inputs,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Makes the function that trains for `num_steps` steps without leaving the device.
@@ -74,7 +81,9 @@ def make_epoch(
       num_steps: steps of one call; must divide the steps of an epoch, so that no call crosses an epoch's end.
       num_shards: devices that share each batch.
       axis_name: name of the mapped device axis, or None on one device.
-      prepare: from resident inputs to the model's, inside the loop; for example `data.to_unit_interval`.
+      augment: changes resident inputs at random, inside the loop, with a key for each example that follows from the
+        step and its place in the global batch: the number of devices changes nothing.
+      prepare: from what `augment` returns to the model's inputs; for example `data.to_unit_interval`.
 
     Returns:
       (state, Batch with fields [N, ...]) -> (state, metrics), metrics float32 [num_steps], in nats.
@@ -108,24 +117,30 @@ def make_epoch(
             start = (state.step % steps_per_epoch) * batch_size + shard * shard_size
             rows = jax.lax.dynamic_slice_in_dim(order, start, shard_size)
             batch = jax.tree.map(lambda leaf: leaf[rows], data)
-            batch = batch._replace(inputs=prepare(batch.inputs))
+            batch = batch._replace(inputs=prepare(augment(_augment_keys(state, shard, shard_size), batch.inputs)))
             return step(state, batch, jax.random.fold_in(noise_key, state.step))
 
-        return jax.lax.scan(body, state, None, length=num_steps)
+        return jax.lax.scan(body, state, None, length=num_steps, unroll=num_steps == 1)
 
     return run
 
 
 def make_stretch(
-    step: TrainStep, *, prepare: Callable[[Array], Array] = lambda inputs: inputs
+    step: TrainStep,
+    *,
+    axis_name: str | None = None,
+    augment: Augment = lambda keys, inputs: inputs,
+    prepare: Callable[[Array], Array] = lambda inputs: inputs,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Makes the function that trains on batches which are handed over, one after another in one compiled loop.
 
     With the batches that `make_epoch` would take, in the order of `epoch_order`, it takes the same steps.
 
     Args:
-      step: from `make_train_step`.
-      prepare: from the inputs handed over to the model's.
+      step: from `make_train_step`, with the same `axis_name`.
+      axis_name: name of the mapped device axis, or None on one device.
+      augment: as of `make_epoch`.
+      prepare: from what `augment` returns to the model's inputs.
 
     Returns:
       (state, Batch with fields [T, B, ...], B a device's share) -> (state, metrics), metrics float32 [T], in nats.
@@ -145,12 +160,52 @@ def make_stretch(
     """
 
     def run(state: TrainState, batches: Batch) -> tuple[TrainState, Metrics]:
+        num_steps, shard_size = batches.labels.shape[:2]
+        shard = 0 if axis_name is None else jax.lax.axis_index(axis_name)
         noise_key = jax.random.fold_in(state.key, _NOISE)
 
         def body(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-            batch = batch._replace(inputs=prepare(batch.inputs))
+            batch = batch._replace(inputs=prepare(augment(_augment_keys(state, shard, shard_size), batch.inputs)))
             return step(state, batch, jax.random.fold_in(noise_key, state.step))
 
-        return jax.lax.scan(body, state, batches)
+        return jax.lax.scan(body, state, batches, unroll=num_steps == 1)
 
     return run
+
+
+def _augment_keys(state: TrainState, shard: int | Array, shard_size: int) -> Array:
+    key = jax.random.fold_in(jax.random.fold_in(state.key, _AUGMENT), state.step)
+    rows = jnp.uint32(shard) * shard_size + jnp.arange(shard_size, dtype=jnp.uint32)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+
+
+def drive(
+    run: Callable[[State], tuple[State, Metrics]], num_calls: int
+) -> Callable[[State], tuple[State, list[Metrics]]]:
+    """Calls a stretch's function several times from the host, as one stretch: the other form of a compiled loop.
+
+    For networks of which `loops.compiles_whole` says that they lose in a compiled loop. Stretches of one step, driven,
+    take the steps of one longer stretch, up to rounding.
+
+    Args:
+      run: (placed state) -> (placed state, metrics), one short stretch.
+      num_calls: how many of them make a stretch.
+
+    Returns:
+      (placed state) -> (placed state, the metrics of each call in a list), for `fit`.
+
+    Example:
+      >>> from ib_jax import training
+      >>> training.drive(lambda state: (state + 1, {"loss": state}), 3)(0)
+      (3, [{'loss': 0}, {'loss': 1}, {'loss': 2}])
+    """
+
+    def driven(state: State) -> tuple[State, list[Metrics]]:
+        traces = []
+        for _ in range(num_calls):
+            state, metrics = run(state)
+            # Several devices of one CPU meet in collectives, and hang if steps pile up.
+            traces.append(jax.block_until_ready(metrics))
+        return state, traces
+
+    return driven

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from ib_jax import loops
 from ib_jax.training.parallel import Tree, gather, on_devices, own_devices
 from ib_jax.training.step import TrainState
 from ib_jax.training.sweep import Hyperparams, Population, over_members
@@ -42,13 +43,15 @@ def map_examples(fn: Callable[..., Tree], *, batch_size: int) -> Callable[[Tree,
     def run(params: Tree, key: Array, batches: Tree, rows: Array) -> Tree:
         return _scan(lambda *batch: fn(params, *batch), key, batches, rows)
 
-    sharded_run = on_devices(run, (None, None, 0, 0))
+    sharded_run, form = on_devices(run, (None, None, 0, 0)), _Form(run)
 
     def mapped(params: Tree, key: Array, data: Tree) -> Tree:
         num_examples = _length(data)
         batches, rows = _batches(data, num_examples, batch_size, jax.device_count())
         own = jax.tree.map(lambda leaf: leaf[own_devices()], (batches, rows))
-        results = gather(sharded_run(params, key, *own))
+        first = jax.tree.map(lambda leaf: leaf[0, :1], own)
+        parts = [own] if form.whole(params, key, *first) else _one_by_one(own, axis=1)
+        results = _join([gather(sharded_run(params, key, *part)) for part in parts], axis=1)
         return jax.tree.map(lambda leaf: leaf.reshape(rows.size, *leaf.shape[3:])[:num_examples], results)
 
     return mapped
@@ -99,12 +102,15 @@ def map_members(
 
         return over_members(member, members_at_once)(population.hyperparams, population.members)
 
-    sharded_run = on_devices(run, (0, None, None))
+    sharded_run, form = on_devices(run, (0, None, None)), _Form(run)
 
     def mapped(placed: Population, data: Tree) -> Tree:
         num_examples = _length(data)
-        batches, rows = jax.tree.map(lambda leaf: leaf[0], _batches(data, num_examples, batch_size, 1))
-        results = gather(sharded_run(placed, batches, rows))
+        shared = jax.tree.map(lambda leaf: leaf[0], _batches(data, num_examples, batch_size, 1))
+        batches, rows = shared
+        device = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), placed)
+        parts = [shared] if form.whole(device, *_one_by_one(shared, axis=0)[0]) else _one_by_one(shared, axis=0)
+        results = _join([gather(sharded_run(placed, *part)) for part in parts], axis=2)
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, rows.size, *leaf.shape[4:]), results)
         return jax.tree.map(lambda leaf: leaf[:num_members, :num_examples], flat)
 
@@ -147,4 +153,31 @@ def _scan(fn: Callable[[Array, Tree], Tree], key: Array, batches: Tree, rows: Ar
         batch, row = xs
         return None, fn(jax.vmap(jax.random.fold_in, (None, 0))(key, row), batch)
 
-    return jax.lax.scan(body, None, (batches, rows))[1]
+    return jax.lax.scan(body, None, (batches, rows), unroll=len(rows) == 1)[1]
+
+
+class _Form:
+    """Whether all batches go through one compiled loop, asked of a program of one batch, once."""
+
+    def __init__(self, run: Callable[..., Tree]):
+        self._run = run
+        self._whole: bool | None = None
+
+    def whole(self, *args: Tree) -> bool:
+        if self._whole is None:
+            self._whole = loops.compiles_whole(self._run, *args)
+        return self._whole
+
+
+def _one_by_one(tree: Tree, *, axis: int) -> list[Tree]:
+    """The batches, each with its axis kept."""
+    num_batches = jax.tree.leaves(tree)[0].shape[axis]
+    whole = (slice(None),) * axis
+    return [
+        jax.tree.map(lambda leaf, index=index: leaf[(*whole, slice(index, index + 1))], tree)
+        for index in range(num_batches)
+    ]
+
+
+def _join(parts: list[Tree], *, axis: int) -> Tree:
+    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves, axis), *parts)

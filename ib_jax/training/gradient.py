@@ -8,12 +8,16 @@ import jax.numpy as jnp
 
 from ib_jax.types import Array, BoundTerms, Params
 
-LossFn = Callable[..., BoundTerms]
+LossFn = Callable[..., Any]
 """(params, keys [B], inputs [B, ...], labels [B] or [B, ...]) -> BoundTerms, per example; with a schedule of rho, it is
-handed over as a fifth argument."""
+handed over as a fifth argument. A network with statistics of its own (batch normalisation) returns (BoundTerms,
+statistics): entries of `params`, a dict, that the step sets to these values, whatever the optimizer made of them."""
 
 Metrics = dict[str, Array]
 """Means over the global batch, by the name of the bound's term."""
+
+Statistics = dict[str, Params]
+"""Entries of the parameters that no gradient changes, with their new values; most networks have none."""
 
 
 class Batch(NamedTuple):
@@ -30,7 +34,7 @@ class Batch(NamedTuple):
 
 def make_gradient(
     loss_fn: LossFn, *, axis_name: str | None = None, num_microbatches: int = 1, remat: bool = False
-) -> Callable[..., tuple[Params, Metrics]]:
+) -> Callable[..., tuple[Params, Metrics, Statistics]]:
     r"""Makes the function from a device's batch to the gradient of the mean loss over all devices' batches.
 
     .. math:: \nabla_\theta \frac{\sum_i w_i \ell_i(\theta)}{\sum_i w_i}
@@ -39,13 +43,14 @@ def make_gradient(
     the microbatches changes the result beyond rounding.
 
     Args:
-      loss_fn: (params, keys [B], inputs, labels, *more) -> BoundTerms, per example.
+      loss_fn: (params, keys [B], inputs, labels, *more) -> BoundTerms, per example; see `LossFn`.
       axis_name: name of the mapped device axis, or None on one device.
       num_microbatches: parts of a device's batch that are taken one after another.
       remat: whether the backward pass computes the activations again rather than keeping them.
 
     Returns:
-      (params, Batch, key, *more) -> (gradient, metrics), both of the global batch; `more` goes to `loss_fn`.
+      (params, Batch, key, *more) -> (gradient, metrics, statistics), all of the global batch; `more` goes to `loss_fn`.
+      Statistics are the mean over devices and microbatches of what `loss_fn` returned, or {}.
 
     Raises:
       ValueError: `num_microbatches` is less than 1; when traced, it does not divide a device's batch.
@@ -62,16 +67,17 @@ def make_gradient(
         raise ValueError(f"num_microbatches must be at least 1, got {num_microbatches}")
     terms_fn = jax.checkpoint(loss_fn) if remat else loss_fn
 
-    def share(params: Params, keys: Array, batch: Batch, norm: Array, more: tuple[Array, ...]) -> tuple[Array, Metrics]:
-        terms = terms_fn(params, keys, batch.inputs, batch.labels, *more)
+    def share(params: Params, keys: Array, batch: Batch, norm: Array, more: tuple[Array, ...]) -> tuple[Array, Any]:
+        found = terms_fn(params, keys, batch.inputs, batch.labels, *more)
+        terms, statistics = (found, {}) if isinstance(found, BoundTerms) else found
         metrics = {
             name: _weighted_sum(value, batch.weights) / norm
             for name, value in terms._asdict().items()
             if value is not None
         }
-        return metrics["loss"], metrics
+        return metrics["loss"], (metrics, jax.tree.map(lambda leaf: leaf / num_microbatches, statistics))
 
-    def gradient(params: Params, batch: Batch, key: Array, *more: Array) -> tuple[Params, Metrics]:
+    def gradient(params: Params, batch: Batch, key: Array, *more: Array) -> tuple[Params, Metrics, Statistics]:
         batch_size = batch.labels.shape[0]
         shard = 0 if axis_name is None else jax.lax.axis_index(axis_name)
         rows = jnp.uint32(shard) * batch_size + jnp.arange(batch_size, dtype=jnp.uint32)
@@ -83,7 +89,7 @@ def make_gradient(
             norm = jax.lax.pmean(norm, axis_name)
         of = jax.grad(share, has_aux=True)
         if num_microbatches == 1:
-            grads, metrics = of(params, keys, batch, norm, more)
+            grads, (metrics, statistics) = of(params, keys, batch, norm, more)
         else:
             parts = jax.tree.map(_parts(batch_size), (keys, batch))
             start = jax.tree.map(jnp.zeros_like, jax.eval_shape(of, params, *_first(parts), norm, more))
@@ -91,10 +97,11 @@ def make_gradient(
             def add(total: Params, part: tuple[Array, Batch]) -> tuple[Params, None]:
                 return jax.tree.map(jnp.add, total, of(params, *part, norm, more)), None
 
-            (grads, metrics), _ = jax.lax.scan(add, start, parts)
+            (grads, (metrics, statistics)), _ = jax.lax.scan(add, start, parts)
         # The mean over devices is taken of the gradients, after `grad`: a gradient of a mean over devices would be
         # multiplied by their number.
-        return jax.lax.pmean((grads, metrics), axis_name) if many else (grads, metrics)
+        found = (grads, metrics, statistics)
+        return jax.lax.pmean(found, axis_name) if many else found
 
     def _parts(batch_size: int) -> Callable[[Array], Array]:
         if batch_size % num_microbatches:

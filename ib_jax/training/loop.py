@@ -74,7 +74,7 @@ class StopRequest:
 
 def fit(
     state: State,
-    run: Callable[[State], tuple[State, Metrics]],
+    run: Callable[[State], tuple[State, Metrics | list[Metrics]]],
     *,
     num_steps: int,
     batch_size: int,
@@ -91,7 +91,7 @@ def fit(
     Args:
       state: TrainState or Population, not placed; a restored one goes on where it stood.
       run: trains one stretch: (placed state) -> (placed state, metrics). For data on the devices, `lambda state:
-        epoch(state, data)` with `epoch` from `shard_epoch` and `data` from `replicate`.
+        epoch(state, data)` with `epoch` from `shard_epoch` and `data` from `replicate`; or from `drive`.
       num_steps: steps of the whole run, counted from its start.
       batch_size: size of the global batch, for the speed reported.
       checkpoints: where to save: at every evaluation, when stopped, and at the end.
@@ -113,7 +113,8 @@ def fit(
     while step < num_steps:
         start = time.perf_counter()
         placed, traced = run(placed)
-        traces = {name: np.asarray(value) for name, value in placement.get(traced).items()}
+        parts = [placement.get(part) for part in (traced if isinstance(traced, list) else [traced])]
+        traces = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
         seconds = time.perf_counter() - start
         num_models, steps_taken = traces["loss"].size // traces["loss"].shape[-1], traces["loss"].shape[-1]
         _check_finite(traces, step, checkpoints)

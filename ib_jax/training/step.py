@@ -101,7 +101,7 @@ def make_train_step(
     device and eight, and one microbatch and eight, take the same step up to rounding.
 
     Args:
-      loss_fn: (params, keys [B], inputs, labels) -> BoundTerms, per example.
+      loss_fn: (params, keys [B], inputs, labels) -> BoundTerms, per example; see `LossFn` for batch normalisation.
       optimizer: any optax transformation.
       average_decay: decay of the Polyak average, in [0, 1); 0.999 in the paper's notebook.
       schedule: of rho, which `loss_fn` is then handed as a fifth argument; None for a loss that knows its own.
@@ -138,9 +138,11 @@ def make_train_step(
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         rho = [] if schedule is None else [schedule.value(state.schedule, state.step)]
-        grads, metrics = gradient(state.params, batch, key, *rho)
+        grads, metrics, statistics = gradient(state.params, batch, key, *rho)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        if statistics:
+            params = {**params, **statistics}
         _, averaged = average.update(params, state.average)
         schedule_state = () if schedule is None else schedule.update(state.schedule, state.step, metrics)
         if schedule is not None:

@@ -1,5 +1,6 @@
 """A population of models, trained as one program: any numeric hyper-parameter, and the seed, may differ by member."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -92,14 +93,14 @@ def make_sweep(
       run_member: one model's epoch function, of its hyperparams, state and the data that all share; for example
         `lambda hyper, state, data: make_epoch(make_train_step(...hyper["beta"]...), ...)(state, data)`.
       members_at_once: how many members are computed side by side (`vmap`); the others wait their turn inside the same
-        program. None is all of them; see `choose_members_at_once`.
+        program. None is all of them, and 0 one after another without a loop; see `choose_members_at_once`.
 
     Returns:
       (Population, data) -> (Population, metrics), metrics float32 [M, T], T steps. Pure: with `spread_members` and
       `shard_epoch` it runs on all devices, which need no word from each other.
 
     Raises:
-      ValueError: `members_at_once` is less than 1.
+      ValueError: `members_at_once` is negative.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -116,8 +117,8 @@ def make_sweep(
       >>> metrics["loss"].shape, population.diverged_at.tolist(), population.members.step.tolist()
       ((2, 2), [-1, 2], [2, 0])
     """
-    if members_at_once is not None and members_at_once < 1:
-        raise ValueError(f"members_at_once must be at least 1, got {members_at_once}")
+    if members_at_once is not None and members_at_once < 0:
+        raise ValueError(f"members_at_once must be at least 0, got {members_at_once}")
 
     def run(population: Population, data: Batch) -> tuple[Population, Metrics]:
         def member(hyperparams: Hyperparams, state: TrainState, diverged_at: Array) -> Any:
@@ -145,12 +146,20 @@ def over_members(fn: Callable[..., Any], members_at_once: int | None) -> Callabl
     """`vmap` over so many members at a time, one group after another in the same program."""
     if members_at_once is None:
         return jax.vmap(fn)
+    if members_at_once == 0:  # written out, since some networks lose in a loop
+
+        def each(*args: Any) -> Any:
+            num_members = jax.tree.leaves(args)[0].shape[0]
+            own = [fn(*jax.tree.map(operator.itemgetter(index), args)) for index in range(num_members)]
+            return jax.tree.map(lambda *leaves: jnp.stack(leaves), *own)
+
+        return each
     if members_at_once == 1:
         return lambda *args: jax.lax.map(lambda own: fn(*own), args)
     return lambda *args: jax.lax.map(lambda own: fn(*own), args, batch_size=members_at_once)
 
 
-def choose_members_at_once(num_parameters: int, platform: str) -> int | None:
+def choose_members_at_once(num_parameters: int, platform: str, *, whole: bool = True) -> int | None:
     """How many members to compute side by side: all, but on the CPU for all but small networks one.
 
     On the CPU products batched over members are slower than the products one after another, whose weights stay in the
@@ -160,15 +169,18 @@ def choose_members_at_once(num_parameters: int, platform: str) -> int | None:
     Args:
       num_parameters: of one member.
       platform: "cpu", "gpu" or "tpu".
+      whole: what `loops.compiles_whole` says of the network.
 
     Returns:
-      For `make_sweep`.
+      For `make_sweep`; 0 for a network that loses in a loop.
 
     Example:
       >>> from ib_jax import training
       >>> training.choose_members_at_once(2_000_000, "cpu"), training.choose_members_at_once(2_000_000, "gpu")
       (1, None)
     """
+    if not whole:
+        return 0
     return 1 if platform == "cpu" and num_parameters >= _SMALL else None
 
 

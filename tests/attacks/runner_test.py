@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ib_jax.loops import compiles_whole
 from ib_jax import attacks, losses
-from ib_jax.attacks.loop_form import compiles_whole
+
 from ib_jax.attacks.problem import Problem
 
 RNG = np.random.default_rng(0)
@@ -120,8 +121,8 @@ def test_convolutions_on_the_cpu_are_stepped_from_the_host_and_give_the_same():
     logits_fn = jax.jit(functools.partial(convolutional, params))  # found inside a jit too
     keys = losses.per_example_keys(KEY, 45)
     problem = Problem(keys, jnp.asarray(INPUTS), jnp.asarray(LABELS), None, None, None)
-    assert compiles_whole(logits_fn, problem) == (jax.default_backend() != "cpu")
-    assert compiles_whole(LOGITS, problem)
+    assert compiles_whole(logits_fn, problem.keys, problem.inputs) == (jax.default_backend() != "cpu")
+    assert compiles_whole(LOGITS, problem.keys, problem.inputs)
     labels = np.asarray(logits_fn(None, INPUTS).argmax(-1))
     for attack in (attacks.pgd(0.2, num_steps=5), attacks.apgd(0.2, num_steps=9)):
         result = attacks.Runner(attack, convolutional, batch_size=45)(params, KEY, INPUTS, labels)

@@ -36,7 +36,7 @@ def expected(weights):
 
 
 def assert_equals(got, wanted):
-    grads, metrics = got
+    grads, metrics, _ = got
     assert set(metrics) == {"loss", "distortion", "accuracy"}
     np.testing.assert_allclose(grads, wanted[0], rtol=1e-5, atol=1e-6)
     for name, value in wanted[1].items():
@@ -115,8 +115,8 @@ def products(jaxpr):
 
 
 def test_bfloat16_is_of_the_products_alone():
-    params, terms, (grads, metrics), jaxpr = vib_gradient("bfloat16")
-    _, _, (full_grads, full_metrics), full_jaxpr = vib_gradient("float32")
+    params, terms, (grads, metrics, _), jaxpr = vib_gradient("bfloat16")
+    _, _, (full_grads, full_metrics, _), full_jaxpr = vib_gradient("float32")
     for tree in (params, terms, grads, metrics):
         floats = [leaf.dtype for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         assert set(floats) == {jnp.dtype("float32")}

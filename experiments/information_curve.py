@@ -94,7 +94,11 @@ def check(curve: CurveConfig, config: Config) -> None:
 
 
 def _record(
-    recipe: Recipe, members: Sequence[Mapping[str, Any]], programs: Programs, settings: Mapping[str, Any], command: str
+    recipe: Recipe[Config],
+    members: Sequence[Mapping[str, Any]],
+    programs: Programs,
+    settings: Mapping[str, Any],
+    command: str,
 ) -> dict[str, Any]:
     hidden = ("workdir", "results", "data_dir")  # of this machine
     return {

@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 
-from experiments.mnist_vib_evaluation import Evaluator, NamedAttack, attack_batch_size, attacked_images, evaluation_keys
+from experiments.evaluator import evaluation_keys
+from experiments.mnist_vib_config import Config
+from experiments.mnist_vib_evaluation import AttackEvaluator, NamedAttack, attack_batch_size, attacked_images
 from experiments.recipe import Recipe
 from ib_jax import data, evaluation, training
 from ib_jax.training import Hyperparams, Population, TrainState
@@ -14,11 +16,11 @@ from ib_jax.types import Array
 
 
 class Measure:
-    """Evaluates and attacks every member of a placed population at once, each as `Evaluator` would alone."""
+    """Evaluates and attacks every member of a placed population at once, each as `AttackEvaluator` would alone."""
 
-    def __init__(self, recipe: Recipe, num_members: int, members_at_once: int | None):
+    def __init__(self, recipe: Recipe[Config], num_members: int, members_at_once: int | None):
         self._recipe = recipe
-        evaluator, decay = Evaluator(recipe.config, recipe.model, recipe.dataset), recipe.config.average_decay
+        evaluator, decay = AttackEvaluator(recipe.config, recipe.model, recipe.dataset), recipe.config.average_decay
         mapped = functools.partial(training.map_members, num_members=num_members, members_at_once=members_at_once)
 
         def key(hyper: Hyperparams, which: int) -> Array:

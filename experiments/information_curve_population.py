@@ -14,6 +14,7 @@ from experiments import console as show
 from experiments import records
 from experiments.information_curve_config import CurveConfig
 from experiments.information_curve_measure import Measure
+from experiments.mnist_vib_config import Config
 from experiments.recipe import Recipe
 from ib_jax import training
 from ib_jax.training import Population
@@ -32,7 +33,7 @@ class Programs:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: Recipe[Config],
         settings: Mapping[str, np.ndarray],
         folder: pathlib.Path,
         curve: CurveConfig,
@@ -43,7 +44,7 @@ class Programs:
         num_members, latent_dim = len(settings["seed"]), recipe.config.latent_dim
         first = training.init_population(recipe.init, self._members(range(1)))
         num_parameters = sum(leaf.size for leaf in jax.tree.leaves(first.members.params))
-        chosen = training.choose_members_at_once(num_parameters, jax.local_devices()[0].platform)
+        chosen = training.choose_members_at_once(num_parameters, jax.local_devices()[0].platform, whole=recipe.whole)
         self.members_at_once = chosen if curve.members_at_once < 0 else curve.members_at_once or None
         footprint = training.measure_members(
             recipe.run_population(self.members_at_once),
@@ -147,7 +148,7 @@ class Programs:
         with show.ProgressLine(self._console, first_step=first, steps_per_epoch=steps_per_epoch) as line:
             return training.fit(
                 population,
-                lambda placed: sweep(placed, resident),
+                recipe.driven(lambda placed: sweep(placed, resident)),
                 num_steps=recipe.num_steps,
                 batch_size=config.batch_size,
                 checkpoints=checkpoints,

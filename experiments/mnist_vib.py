@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import pathlib
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,8 +26,9 @@ from rich.console import Console
 from experiments import console as show
 from experiments import flags, machine, records
 from experiments.mnist_vib_config import PRESETS, Config, preset
-from experiments.mnist_vib_evaluation import Evaluator
+from experiments.mnist_vib_evaluation import AttackEvaluator
 from experiments.recipe import Recipe
+from experiments.training_run import train
 from ib_jax import data, training
 from ib_jax.training import parallel
 from ib_jax.types import Params
@@ -57,13 +57,13 @@ def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any
         config.dataset, data_dir=config.data_dir or None, num_validation=config.num_validation, seed=config.seed
     )
     recipe = Recipe(config, dataset)
-    evaluator = Evaluator(config, recipe.model, dataset)
+    evaluator = AttackEvaluator(config, recipe.model, dataset)
     state = recipe.init()
     recipe.epoch(parallel.AXIS, jax.device_count())  # refuses sizes that do not fit
     # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
     records.write_json(workdir / "config.json", dataclasses.asdict(config))
     with training.Checkpoints(workdir / "checkpoints") as checkpoints, training.StopRequest() as stop:
-        state = _train(recipe, state, console, evaluator, checkpoints, workdir, stop)
+        state = train(recipe, state, console, evaluator, checkpoints, workdir, stop)
         best = checkpoints.best_step()
     history = records.read_jsonl(workdir / "metrics.jsonl")
     if int(state.step) < recipe.num_steps:
@@ -102,62 +102,12 @@ def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any
     return results
 
 
-def _train(
-    recipe: Recipe,
-    state: training.TrainState,
-    console: Console,
-    evaluator: Evaluator,
-    checkpoints: training.Checkpoints,
-    workdir: pathlib.Path,
-    stop: training.StopRequest,
-) -> training.TrainState:
-    config, steps_per_epoch = recipe.config, recipe.steps_per_epoch
-    if checkpoints.last_step() is not None:
-        state = checkpoints.restore(state)
-        console.print(f"Going on from step {int(state.step)} of {workdir}.", highlight=False)
-    log = workdir / "metrics.jsonl"
-    records.rewind_jsonl(log, int(state.step))
-    clock = time.monotonic()
-
-    def report(progress: training.Progress) -> None:
-        nonlocal clock
-        now = time.monotonic()
-        row = {
-            "step": progress.step,
-            "num_steps": progress.num_steps,
-            "epoch": progress.step / steps_per_epoch,
-            "train": progress.metrics,
-            "images_per_second": progress.examples_per_second,
-            "seconds": now - clock,
-        }
-        records.append_jsonl(log, row | dict(progress.evaluation or {}))
-        clock = now
-        line(progress)
-
-    with show.ProgressLine(console, first_step=int(state.step), steps_per_epoch=steps_per_epoch) as line:
-        state = training.fit(
-            state,
-            recipe.run_from(state),
-            num_steps=recipe.num_steps,
-            batch_size=config.batch_size,
-            checkpoints=checkpoints,
-            evaluate=lambda placed: evaluator.during_training(
-                training.averaged_params(training.unreplicate(placed), config.average_decay)
-            ),
-            steps_per_evaluation=config.epochs_per_eval * steps_per_epoch,
-            score=evaluator.score,
-            report=report,
-            stop=lambda: stop.requested,
-        )
-    return state
-
-
 def _draw(
     config: Config,
     workdir: pathlib.Path,
     title: str,
     results: Mapping[str, Any],
-    evaluator: Evaluator,
+    evaluator: AttackEvaluator,
     params: Params,
 ) -> None:
     from experiments import figures  # matplotlib takes a second to import, so a run without figures goes without it

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.stats
 
 from experiments.mnist_vib_config import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES, Config
+from experiments.settings import RunSettings
 from ib_jax import bounds, losses, training
 from ib_jax.models import Classifier, mlp_classifier
 from ib_jax.models.classifier import BackwardKind, PriorKind
@@ -56,13 +57,13 @@ def strength_name(objective: str) -> str:
 
 
 def make_loss(
-    config: Config, model: Classifier, class_probabilities: np.ndarray, hyperparams: Hyperparams = NONE
-) -> Callable[..., BoundTerms]:
+    config: RunSettings, model: Classifier, class_probabilities: np.ndarray, hyperparams: Hyperparams = NONE
+) -> Callable[..., Any]:
     """(params, keys [B], inputs, labels) -> BoundTerms of the configured objective; with a schedule also takes rho.
 
     In a population a member's own hyperparams, which may be traced, go before the configured ones.
     """
-    own = {name: getattr(config, name) for name in STRENGTHS} | dict(hyperparams)
+    own: dict[str, Any] = {name: getattr(config, name, None) for name in STRENGTHS} | dict(hyperparams)
     sampled: dict[str, Any] = {"num_samples": config.num_train_samples}
     label_entropy = float(scipy.stats.entropy(class_probabilities))
     shares = jnp.asarray(class_probabilities, jnp.float32)
@@ -78,7 +79,7 @@ def make_loss(
     }
     bound = objectives[config.objective]
 
-    def loss_fn(params: Params, keys: Array, inputs: Array, labels: Array, rho: Array | None = None) -> BoundTerms:
+    def loss_fn(params: Params, keys: Array, inputs: Array, labels: Array, rho: Array | None = None) -> Any:
         dropout_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 1)
         encoding, statistics = model.encode_train(params, inputs, dropout_keys)
         settings: dict[str, Any] = {"encode_fn": lambda _: encoding}

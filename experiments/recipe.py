@@ -1,36 +1,86 @@
 """How one model is trained by the settings: the same for a run of its own and for a member of a population."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from experiments.mnist_vib_config import GRAIN, Config
 from experiments.objectives import NONE, make_classifier, make_loss, make_schedule
-from ib_jax import data, evaluation, training
+from experiments.settings import RunSettings
+from ib_jax import data, evaluation, loops, training
+from ib_jax.models import Classifier
 from ib_jax.training import Hyperparams, parallel
 
-Run = Callable[[Any], tuple[Any, training.Metrics]]
+Run = Callable[[Any], tuple[Any, Any]]
 """Trains one stretch: (placed state) -> (placed state, metrics)."""
 
 
-class Recipe:
+Settings = TypeVar("Settings", bound=RunSettings)
+
+
+class Parts(NamedTuple):
+    """In what the recipes of two experiments differ; each is made from the settings, in which a member's hyperparams go
+    before the configured ones.
+
+    Attributes:
+      classifier: (config, class probabilities [C], axis name or None) -> the network.
+      optimizer: (config, steps of an epoch, hyperparams) -> the optimizer.
+      schedule: (config, steps of an epoch, hyperparams) -> the schedule of rho, or None.
+      augment: (config) -> what changes the training images, as of `training.make_epoch`.
+    """
+
+    classifier: Callable[[Any, np.ndarray, str | None], Classifier]
+    optimizer: Callable[[Any, int, Hyperparams], optax.GradientTransformation]
+    schedule: Callable[[Any, int, Hyperparams], training.Schedule | None]
+    augment: Callable[[Any], training.Augment]
+
+
+def own_rates(config: RunSettings, hyperparams: Hyperparams) -> dict[str, Any]:
+    """Learning rate and weight decay, a member's own before the configured ones."""
+    own: dict[str, Any] = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
+    return own | {name: value for name, value in hyperparams.items() if name in own}
+
+
+def _mnist_optimizer(config: Config, steps_per_epoch: int, hyperparams: Hyperparams) -> optax.GradientTransformation:
+    return training.paper_adam(
+        steps_per_decay=max(1, round(config.epochs_per_decay * steps_per_epoch)),
+        decay_rate=config.decay_rate,
+        **own_rates(config, hyperparams),
+    )
+
+
+MNIST = Parts(
+    lambda config, shares, axis_name: make_classifier(config, shares),
+    _mnist_optimizer,
+    make_schedule,
+    lambda config: lambda keys, inputs: inputs,
+)
+"""The parts of `experiments.mnist_vib`."""
+
+
+class Recipe(Generic[Settings]):
     """Network, initial state and epoch function of a configuration.
 
     Args:
       config: the settings.
       dataset: what is trained on.
+      parts: what is the experiment's own.
     """
 
-    def __init__(self, config: Config, dataset: data.Dataset):
-        self.config, self.dataset = config, dataset
+    def __init__(self, config: Settings, dataset: data.Dataset, parts: Parts = MNIST):
+        self.config, self.dataset, self.parts = config, dataset, parts
         self.shares = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
-        self.model = make_classifier(config, self.shares)
+        self.model = parts.classifier(config, self.shares, None)
         self.num_examples = len(dataset.train.labels)
         self.steps_per_epoch = max(1, self.num_examples // config.batch_size)
         self.steps_per_call = config.steps_per_call or self.steps_per_epoch
+        example = data.to_unit_interval(dataset.train.inputs[:1])
+        shapes = jax.eval_shape(self.model.init, jax.random.key(0), example)
+        self.whole = loops.compiles_whole(self.model.encode, shapes, example)
 
     @property
     def num_steps(self) -> int:
@@ -41,30 +91,35 @@ class Recipe:
         """The state before the first step; hyperparams go before the configured ones."""
         init_key, run_key = jax.random.split(jax.random.key(dict(hyperparams).get("seed", self.config.seed)))
         params = jax.jit(self.model.init)(init_key, data.to_unit_interval(self.dataset.train.inputs[:1]))
-        schedule = make_schedule(self.config, self.steps_per_epoch, hyperparams)
-        return training.init_state(run_key, params, self._optimizer(hyperparams), self.config.average_decay, schedule)
+        schedule = self.parts.schedule(self.config, self.steps_per_epoch, hyperparams)
+        optimizer = self.parts.optimizer(self.config, self.steps_per_epoch, hyperparams)
+        return training.init_state(run_key, params, optimizer, self.config.average_decay, schedule)
 
     def step(self, axis_name: str | None, hyperparams: Hyperparams = NONE) -> Any:
         """The train step."""
+        model = self.parts.classifier(self.config, self.shares, axis_name)
         return training.make_train_step(
-            make_loss(self.config, self.model, self.shares, hyperparams),
-            self._optimizer(hyperparams),
+            make_loss(self.config, model, self.shares, hyperparams),
+            self.parts.optimizer(self.config, self.steps_per_epoch, hyperparams),
             average_decay=self.config.average_decay,
-            schedule=make_schedule(self.config, self.steps_per_epoch, hyperparams),
+            schedule=self.parts.schedule(self.config, self.steps_per_epoch, hyperparams),
             axis_name=axis_name,
             num_microbatches=self.config.num_microbatches,
             remat=self.config.remat,
         )
 
-    def epoch(self, axis_name: str | None, num_shards: int, hyperparams: Hyperparams = NONE) -> Any:
-        """The epoch function over data on the device."""
+    def epoch(
+        self, axis_name: str | None, num_shards: int, hyperparams: Hyperparams = NONE, num_steps: int | None = None
+    ) -> Any:
+        """The epoch function over data on the device, by default of a whole stretch."""
         return training.make_epoch(
             self.step(axis_name, hyperparams),
             num_examples=self.num_examples,
             batch_size=self.config.batch_size,
-            num_steps=self.steps_per_call,
+            num_steps=num_steps or self.steps_per_call,
             num_shards=num_shards,
             axis_name=axis_name,
+            augment=self.parts.augment(self.config),
             prepare=data.to_unit_interval,
         )
 
@@ -74,23 +129,36 @@ class Recipe:
 
     def run_from(self, state: training.TrainState) -> Run:
         """What trains the configured model on all devices, stretch by stretch, from where `state` stands."""
-        epoch = self.epoch(parallel.AXIS, jax.device_count())  # also checks the sizes
+        epoch = self.epoch(parallel.AXIS, jax.device_count(), num_steps=self._compiled_steps)
         if self.config.input_pipeline == GRAIN:
             stretch = training.shard_epoch(
-                training.make_stretch(self.step(parallel.AXIS), prepare=data.to_unit_interval)
+                training.make_stretch(
+                    self.step(parallel.AXIS),
+                    axis_name=parallel.AXIS,
+                    augment=self.parts.augment(self.config),
+                    prepare=data.to_unit_interval,
+                )
             )
             batches = self._batches(state)
-            return lambda placed: stretch(placed, next(batches))
+            return self.driven(lambda placed: stretch(placed, next(batches)))
         sharded, resident = training.shard_epoch(epoch), self.resident()
-        return lambda placed: sharded(placed, resident)
+        return self.driven(lambda placed: sharded(placed, resident))
 
     def run_population(self, members_at_once: int | None) -> Callable[[Any, training.Batch], Any]:
-        """What trains a population for one stretch on one device."""
+        """What trains a population on one device for one compiled stretch; see `driven`."""
 
         def member(hyperparams: Hyperparams, state: training.TrainState, resident: training.Batch) -> Any:
-            return self.epoch(None, 1, hyperparams)(state, resident)
+            return self.epoch(None, 1, hyperparams, self._compiled_steps)(state, resident)
 
         return training.make_sweep(member, members_at_once=members_at_once)
+
+    def driven(self, run: Run) -> Run:
+        """The stretch of `steps_per_call` steps: one compiled loop already, or steps driven from the host."""
+        return run if self.whole else training.drive(run, self.steps_per_call)
+
+    @property
+    def _compiled_steps(self) -> int:
+        return self.steps_per_call if self.whole else 1
 
     def _batches(self, state: training.TrainState) -> Iterator[training.Batch]:
         config, processes = self.config, jax.process_count()
@@ -112,17 +180,7 @@ class Recipe:
             batch_size=config.batch_size,
             first_step=int(state.step),
             num_steps=self.num_steps,
-            steps_per_call=self.steps_per_call,
+            steps_per_call=self._compiled_steps,
             shard=(shard, processes),
         )
         return training.feed(training.Batch(stretch.inputs, stretch.labels) for stretch in stretches)
-
-    def _optimizer(self, hyperparams: Hyperparams) -> Any:
-        config = self.config
-        own: dict[str, Any] = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
-        own |= {name: value for name, value in hyperparams.items() if name in own}
-        return training.paper_adam(
-            steps_per_decay=max(1, round(config.epochs_per_decay * self.steps_per_epoch)),
-            decay_rate=config.decay_rate,
-            **own,
-        )

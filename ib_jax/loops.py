@@ -1,9 +1,10 @@
-"""Whether loops over a network are compiled whole, or driven from the host. Decided here alone."""
+"""How loops over a network are written: compiled whole, or driven from the host. Decided here alone."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
 
 
@@ -30,6 +31,29 @@ def compiles_whole(fn: Callable[..., Any], *args: Any) -> bool:
     if jax.default_backend() != "cpu":
         return True
     return not _holds(jax.make_jaxpr(fn)(*args).jaxpr, "conv_general_dilated")
+
+
+def scan(body: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any, length: int) -> tuple[Any, Any]:
+    """`jax.lax.scan`, in which one step is no loop: XLA keeps a loop of one turn, and loses by it as by a longer one.
+
+    Args:
+      body: (state, x) -> (state, y).
+      state: at the start.
+      xs: pytree of arrays [length, ...], or None.
+      length: number of steps.
+
+    Returns:
+      (state at the end, ys [length, ...]).
+
+    Example:
+      >>> from ib_jax import loops
+      >>> loops.scan(lambda state, x: (state + 1, state), 0, None, 1)
+      (1, Array([0], dtype=int32, weak_type=True))
+    """
+    if length != 1:
+        return jax.lax.scan(body, state, xs, length=length)
+    state, y = body(state, jax.tree.map(lambda leaf: leaf[0], xs))
+    return state, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], y)
 
 
 def _holds(jaxpr: core.Jaxpr, primitive: str) -> bool:

@@ -42,7 +42,12 @@ def test_imports_run_one_way(path):
     for module in imports_of(path):
         package, *rest = module.split(".")
         assert package not in OWNERS or str(relative) in OWNERS[package], f"{relative} imports {module}"
-        if package == "ib_jax" and room != "__init__" and rest and (PACKAGE / rest[0]).exists() | (rest[0] in ("types", "loops")):
+        if (
+            package == "ib_jax"
+            and room != "__init__"
+            and rest
+            and (PACKAGE / rest[0]).exists() | (rest[0] in ("types", "loops"))
+        ):
             assert rest[0] == room or rest[0] in MAY_IMPORT[room], f"{relative} imports {module}"
 
 

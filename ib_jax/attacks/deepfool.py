@@ -5,14 +5,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ib_jax.loops import compiles_whole
 from ib_jax.attacks import problem as problems
 from ib_jax.attacks.hyperplane import DUAL, Face, clearly_fooled, nearest_face, rounding, step_onto
 from ib_jax.attacks.iterative import IterativeAttack
-
 from ib_jax.attacks.norms import get_norm
 from ib_jax.attacks.objective import Objective, pool
 from ib_jax.attacks.problem import Bounds, Problem
+from ib_jax.loops import compiles_whole
 from ib_jax.types import Array, Attack, LogitsFn
 
 _PLAIN_STEPS = 3
@@ -135,7 +134,9 @@ def deepfool(
         return jnp.clip(moved, low - problem.inputs, high - problem.inputs)
 
     def step(logits_fn: LogitsFn, problem: Problem, state: _State) -> _State:
-        if num_bisections and compiles_whole(logits_fn, problem.keys, problem.inputs):  # gradients only while an example wants one
+        if num_bisections and compiles_whole(
+            logits_fn, problem.keys, problem.inputs
+        ):  # gradients only while an example wants one
             seeking = ~state.found & (state.step < num_steps)
             moved = jax.lax.cond(seeking.any(), lambda: move(logits_fn, problem, state), lambda: state.perturbation)
         else:

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ib_jax.loops import compiles_whole
 from ib_jax import losses
 from ib_jax.attacks import problem as problems
-
 from ib_jax.attacks.objective import Objective, pool
 from ib_jax.attacks.problem import Problem
+from ib_jax.loops import compiles_whole
 from ib_jax.types import Array, LogitsFn
 
 DUAL = {"l2": "l2", "linf": "l1"}

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ib_jax.loops import compiles_whole
 from ib_jax.attacks.ensemble import Ensemble, member_problem
 from ib_jax.attacks.iterative import IterativeAttack, State
-
 from ib_jax.attacks.problem import Problem
+from ib_jax.loops import compiles_whole
 from ib_jax.types import Array, Attack, AttackResult, LogitsFn, Params
 
 ApplyFn = Callable[[Params, Array, Array], Array]

@@ -39,8 +39,8 @@ class Classifier(NamedTuple):
       init: (key, inputs [B, ...]) -> params, a dict.
       encode: (params, inputs [B, ...]) -> DiagGaussian [B, D], in evaluation mode.
       encode_train: (params, inputs [B, ...], keys [B]) -> (DiagGaussian [B, D], statistics), in training mode: dropout
-        draws from each example's key, batch normalisation normalises by the batch. Statistics are the entries of `params`
-        to be replaced after the step, as `training.LossFn` returns them.
+        draws from each example's key, batch normalisation normalises by the batch. Statistics are the entries of
+        `params` to be replaced after the step, as `training.LossFn` returns them.
       decode: (params, codes [..., D]) -> logits [..., C].
       prior: (params) -> r(z), DiagGaussian [D] or GaussianMixture [M, D].
       backward: (params) -> b(z|y), DiagGaussian [C, D]; None if the model has no backward encoder.

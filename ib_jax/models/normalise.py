@@ -17,8 +17,8 @@ class Normalise(nn.Module):
 
     Attributes:
       norm: "batch" or "none".
-      axis_name: mapped axis over which a batch's mean and variance are shared, so that eight devices normalise like one;
-        None for each device by itself.
+      axis_name: mapped axis over which a batch's mean and variance are shared, so that eight devices normalise like
+        one; None for each device by itself.
       compute_dtype: of the result; statistics are float32.
       momentum: decay of the running statistics.
       scale_init: of the learned scale.

@@ -1,5 +1,7 @@
 """The ResNets (version 1, bottleneck blocks) of the ImageNet experiments."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -12,7 +14,7 @@ BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Blocks of each group, by depth."""
 
 IMAGENET_MEAN, IMAGENET_SCALE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's training images in [0, 1], red, green and blue (as torchvision's models)."""
+"""Mean and standard deviation of ImageNet's training images in [0, 1], red, green and blue (as in torchvision)."""
 
 
 class ResNetEncoder(nn.Module):
@@ -24,7 +26,7 @@ class ResNetEncoder(nn.Module):
     Attributes:
       depth: 50, 101 or 152.
       width: factor of all channels; 2 for the paper's "x2".
-      latent_dim: D; 0 takes the pooled features, 2048 * width of them, as the mean of the code, as the paper's listing 1.
+      latent_dim: D; 0 takes the pooled features, 2048 * width of them, as the mean of the code (listing 1).
       scale: of p(z|x): "learned", "unit" (CEB) or "zero" (deterministic).
       axis_name: mapped axis over which batch statistics are shared in training, or None.
       compute_dtype: of the convolutions; parameters, statistics and the code are float32.
@@ -65,7 +67,7 @@ class ResNetEncoder(nn.Module):
             raise ValueError(f"width must be at least 1, got {self.width}")
         channels = 64 * self.width
         hidden = (inputs - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_SCALE)
-        conv = {"use_bias": False, "kernel_init": HE, "dtype": self.compute_dtype}
+        conv: dict[str, Any] = {"use_bias": False, "kernel_init": HE, "dtype": self.compute_dtype}
         hidden = nn.Conv(channels, (7, 7), 2, padding=[(3, 3), (3, 3)], **conv)(hidden)
         hidden = nn.relu(Normalise("batch", self.axis_name, self.compute_dtype)(hidden, train=train))
         hidden = nn.max_pool(hidden, (3, 3), (2, 2), padding=[(1, 1), (1, 1)])
@@ -86,8 +88,8 @@ class _Block(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
-        conv = {"use_bias": False, "kernel_init": HE, "dtype": self.compute_dtype}
-        norm = {"norm": "batch", "axis_name": self.axis_name, "compute_dtype": self.compute_dtype}
+        conv: dict[str, Any] = {"use_bias": False, "kernel_init": HE, "dtype": self.compute_dtype}
+        norm: dict[str, Any] = {"norm": "batch", "axis_name": self.axis_name, "compute_dtype": self.compute_dtype}
         hidden = nn.Conv(self.channels, (1, 1), **conv)(inputs)
         hidden = nn.relu(Normalise(**norm)(hidden, train=train))
         hidden = nn.Conv(self.channels, (3, 3), self.stride, padding=[(1, 1), (1, 1)], **conv)(hidden)

@@ -1,6 +1,6 @@
 """The Wide ResNet of the CIFAR-10 experiments, with batch normalisation or without any."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ class WideResNetEncoder(nn.Module):
             raise ValueError(f"width must be at least 1, got {self.width}")
         if self.norm not in get_args(Norm):
             raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {self.norm!r}")
-        conv = {"use_bias": False, "kernel_init": HE, "dtype": self.compute_dtype}
+        conv: dict[str, Any] = {"use_bias": False, "kernel_init": HE, "dtype": self.compute_dtype}
         hidden = nn.Conv(16, (3, 3), **conv)(2.0 * inputs - 1.0)
         for group in range(3):
             for index in range((self.depth - 4) // 6):
@@ -77,7 +77,7 @@ class WideResNetEncoder(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions and a shortcut; where the shape changes the shortcut is a 1 x 1 convolution of the same input."""
+    """Two convolutions and a shortcut; where the shape changes, the shortcut is a 1 x 1 convolution of their input."""
 
     channels: int
     stride: int
@@ -87,7 +87,7 @@ class _Block(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool) -> Array:
-        conv = {"use_bias": False, "dtype": self.compute_dtype}
+        conv: dict[str, Any] = {"use_bias": False, "dtype": self.compute_dtype}
         shape_kept = inputs.shape[-1] == self.channels and self.stride == 1
         hidden = nn.relu(Normalise(self.norm, self.axis_name, self.compute_dtype)(inputs, train=train))
         shortcut = inputs

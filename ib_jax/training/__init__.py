@@ -3,7 +3,7 @@
 from ib_jax.training.capacity import Plan, device_memory, measure_members, plan_programs
 from ib_jax.training.checkpoint import Checkpoints
 from ib_jax.training.distributed import any_process, from_main, initialize, is_main
-from ib_jax.training.epoch import drive, epoch_order, make_epoch, make_stretch
+from ib_jax.training.epoch import Augment, drive, epoch_order, make_epoch, make_stretch
 from ib_jax.training.examples import map_examples, map_members
 from ib_jax.training.feed import feed
 from ib_jax.training.gradient import Batch, Metrics, make_gradient
@@ -25,6 +25,7 @@ from ib_jax.training.sweep import Hyperparams, Population, choose_members_at_onc
 
 __all__ = [
     "REPLICATED",
+    "Augment",
     "Batch",
     "Checkpoints",
     "Gate",

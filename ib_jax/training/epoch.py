@@ -6,6 +6,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 
+from ib_jax import loops
 from ib_jax.training.gradient import Batch, Metrics
 from ib_jax.training.step import TrainState
 from ib_jax.types import Array
@@ -120,7 +121,7 @@ def make_epoch(
             batch = batch._replace(inputs=prepare(augment(_augment_keys(state, shard, shard_size), batch.inputs)))
             return step(state, batch, jax.random.fold_in(noise_key, state.step))
 
-        return jax.lax.scan(body, state, None, length=num_steps, unroll=num_steps == 1)
+        return loops.scan(body, state, None, num_steps)
 
     return run
 
@@ -168,7 +169,7 @@ def make_stretch(
             batch = batch._replace(inputs=prepare(augment(_augment_keys(state, shard, shard_size), batch.inputs)))
             return step(state, batch, jax.random.fold_in(noise_key, state.step))
 
-        return jax.lax.scan(body, state, batches, unroll=num_steps == 1)
+        return loops.scan(body, state, batches, num_steps)
 
     return run
 

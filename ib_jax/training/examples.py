@@ -107,7 +107,7 @@ def map_members(
     def mapped(placed: Population, data: Tree) -> Tree:
         num_examples = _length(data)
         shared = jax.tree.map(lambda leaf: leaf[0], _batches(data, num_examples, batch_size, 1))
-        batches, rows = shared
+        rows = shared[1]
         device = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), placed)
         parts = [shared] if form.whole(device, *_one_by_one(shared, axis=0)[0]) else _one_by_one(shared, axis=0)
         results = _join([gather(sharded_run(placed, *part)) for part in parts], axis=2)
@@ -153,7 +153,7 @@ def _scan(fn: Callable[[Array, Tree], Tree], key: Array, batches: Tree, rows: Ar
         batch, row = xs
         return None, fn(jax.vmap(jax.random.fold_in, (None, 0))(key, row), batch)
 
-    return jax.lax.scan(body, None, (batches, rows), unroll=len(rows) == 1)[1]
+    return loops.scan(body, None, (batches, rows), len(rows))[1]
 
 
 class _Form:

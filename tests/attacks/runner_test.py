@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ib_jax.loops import compiles_whole
 from ib_jax import attacks, losses
-
 from ib_jax.attacks.problem import Problem
+from ib_jax.loops import compiles_whole
 
 RNG = np.random.default_rng(0)
 PARAMS = {"w1": RNG.normal(size=(6, 16)).astype(np.float32) * 2, "w2": RNG.normal(size=(16, 4)).astype(np.float32)}

@@ -59,8 +59,12 @@ def test_dropout_is_each_examples_own_and_only_in_training():
     dropped = model.encode_train(params, IMAGES, keys)[0].mean
     assert np.abs(dropped - model.encode(params, IMAGES).mean).max() > 1e-3
     order = jnp.array([2, 0])
-    np.testing.assert_allclose(model.encode_train(params, IMAGES[order], keys[order])[0].mean, dropped[order], rtol=1e-5)
-    mean = jax.vmap(lambda key: model.encode_train(params, IMAGES[:1], key[None])[0].mean)(jax.random.split(keys[0], 4000))
+    np.testing.assert_allclose(
+        model.encode_train(params, IMAGES[order], keys[order])[0].mean, dropped[order], rtol=1e-5
+    )
+    mean = jax.vmap(lambda key: model.encode_train(params, IMAGES[:1], key[None])[0].mean)(
+        jax.random.split(keys[0], 4000)
+    )
     np.testing.assert_allclose(mean.mean(0), model.encode(params, IMAGES[:1]).mean, atol=0.05)
 
 

@@ -1,0 +1,64 @@
+"""Trains one model by its recipe, with progress, metrics and checkpoints in its workdir; resumes what was begun."""
+
+import pathlib
+import time
+from typing import Any
+
+from rich.console import Console
+
+from experiments import console as show
+from experiments import records
+from experiments.evaluator import Evaluator
+from experiments.recipe import Recipe
+from ib_jax import training
+
+
+def train(
+    recipe: Recipe[Any],
+    state: training.TrainState,
+    console: Console,
+    evaluator: Evaluator,
+    checkpoints: training.Checkpoints,
+    workdir: pathlib.Path,
+    stop: training.StopRequest,
+) -> training.TrainState:
+    """Trains from the last checkpoint, or from `state`; the last state, whose step tells whether it was stopped."""
+    config, steps_per_epoch = recipe.config, recipe.steps_per_epoch
+    if checkpoints.last_step() is not None:
+        state = checkpoints.restore(state)
+        console.print(f"Going on from step {int(state.step)} of {workdir}.", highlight=False)
+    log = workdir / "metrics.jsonl"
+    records.rewind_jsonl(log, int(state.step))
+    clock = time.monotonic()
+
+    def report(progress: training.Progress) -> None:
+        nonlocal clock
+        now = time.monotonic()
+        row = {
+            "step": progress.step,
+            "num_steps": progress.num_steps,
+            "epoch": progress.step / steps_per_epoch,
+            "train": progress.metrics,
+            "images_per_second": progress.examples_per_second,
+            "seconds": now - clock,
+        }
+        records.append_jsonl(log, row | dict(progress.evaluation or {}))
+        clock = now
+        line(progress)
+
+    with show.ProgressLine(console, first_step=int(state.step), steps_per_epoch=steps_per_epoch) as line:
+        state = training.fit(
+            state,
+            recipe.run_from(state),
+            num_steps=recipe.num_steps,
+            batch_size=config.batch_size,
+            checkpoints=checkpoints,
+            evaluate=lambda placed: evaluator.during_training(
+                training.averaged_params(training.unreplicate(placed), config.average_decay)
+            ),
+            steps_per_evaluation=config.epochs_per_eval * steps_per_epoch,
+            score=evaluator.score,
+            report=report,
+            stop=lambda: stop.requested,
+        )
+    return state

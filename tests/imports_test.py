@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "bounds": {"types", "losses"},
     "attacks": {"types", "losses", "loops"},
     "evaluation": {"types", "losses"},
+    "augment": {"types"},
     "data": {"types"},
     "models": {"types"},
     "training": {"types", "loops"},

@@ -20,8 +20,8 @@ class Cifar10Config(ImageConfig):
     preset: str = setting(
         "quick",
         "Run",
-        "quick: digits, no download, under a minute on two cores. small: WRN-10-2 on CIFAR-10 for a few epochs. paper: the "
-        "paper's recipe, WRN-28-10 for 1,500 epochs.",
+        "quick: digits, no download, under a minute on two cores. small: WRN-10-2 on CIFAR-10 for a few epochs. paper: "
+        "the paper's recipe, WRN-28-10 for 1,500 epochs.",
         choices=PRESETS,
         decides=NEVER,
     )
@@ -31,8 +31,8 @@ class Cifar10Config(ImageConfig):
     augment: str = setting(
         "none",
         "Data",
-        "Of the training images, on the device: flips and crops out of images padded by 4; the same and AutoAugment's 25 "
-        "policies, or its 95, and cutout.",
+        "Of the training images, on the device: flips and crops out of images padded by 4; the same and AutoAugment's "
+        "25 policies, or its 95, and cutout.",
         paper="autoaugment",
         choices=AUGMENTS,
     )
@@ -70,3 +70,32 @@ def preset(name: str, *, scale_epochs: float = 1.0, scale_width: float = 1.0) ->
         "width": max(1, round(base["width"] * scale_width)),
     }
     return values | scaled
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepSettings:
+    """Which models are trained and measured together."""
+
+    rhos: tuple[float, ...] = setting(
+        (), "Sweep", "The objective at each of these; none: at --rho alone.", paper="-1 to 5 in steps of 0.25"
+    )
+    num_seeds: int = setting(1, "Sweep", "Models of each kind, with seeds --seed, --seed + 1, ...", paper="1")
+    baseline: bool = setting(True, "Sweep", "Train cross-entropy beside a bottleneck; the transfer attack needs it.")
+    members_at_once: int = setting(
+        -1,
+        "Sweep",
+        "Members computed side by side on a device, the others in turn; 0 is all, -1 what is fastest.",
+        decides=NEVER,
+    )
+    memory_gib: float = setting(
+        0.0, "Sweep", "Memory of a device that the members may take; 0 is what is free.", unit="GiB", decides=NEVER
+    )
+    results: str = setting("", "Sweep", "Folder of records and figures. Default: results/ in the workdir.", decides=NEVER)
+
+    def __post_init__(self) -> None:
+        if len(set(self.rhos)) < len(self.rhos):
+            raise ValueError(f"--rhos must differ, got {self.rhos}")
+        if self.num_seeds < 1:
+            raise ValueError(f"--num_seeds must be at least 1, got {self.num_seeds}")
+        if self.members_at_once < -1:
+            raise ValueError(f"--members_at_once must be at least -1, got {self.members_at_once}")

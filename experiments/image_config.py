@@ -19,6 +19,7 @@ class ImageConfig:
         "", "Run", "Folder of the run; an unfinished one is resumed. Default: a new one under workdirs/.", decides=NEVER
     )
     seed: int = setting(0, "Run", "Seed of parameters, data order, augmentation and noise.")
+    dataset: str = setting("cifar10", "Data", "Data set.")
     data_dir: str = setting(
         "",
         "Data",
@@ -38,8 +39,8 @@ class ImageConfig:
     schedule: str = setting(
         "gated_rho",
         "Objective",
-        "How rho is reached, from 100: down to 10, and on once training accuracy exceeds 20 %; or on a line in e^-rho; or "
-        "at once.",
+        "How rho is reached, from 100: down to 10, and on once training accuracy exceeds 20 %; or on a line in e^-rho; "
+        "or at once.",
         choices=SCHEDULES,
     )
     gate_epochs: float = setting(2.0, "Objective", "gated_rho: time down to 10.", unit="epochs", paper="2")

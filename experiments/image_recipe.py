@@ -12,7 +12,7 @@ from experiments.cifar10_ceb_config import Cifar10Config
 from experiments.image_config import ImageConfig
 from experiments.mnist_vib_config import RESIDUAL_OBJECTIVES
 from experiments.recipe import Parts, own_rates
-from ib_jax import losses, models, training
+from ib_jax import augment, losses, models, training
 from ib_jax.training import Augment, Hyperparams
 
 DROPS, DROP_FACTOR = (1 / 3, 2 / 3, 5 / 6), 0.3  # epochs 500, 1000 and 1250 of 1500
@@ -86,8 +86,6 @@ def augmentation(config: Cifar10Config) -> Augment:
     """What is done to the training images, on the device."""
     if config.augment == "none":
         return lambda keys, images: images
-    from ib_jax import augment
-
     steps = [augment.random_flip(), augment.pad_crop(4)]
     if config.augment != "flip_crop":
         policy = {"autoaugment": "cifar10", "autoaugment_95": "cifar10_95"}[config.augment]

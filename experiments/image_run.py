@@ -56,12 +56,7 @@ def train_model(recipe: Recipe[Any], console: Console, *, experiment: str, comma
     splits, _ = evaluator.splits(training.averaged_params(state, config.average_decay), ("validation", "test"))
     history = records.read_jsonl(workdir / "metrics.jsonl")
     results = {
-        "experiment": experiment,
-        "command": command,
-        "config": dataclasses.asdict(config),
-        "environment": records.environment(),
-        "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-        "steps": int(state.step),
+        **record_of(config, state, experiment=experiment, command=command),
         "training_seconds": sum(row["seconds"] for row in history),
         **splits,
         "history": [row for row in history if "test" in row],
@@ -70,6 +65,18 @@ def train_model(recipe: Recipe[Any], console: Console, *, experiment: str, comma
     if training.is_main():
         show.print_results(console, f"{config.name} on {config.dataset}", splits, config.num_eval_samples)
     return results
+
+
+def record_of(config: ImageConfig, state: training.TrainState, *, experiment: str, command: str) -> dict[str, Any]:
+    """What a record says of how a model was made."""
+    return {
+        "experiment": experiment,
+        "command": command,
+        "config": dataclasses.asdict(config),
+        "environment": records.environment(),
+        "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        "steps": int(state.step),
+    }
 
 
 def trained_params(recipe: Recipe[Any]) -> Params:

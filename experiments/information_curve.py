@@ -28,10 +28,11 @@ from rich.markdown import Markdown
 
 from experiments import flags, machine, mnist_vib, records
 from experiments.information_curve_config import CurveConfig, member_settings
-from experiments.information_curve_population import Programs
+from experiments.information_curve_measure import Measure
 from experiments.information_curve_table import render
 from experiments.mnist_vib_config import GRAIN, Config, preset
 from experiments.objectives import strength_name
+from experiments.population import Programs
 from experiments.recipe import Recipe
 from ib_jax import data, training
 
@@ -64,7 +65,15 @@ def run(curve: CurveConfig, config: Config, console: Console, *, command: str = 
     found = []
     for latent_dim in curve.latent_dims:
         recipe = Recipe(dataclasses.replace(config, latent_dim=latent_dim), dataset)
-        programs = Programs(recipe, member_settings(curve, config), workdir / f"K{latent_dim}", curve, console)
+        programs = Programs(
+            recipe,
+            member_settings(curve, config),
+            workdir / f"K{latent_dim}",
+            curve,
+            console,
+            title=f"K = {latent_dim}",
+            make_measure=Measure,
+        )
         records.write_json(workdir / "config.json", settings)
         members = programs.run()
         if members is None:

@@ -21,7 +21,7 @@ from ib_jax.training.parallel import (
 )
 from ib_jax.training.schedule import Gate, Schedule, gated_rho, linear_gamma, linear_rho
 from ib_jax.training.step import TrainState, averaged_params, init_state, make_train_step
-from ib_jax.training.sweep import Hyperparams, Population, choose_members_at_once, init_population, make_sweep
+from ib_jax.training.sweep import Hyperparams, Population, choose_members_at_once, init_population, make_sweep, member
 
 __all__ = [
     "REPLICATED",
@@ -65,6 +65,7 @@ __all__ = [
     "map_examples",
     "map_members",
     "measure_members",
+    "member",
     "paper_adam",
     "plan_programs",
     "replicate",

@@ -79,6 +79,33 @@ def init_population(
     return Population(values, stacked, np.full(len(members), -1, np.int32))
 
 
+def member(population: Population, index: int) -> TrainState:
+    """One model of a population, as it would be had it been trained alone.
+
+    Args:
+      population: as of `init_population`, or back from its placement.
+      index: 0 <= index < M.
+
+    Returns:
+      TrainState with a typed key, for `averaged_params` or `Checkpoints`.
+
+    Raises:
+      IndexError: there is no such member.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from ib_jax import training
+      >>> start = lambda hyper: training.init_state(jax.random.key(0), hyper["beta"], optax.sgd(0.1), 0.9)
+      >>> float(training.member(training.init_population(start, {"beta": [1.0, 10.0]}), 1).params)
+      10.0
+    """
+    num_members = len(population.diverged_at)
+    if not 0 <= index < num_members:
+        raise IndexError(f"index must be that of one of {num_members} members, got {index}")
+    own = jax.tree.map(operator.itemgetter(index), population.members)
+    return own._replace(key=jax.random.wrap_key_data(jnp.asarray(own.key)))
+
+
 def make_sweep(
     run_member: Callable[[Hyperparams, TrainState, Batch], tuple[TrainState, Metrics]],
     *,

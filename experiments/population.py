@@ -3,8 +3,8 @@
 import json
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -12,12 +12,25 @@ from rich.console import Console
 
 from experiments import console as show
 from experiments import records
-from experiments.information_curve_config import CurveConfig
-from experiments.information_curve_measure import Measure
-from experiments.mnist_vib_config import Config
 from experiments.recipe import Recipe
 from ib_jax import training
 from ib_jax.training import Population
+
+
+class Layout(Protocol):
+    """How members are laid out: side by side on a device (0: all, -1: what is fastest), in how much memory (0: free)."""
+
+    @property
+    def members_at_once(self) -> int: ...
+    @property
+    def memory_gib(self) -> float: ...
+
+
+class Measure(Protocol):
+    """What is measured of all members of a placed population, during training and at its end."""
+
+    def during_training(self, placed: Population) -> Mapping[str, Any]: ...
+    def everything(self, placed: Population) -> Mapping[str, Sequence[Any]]: ...
 
 
 class Programs:
@@ -27,32 +40,40 @@ class Programs:
       recipe: of every member but for its own settings.
       settings: the members' hyperparams by name, [M].
       folder: of checkpoints, metrics and what is known of finished programs.
-      curve: how the members are laid out.
+      layout: how the members are laid out.
       console: where to show progress.
+      title: what the population is called on the terminal.
+      make_measure: from the recipe, the number of members and how many are computed at once to what measures them.
+      export: handed every member's settings and last state, if wanted.
     """
 
     def __init__(
         self,
-        recipe: Recipe[Config],
+        recipe: Recipe[Any],
         settings: Mapping[str, np.ndarray],
         folder: pathlib.Path,
-        curve: CurveConfig,
+        layout: Layout,
         console: Console,
+        *,
+        title: str,
+        make_measure: Callable[[Recipe[Any], int, int | None], Measure],
+        export: Callable[[Mapping[str, Any], training.TrainState], None] | None = None,
     ):
         self._recipe, self._settings, self._folder, self._console = recipe, settings, folder, console
+        self._make_measure, self._export = make_measure, export
         recipe.epoch(None, 1)  # refuses sizes that do not fit
-        num_members, latent_dim = len(settings["seed"]), recipe.config.latent_dim
+        num_members = len(settings["seed"])
         first = training.init_population(recipe.init, self._members(range(1)))
         num_parameters = sum(leaf.size for leaf in jax.tree.leaves(first.members.params))
         chosen = training.choose_members_at_once(num_parameters, jax.local_devices()[0].platform, whole=recipe.whole)
-        self.members_at_once = chosen if curve.members_at_once < 0 else curve.members_at_once or None
+        self.members_at_once = chosen if layout.members_at_once < 0 else layout.members_at_once or None
         footprint = training.measure_members(
             recipe.run_population(self.members_at_once),
             jax.tree.map(lambda leaf: np.repeat(leaf, 2, axis=0), first),
             training.Batch(*recipe.dataset.train),
         )
         # Whatever the processes find, they must agree: on process 0's.
-        free = training.from_main(int(curve.memory_gib * 1024) or training.device_memory() // 2**20) * 2**20
+        free = training.from_main(int(layout.memory_gib * 1024) or training.device_memory() // 2**20) * 2**20
         self.plan = training.plan_programs(num_members, footprint, free_bytes=free, num_devices=jax.device_count())
         # Begun programs keep their members, whatever memory there is today.
         self._begun = folder / "plan.json"
@@ -60,7 +81,7 @@ class Programs:
         if (size := training.from_main(size)) not in (0, self.plan.members_per_program):
             message = f"{num_members} members in programs of {size}, as they were begun."
             self.plan = training.Plan(num_members, -(-num_members // size), size, message)
-        console.print(f"K = {latent_dim}: {self.plan.message}", highlight=False)
+        console.print(f"{title}: {self.plan.message}", highlight=False)
 
     @property
     def seconds(self) -> float:
@@ -96,7 +117,7 @@ class Programs:
         recipe, num_members = self._recipe, len(settings["seed"])
         placement = training.spread_members(num_members)
         population = training.init_population(recipe.init, settings)
-        measure = Measure(recipe, num_members, self.members_at_once)
+        measure = self._make_measure(recipe, num_members, self.members_at_once)
         with training.Checkpoints(folder / "checkpoints") as checkpoints, training.StopRequest() as stop:
             if checkpoints.last_step() is not None:
                 population = checkpoints.restore(population)
@@ -108,6 +129,9 @@ class Programs:
         placed = placement.put(population)
         found = measure.everything(placed)
         own = [{name: values[index].item() for name, values in settings.items()} for index in range(num_members)]
+        if self._export is not None:
+            for index, settings_of_member in enumerate(own):
+                self._export(settings_of_member, training.member(population, index))
         return [
             own[index]
             | {"diverged_at": int(population.diverged_at[index])}

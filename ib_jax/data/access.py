@@ -1,4 +1,4 @@
-"""Random access to examples: what a source is, a source over arrays, and one of some rows of another source."""
+"""Random access to examples: what sources are, one over arrays, and those of some rows of another source."""
 
 import dataclasses
 import operator
@@ -30,6 +30,20 @@ class BatchSource(Source, Protocol):
     """
 
     def read_rows(self, rows: np.ndarray, /) -> Split: ...
+
+
+@runtime_checkable
+class EpochSource(Protocol):
+    """Examples that are read otherwise in each epoch, as random crops are; `stream` reads each step from its epoch.
+
+    `at_epoch(epoch)` is the source of that epoch, as long as `len` says. It is the same at every call, and cheap: it is
+    called for every step. Without an epoch there is nothing to read, so that no caller can take the same crops for ever
+    unawares.
+    """
+
+    def __len__(self) -> int: ...
+
+    def at_epoch(self, epoch: int, /) -> Source: ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,14 +85,22 @@ class ArraySource:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subset:
-    """Some rows of another source, in the order given.
+    """Some rows of another source, in the order given: one process's share of a split, for instance.
 
     Attributes:
       source: the source that has them all.
       rows: int [n], its rows.
+
+    Raises:
+      IndexError: from reading, if there is no such row.
+
+    Example:
+      >>> source = ArraySource(Split(np.arange(12).reshape(3, 4), np.array([7, 8, 9], np.int32)))
+      >>> Subset(source, np.array([2, 0])).read_rows(np.array([0])).labels.tolist()
+      [9]
     """
 
-    source: BatchSource
+    source: Source
     rows: np.ndarray
 
     def __len__(self) -> int:
@@ -89,7 +111,30 @@ class Subset:
 
     def read_rows(self, rows: np.ndarray, /) -> Split:
         check_rows(rows, len(self))
-        return self.source.read_rows(self.rows[rows])
+        return read_rows(self.source, self.rows[rows])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EpochSubset:
+    """Some rows of a source that is read otherwise in each epoch; the attributes are those of `Subset`."""
+
+    source: EpochSource
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def at_epoch(self, epoch: int, /) -> Subset:
+        return Subset(self.source.at_epoch(epoch), self.rows)
+
+
+def read_rows(source: Source, rows: np.ndarray) -> Split:
+    """Reads rows int [n] of any source, at once where it can: inputs [n, H, W, C] and labels int32 [n]."""
+    if isinstance(source, BatchSource):
+        return source.read_rows(rows)
+    examples = [source[row] for row in rows.tolist()]
+    inputs, labels = zip(*examples, strict=True)
+    return Split(np.stack(inputs), np.array(labels, np.int32))
 
 
 def one_row(source: BatchSource, row: int) -> Split:

@@ -32,9 +32,12 @@ def prepare(spec: ImageSpec, data_dir: Path) -> None:
       data_dir: the folder in which tensorflow-datasets keeps its data.
 
     Raises:
+      ValueError: if only tensorflow-datasets can prepare it.
       DatasetUnavailableError: if raw files are missing and cannot be downloaded.
       DatasetCorruptError: if a raw file has another checksum, is malformed, or holds something unexpected.
     """
+    if spec.read_raw is None:
+        raise ValueError(f"{spec.name} cannot be prepared here, but by tensorflow-datasets")
     paths = raw_files.obtain(spec, data_dir)
     raw = spec.read_raw(paths)
     where = ", ".join(str(path) for path in paths.values())
@@ -46,7 +49,7 @@ def prepare(spec: ImageSpec, data_dir: Path) -> None:
 def _write(spec: ImageSpec, raw: RawData, data_dir: Path) -> None:
     import tensorflow_datasets as tfds
 
-    builder = _builder_class(spec.builder)(data_dir=data_dir, file_format="array_record")
+    builder = _builder_class(spec.builder)(config=spec.config, data_dir=data_dir, file_format="array_record")
     # On the instance: tensorflow-datasets keeps every builder class for good, and the images would stay with it.
     builder.raw = raw
     try:

@@ -21,7 +21,7 @@ def manual_dir(spec: ImageSpec, data_dir: Path) -> Path:
     It lies in the manual folder of tensorflow-datasets, one folder for each data set, because the files of MNIST and of
     Fashion-MNIST have the same names.
     """
-    return data_dir / "downloads" / "manual" / spec.name
+    return data_dir / "downloads" / "manual" / str(spec.builder.name)
 
 
 def obtain(spec: ImageSpec, data_dir: Path) -> dict[str, Path]:
@@ -83,7 +83,7 @@ def _find(spec: ImageSpec, data_dir: Path) -> dict[str, Path]:
     found = {}
     downloads = data_dir / "downloads"
     # tensorflow-datasets renames what it downloads, so earlier downloads are known by their content.
-    earlier = [path for folder in (downloads / spec.name, downloads) for path in sorted(folder.glob("*"))]
+    earlier = [path for folder in (downloads / str(spec.builder.name), downloads) for path in sorted(folder.glob("*"))]
     for file in spec.files:
         by_hand = manual_dir(spec, data_dir) / file.name
         if by_hand.exists():
@@ -119,7 +119,7 @@ def _download(spec: ImageSpec, data_dir: Path, missing: Sequence[RawFile]) -> di
         with no_progress_bars():
             manager = tfds.download.DownloadManager(
                 download_dir=data_dir / "downloads",
-                dataset_name=spec.name,
+                dataset_name=str(spec.builder.name),
                 url_infos={
                     file.url: checksums.UrlInfo(size=file.num_bytes, checksum=file.sha256, filename=file.name)
                     for file in missing
@@ -140,7 +140,7 @@ and for its raw files in {manual_dir(spec, data_dir)} and {data_dir / "downloads
 Any one of these will do:
   1. If it lies elsewhere, pass data_dir= or set the environment variable TFDS_DATA_DIR.
   2. On a machine with network run
-       python -c "import ib_jax.data; ib_jax.data.load('{spec.name}')"
+       python -c "from ib_jax import data; data.{spec.call}"
      once, and copy the folder {spec.name} from its data directory to {data_dir / spec.name}
   3. Put these files, under these names, into {manual_dir(spec, data_dir)} and run again:
 {files}"""

@@ -1,6 +1,8 @@
 """A split of a prepared data set as a source: records are read and decoded when they are asked for."""
 
 import contextlib
+import copy
+import dataclasses
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ib_jax.data.access import check_rows, one_row
+from ib_jax.data.advice import how_to_convert, how_to_replace
+from ib_jax.data.crops import Decode
 from ib_jax.data.dataset import DatasetCorruptError, DatasetUnavailableError, Split
 from ib_jax.data.spec import ImageSpec
 
@@ -22,15 +26,16 @@ class Records:
     Args:
       spec: the data set.
       folder: its prepared copy.
-      split_name: "train" or "test".
+      split_name: one of `spec.split_sizes`.
+      decode: how an image is decoded.
 
     Raises:
       DatasetUnavailableError: if the copy is in a format that needs TensorFlow.
-      DatasetCorruptError: if it is damaged or lacks a split; from reading, if a record is damaged.
+      DatasetCorruptError: if it is damaged or lacks the split; from reading, if a record is damaged.
     """
 
-    def __init__(self, spec: ImageSpec, folder: Path, split_name: str) -> None:
-        self._spec, self._folder, self._split_name = spec, folder, split_name
+    def __init__(self, spec: ImageSpec, folder: Path, split_name: str, decode: Decode) -> None:
+        self._spec, self._folder, self._split_name, self._decode = spec, folder, split_name, decode
         with _damage_named(spec, folder):
             self._source = _open(spec, folder, split_name)
 
@@ -44,16 +49,53 @@ class Records:
         """Reads rows int [n] in any order: inputs uint8 [n, H, W, C], labels int32 [n]."""
         check_rows(rows, len(self))
         with _damage_named(self._spec, self._folder):
-            examples = _decode(self._source.__getitems__(rows.tolist()), rows, self._spec.image_shape)
+            records = self._source.__getitems__(rows.tolist())
+            inputs = np.empty((len(records), *self._decode.image_shape), np.uint8)
+            labels = np.empty(len(records), np.int32)
+            for index, (record, row) in enumerate(zip(records, rows.tolist(), strict=True)):
+                inputs[index] = self._pixels(record, row)
+                labels[index] = record["label"]
         self._spec.check_labels(
-            self._split_name, examples.labels, where=str(self._folder), remedy=how_to_replace(self._folder)
+            self._split_name, labels, where=str(self._folder), remedy=how_to_replace(self._spec, self._folder)
         )
-        return examples
+        return Split(inputs, labels)
+
+    def decoded_by(self, decode: Decode) -> "Records":
+        """The same records, decoded in another way; the files are not opened again."""
+        other = copy.copy(self)
+        other._decode = decode
+        return other
+
+    def _pixels(self, record: Any, row: int) -> np.ndarray:
+        try:
+            return self._decode(record["image"], row)
+        except (ImportError, MemoryError):
+            raise
+        except Exception as error:
+            # The file's name in the published archive, which ImageNet's records hold.
+            name = f" ({record['file_name'].decode()})" if "file_name" in record else ""
+            raise DatasetCorruptError(
+                f"{self._spec.name}: image {row}{name} of the {self._split_name} split in {self._folder} could not be "
+                f"decoded ({type(error).__name__}: {error}). {how_to_replace(self._spec, self._folder)}"
+            ) from error
 
 
-def how_to_replace(folder: Path) -> str:
-    """What to do about a damaged prepared copy."""
-    return f"Delete {folder} and run again; it will be prepared afresh."
+@dataclasses.dataclass(frozen=True)
+class Exact:
+    """Decodes images that all have one shape, uint8 (H, W, C), and refuses any other."""
+
+    image_shape: tuple[int, int, int]
+
+    def __call__(self, encoded: bytes, row: int, /) -> np.ndarray:
+        from PIL import Image
+
+        pixels = np.asarray(Image.open(io.BytesIO(encoded)))
+        # PIL gives grey images without a channel axis.
+        decoded_shape = self.image_shape[:2] if self.image_shape[2] == 1 else self.image_shape
+        if pixels.shape != decoded_shape or pixels.dtype != np.uint8:
+            # Assignment would broadcast or cast it in silence.
+            raise ValueError(f"it is {pixels.dtype} {pixels.shape}, expected uint8 {decoded_shape}")
+        return pixels.reshape(self.image_shape)
 
 
 @contextlib.contextmanager
@@ -67,7 +109,7 @@ def _damage_named(spec: ImageSpec, folder: Path) -> Iterator[None]:
         # from protobuf. They have no common class below this one, and mean the same to the reader.
         raise DatasetCorruptError(
             f"{spec.name}: the prepared copy in {folder} could not be read ({type(error).__name__}: {error}). "
-            f"{how_to_replace(folder)}"
+            f"{how_to_replace(spec, folder)}"
         ) from error
 
 
@@ -79,32 +121,13 @@ def _open(spec: ImageSpec, folder: Path, split_name: str) -> Any:
     if "array_record" not in formats:
         raise DatasetUnavailableError(
             f"{spec.name}: the prepared copy in {folder} is in {' and '.join(formats) or 'no known'} format, and only "
-            f"array_record can be read without TensorFlow. Pass another data_dir, or move that folder away and run "
-            f"again; it will be prepared afresh."
+            f"array_record can be read without TensorFlow. Pass another data_dir, or {how_to_convert(spec, folder)}"
         )
-    absent = sorted(spec.split_sizes.keys() - builder.info.splits.keys())
-    if absent:
+    if split_name not in builder.info.splits:
         raise DatasetCorruptError(
-            f"{spec.name}: the prepared copy in {folder} lacks {absent}. {how_to_replace(folder)}"
+            f"{spec.name}: the prepared copy in {folder} lacks {[split_name]}. {how_to_replace(spec, folder)}"
         )
     # The images stay encoded here: decoding them below is faster, and spares a warning that OpenCV is not installed.
     return builder.as_data_source(
         split_name, decoders={"image": tfds.decode.SkipDecoding()}, file_format="array_record"
     )
-
-
-def _decode(records: list[Any], rows: np.ndarray, image_shape: tuple[int, int, int]) -> Split:
-    from PIL import Image
-
-    inputs = np.empty((len(records), *image_shape), np.uint8)
-    labels = np.empty(len(records), np.int32)
-    # PIL gives grey images without a channel axis.
-    decoded_shape = image_shape[:2] if image_shape[2] == 1 else image_shape
-    for index, record in enumerate(records):
-        pixels = np.asarray(Image.open(io.BytesIO(record["image"])))
-        if pixels.shape != decoded_shape or pixels.dtype != np.uint8:
-            # Assignment would broadcast or cast it in silence.
-            raise ValueError(f"image {rows[index]} is {pixels.dtype} {pixels.shape}, expected uint8 {decoded_shape}")
-        inputs[index] = pixels.reshape(image_shape)
-        labels[index] = record["label"]
-    return Split(inputs, labels)

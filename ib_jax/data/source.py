@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ib_jax.data.dataset import DatasetCorruptError, Split
+from ib_jax.data.advice import how_to_build, how_to_replace
+from ib_jax.data.crops import Decode
+from ib_jax.data.dataset import DatasetCorruptError, DatasetUnavailableError, Split
 from ib_jax.data.prepare import is_prepared, prepare
-from ib_jax.data.records import Records, how_to_replace
+from ib_jax.data.records import Exact, Records
 from ib_jax.data.spec import ImageSpec
 
 _CHUNK = 4096  # records read at a time: enough to make the batched read pay, few enough to stay small
@@ -38,25 +40,28 @@ def load_splits(spec: ImageSpec, data_dir: Path) -> dict[str, Split]:
       The splits by name; inputs uint8 [N, H, W, C], labels int32 [N], verified against `spec`.
 
     Raises:
+      ValueError: if its images have no common shape.
       DatasetUnavailableError: if it is not there and cannot be had, or is in a format that needs TensorFlow.
       DatasetCorruptError: if a file is damaged, or does not hold what it should.
     """
+    image_shape = spec.one_shape()
     folder = _prepared_folder(spec, data_dir)
     # All are opened first: a missing one shows before the others have been read.
-    opened = {name: Records(spec, folder, name) for name in spec.split_sizes}
-    splits = {name: _read_all(records, spec.image_shape) for name, records in opened.items()}
+    opened = {name: Records(spec, folder, name, Exact(image_shape)) for name in spec.split_sizes}
+    splits = {name: _read_all(records, image_shape) for name, records in opened.items()}
     for name, split in splits.items():
-        spec.check_split(name, split, where=str(folder), remedy=how_to_replace(folder))
+        spec.check_split(name, split, where=str(folder), remedy=how_to_replace(spec, folder))
     return splits
 
 
-def open_split(spec: ImageSpec, data_dir: Path, split_name: str) -> Records:
-    """Opens one split of a data set without reading it, preparing the data set first if need be.
+def open_records(spec: ImageSpec, data_dir: Path, split_name: str, decode: Decode) -> Records:
+    """Opens one split of a data set without reading it, preparing the data set first if need be and if it can be here.
 
     Args:
       spec: the data set.
       data_dir: the folder in which tensorflow-datasets keeps its data.
-      split_name: "train" or "test".
+      split_name: one of `spec.split_sizes`.
+      decode: how an image is decoded.
 
     Returns:
       The examples by their row, the same rows as those of `load_splits`.
@@ -67,12 +72,12 @@ def open_split(spec: ImageSpec, data_dir: Path, split_name: str) -> Records:
         the examples are read.
     """
     folder = _prepared_folder(spec, data_dir)
-    records = Records(spec, folder, split_name)
+    records = Records(spec, folder, split_name, decode)
     expected = spec.split_sizes[split_name]
     if len(records) != expected:
         raise DatasetCorruptError(
             f"{spec.name}: the {split_name} split in {folder} has {len(records)} images, expected {expected}. "
-            f"{how_to_replace(folder)}"
+            f"{how_to_replace(spec, folder)}"
         )
     return records
 
@@ -83,8 +88,11 @@ def _prepared_folder(spec: ImageSpec, data_dir: Path) -> Path:
         if folder.exists():
             raise DatasetCorruptError(
                 f"{spec.name}: {folder} is there, but not a whole prepared copy (expected dataset_info.json and "
-                f"features.json). {how_to_replace(folder)}"
+                f"features.json). {how_to_replace(spec, folder)}"
             )
+        if spec.read_raw is None:
+            # tensorflow-datasets would try to download for minutes before it says that it cannot.
+            raise DatasetUnavailableError(how_to_build(spec, data_dir))
         prepare(spec, data_dir)
     return folder
 

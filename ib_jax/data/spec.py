@@ -45,33 +45,57 @@ class ImageSpec:
 
     Attributes:
       builder: the official tensorflow-datasets builder class, whose name, version and features are kept.
-      files: the raw files.
       split_sizes: number of images in each split.
-      image_shape: (height, width, channels).
+      image_shape: (height, width, channels), or None where each image has its own.
       num_classes: number of classes.
+      config: name of the builder's configuration, where it has several.
+      files: the raw files from which the data set is prepared here; none where the user does that.
       read_raw: reads the raw files, given as {name: path}; raises DatasetCorruptError for a malformed one.
+      manual_files: archives that the user has to fetch by hand before tensorflow-datasets can prepare the data set.
+      needs: Python packages that preparing it takes besides TensorFlow, where the user does that.
+      loaded_by: the call of `ib_jax.data` that loads it, for messages; by default that of `load`.
     """
 
     builder: Any
-    files: tuple[RawFile, ...]
     split_sizes: Mapping[str, int]
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, int, int] | None
     num_classes: int
-    read_raw: Callable[[Mapping[str, Path]], RawData]
+    config: str | None = None
+    files: tuple[RawFile, ...] = ()
+    read_raw: Callable[[Mapping[str, Path]], RawData] | None = None
+    manual_files: tuple[str, ...] = ()
+    needs: str = ""
+    loaded_by: str | None = None
 
     @property
     def name(self) -> str:
-        """The data set's name in tensorflow-datasets, for example "mnist"."""
-        return str(self.builder.name)
+        """The data set's name in tensorflow-datasets, for example "mnist" or "cifar10_corrupted/fog_3"."""
+        return str(self.builder.name) if self.config is None else f"{self.builder.name}/{self.config}"
+
+    @property
+    def call(self) -> str:
+        """The call of `ib_jax.data` that loads the data set, and prepares it if need be."""
+        return self.loaded_by or f"load('{self.name}')"
 
     @property
     def version(self) -> str:
-        """The data set's version in tensorflow-datasets, for example "3.0.1"."""
-        return str(self.builder.VERSION)
+        """The data set's version in tensorflow-datasets, for example "3.0.1"; a configuration may have its own."""
+        own = self.builder.builder_configs[self.config].version if self.config is not None else None
+        return str(own or self.builder.VERSION)
 
     def prepared_dir(self, data_dir: Path) -> Path:
         """The folder in which tensorflow-datasets keeps the prepared copy."""
         return data_dir / self.name / self.version
+
+    def one_shape(self) -> tuple[int, int, int]:
+        """The shape that all images have, (height, width, channels).
+
+        Raises:
+          ValueError: if each has its own.
+        """
+        if self.image_shape is None:
+            raise ValueError(f"{self.name} has images of many sizes, which make no arrays; open it with open_split")
+        return self.image_shape
 
     def check_split(self, split_name: str, split: Split, *, where: str, remedy: str) -> None:
         """Checks number, shapes, dtypes and label range of a split.
@@ -85,9 +109,9 @@ class ImageSpec:
         Raises:
           DatasetCorruptError: at the first mismatch, with what was expected and what was found.
         """
-        size = self.split_sizes[split_name]
+        size, image_shape = self.split_sizes[split_name], self.one_shape()
         expectations = [
-            ("image shape", (size, *self.image_shape), split.inputs.shape),
+            ("image shape", (size, *image_shape), split.inputs.shape),
             ("image dtype", np.dtype(np.uint8), split.inputs.dtype),
             ("label shape", (size,), split.labels.shape),
             ("label dtype", np.dtype(np.int32), split.labels.dtype),

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ib_jax.data.access import BatchSource, Source
+from ib_jax.data.access import EpochSource, Source, read_rows
+from ib_jax.data.ahead import read_ahead, steps_ahead
 from ib_jax.data.dataset import Split
 
 Order = Callable[[int], Any]
@@ -15,7 +16,7 @@ Order = Callable[[int], Any]
 
 
 def stream(
-    source: Source,
+    source: Source | EpochSource,
     *,
     order: Order,
     batch_size: int,
@@ -38,7 +39,8 @@ def stream(
     dropped, and when a read fails.
 
     Args:
-      source: the N examples, from `open_train` for instance. One with `read_rows` is read a batch at a time.
+      source: the N examples, from `open_train` for instance. One with `read_rows` is read a batch at a time; of an
+        `EpochSource`, such as random crops, each step is read from its epoch's.
       order: the visiting order of each epoch, such as a `jax.random.permutation`. It must be pure, and is called in
         the reading threads, never twice at a time.
       batch_size: B, size of the global batch, over all processes.
@@ -96,45 +98,18 @@ def stream(
                 f"steps_per_call must divide the {num_steps - first_step} steps from first_step {first_step} to "
                 f"num_steps {num_steps}, got {steps_per_call}"
             )
-    if num_threads < 1:
-        raise ValueError(f"num_threads must be at least 1, got {num_threads}")
-    if num_ahead is None:
-        num_ahead = max(2 * num_threads, steps_per_call or 1)
-    if num_ahead < 1:
-        raise ValueError(f"num_ahead must be at least 1, got {num_ahead}")
+    num_ahead = steps_ahead(num_threads, num_ahead, steps_per_call)
     # Two epochs, and more where the steps read ahead span more.
     order_of = _remember(order, num_examples, num_kept=2 + num_ahead // steps_per_epoch)
     shard_size = batch_size // count
 
     def read_step(step: int) -> Split:
-        start = (step % steps_per_epoch) * batch_size + index * shard_size
-        return _read_rows(source, order_of(step // steps_per_epoch)[start : start + shard_size])
+        epoch, batch = divmod(step, steps_per_epoch)
+        examples = source.at_epoch(epoch) if isinstance(source, EpochSource) else source
+        start = batch * batch_size + index * shard_size
+        return read_rows(examples, order_of(epoch)[start : start + shard_size])
 
-    return _read_ahead(read_step, first_step, num_steps, steps_per_call, num_threads, num_ahead)
-
-
-def _read_ahead(
-    read_step: Callable[[int], Split],
-    first_step: int,
-    num_steps: int,
-    steps_per_call: int | None,
-    num_threads: int,
-    num_ahead: int,
-) -> Generator[Split, None, None]:
-    import grain  # takes most of a second, and only needed here
-
-    # An element is a whole step: threads then share steps rather than examples, and pay for handing over once a batch.
-    steps = grain.MapDataset.range(first_step, num_steps).map(read_step)
-    # grain warns of threads that have nothing to do.
-    options = grain.ReadOptions(num_threads=min(num_threads, num_ahead), prefetch_buffer_size=num_ahead)
-    batches = steps.to_iter_dataset(options)
-    if steps_per_call is not None:
-        batches = batches.batch(steps_per_call)
-    iterator = iter(batches)
-    try:
-        yield from iterator
-    finally:
-        iterator.close()
+    return read_ahead(read_step, first_step, num_steps, steps_per_call, num_threads, num_ahead)
 
 
 def _remember(order: Order, num_examples: int, *, num_kept: int) -> Callable[[int], np.ndarray]:
@@ -158,11 +133,3 @@ def _remember(order: Order, num_examples: int, *, num_kept: int) -> Callable[[in
             return make(epoch)
 
     return remembered
-
-
-def _read_rows(source: Source, rows: np.ndarray) -> Split:
-    if isinstance(source, BatchSource):
-        return source.read_rows(rows)
-    examples = [source[row] for row in rows.tolist()]
-    inputs, labels = zip(*examples, strict=True)
-    return Split(np.stack(inputs), np.array(labels, np.int32))

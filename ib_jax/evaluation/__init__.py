@@ -7,6 +7,7 @@ from ib_jax.evaluation.chunks import ChunkProgress, attack_in_chunks
 from ib_jax.evaluation.curve_checks import check_large_radius, check_monotone, check_unbounded
 from ib_jax.evaluation.findings import Finding
 from ib_jax.evaluation.information import label_entropy, label_probabilities, nats_to_bits
+from ib_jax.evaluation.natural import restrict_to_classes
 from ib_jax.evaluation.perturbations import Perturbations, measure_perturbations, summarise_perturbations
 from ib_jax.evaluation.predict import mean_probabilities, sampled_logits_fn
 from ib_jax.evaluation.result_checks import check_black_box, check_budget, check_one_step, check_results
@@ -36,6 +37,7 @@ __all__ = [
     "mean_probabilities",
     "measure_perturbations",
     "nats_to_bits",
+    "restrict_to_classes",
     "robust_correct",
     "robustness_curve",
     "sampled_logits_fn",

@@ -11,7 +11,7 @@ import pytest
 from ib_jax import data
 from ib_jax.data import loading, raw_files
 from ib_jax.data.access import Subset
-from ib_jax.data.records import Records
+from ib_jax.data.records import Exact, Records
 from ib_jax.data.source import load_splits
 
 NAMES = ["mnist", "fashion_mnist", "cifar10"]
@@ -156,6 +156,6 @@ def test_a_copy_with_fewer_images_is_refused(prepared):
 def test_labels_out_of_range_are_refused_as_they_are_read(prepared):
     spec, data_dir = prepared("mnist")
     fewer = dataclasses.replace(spec, num_classes=1)
-    records = Records(fewer, spec.prepared_dir(data_dir), "train")
+    records = Records(fewer, spec.prepared_dir(data_dir), "train", Exact(spec.image_shape))
     with pytest.raises(data.DatasetCorruptError, match=r"labels in .*, expected 0\.\.0"):
         records.read_rows(np.arange(40))

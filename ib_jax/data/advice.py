@@ -5,6 +5,8 @@ from pathlib import Path
 from ib_jax.data.spec import ImageSpec
 
 _REGISTER = "https://image-net.org/download-images"
+# Those without which the command `tfds` of tensorflow-datasets 4.9.10 does not start, and what it writes with.
+_PACKAGES = "tensorflow-cpu tensorflow-datasets array_record apache-beam mlcroissant importlib_resources"
 
 
 def how_to_replace(spec: ImageSpec, folder: Path) -> str:
@@ -12,7 +14,7 @@ def how_to_replace(spec: ImageSpec, folder: Path) -> str:
     if spec.read_raw is not None:
         return f"Delete {folder} and run again; it will be prepared afresh."
     data_dir = folder.parents[len(Path(spec.name).parts)]
-    return f"Delete {folder} and prepare it again, where TensorFlow is installed: {_build_command(spec, data_dir)}"
+    return f"Delete {folder} and prepare it again, with {_PACKAGES} installed: {_build_command(spec, data_dir)}"
 
 
 def how_to_convert(spec: ImageSpec, folder: Path) -> str:
@@ -20,16 +22,14 @@ def how_to_convert(spec: ImageSpec, folder: Path) -> str:
     if spec.read_raw is not None:
         return "move that folder away and run again; it will be prepared afresh."
     return (
-        f"convert it, where TensorFlow is installed: "
+        f"convert it, with {_PACKAGES} installed: "
         f"tfds convert_format --dataset_version_dir={folder} --out_file_format=array_record"
     )
 
 
 def how_to_build(spec: ImageSpec, data_dir: Path) -> str:
     """What to do about a data set that is not there, and that the user has to prepare with tensorflow-datasets."""
-    steps = ["pip install tensorflow-cpu tensorflow-datasets array_record"]
-    if spec.needs:
-        steps[0] += f" {spec.needs}"
+    steps = [f"pip install {_PACKAGES} {spec.needs}".rstrip()]
     if spec.manual_files:
         steps.append(f"put {' and '.join(spec.manual_files)}, as {_REGISTER} offers them to those who register,")
         steps.append(f"    into {data_dir / 'downloads' / 'manual'}")
@@ -39,7 +39,7 @@ def how_to_build(spec: ImageSpec, data_dir: Path) -> str:
 Looked for a prepared copy in {spec.prepared_dir(data_dir)}
 Either of these will do:
   1. If it lies elsewhere, pass data_dir= or set the environment variable TFDS_DATA_DIR.
-  2. Prepare it once. Only this needs TensorFlow, which may be in an environment or on a machine of its own:
+  2. Prepare it once. Only this needs TensorFlow, and may be done in an environment or on a machine of its own:
 {lines}"""
 
 

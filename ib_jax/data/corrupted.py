@@ -7,6 +7,7 @@ stored as JPEG): numbers measured on it are not quite those of the published Ima
 """
 
 import functools
+import io
 import os
 import tarfile
 from collections.abc import Mapping
@@ -120,7 +121,8 @@ def _one_severity(tar: tarfile.TarFile, member: str, severity: int) -> np.ndarra
     file = tar.extractfile(member)
     if file is None:
         raise ValueError(f"{member} is not a file")
-    array = np.lib.format.read_array(file, allow_pickle=False)
+    # Through memory, for NumPy asks the files inside an archive for what they do not have.
+    array = np.load(io.BytesIO(file.read()), allow_pickle=False)
     num_images, rest = divmod(len(array), NUM_SEVERITIES)
     if rest:
         raise ValueError(f"{member} has {len(array)} rows, expected {NUM_SEVERITIES} times as many as test images")

@@ -122,6 +122,26 @@ def test_the_parts_lie_inside_and_vary():
     assert boxes[:, 3].max() == 375
 
 
+def test_area_ratio_and_place_are_uniform():
+    side = 2000
+    left, top, right, bottom = many_boxes(side, side).T
+    width, height = right - left, bottom - top
+    # Below half of the area every ratio fits, so that nothing is drawn anew, which would favour some.
+    small = width * height < side**2 / 2
+    share, ratio = (width * height / side**2)[small], np.log(width / height)[small]
+    assert small.sum() > 1500
+    uniform = {
+        "area": (share - 0.08) / 0.42,
+        "ratio": ratio / (2 * np.log(4 / 3)) + 0.5,
+        "left": left[small] / (side - width[small]),
+        "top": top[small] / (side - height[small]),
+    }
+    for name, values in uniform.items():
+        assert scipy.stats.kstest(values, "uniform").pvalue > 1e-3, name
+    correlations = np.corrcoef(list(uniform.values())) - np.eye(4)
+    assert np.abs(correlations).max() < 4 / np.sqrt(small.sum())
+
+
 def test_the_draws_are_distributed_as_torchvisions(transforms):
     pytest.importorskip("torch").manual_seed(0)
     image = Image.new("RGB", (500, 375))

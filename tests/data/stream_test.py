@@ -10,6 +10,7 @@ import pytest
 
 from ib_jax import data, training
 from ib_jax.data import mnist, source
+from ib_jax.data.access import EpochSubset
 
 SIZE = 1437  # training digits
 BATCH = 48
@@ -142,6 +143,31 @@ def test_a_source_that_can_is_asked_for_a_batch_at_a_time(digits):
 
     batches = data.stream(Whole(digits), order=order, batch_size=BATCH, num_steps=3)
     assert_same(batches, expected(digits, range(3)))
+
+
+@pytest.mark.parametrize("subset", [False, True])
+def test_a_source_that_differs_by_epoch_is_read_in_the_epoch_of_each_step(subset):
+    class Tagged:
+        """Inputs that tell epoch and row."""
+
+        def __len__(self):
+            return 10
+
+        def at_epoch(self, epoch):
+            rows = np.arange(10)
+            return data.ArraySource(data.Split(np.stack([np.full(10, epoch), rows], -1), rows.astype(np.int32)))
+
+    source = EpochSubset(Tagged(), np.arange(9, 1, -1)) if subset else Tagged()
+    num_rows, steps_per_epoch = len(source), len(source) // 3
+    order = lambda epoch: np.roll(np.arange(num_rows), epoch)
+    batches = data.stream(source, order=order, batch_size=3, num_steps=11, first_step=2, num_threads=2, num_ahead=5)
+    for step, batch in enumerate(batches, start=2):
+        epoch, start = divmod(step, steps_per_epoch)
+        rows = order(epoch)[3 * start : 3 * start + 3]
+        rows = 9 - rows if subset else rows
+        assert batch.inputs.tolist() == [[epoch, row] for row in rows.tolist()]
+        assert batch.labels.tolist() == rows.tolist()
+    assert step == 10
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, GaussianMixture
 
 __version__ = "0.1.0"
 
-_LAZY = ("augment", "data", "exact", "models", "training")
+_LAZY = ("augment", "corruptions", "data", "exact", "models", "training")
 
 __all__ = [
     "AttackResult",
@@ -24,6 +24,7 @@ __all__ = [
     "attacks",
     "augment",
     "bounds",
+    "corruptions",
     "data",
     "evaluation",
     "exact",

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "models": {"types"},
     "training": {"types", "loops"},
     "exact": {"types"},
+    "corruptions": {"types"},
 }
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 

@@ -5,13 +5,13 @@ Run:      python -m experiments.cifar10_ceb                                  dig
           python -m experiments.cifar10_ceb --preset=small --rhos=2,3,4,6    as measured here, an hour and a half
           python -m experiments.cifar10_ceb --preset=paper --precision=bfloat16 --rhos=1,2,3,4,5
           python -m experiments.cifar10_ceb --preset=paper --scale_epochs=0.02 --objective=vib --rho=3
-Does:     trains cross-entropy (unless --nobaseline) and the objective at each of --rhos with each seed, or with --rho
-          alone one model, sharded over all devices; a sweep is one population. Then PGD (L-inf, L2, targeted and not)
-          with the mean code, as the paper, and beside it EOT over samples of z, a margin loss, twice the steps, transfer
-          from another model and Square; and the corruptions. A model with a record is not attacked again.
+Does:     trains cross-entropy (unless --nobaseline) and the objective, at each of --rhos with each seed as one
+          population, or at --rho alone sharded over all devices. Then PGD (L-inf, L2, targeted and not) with the mean
+          code, as the paper, and beside it EOT over samples of z, a margin loss, twice the steps, transfer from another
+          model and Square; and the corruptions. A model with a record is not attacked again.
 Units:    radii are levels of 255.
-Cost:     the paper preset is 75 million images for WRN-28-10 and each rho: days of one GPU. --scale_epochs and --scale_width
-          shrink a preset; the record keeps them.
+Cost:     the paper preset is 75 million images for WRN-28-10 and each rho: days of one GPU. --scale_epochs and
+          --scale_width shrink a preset; the record keeps them.
 Expect:   the paper: 93.9 to 95.1 % clean for rho >= 1, no model below; under L-inf PGD at 8 the deterministic network
           8 %, lower rho better. What was measured here stands in experiments/results/cifar10_ceb/table.md.
 Leaves:   a workdir for each model, and a record for each, table.md and figures in --results.
@@ -108,9 +108,7 @@ def _train(
         if len(group) > 1:
             recipe = Recipe(group[0], dataset, image_recipe.CIFAR10)
             layout, folder = Layout(sweep.members_at_once, sweep.memory_gib), workdir / f"population_{objective}"
-            if not train_population(
-                recipe, group, folder, console, layout=layout, experiment=NAME, command=command
-            ):
+            if not train_population(recipe, group, folder, console, layout=layout, experiment=NAME, command=command):
                 return False
             continue
         console.rule(f"{group[0].name}, seed {group[0].seed}")

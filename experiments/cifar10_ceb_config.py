@@ -90,7 +90,9 @@ class SweepSettings:
     memory_gib: float = setting(
         0.0, "Sweep", "Memory of a device that the members may take; 0 is what is free.", unit="GiB", decides=NEVER
     )
-    results: str = setting("", "Sweep", "Folder of records and figures. Default: results/ in the workdir.", decides=NEVER)
+    results: str = setting(
+        "", "Sweep", "Folder of records and figures. Default: results/ in the workdir.", decides=NEVER
+    )
 
     def __post_init__(self) -> None:
         if len(set(self.rhos)) < len(self.rhos):

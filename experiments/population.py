@@ -18,7 +18,7 @@ from ib_jax.training import Population
 
 
 class Layout(Protocol):
-    """How members are laid out: side by side on a device (0: all, -1: what is fastest), in how much memory (0: free)."""
+    """How many members lie side by side on a device (0: all, -1: what is fastest), in how much memory (0: free)."""
 
     @property
     def members_at_once(self) -> int: ...

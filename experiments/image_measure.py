@@ -1,0 +1,206 @@
+"""Measures trained image models that have no record yet: attacks, transfer between them, and corruptions."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from experiments import corrupted_images, image_run, records
+from experiments.image_attacks import Measurer
+from experiments.image_attacks_config import AttackSettings
+from experiments.recipe import Recipe
+from ib_jax import corruptions, data, evaluation
+from ib_jax.types import Array, Params
+
+
+def measure_models(
+    recipes: Sequence[Recipe[Any]],
+    settings: AttackSettings,
+    results: pathlib.Path,
+    console: Console,
+    *,
+    experiment: str,
+    command: str,
+) -> None:
+    """Attacks and corrupts every model that has no record, and writes its record.
+
+    Args:
+      recipes: of the trained models, of one data set; each with its workdir.
+      settings: what is done to them.
+      results: folder of the records.
+      console: where to show progress.
+      experiment: the module's name.
+      command: the command line.
+
+    Raises:
+      ConfigMismatchError: a record was made with other settings.
+    """
+    waiting = []
+    for recipe in recipes:
+        path = _path(results, recipe)
+        if not path.exists():
+            waiting.append(recipe)
+        else:
+            records.check_config(json.loads(path.read_text())["training"]["config"], recipe.config, path)
+    if not waiting or not settings.num_attack_images:
+        return
+    lab = _Lab(recipes, settings)
+    work = [step.work for recipe in waiting for step in lab.measurer(recipe).plan]
+    with _Line(console, sum(work)) as line:
+        attacked = {}
+        for recipe in waiting:
+            start, name = time.monotonic(), recipe.config.name
+            attacked[name, recipe.config.seed] = lab.attack(
+                recipe, lambda step, name=name: line(name, step.attack, step.work)
+            )
+            attacked[name, recipe.config.seed]["seconds"] = time.monotonic() - start
+        corrupted = _corrupted(waiting, lab, settings, line)
+        for recipe in waiting:
+            key = recipe.config.name, recipe.config.seed
+            trained = json.loads((pathlib.Path(recipe.config.workdir) / "results.json").read_text())
+            hidden = ("workdir", "data_dir")  # of this machine
+            trained["config"] = {name: value for name, value in trained["config"].items() if name not in hidden}
+            record = {
+                "experiment": experiment,
+                "command": command,
+                "environment": records.environment(),
+                "name": recipe.config.name,
+                "objective": recipe.config.objective,
+                "rho": recipe.config.rho if recipe.config.stochastic else None,
+                "seed": recipe.config.seed,
+                "settings": dataclasses.asdict(settings),
+                "source": lab.source_of(recipe).config.name,
+                "training": trained,
+                **attacked[key],
+                **corrupted.get(key, {}),
+            }
+            records.write_json(_path(results, recipe), record)
+
+
+def _path(results: pathlib.Path, recipe: Recipe[Any]) -> pathlib.Path:
+    return results / f"{recipe.config.name}_seed{recipe.config.seed}.json"
+
+
+def _corrupted(
+    waiting: Sequence[Recipe[Any]], lab: "_Lab", settings: AttackSettings, line: "_Line"
+) -> dict[tuple[str, int], dict[str, Any]]:
+    test = waiting[0].dataset.test
+    count = min(settings.num_corrupted_images, len(test.labels))
+    if not count or test.inputs.dtype != np.uint8 or test.inputs.shape[-1] != 3:
+        return {}  # the corruptions are made for colour images
+    split = data.Split(*(field[:count] for field in test))
+    predicts = {f"{r.config.name}/{r.config.seed}": lab.predict(r) for r in waiting}
+    constants = "cifar10" if test.inputs.shape[1] <= 64 else "imagenet"
+    errors = corrupted_images.errors_of(
+        predicts,
+        corrupted_images.made(split, constants),
+        names=(*corruptions.CORRUPTIONS, *corruptions.EXTRA_CORRUPTIONS),
+        report=lambda name, severity: line("all models", f"{name} {severity}", 0.0),
+    )
+    found = {}
+    for recipe in waiting:
+        own = errors[f"{recipe.config.name}/{recipe.config.seed}"]
+        benchmark = {name: own[name] for name in corruptions.CORRUPTIONS}
+        found[recipe.config.name, recipe.config.seed] = {
+            "corruptions": {
+                "num_images": count,
+                "constants": constants,
+                "errors": own,
+                "average_error": evaluation.average_corruption_error(benchmark),
+            }
+        }
+    return found
+
+
+class _Lab:
+    """The trained models, and what attacks them: one `Measurer` for each structure of the network."""
+
+    def __init__(self, recipes: Sequence[Recipe[Any]], settings: AttackSettings):
+        self._recipes, self._settings = recipes, settings
+        self._measurers: dict[str, Measurer] = {}
+        self._params: dict[tuple[str, int], Params] = {}
+        self._sources: dict[tuple[str, int, float], np.ndarray] = {}
+
+    def params(self, recipe: Recipe[Any]) -> Params:
+        key = recipe.config.name, recipe.config.seed
+        if key not in self._params:
+            self._params[key] = jax.device_put(image_run.trained_params(recipe))
+        return self._params[key]
+
+    def measurer(self, recipe: Recipe[Any]) -> Measurer:
+        """The attacks on models of that objective."""
+        kind = recipe.config.objective
+        if kind not in self._measurers:
+            self._measurers[kind] = Measurer(
+                self._settings,
+                recipe.model,
+                stochastic=recipe.config.stochastic,
+                split=recipe.dataset.test,
+                num_classes=recipe.dataset.num_classes,
+                num_eval_samples=recipe.config.num_eval_samples,
+            )
+        return self._measurers[kind]
+
+    def attack(self, recipe: Recipe[Any], report: Any) -> dict[str, Any]:
+        """Everything but corruptions."""
+        source = functools.partial(self._source, self.source_of(recipe))
+        return self.measurer(recipe).measure(self.params(recipe), recipe.config.seed, source, report)
+
+    def source_of(self, recipe: Recipe[Any]) -> Recipe[Any]:
+        """On which model the images for transfer are made: cross-entropy, and for it the first bottleneck."""
+        others = [other for other in self._recipes if other.config.name != recipe.config.name]
+        plain = [other for other in others if not other.config.stochastic]
+        own_seed = [other for other in plain or others if other.config.seed == recipe.config.seed]
+        return (own_seed or others or [recipe])[0]
+
+    def predict(self, recipe: Recipe[Any]) -> corrupted_images.Predict:
+        """Logits at the mean code."""
+        model, params = recipe.model, self.params(recipe)
+
+        def logits(params: Params, images: Array) -> Array:
+            return model.decode(params, model.encode(params, images).mean)
+
+        return functools.partial(jax.jit(logits), params)
+
+    def _source(self, recipe: Recipe[Any], epsilon: float) -> np.ndarray:
+        key = (recipe.config.name, recipe.config.seed, epsilon)
+        if key not in self._sources:
+            self._sources[key] = self.measurer(recipe).source(self.params(recipe), recipe.config.seed, epsilon)
+        return self._sources[key]
+
+
+class _Line:
+    """One line with the model, the attack and the time left; in a log a line for each attack."""
+
+    def __init__(self, console: Console, total: float):
+        columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:")]
+        self._console, self._start = console, time.monotonic()
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        self._task, self._done, self._total = self._bar.add_task("compiling", total=total), 0.0, total
+
+    def __call__(self, model: str, what: str, work: float) -> None:
+        """Shows what is done."""
+        self._done += work
+        self._bar.update(self._task, advance=work, description=f"{model}: {what}")
+        if not self._console.is_terminal:
+            passed = time.monotonic() - self._start
+            left = passed * (self._total / max(self._done, 1.0) - 1.0)
+            self._console.print(f"{model}: {what}  {passed:.0f} s, some {left:,.0f} s left", highlight=False)
+
+    def __enter__(self) -> "_Line":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()

@@ -160,8 +160,7 @@ def _corruptions(groups: Groups) -> list[str]:
     return [
         "## Common corruptions\n",
         f"Error in per cent on the first {first['num_images']} test images, corrupted here with the constants for "
-        f"{first['constants']} (frost is made up), mean of five severities. The last four are not of the 15.
-",
+        f"{first['constants']} (frost is made up), mean of five severities. The last four are not of the 15.\n",
         *_table(groups, columns),
         "",
     ]

@@ -38,6 +38,7 @@ PAPER = (
 )
 Record = Mapping[str, Any]
 Groups = Mapping[str, Sequence[Record]]
+Value = Callable[[Record], float | None]
 
 
 def read_records(folder: pathlib.Path) -> Groups:
@@ -65,6 +66,21 @@ def accuracy(record: Record, attack: str, norm: str, epsilon: float) -> float | 
     """Accuracy under an attack on all of its images, in [0, 1]."""
     rows = [row for row in record["attacks"] if (row["attack"], row["norm"], row["epsilon"]) == (attack, norm, epsilon)]
     return rows[0]["accuracy"] if rows else None
+
+
+def under(attack: str, norm: str, epsilon: float) -> Value:
+    """From a record to the accuracy under an attack."""
+    return lambda record: accuracy(record, attack, norm, epsilon)
+
+
+def at_radius(kind: str) -> Value:
+    """From a record to the accuracy under an attack on the images that all were tried on."""
+    return lambda record: record["at_radius"]["accuracy"].get(kind)
+
+
+def corruption(name: str) -> Value:
+    """From a record to the error under a corruption, mean of five severities."""
+    return lambda record: statistics.fmean(record["corruptions"]["errors"][name])
 
 
 def radii(record: Record, norm: str) -> list[float]:
@@ -103,14 +119,12 @@ def _text(groups: Groups) -> str:
         f"# CEB on {config['dataset']}\n",
         f"{network}, {config['num_epochs']} epochs, {seeds} seed{'s' if seeds > 1 else ''}. Accuracy in per cent on "
         f"the first {first['num_images']} test images (clean: all of them), at the mean code as in the paper; EOT is "
-        f"against the sampled model. PGD takes {settings['pgd_steps']} steps of 4/3 epsilon / n; radii in levels of "
-        "255.\n",
+        f"against the sampled model. PGD takes {settings['pgd_steps']} steps of {settings['pgd_path']:.3g} epsilon / "
+        "n; radii in levels of 255.\n",
         PAPER + "\n",
     ]
     linf, l2 = (radii(first, norm) for norm in ("linf", "l2"))
-    columns: list[tuple[str, Callable[[Record], float | None]]] = [
-        ("clean", lambda record: 1 - record["training"]["test"]["error_mean"])
-    ]
+    columns: list[tuple[str, Value]] = [("clean", lambda record: 1 - record["training"]["test"]["error_mean"])]
     for attack, norm, which in [
         (names.PGD, "linf", linf),
         (names.TARGETED, "linf", linf[-2:]),
@@ -119,14 +133,14 @@ def _text(groups: Groups) -> str:
     ]:
         for epsilon in which:
             label = f"{attack} {'L-inf' if norm == 'linf' else 'L2'} {epsilon:g}"
-            columns.append((label, lambda record, a=attack, n=norm, e=epsilon: accuracy(record, a, n, e)))
+            columns.append((label, under(attack, norm, epsilon)))
     lines += ["## White box\n", *_table(groups, columns), ""]
     count = first["at_radius"]["num_images"]
     lines += [
         f"## Every attack at L-inf {radius:g}, on the same {count} images\n",
         "A white-box number above that of transfer or Square is no robustness; *worst of all* counts an image only if "
         "it stands under each.\n",
-        *_table(groups, [(kind, lambda record, k=kind: record["at_radius"]["accuracy"].get(k)) for kind in KINDS]),
+        *_table(groups, [(kind, at_radius(kind)) for kind in KINDS]),
         "",
     ]
     lines += _corruptions(groups)
@@ -138,7 +152,7 @@ def _text(groups: Groups) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(groups: Groups, columns: Sequence[tuple[str, Callable[[Record], float | None]]]) -> list[str]:
+def _table(groups: Groups, columns: Sequence[tuple[str, Value]]) -> list[str]:
     head = ["model", *(name for name, _ in columns)]
     rows = [
         [name, *(cell([value(record) for record in group]) for _, value in columns)] for name, group in groups.items()
@@ -150,13 +164,8 @@ def _corruptions(groups: Groups) -> list[str]:
     if not all("corruptions" in record for group in groups.values() for record in group):
         return []
     first = next(iter(groups.values()))[0]["corruptions"]
-    columns: list[tuple[str, Callable[[Record], float | None]]] = [
-        ("average of the 15", lambda record: record["corruptions"]["average_error"])
-    ]
-    columns += [
-        (name.replace("_", " "), lambda record, n=name: statistics.fmean(record["corruptions"]["errors"][n]))
-        for name in first["errors"]
-    ]
+    columns: list[tuple[str, Value]] = [("average of the 15", lambda record: record["corruptions"]["average_error"])]
+    columns += [(name.replace("_", " "), corruption(name)) for name in first["errors"]]
     return [
         "## Common corruptions\n",
         f"Error in per cent on the first {first['num_images']} test images, corrupted here with the constants for "
@@ -173,14 +182,10 @@ def trends(groups: Groups) -> list[str]:
     if len(set(strengths)) < 3:
         return ["Too few values of rho to speak of a trend."]
     first, found = bottlenecks[0], []
-    measures: list[tuple[str, Callable[[Record], float | None], int]] = [
-        (f"accuracy under {names.PGD} L-inf {e:g}", lambda r, e=e: accuracy(r, names.PGD, "linf", e), 1)
-        for e in radii(first, "linf")
+    measures: list[tuple[str, Value, int]] = [
+        (f"accuracy under {names.PGD} L-inf {e:g}", under(names.PGD, "linf", e), 1) for e in radii(first, "linf")
     ]
-    measures += [
-        (f"accuracy under {names.PGD} L2 {e:g}", lambda r, e=e: accuracy(r, names.PGD, "l2", e), 1)
-        for e in radii(first, "l2")
-    ]
+    measures += [(f"accuracy under {names.PGD} L2 {e:g}", under(names.PGD, "l2", e), 1) for e in radii(first, "l2")]
     radius = first["settings"]["radius"]
     measures.append(
         (

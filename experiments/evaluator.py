@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.recipe import Streamed
 from experiments.settings import RunSettings
 from ib_jax import data, evaluation, training
 from ib_jax.models import Classifier
@@ -30,8 +31,9 @@ class Evaluator:
       dataset: its splits.
     """
 
-    def __init__(self, config: RunSettings, model: Classifier, dataset: data.Dataset):
-        self._config, self._model, self._dataset = config, model, dataset
+    def __init__(self, config: RunSettings, model: Classifier, dataset: data.Dataset | Streamed):
+        self._config, self._model = config, model
+        self._dataset: Any = dataset
         self._evaluation_key, self._attack_key = evaluation_keys(config.seed)
         self._evaluate = training.map_examples(self.example_terms, batch_size=config.eval_batch_size)
 
@@ -53,19 +55,31 @@ class Evaluator:
     ) -> tuple[dict[str, Mapping[str, float]], dict[str, np.ndarray]]:
         """Summaries of the named splits that there are, and the test split's per-example arrays."""
         named = {name: split for name in names if (split := getattr(self._dataset, name)) is not None}
-        terms = {name: self._terms(params, split) for name, split in named.items()}
-        summaries = {name: self._summarise(terms[name], split) for name, split in named.items()}
-        per_example = {name: value for name, value in terms["test"]._asdict().items() if value is not None}
-        return summaries, per_example | {"labels": self._dataset.test.labels}
+        found = {name: self._labelled_terms(params, split) for name, split in named.items()}
+        num_classes = self._dataset.num_classes
+        summaries = {name: evaluation.summarise(*labelled, num_classes) for name, labelled in found.items()}
+        terms, labels = found["test"]
+        per_example = {name: value for name, value in terms._asdict().items() if value is not None}
+        return summaries, per_example | {"labels": labels}
 
     def _terms(self, params: Params, split: data.Split) -> evaluation.ExampleTerms:
         return self._evaluate(params, self._evaluation_key, tuple(split))
 
-    def _summary(self, params: Params, split: data.Split) -> Mapping[str, float]:
-        return self._summarise(self._terms(params, split), split)
+    def _labelled_terms(
+        self, params: Params, split: data.Split | data.Source
+    ) -> tuple[evaluation.ExampleTerms, np.ndarray]:
+        if isinstance(split, data.Split):
+            return self._terms(params, split), split.labels
+        parts, labels = [], []
+        for index, batch in enumerate(data.batches(split, self._config.eval_batch_size)):
+            # An image's samples follow from its place in the split, so the size of a batch must not change.
+            key = jax.random.fold_in(self._evaluation_key, index)
+            parts.append(self._evaluate(params, key, tuple(batch)))
+            labels.append(batch.labels)
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts), np.concatenate(labels)
 
-    def _summarise(self, terms: evaluation.ExampleTerms, split: data.Split) -> Mapping[str, float]:
-        return evaluation.summarise(terms, split.labels, self._dataset.num_classes)
+    def _summary(self, params: Params, split: data.Split | data.Source) -> Mapping[str, float]:
+        return evaluation.summarise(*self._labelled_terms(params, split), self._dataset.num_classes)
 
     def example_terms(self, params: Params, keys: Array, batch: tuple[Array, Array]) -> evaluation.ExampleTerms:
         """What is measured of each example of a batch; pure."""

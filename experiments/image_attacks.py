@@ -59,7 +59,7 @@ class Measurer:
             encode, decode = functools.partial(model.encode, params), functools.partial(model.decode, params)
             return evaluation.sampled_logits_fn(encode, decode)(keys, inputs)
 
-        steps, rule = settings.pgd_steps, attacks.path_length(4 / 3)
+        steps, rule = settings.pgd_steps, attacks.path_length(settings.pgd_path)
         pgd = functools.partial(attacks.pgd, 0.0, num_judge_samples=1)  # radii are given in each call
         shared: dict[str, Any] = {"step_size": rule, "num_steps": steps}
         made = {

@@ -31,7 +31,10 @@ class AttackSettings:
         paper="8",
         decides=EVALUATION,
     )
-    pgd_steps: int = setting(20, "Attacks", "Steps n of PGD, of 4/3 epsilon / n each.", paper="20", decides=EVALUATION)
+    pgd_steps: int = setting(20, "Attacks", "Steps n of PGD.", paper="20", decides=EVALUATION)
+    pgd_path: float = setting(
+        4 / 3, "Attacks", "A step of PGD is this times epsilon / n.", paper="4/3; ImageNet 2.5", decides=EVALUATION
+    )
     num_eot_samples: int = setting(
         10, "Attacks", "Samples of z averaged in each gradient of the EOT attack.", decides=EVALUATION
     )
@@ -55,6 +58,8 @@ class AttackSettings:
             radii = getattr(self, name)
             if not radii or any(not low < high for low, high in itertools.pairwise((0.0, *radii))):
                 raise ValueError(f"--{name} must be positive and increase, got {radii}")
+        if not self.pgd_path > 0:
+            raise ValueError(f"--pgd_path must be positive, got {self.pgd_path}")
         if self.radius not in self.linf_epsilons:
             raise ValueError(f"--radius must be one of --linf_epsilons, {self.linf_epsilons}, got {self.radius}")
 

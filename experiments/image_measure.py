@@ -18,7 +18,7 @@ from experiments import corrupted_images, image_run, records
 from experiments.image_attacks import Measurer
 from experiments.image_attacks_config import AttackSettings
 from experiments.recipe import Recipe
-from ib_jax import corruptions, data, evaluation
+from ib_jax import corruptions, evaluation
 from ib_jax.types import Array, Params
 
 
@@ -93,13 +93,11 @@ def _path(results: pathlib.Path, recipe: Recipe[Any]) -> pathlib.Path:
 def _corrupted(
     waiting: Sequence[Recipe[Any]], lab: "_Lab", settings: AttackSettings, line: "_Line"
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    test = waiting[0].dataset.test
-    count = min(settings.num_corrupted_images, len(test.labels))
-    if not count or test.inputs.dtype != np.uint8 or test.inputs.shape[-1] != 3:
+    split = waiting[0].first_test(settings.num_corrupted_images)
+    if not len(split.labels) or split.inputs.dtype != np.uint8 or split.inputs.shape[-1] != 3:
         return {}  # the corruptions are made for colour images
-    split = data.Split(*(field[:count] for field in test))
     predicts = {f"{r.config.name}/{r.config.seed}": lab.predict(r) for r in waiting}
-    constants = "cifar10" if test.inputs.shape[1] <= 64 else "imagenet"
+    constants = "cifar10" if split.inputs.shape[1] <= 64 else "imagenet"
     errors = corrupted_images.errors_of(
         predicts,
         corrupted_images.made(split, constants),
@@ -112,7 +110,7 @@ def _corrupted(
         benchmark = {name: own[name] for name in corruptions.CORRUPTIONS}
         found[recipe.config.name, recipe.config.seed] = {
             "corruptions": {
-                "num_images": count,
+                "num_images": len(split.labels),
                 "constants": constants,
                 "errors": own,
                 "average_error": evaluation.average_corruption_error(benchmark),
@@ -144,7 +142,7 @@ class _Lab:
                 self._settings,
                 recipe.model,
                 stochastic=recipe.config.stochastic,
-                split=recipe.dataset.test,
+                split=recipe.first_test(self._settings.num_attack_images),
                 num_classes=recipe.dataset.num_classes,
                 num_eval_samples=recipe.config.num_eval_samples,
             )

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -77,10 +78,14 @@ def train_population(
         console.print(f"Stopped and saved in {folder}. The same command goes on.", highlight=False)
         return False
     for member, row in zip(members, found, strict=True):
-        state = recipe.init()._replace(step=np.int32(recipe.num_steps))
+        state = recipe.init()._replace(step=jnp.int32(recipe.num_steps))
         record = image_run.record_of(member, state, experiment=experiment, command=command)
-        splits = {name: row[name] for name in ("validation", "test") if name in row}
-        more = {"training_seconds": programs.seconds, "num_members": len(members), "diverged_at": row["diverged_at"]}
-        results = {**record, **more, **splits, "train_history": row["history"]}
+        splits: dict[str, Any] = {name: row[name] for name in ("validation", "test") if name in row}
+        more: dict[str, Any] = {
+            "training_seconds": programs.seconds,
+            "num_members": len(members),
+            "diverged_at": row["diverged_at"],
+        }
+        results: dict[str, Any] = {**record, **more, **splits, "train_history": row["history"]}
         records.write_json(pathlib.Path(member.workdir) / "results.json", results)
     return True

@@ -62,6 +62,17 @@ MNIST = Parts(
 """The parts of `experiments.mnist_vib`."""
 
 
+class Streamed(NamedTuple):
+    """A data set that does not fit into memory; with `validation` and `test` as `data.Dataset` has them, as sources."""
+
+    name: str
+    train: data.Source | data.EpochSource
+    validation: data.Source | None
+    test: data.Source
+    num_classes: int
+    image_shape: tuple[int, int, int]
+
+
 class Recipe(Generic[Settings]):
     """Network, initial state and epoch function of a configuration.
 
@@ -71,16 +82,23 @@ class Recipe(Generic[Settings]):
       parts: what is the experiment's own.
     """
 
-    def __init__(self, config: Settings, dataset: data.Dataset, parts: Parts = MNIST):
-        self.config, self.dataset, self.parts = config, dataset, parts
-        self.shares = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
+    def __init__(self, config: Settings, dataset: data.Dataset | Streamed, parts: Parts = MNIST):
+        self.config, self.parts = config, parts
+        self.dataset: Any = dataset  # most callers know which of the two it is
+        if isinstance(dataset, Streamed):
+            # Nobody reads a million labels to count them: the classes are taken to be equally frequent.
+            self.shares = np.full(dataset.num_classes, 1 / dataset.num_classes)
+            self.num_examples = len(dataset.train)
+            self.example = jnp.zeros((1, *dataset.image_shape))
+        else:
+            self.shares = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
+            self.num_examples = len(dataset.train.labels)
+            self.example = data.to_unit_interval(dataset.train.inputs[:1])
         self.model = parts.classifier(config, self.shares, None)
-        self.num_examples = len(dataset.train.labels)
         self.steps_per_epoch = max(1, self.num_examples // config.batch_size)
         self.steps_per_call = config.steps_per_call or self.steps_per_epoch
-        example = data.to_unit_interval(dataset.train.inputs[:1])
-        shapes = jax.eval_shape(self.model.init, jax.random.key(0), example)
-        self.whole = loops.compiles_whole(self.model.encode, shapes, example)
+        shapes = jax.eval_shape(self.model.init, jax.random.key(0), self.example)
+        self.whole = loops.compiles_whole(self.model.encode, shapes, self.example)
 
     @property
     def num_steps(self) -> int:
@@ -90,7 +108,7 @@ class Recipe(Generic[Settings]):
     def init(self, hyperparams: Hyperparams = NONE) -> training.TrainState:
         """The state before the first step; hyperparams go before the configured ones."""
         init_key, run_key = jax.random.split(jax.random.key(dict(hyperparams).get("seed", self.config.seed)))
-        params = jax.jit(self.model.init)(init_key, data.to_unit_interval(self.dataset.train.inputs[:1]))
+        params = jax.jit(self.model.init)(init_key, self.example)
         schedule = self.parts.schedule(self.config, self.steps_per_epoch, hyperparams)
         optimizer = self.parts.optimizer(self.config, self.steps_per_epoch, hyperparams)
         return training.init_state(run_key, params, optimizer, self.config.average_decay, schedule)
@@ -124,7 +142,13 @@ class Recipe(Generic[Settings]):
         )
 
     def resident(self) -> training.Batch:
-        """The training data on every device."""
+        """The training data on every device.
+
+        Raises:
+          ValueError: it does not fit there.
+        """
+        if isinstance(self.dataset, Streamed):
+            raise ValueError(f"--input_pipeline must be {GRAIN} for {self.dataset.name}: it does not fit into memory")
         return training.replicate(training.Batch(*map(jnp.asarray, self.dataset.train)))
 
     def run_from(self, state: training.TrainState) -> Run:
@@ -156,6 +180,15 @@ class Recipe(Generic[Settings]):
         """The stretch of `steps_per_call` steps: one compiled loop already, or steps driven from the host."""
         return run if self.whole else training.drive(run, self.steps_per_call)
 
+    def first_test(self, count: int) -> data.Split:
+        """The first test images, in memory; all, if there are not so many."""
+        test = self.dataset.test
+        if isinstance(test, data.Split):
+            return data.Split(*(field[:count] for field in test))
+        rows = np.arange(min(count, len(test)))
+        parts = list(data.batches(data.Subset(test, rows), 250))
+        return data.Split(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+
     @property
     def _compiled_steps(self) -> int:
         return self.steps_per_call if self.whole else 1
@@ -167,12 +200,16 @@ class Recipe(Generic[Settings]):
         def order(epoch: int) -> np.ndarray:
             return np.asarray(training.epoch_order(key, epoch, self.num_examples))
 
-        source = data.open_train(
-            config.dataset,
-            data_dir=config.data_dir or None,
-            num_validation=config.num_validation,
-            seed=config.seed,
-        )
+        source: data.Source | data.EpochSource
+        if isinstance(self.dataset, Streamed):
+            source = self.dataset.train
+        else:
+            source = data.open_train(
+                config.dataset,
+                data_dir=config.data_dir or None,
+                num_validation=config.num_validation,
+                seed=config.seed,
+            )
         shard = training.first_shard() // jax.local_device_count()
         stretches = data.stream(
             source,

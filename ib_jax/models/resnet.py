@@ -25,7 +25,7 @@ class ResNetEncoder(nn.Module):
 
     Attributes:
       depth: 50, 101 or 152.
-      width: factor of all channels; 2 for the paper's "x2".
+      width: factor of all channels; 2 for the paper's "x2", below 1 for a narrow one.
       latent_dim: D; 0 takes the pooled features, 2048 * width of them, as the mean of the code (listing 1).
       scale: of p(z|x): "learned", "unit" (CEB) or "zero" (deterministic).
       axis_name: mapped axis over which batch statistics are shared in training, or None.
@@ -47,7 +47,7 @@ class ResNetEncoder(nn.Module):
     """
 
     depth: int = 50
-    width: int = 1
+    width: float = 1
     latent_dim: int = 0
     scale: Scale = "unit"
     axis_name: str | None = None
@@ -56,16 +56,16 @@ class ResNetEncoder(nn.Module):
     @property
     def code_dim(self) -> int:
         """D."""
-        return self.latent_dim or 2048 * self.width
+        return self.latent_dim or 32 * round(64 * self.width)
 
     @nn.compact
     def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
         """inputs [B, H, W, 3] in [0, 1] -> DiagGaussian with fields [B, D]; `train`: normalise by the batch itself."""
         if self.depth not in BLOCKS:
             raise ValueError(f"depth must be one of {', '.join(map(str, BLOCKS))}, got {self.depth}")
-        if self.width < 1:
-            raise ValueError(f"width must be at least 1, got {self.width}")
-        channels = 64 * self.width
+        channels = round(64 * self.width)
+        if channels < 1:
+            raise ValueError(f"width must be at least 1 / 64, got {self.width}")
         hidden = (inputs - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_SCALE)
         conv: dict[str, Any] = {"use_bias": False, "kernel_init": HE, "dtype": self.compute_dtype}
         hidden = nn.Conv(channels, (7, 7), 2, padding=[(3, 3), (3, 3)], **conv)(hidden)

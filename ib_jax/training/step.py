@@ -20,7 +20,8 @@ class TrainState(NamedTuple):
       key: PRNG key of the run; the data order and all noise follow from it and from `step`.
       params: pytree of parameters.
       opt_state: state of the optimizer.
-      average: state of the Polyak average (optax.ema), not debiased; see `averaged_params`.
+      average: state of the Polyak average (optax.ema), not debiased; see `averaged_params`. With a decay of 0 it holds no
+        second copy of the parameters.
       schedule: state of the schedule of rho; empty without one.
     """
 
@@ -58,7 +59,7 @@ def init_state(
       >>> int(state.step)
       0
     """
-    average = optax.ema(average_decay).init(params)
+    average = optax.ema(average_decay).init(params if average_decay else ())
     schedule_state = () if schedule is None else schedule.init()
     return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params), average, schedule_state)
 
@@ -80,6 +81,8 @@ def averaged_params(state: TrainState, average_decay: float) -> Params:
       >>> training.averaged_params(state, 0.999)
       {'w': Array([1., 1.], dtype=float32)}
     """
+    if not average_decay:
+        return state.params
     debiased = optax.tree.bias_correction(state.average.ema, average_decay, jnp.maximum(state.average.count, 1))
     return jax.tree.map(lambda new, old: jnp.where(state.average.count > 0, new, old), debiased, state.params)
 
@@ -143,7 +146,7 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         if statistics:
             params = {**params, **statistics}
-        _, averaged = average.update(params, state.average)
+        _, averaged = average.update(params if average_decay else (), state.average)
         schedule_state = () if schedule is None else schedule.update(state.schedule, state.step, metrics)
         if schedule is not None:
             metrics |= {"rho": rho[0]}

@@ -5,6 +5,13 @@ test images are not public, so that "validation" is what results are reported on
 arXiv:1907.07174; 7,500 photographs of 200 of the classes, under the same numbers 0..999.
 
 Neither is prepared here: the first has to be fetched by hand, and both take TensorFlow, once. Reading does without.
+
+Decoding is the host's work, and costs. A core (AMD EPYC, shared, per second of its own time) read, decoded and cropped
+510 to 640 JPEGs of 500 x 375 pixels and 85 KB for training at 224 pixels, 360 to 490 for evaluation, which takes no
+shortcuts, and 790 to 1,000 for training at 64. Two threads did 1.5 to 2.1 times the work of one. Some 0.17 ms of each
+image belongs to the interpreter, so no number of threads takes one process past 6,000 images a second. A ResNet-50 on a
+TPU v3-8 trains on about 8,100 (flax, examples/imagenet): the decoding of some sixteen such cores, in two processes.
+What is read ahead is held in memory, 154 MB for each batch of 1,024 at 224 pixels.
 """
 
 import dataclasses

@@ -60,6 +60,8 @@ def load(
       >>> [len(split.labels) for split in (digits.train, digits.validation, digits.test)]
       [1200, 237, 360]
     """
+    if name in STREAMED:
+        raise ValueError(f"name is {name!r}, which does not fit into memory; take open_train or open_split")
     _check(name, DATASETS, num_validation)
     if name == "digits":
         train, test = digits.load_splits()

@@ -273,7 +273,7 @@ def test_the_published_sizes():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: data.load("imagenet2012"), "name is 'imagenet2012'; expected one of digits, mnist"),
+        (lambda: data.load("imagenet2012"), "name is 'imagenet2012', which does not fit into memory"),
         (
             lambda: data.open_split("svhn", "test"),
             "name is 'svhn'; expected one of digits, .*, imagenet2012, imagenet_a",

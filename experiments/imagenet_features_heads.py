@@ -1,0 +1,108 @@
+"""Heads on frozen features: standardised, then the encoder and decoder of the MNIST experiments, as wide as these."""
+
+import dataclasses
+import json
+import pathlib
+import time
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from experiments import mnist_vib, records
+from experiments.mnist_vib_config import Config
+from experiments.mnist_vib_evaluation import Evaluator
+from experiments.recipe import Recipe
+from ib_jax import data, training
+from ib_jax.models import Classifier
+from ib_jax.types import Array, DiagGaussian, Params
+
+_CONSTANT = 1e-6  # of the largest deviation: a feature that varies less does not vary
+
+
+class Standardise:
+    """From features [..., F] to the encoder's inputs, (1 + (f - mean) / deviation) / 2.
+
+    The encoder maps its inputs x to 2 x - 1, so its first layer sees features of mean 0 and deviation 1. This is part
+    of the head: an attack's gradients pass through it. A feature that is constant in training is only centred.
+
+    Args:
+      mean: float [F], of the training features.
+      deviation: float [F].
+    """
+
+    def __init__(self, mean: np.ndarray, deviation: np.ndarray):
+        varies = deviation > _CONSTANT * deviation.max()
+        self.mean, self.scale = jnp.asarray(mean), jnp.asarray(np.where(varies, deviation, 1.0), jnp.float32)
+
+    def __call__(self, features: Array) -> Array:
+        return 0.5 + 0.5 * (features - self.mean) / self.scale
+
+
+class HeadRecipe(Recipe):
+    """The recipe of a head.
+
+    Args:
+      config: its settings.
+      dataset: features float32 [N, F] and labels.
+      standardise: the first thing done to features.
+    """
+
+    def __init__(self, config: Config, dataset: data.Dataset, standardise: Standardise):
+        super().__init__(config, dataset)
+        self.model = standardised(self.model, standardise)
+
+
+def standardised(model: Classifier, standardise: Standardise) -> Classifier:
+    """The model with features for inputs."""
+
+    def encode(params: Params, features: Array, keys: Array | None = None) -> DiagGaussian:
+        return model.encode(params, standardise(features), keys)
+
+    return model._replace(init=lambda key, features: model.init(key, standardise(features)), encode=encode)
+
+
+def train(recipe: Recipe, workdir: pathlib.Path, console: Console) -> dict[str, Any] | None:
+    """Trains a head, unless it is trained already, and evaluates it on the evaluation features.
+
+    Args:
+      recipe: of the head.
+      workdir: its folder; an unfinished run in it is resumed.
+      console: where to show progress.
+
+    Returns:
+      What is known of it: `test` (as of `evaluation.summarise`), `steps` and `training_seconds`; None if training was
+      stopped and can be resumed.
+
+    Raises:
+      ConfigMismatchError: the folder holds a head with other settings.
+      NonFiniteLossError: training diverged.
+    """
+    records.check_workdir(workdir, recipe.config)
+    path = workdir / "head.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    evaluator = Evaluator(recipe.config, recipe.model, recipe.dataset)
+    state = recipe.init()
+    records.write_json(workdir / "config.json", dataclasses.asdict(recipe.config))
+    start = time.monotonic()
+    with training.Checkpoints(workdir / "checkpoints") as checkpoints, training.StopRequest() as stop:
+        state = mnist_vib.train(recipe, state, console, evaluator, checkpoints, workdir, stop)
+    if int(state.step) < recipe.num_steps:
+        console.print(f"Stopped and saved at step {int(state.step)} of {workdir}; the same command goes on.")
+        return None
+    found = {
+        "test": evaluator.during_training(training.averaged_params(state, recipe.config.average_decay))["test"],
+        "steps": int(state.step),
+        "training_seconds": time.monotonic() - start,
+    }
+    records.write_json(path, found)
+    return found
+
+
+def restore(recipe: Recipe, workdir: pathlib.Path) -> Params:
+    """The averaged parameters of a trained head."""
+    with training.Checkpoints(workdir / "checkpoints") as checkpoints:
+        state = checkpoints.restore(recipe.init())
+    return training.averaged_params(state, recipe.config.average_decay)

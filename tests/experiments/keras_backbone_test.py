@@ -1,0 +1,150 @@
+"""Networks of keras.applications as pure functions: Keras' own numbers, and gradients down to the pixels."""
+
+import importlib.util
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import keras_backbone
+
+SIZE, LAYER = 32, "conv_pw_2_relu"
+
+
+@pytest.fixture(scope="module")
+def keras():
+    if importlib.util.find_spec("keras") is None:  # importing it here would choose a backend
+        pytest.skip("keras is not installed")
+    return keras_backbone.import_keras()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).random((6, SIZE, SIZE, 3), np.float32)
+
+
+@pytest.fixture(scope="module")
+def mobilenet(keras, images):
+    """The Keras model of a random MobileNet with the images' statistics, and the backbone made of it."""
+    made, wrap = [], keras_backbone.wrap
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)  # most of the time is compiling Keras' initialisers
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras_backbone, "wrap", lambda model, *args, **kw: made.append(model) or wrap(model, *args, **kw))
+        settings = {"weights": "none", "image_size": SIZE, "num_classes": 7, "alpha": 0.25}
+        backbone = keras_backbone.load("MobileNet", **settings, layer=LAYER, calibration=images)
+    jax.config.update("jax_disable_most_optimizations", before)
+    return made[0], backbone
+
+
+def test_features_and_logits_are_those_of_keras(keras, mobilenet, images):
+    model, early = mobilenet
+    preprocessed = keras.applications.mobilenet.preprocess_input(255 * images)
+    last = model.get_layer("conv_preds").input
+    taps = keras.Model(model.input, [last, model.get_layer(LAYER).output, model.output])
+    penultimate, maps, logits = taps.predict(preprocessed, verbose=0)
+    whole = keras_backbone.wrap(model, keras_backbone.preprocessing("MobileNet"), name="n", preprocessing_name="p")
+    both = jax.jit(lambda v, x: (whole.features(v, x), whole.logits(v, x)))
+    found = both(whole.variables, images)
+    np.testing.assert_allclose(found[0], penultimate.reshape(6, -1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[1], logits, rtol=1e-4, atol=1e-6)
+    assert (whole.num_features, whole.num_classes) == (256, 7)
+    found = jax.jit(early.features)(early.variables, images)
+    np.testing.assert_allclose(found, maps.mean((1, 2)), rtol=1e-4, atol=1e-5)
+    assert early.num_features == 32
+    assert early.logits is None  # random weights have no answers
+    assert early.name == "MobileNet, alpha 0.25, layer conv_pw_2_relu"
+    assert early.preprocessing == "keras.applications.mobilenet.preprocess_input(255 x)"
+
+
+def test_random_weights_take_the_statistics_of_the_images(keras, mobilenet, images):
+    model, _ = mobilenet
+    norms = [model.get_layer(name).output for name in ("conv1_bn", "conv_pw_2_bn")]
+    for maps in keras.Model(model.input, norms).predict(2 * images - 1, verbose=0):
+        np.testing.assert_allclose(maps.mean((0, 1, 2)), 0.0, atol=1e-3)
+        np.testing.assert_allclose(maps.std((0, 1, 2)), 1.0, atol=0.1)
+    assert model.get_layer("conv1_bn").momentum == 0.99
+
+
+def test_weights_of_a_file_are_loaded(mobilenet, images, tmp_path):
+    model, early = mobilenet
+    path = tmp_path / "own.weights.h5"
+    model.save_weights(path)
+    loaded = keras_backbone.load(
+        "MobileNet", weights=str(path), image_size=SIZE, num_classes=7, alpha=0.25, layer=LAYER
+    )
+    assert loaded.num_classes == 7
+    assert keras_backbone.digest(loaded.variables) != keras_backbone.digest(early.variables)  # more of the network
+    again = keras_backbone.wrap(
+        model, keras_backbone.preprocessing("MobileNet"), name="", preprocessing_name="", layer=LAYER
+    )
+    assert keras_backbone.digest(loaded.variables) == keras_backbone.digest(again.variables)
+
+
+@pytest.mark.parametrize("name", ["ResNet50", "MobileNet", "DenseNet121"])
+def test_preprocessing_is_kerass_own_and_differentiable(keras, name, images):
+    """ResNet50 swaps channels and subtracts means, MobileNet maps to [-1, 1], DenseNet121 divides by deviations."""
+    module = {"ResNet50": "resnet", "MobileNet": "mobilenet", "DenseNet121": "densenet"}[name]
+    preprocess = keras_backbone.preprocessing(name)
+    expected = getattr(keras.applications, module).preprocess_input(255 * images)
+    np.testing.assert_allclose(jax.jit(preprocess)(images), expected, rtol=1e-5, atol=1e-4)
+
+    weights = np.random.default_rng(1).normal(size=(SIZE, SIZE, 3)).astype(np.float32)
+
+    def smooth(x):
+        return jnp.tanh((preprocess(x) * weights).sum() / 5000)
+
+    slope = np.asarray(jax.grad(smooth)(jnp.asarray(images[:1])))[0]
+    for place in [(0, 0, 0), (5, 9, 1), (31, 2, 2)]:
+        step = np.zeros((1, SIZE, SIZE, 3), np.float32)
+        step[0][place] = 0.5
+        difference = float(smooth(images[:1] + step) - smooth(images[:1] - step))
+        assert slope[place] == pytest.approx(difference, rel=0.02)
+
+
+def test_gradients_reach_the_pixels(keras):
+    inputs = keras.Input((4, 4, 3))
+    maps = keras.layers.Conv2D(5, 3, activation="softplus", kernel_initializer=keras.initializers.RandomNormal(0, 3e-3))
+    pooled = keras.layers.GlobalAveragePooling2D()(maps(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(4)(pooled))
+    backbone = keras_backbone.wrap(model, keras_backbone.preprocessing("ResNet50"), name="", preprocessing_name="")
+    image = jnp.asarray(np.random.default_rng(2).random((1, 4, 4, 3), np.float32))
+    total = jax.jit(lambda x: (backbone.logits(backbone.variables, x) * jnp.arange(1.0, 5.0)).sum())
+    slope, base = jax.grad(total)(image), np.asarray(image)
+    for place in [(0, 0, 0, 0), (0, 1, 2, 1), (0, 3, 3, 2)]:
+        step = np.zeros_like(base)
+        step[place] = 0.05
+        difference = float(total(base + step) - total(base - step)) / 0.1
+        assert float(slope[place]) == pytest.approx(difference, rel=0.02, abs=1e-3)
+        assert abs(difference) > 1e-3
+
+
+def test_what_cannot_be_loaded_is_refused(keras, mobilenet):
+    settings = {"weights": "none", "image_size": SIZE, "num_classes": 7}
+    with pytest.raises(ValueError, match=r"backbone is 'ResNet51'; expected one of keras.applications: .*InceptionV3"):
+        keras_backbone.load("ResNet51", **settings)
+    with pytest.raises(ValueError, match=r"InceptionV3 with weights 'none' and images of 32 pixels: .*at least 75x75"):
+        keras_backbone.load("InceptionV3", **settings)
+    model, _ = mobilenet
+    with pytest.raises(ValueError, match=r"layer is 'conv_pw_99'; MobileNet has .*conv_pw_2_relu"):
+        keras_backbone.wrap(model, jnp.asarray, name="MobileNet", preprocessing_name="", layer="conv_pw_99")
+    wanted = {"InceptionV3", "InceptionResNetV2", "ResNet50", "ResNet152V2", "MobileNetV3Small"}
+    assert wanted <= set(keras_backbone.names())
+
+
+def test_another_backend_and_no_keras_are_told(monkeypatch):
+    other = types.SimpleNamespace(
+        __version__="3.12.0", config=None, backend=types.SimpleNamespace(backend=lambda: "torch")
+    )
+    monkeypatch.setitem(sys.modules, "keras", other)
+    with pytest.raises(keras_backbone.BackboneUnavailableError, match=r"backend 'torch' before; this needs 'jax'"):
+        keras_backbone.import_keras()
+    other.__version__ = "2.15.0"
+    with pytest.raises(keras_backbone.BackboneUnavailableError, match=r"must be version 3, got 2.15.0"):
+        keras_backbone.import_keras()
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(keras_backbone.BackboneUnavailableError, match=r"pip install ib-jax\[features\]"):
+        keras_backbone.import_keras()

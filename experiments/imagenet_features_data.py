@@ -45,7 +45,13 @@ def open_images(config: FeaturesConfig) -> Images:
       ValueError: the images would have to shrink, or the target class is none.
     """
     if config.dataset == IMAGENET2012:
-        raise data.DatasetUnavailableError("imagenet2012: ib_jax.data cannot read it yet")
+        check_target(config, 1000)
+        # Without random crops: the features of each training image are computed once.
+        sized = {"data_dir": config.data_dir or None, "image_size": config.image_size}
+        opened = [data.open_split(IMAGENET2012, split, **sized) for split in ("train", "validation")]  # type: ignore[arg-type]
+        limits = [config.num_train_images, config.num_eval_images]
+        counts = [min(limit or len(source), len(source)) for limit, source in zip(limits, opened, strict=True)]
+        return Images(*opened, *counts, 1000)
     dataset = data.load(config.dataset, data_dir=config.data_dir or None)
     check_target(config, dataset.num_classes)
     train, evaluation = (

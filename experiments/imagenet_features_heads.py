@@ -10,13 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments import mnist_vib, records
+from experiments import records
+from experiments.evaluator import Evaluator
 from experiments.mnist_vib_config import Config
-from experiments.mnist_vib_evaluation import Evaluator
-from experiments.recipe import Recipe
+from experiments.objectives import make_classifier
+from experiments.recipe import MNIST, Recipe
+from experiments.training_run import train as train_on
 from ib_jax import data, training
 from ib_jax.models import Classifier
-from ib_jax.types import Array, DiagGaussian, Params
+from ib_jax.types import Array, Params
 
 _CONSTANT = 1e-6  # of the largest deviation: a feature that varies less does not vary
 
@@ -40,30 +42,35 @@ class Standardise:
         return 0.5 + 0.5 * (features - self.mean) / self.scale
 
 
-class HeadRecipe(Recipe):
+def head_recipe(config: Config, dataset: data.Dataset, standardise: Standardise) -> Recipe[Config]:
     """The recipe of a head.
 
     Args:
       config: its settings.
       dataset: features float32 [N, F] and labels.
       standardise: the first thing done to features.
+
+    Returns:
+      Recipe.
     """
 
-    def __init__(self, config: Config, dataset: data.Dataset, standardise: Standardise):
-        super().__init__(config, dataset)
-        self.model = standardised(self.model, standardise)
+    def classifier(config: Config, shares: np.ndarray, axis_name: str | None) -> Classifier:
+        return standardised(make_classifier(config, shares), standardise)
+
+    return Recipe(config, dataset, MNIST._replace(classifier=classifier))
 
 
 def standardised(model: Classifier, standardise: Standardise) -> Classifier:
     """The model with features for inputs."""
 
-    def encode(params: Params, features: Array, keys: Array | None = None) -> DiagGaussian:
-        return model.encode(params, standardise(features), keys)
+    return model._replace(
+        init=lambda key, features: model.init(key, standardise(features)),
+        encode=lambda params, features: model.encode(params, standardise(features)),
+        encode_train=lambda params, features, keys: model.encode_train(params, standardise(features), keys),
+    )
 
-    return model._replace(init=lambda key, features: model.init(key, standardise(features)), encode=encode)
 
-
-def train(recipe: Recipe, workdir: pathlib.Path, console: Console) -> dict[str, Any] | None:
+def train(recipe: Recipe[Config], workdir: pathlib.Path, console: Console) -> dict[str, Any] | None:
     """Trains a head, unless it is trained already, and evaluates it on the evaluation features.
 
     Args:
@@ -88,7 +95,7 @@ def train(recipe: Recipe, workdir: pathlib.Path, console: Console) -> dict[str, 
     records.write_json(workdir / "config.json", dataclasses.asdict(recipe.config))
     start = time.monotonic()
     with training.Checkpoints(workdir / "checkpoints") as checkpoints, training.StopRequest() as stop:
-        state = mnist_vib.train(recipe, state, console, evaluator, checkpoints, workdir, stop)
+        state = train_on(recipe, state, console, evaluator, checkpoints, workdir, stop)
     if int(state.step) < recipe.num_steps:
         console.print(f"Stopped and saved at step {int(state.step)} of {workdir}; the same command goes on.")
         return None
@@ -101,7 +108,7 @@ def train(recipe: Recipe, workdir: pathlib.Path, console: Console) -> dict[str, 
     return found
 
 
-def restore(recipe: Recipe, workdir: pathlib.Path) -> Params:
+def restore(recipe: Recipe[Config], workdir: pathlib.Path) -> Params:
     """The averaged parameters of a trained head."""
     with training.Checkpoints(workdir / "checkpoints") as checkpoints:
         state = checkpoints.restore(recipe.init())

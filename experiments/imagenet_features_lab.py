@@ -23,6 +23,8 @@ from experiments.imagenet_features_config import (
 )
 from experiments.imagenet_features_data import Images
 from experiments.keras_backbone import Backbone
+from experiments.mnist_vib_config import Config
+from experiments.recipe import Recipe
 from ib_jax import data, evaluation
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.types import Array, Params
@@ -142,9 +144,9 @@ class Lab:
         wrong = (found["answers"] != found["labels"][:, None]).mean(0)
         return {"test": {"error_one": float(wrong[0]), "error_avg": float(wrong[1])}}
 
-    def _recipe(self, model: Model) -> heads.HeadRecipe:
+    def _recipe(self, model: Model) -> Recipe[Config]:
         config = head_config(self._config, model, self._backbone.num_features)
-        return heads.HeadRecipe(config, self._features, self._standardise)
+        return heads.head_recipe(config, self._features, self._standardise)
 
     def _victim(self, model: Model) -> Victim:
         params: dict[str, Params] = {"backbone": self._backbone.variables}

@@ -129,7 +129,9 @@ def test_resnet_50_equals_torchvision():
             own, moved = own[name], moved[name]
         for attribute, value in [("weight", own["scale"]), ("bias", own["bias"])]:
             getattr(module, attribute).data = torch.tensor(np.asarray(value))
-        module.running_mean.data, module.running_var.data = (torch.tensor(np.asarray(moved[n])) for n in ("mean", "var"))
+        module.running_mean.data, module.running_var.data = (
+            torch.tensor(np.asarray(moved[n])) for n in ("mean", "var")
+        )
 
     set_conv(peer.conv1, params["Conv_0"])
     set_norm(peer.bn1, "Normalise_0")
@@ -185,7 +187,9 @@ def test_bfloat16_computes_in_it_and_answers_in_float32():
     encoder = models.WideResNetEncoder(10, 1, norm="batch", compute_dtype=jnp.bfloat16)
     variables = jax.eval_shape(encoder.init, jax.random.key(0), images)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    jaxpr = str(jax.make_jaxpr(lambda v, x: encoder.apply(v, x, train=True, mutable=["batch_stats"]))(variables, images))
+    jaxpr = str(
+        jax.make_jaxpr(lambda v, x: encoder.apply(v, x, train=True, mutable=["batch_stats"]))(variables, images)
+    )
     products = [line for line in jaxpr.splitlines() if " = conv_general_dilated[" in line]
     assert len(products) == 10 and all(":bf16[" in line for line in products)
     assert jax.eval_shape(encoder.apply, variables, images).mean.dtype == jnp.float32

@@ -51,7 +51,7 @@ def open_images(config: FeaturesConfig) -> Images:
         opened = [data.open_split(IMAGENET2012, split, **sized) for split in ("train", "validation")]  # type: ignore[arg-type]
         limits = [config.num_train_images, config.num_eval_images]
         counts = [min(limit or len(source), len(source)) for limit, source in zip(limits, opened, strict=True)]
-        return Images(*opened, *counts, 1000)
+        return Images(opened[0], opened[1], counts[0], counts[1], 1000)
     dataset = data.load(config.dataset, data_dir=config.data_dir or None)
     check_target(config, dataset.num_classes)
     train, evaluation = (

@@ -20,8 +20,8 @@ class TrainState(NamedTuple):
       key: PRNG key of the run; the data order and all noise follow from it and from `step`.
       params: pytree of parameters.
       opt_state: state of the optimizer.
-      average: state of the Polyak average (optax.ema), not debiased; see `averaged_params`. With a decay of 0 it holds no
-        second copy of the parameters.
+      average: state of the Polyak average (optax.ema), not debiased; see `averaged_params`. With a decay of 0 it holds
+        no second copy of the parameters.
       schedule: state of the schedule of rho; empty without one.
     """
 

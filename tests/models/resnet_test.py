@@ -1,4 +1,4 @@
-"""Residual networks: published sizes, forward passes against NumPy and torchvision, and training without normalisation."""
+"""Residual networks: published sizes, forward passes against NumPy and torchvision, training without normalisation."""
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,8 @@ def test_sizes_are_the_published_ones(encoder, side, num_classes, published):
 
 def test_twice_the_width_is_twice_the_channels():
     narrow, wide = (sizes(models.ResNetEncoder(152, width, scale="zero"), 224, 1000) for width in (1, 2))
-    assert wide == (236_350_568, 302_848) and narrow[1] * 2 == wide[1]
+    assert wide == (236_350_568, 302_848)
+    assert narrow[1] * 2 == wide[1]
     assert models.ResNetEncoder(152, 2).code_dim == 4096
 
 
@@ -48,7 +49,8 @@ def test_the_codes_are_pooled_features_or_a_layer_on_them(norm):
     shape = lambda **kwargs: jax.eval_shape(
         models.WideResNetEncoder(10, 2, norm=norm, **kwargs).init_with_output, jax.random.key(0), images
     )[0]
-    assert shape().mean.shape == (2, 128) and shape(latent_dim=7, scale="learned").scale.shape == (2, 7)
+    assert shape().mean.shape == (2, 128)
+    assert shape(latent_dim=7, scale="learned").scale.shape == (2, 7)
     with pytest.raises(ValueError, match="latent_dim must be positive for a learned scale"):
         shape(scale="learned")
 
@@ -62,7 +64,7 @@ def perturbed(encoder, images):
 
 def conv(images, kernel, stride=1):
     """Cross-correlation with zeros outside, as XLA's SAME: for even sides and stride 2 it pads at the end alone."""
-    side, (high, wide, _, num_out) = images.shape[1], kernel.shape[:4]
+    side, high, num_out = images.shape[1], kernel.shape[0], kernel.shape[3]
     total = max((-(-side // stride) - 1) * stride + high - side, 0)
     pads = [(0, 0), (total // 2, total - total // 2), (total // 2, total - total // 2), (0, 0)]
     padded = np.pad(images, pads)
@@ -191,7 +193,8 @@ def test_bfloat16_computes_in_it_and_answers_in_float32():
         jax.make_jaxpr(lambda v, x: encoder.apply(v, x, train=True, mutable=["batch_stats"]))(variables, images)
     )
     products = [line for line in jaxpr.splitlines() if " = conv_general_dilated[" in line]
-    assert len(products) == 10 and all(":bf16[" in line for line in products)
+    assert len(products) == 10
+    assert all(":bf16[" in line for line in products)
     assert jax.eval_shape(encoder.apply, variables, images).mean.dtype == jnp.float32
 
 

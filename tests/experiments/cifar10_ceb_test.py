@@ -1,0 +1,182 @@
+"""CEB on images end to end, tiny: alone and as a population, attacked, in table and figures; and what is refused."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from experiments import cifar10_ceb, cifar10_ceb_table, image_recipe, image_run
+from experiments import image_attacks_config as names
+from experiments.cifar10_ceb_config import Cifar10Config, SweepSettings, preset
+from experiments.image_attacks_config import AttackSettings
+from experiments.recipe import Recipe
+from ib_jax import data, training
+
+QUIET = Console(quiet=True)
+RNG = np.random.default_rng(0)
+
+
+def split(count):
+    labels = RNG.integers(0, 3, count).astype(np.int32)
+    images = RNG.integers(0, 100, (count, 8, 8, 3)) + 50 * labels[:, None, None, None]
+    return data.Split(images.astype(np.uint8), labels)
+
+
+DATASET = data.Dataset("cifar10", split(24), None, split(10), 3)
+TINY = Cifar10Config(
+    **preset("small") | {"width": 1, "num_epochs": 2, "batch_size": 8, "steps_per_call": 0, "augment": "flip_crop"},
+    num_eval_samples=2,
+    eval_batch_size=10,
+)
+ATTACK = AttackSettings(
+    linf_epsilons=(8.0,),
+    l2_epsilons=(64.0, 128.0),
+    pgd_steps=2,
+    num_eot_samples=2,
+    num_attack_images=4,
+    num_square_images=4,
+    num_queries=3,
+    attack_batch_size=4,
+    num_corrupted_images=0,
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny_images(monkeypatch):
+    monkeypatch.setattr(data, "load", lambda *args, **kwargs: DATASET)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Cross-entropy and CEB at two rhos: the second pair as a population."""
+    folder = tmp_path_factory.mktemp("ceb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", lambda *args, **kwargs: DATASET)
+        config = dataclasses.replace(TINY, workdir=str(folder))
+        results = cifar10_ceb.run(config, SweepSettings(rhos=(2.0, 5.0)), ATTACK, QUIET, command="python -m x")
+    return folder, results
+
+
+def test_a_population_leaves_models_as_if_trained_alone(finished, tmp_path):
+    folder, _ = finished
+    alone = dataclasses.replace(TINY, rho=5.0, workdir=str(tmp_path))
+    recipe = Recipe(alone, DATASET, image_recipe.CIFAR10)
+    assert image_run.train_model(recipe, QUIET, experiment="x", command="")["steps"] == 6
+    together = dataclasses.replace(alone, workdir=str(folder / "ceb_rho5_seed0"))
+    wanted = image_run.trained_params(recipe)
+    found = image_run.trained_params(Recipe(together, DATASET, image_recipe.CIFAR10))
+    for mine, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+    records = [json.loads((path / "results.json").read_text()) for path in (tmp_path, folder / "ceb_rho5_seed0")]
+    np.testing.assert_allclose(*(record["test"]["cross_entropy"] for record in records), rtol=1e-3)
+
+
+def test_every_model_has_a_record_of_every_attack(finished):
+    _, results = finished
+    found = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
+    assert set(found) == {"cross_entropy_seed0", "ceb_rho2_seed0", "ceb_rho5_seed0"}
+    for name, record in found.items():
+        kinds = {row["attack"] for row in record["attacks"]}
+        wanted = {names.PGD, names.TARGETED, names.MARGIN, names.LONG, names.TRANSFER, names.SQUARE, names.WHOLE_RANGE}
+        assert kinds == wanted | ({names.EOT} if name.startswith("ceb") else set())
+        at_radius = record["at_radius"]["accuracy"]
+        assert at_radius[names.WORST] <= min(at_radius.values())
+        assert record["source"] == ("ceb_rho2" if name.startswith("cross") else "cross_entropy")
+        assert str(results.parent) not in json.dumps(record)  # nothing of this machine
+    assert {path.name for path in results.iterdir()} >= {"table.md", "figure1.png", "figure2.png"}
+
+
+def test_what_is_done_is_not_done_again(finished, monkeypatch):
+    folder, results = finished
+    before = {path: path.read_bytes() for path in results.glob("*.json")}
+    config = dataclasses.replace(TINY, workdir=str(folder))
+    monkeypatch.setattr(training, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
+    assert cifar10_ceb.run(config, SweepSettings(rhos=(2.0, 5.0)), ATTACK, QUIET) == results
+    assert {path: path.read_bytes() for path in results.glob("*.json")} == before
+    other = dataclasses.replace(config, learning_rate=0.01)
+    with pytest.raises(ValueError, match=r"--learning_rate: 0\.001 there, 0\.01 now"):
+        cifar10_ceb.run(other, SweepSettings(rhos=(2.0, 5.0)), ATTACK, QUIET)
+
+
+def test_the_adam_of_the_paper_drops_at_a_third_two_thirds_and_five_sixths():
+    config = dataclasses.replace(TINY, num_epochs=6, learning_rate=1.0, weight_decay=0.0)
+    optimizer = image_recipe.stepped_adam(config, 10, {})
+    params = {"kernel": np.ones((1, 1), np.float32)}
+    state, sizes = optimizer.init(params), []
+    for _ in range(60):
+        updates, state = optimizer.update({"kernel": np.ones((1, 1), np.float32)}, state, params)
+        sizes.append(-float(updates["kernel"][0, 0]))
+    np.testing.assert_allclose(
+        [sizes[i] for i in (0, 19, 21, 39, 41, 49, 51)], [1, 1, 0.3, 0.3, 0.09, 0.09, 0.027], 1e-3
+    )
+
+
+def test_only_kernels_decay():
+    decayed = image_recipe.kernels({"kernel": np.ones((3, 3, 1, 1)), "bias": np.ones(3), "factor": np.ones(())})
+    assert decayed == {"kernel": True, "bias": False, "factor": False}
+
+
+def record(objective, rho, accuracies, seed=0):
+    rows = [
+        {"attack": names.PGD, "norm": norm, "epsilon": epsilon, "accuracy": value, "num_images": 9, "seconds": 1.0}
+        for norm, epsilon, value in zip(("linf", "l2", "l2"), (8.0, 64.0, 128.0), accuracies, strict=True)
+    ]
+    config = dataclasses.asdict(TINY) | {"dataset": "cifar10"}
+    return {
+        "objective": objective,
+        "rho": rho,
+        "seed": seed,
+        "name": f"{objective}_{rho}",
+        "num_images": 9,
+        "clean_accuracy": 0.8,
+        "command": "python -m experiments.cifar10_ceb",
+        "settings": dataclasses.asdict(ATTACK),
+        "attacks": rows,
+        "at_radius": {"epsilon": 8.0, "num_images": 9, "accuracy": {names.CLEAN: 0.8, names.WORST: accuracies[0]}},
+        "findings": [],
+        "training": {
+            "config": config,
+            "test": {"error_mean": 0.25},
+            "environment": {"commit": "0123456789"},
+            "training_seconds": 60.0,
+        },
+    }
+
+
+def test_the_table_says_whether_the_trend_is_that_of_the_paper(tmp_path):
+    models = [("cross_entropy", None, (0.1, 0.2, 0.1))]
+    models += [("ceb", rho, (0.7 - rho / 10, 0.5, 0.1 + rho / 10)) for rho in (1.0, 3.0, 5.0)]
+    for objective, rho, accuracies in models:
+        for seed, change in [(0, 0.0), (1, 0.02)]:
+            found = record(objective, rho, tuple(value + change for value in accuracies), seed)
+            (tmp_path / f"{objective}{rho}{seed}.json").write_text(json.dumps(found))
+    text = cifar10_ceb_table.make(tmp_path)
+    lines = text.splitlines()
+    row = next(line for line in lines if line.startswith("| CEB, rho = 3"))
+    assert row.startswith("| CEB, rho = 3 | 75.0 ± 0.0 | 41.0 ± 1.4 |")  # mean and deviation over two seeds
+    assert "accuracy under PGD L-inf 8: rank correlation with falling rho +0.9" in text
+    assert any("PGD L-inf 8" in line and "as in the paper" in line for line in lines)
+    assert any("PGD L2 128" in line and "against the paper" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: preset("small", scale_epochs=0.0), "--scale_epochs must be positive, got 0"),
+        (lambda: Cifar10Config(num_epochs=0), "--num_epochs must be at least 1"),
+        (lambda: SweepSettings(rhos=(1.0, 1.0)), "--rhos must differ"),
+        (lambda: AttackSettings(radius=5.0), "--radius must be one of --linf_epsilons"),
+        (lambda: AttackSettings(l2_epsilons=(2.0, 1.0)), "--l2_epsilons must be positive and increase"),
+    ],
+)
+def test_bad_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_scales_shrink_epochs_and_width():
+    scaled = preset("paper", scale_epochs=0.01, scale_width=0.2)
+    assert (scaled["num_epochs"], scaled["width"], scaled["depth"]) == (15, 2, 28)

@@ -1,0 +1,112 @@
+"""ResNets on images in ImageNet's format: trained, stopped, resumed, evaluated; SGD's rate; what is refused."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from experiments import image_run, imagenet_recipe
+from experiments.imagenet_ceb_config import ImageNetConfig, preset
+from experiments.recipe import Recipe, Streamed
+from ib_jax import data, training
+
+QUIET = Console(quiet=True)
+RNG = np.random.default_rng(0)
+
+
+class Crops:
+    """As ImageNet's training images: another crop in each epoch."""
+
+    def __init__(self, images, labels):
+        self._images, self._labels = images, labels
+
+    def __len__(self):
+        return len(self._labels)
+
+    def at_epoch(self, epoch, /):
+        return data.ArraySource(data.Split(np.roll(self._images, epoch, axis=1), self._labels))
+
+
+def streamed():
+    labels = RNG.integers(0, 3, 30).astype(np.int32)
+    images = (RNG.integers(0, 100, (30, 16, 16, 3)) + 50 * labels[:, None, None, None]).astype(np.uint8)
+    test = data.ArraySource(data.Split(images[24:], labels[24:]))
+    return Streamed("imagenet2012", Crops(images[:24], labels[:24]), None, test, 3, (16, 16, 3))
+
+
+class Stopped(training.StopRequest):
+    """A stop that was asked for before the first step."""
+
+    @property
+    def requested(self):
+        return True
+
+    @requested.setter
+    def requested(self, value):
+        pass
+
+
+DATASET = streamed()
+TINY = ImageNetConfig(
+    **preset("quick")
+    | {"dataset": "imagenet2012", "input_pipeline": "grain", "width": 1 / 16, "num_epochs": 2, "batch_size": 8},
+    image_size=16,
+    augment="flip",
+    num_eval_samples=2,
+    eval_batch_size=4,
+)
+
+
+def recipe(workdir):
+    return Recipe(dataclasses.replace(TINY, workdir=str(workdir)), DATASET, imagenet_recipe.IMAGENET)
+
+
+def test_streamed_images_train_a_resnet_and_a_stopped_run_ends_where_an_uninterrupted_one_does(tmp_path, monkeypatch):
+    whole = recipe(tmp_path / "whole")
+    record = image_run.train_model(whole, QUIET, experiment="imagenet_ceb", command="")
+    assert record["steps"] == 6
+    assert 0 <= record["test"]["error_mean"] <= 1
+    assert json.loads((tmp_path / "whole" / "config.json").read_text())["image_size"] == 16
+    stopped = recipe(tmp_path / "stopped")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "StopRequest", Stopped)
+        assert image_run.train_model(stopped, QUIET, experiment="imagenet_ceb", command="") is None
+    assert image_run.train_model(stopped, QUIET, experiment="imagenet_ceb", command="")["steps"] == 6
+    for mine, theirs in zip(
+        *(jax.tree.leaves(image_run.trained_params(each)) for each in (stopped, whole)), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_rate_rises_and_drops_as_in_the_paper():
+    config = ImageNetConfig(**preset("paper"), momentum=0.0)
+    assert (config.top_rate, config.num_epochs, config.anneal_steps) == (1.6, 270, 12_000)
+    assert dataclasses.replace(config, batch_size=1024).top_rate == pytest.approx(0.2)
+    optimizer = imagenet_recipe.stepped_sgd(dataclasses.replace(config, weight_decay=0.0), 2, {})
+    params = {"kernel": np.ones((1, 1), np.float32)}
+    update = jax.jit(optimizer.update)
+    state, rates = optimizer.init(params), []
+    for _ in range(540):
+        updates, state = update({"kernel": np.ones((1, 1), np.float32)}, state, params)
+        rates.append(-float(updates["kernel"][0, 0]))
+    epochs = [0, 4.5, 50, 89.5, 90.5, 179.5, 180.5, 239.5, 240.5]
+    found = [rates[int(2 * epoch)] for epoch in epochs]
+    np.testing.assert_allclose(found, [0.16, 1.6, 1.6, 1.6, 0.16, 0.16, 0.016, 0.016, 0.0016], rtol=1e-4)
+
+
+def test_what_does_not_fit_into_memory_is_streamed_or_refused(tmp_path):
+    with pytest.raises(ValueError, match="--input_pipeline must be grain for imagenet2012"):
+        ImageNetConfig(dataset="imagenet2012")
+    with pytest.raises(ValueError, match="--input_pipeline must be grain"):
+        recipe(tmp_path).resident()
+
+
+def test_scales_shrink_epochs_width_and_the_fall_of_rho():
+    scaled = preset("paper", scale_epochs=0.1, scale_width=0.5)
+    assert (scaled["num_epochs"], scaled["anneal_steps"], scaled["width"]) == (27, 1200, 0.5)
+    assert scaled["warmup_epochs"] == 0.5
+    with pytest.raises(ValueError, match="--scale_width must be positive"):
+        preset("paper", scale_width=-1.0)

@@ -1,0 +1,57 @@
+"""The networks of the paper at full size, on eight forced CPU devices and tiny images: a step, a stop, the rest."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import dataclasses, sys
+import jax, numpy as np
+from rich.console import Console
+from experiments import cifar10_ceb_config, image_recipe, image_run, imagenet_ceb_config, imagenet_recipe
+from experiments.recipe import Recipe
+from ib_jax import data, training
+
+name, workdir = sys.argv[1:]
+side, num_classes = (32, 10) if name == "wrn" else (32, 1000)
+rng = np.random.default_rng(0)
+labels = rng.integers(0, num_classes, 16).astype(np.int32)
+split = data.Split(rng.integers(0, 255, (16, side, side, 3)).astype(np.uint8), labels)
+dataset = data.Dataset("cifar10", split, None, data.Split(*(field[:8] for field in split)), num_classes)
+tiny = {"workdir": workdir, "num_epochs": 1, "batch_size": 8, "steps_per_call": 1, "eval_batch_size": 8,
+        "num_eval_samples": 1}
+if name == "wrn":
+    settings = cifar10_ceb_config.preset("paper") | tiny
+    recipe = Recipe(cifar10_ceb_config.Cifar10Config(**settings), dataset, image_recipe.CIFAR10)
+else:
+    depth, width = name.split("x")
+    settings = imagenet_ceb_config.preset("paper") | {"dataset": "cifar10", "input_pipeline": "resident"} | tiny
+    settings |= {"depth": depth, "width": float(width), "precision": "float32", "momentum": 0.0}
+    recipe = Recipe(imagenet_ceb_config.ImageNetConfig(**settings), dataset, imagenet_recipe.IMAGENET)
+
+
+class Once(training.StopRequest):
+    requested = property(lambda self: True, lambda self, value: None)
+
+
+ever, training.StopRequest = training.StopRequest, Once
+assert image_run.train_model(recipe, Console(), experiment="test", command="") is None
+training.StopRequest = ever
+record = image_run.train_model(recipe, Console(), experiment="test", command="")
+assert record["steps"] == 2 and 0 <= record["test"]["error_mean"] <= 1, record
+print(record["num_parameters"], "parameters on", jax.device_count(), "devices")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["wrn", "50x1", "152x2"])
+def test_a_sharded_step_a_stop_and_the_rest(name, tmp_path):
+    environment = dict(
+        os.environ,
+        JAX_PLATFORMS="cpu",
+        XLA_FLAGS="--xla_force_host_platform_device_count=8",
+        PJRT_NPROC="64",  # with fewer threads the all-reduce can hang
+    )
+    subprocess.run([sys.executable, "-c", PROGRAM, name, str(tmp_path)], env=environment, check=True, timeout=1800)

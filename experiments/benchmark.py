@@ -5,13 +5,14 @@ Run:      python -m experiments.benchmark                             the train 
           python -m experiments.benchmark --suite=scaling             one device, two, four, ... all of all processes
           python -m experiments.benchmark --suite=attacks             PGD, CW, DeepFool, many radii: 15 minutes
           python -m experiments.benchmark --suite=augment             AutoAugment beside torchvision's: four minutes
+          python -m experiments.benchmark --suite=corruptions         19 corruptions of images: six minutes
           python -m experiments.benchmark --suite=all                 all of them, each with a record of its own
           python -m experiments.benchmark --peers=none                without PyTorch
           On a TPU pod every process runs the same command. To try many devices on a CPU, start with
           XLA_FLAGS=--xla_force_host_platform_device_count=8 PJRT_NPROC=64. PJRT_NPROC slows a single device down, so
           leave it out for the other suites; members of a population need no word from each other, nor it.
-Needs:    pip install torch==2.13.0 for the peers (`pip install ib-jax[benchmark]`), and ib-jax[peers] for the attacks
-          and augmentation; without it their rows say so.
+Needs:    pip install torch==2.13.0 for the peers (`pip install ib-jax[benchmark]`), ib-jax[peers] for the attacks and
+          augmentation, ib-jax[corruptions] for the corruptions; without them their rows say so.
 Method:   the rows take turns, round after round, so that a slow minute of the machine hits all alike; each PyTorch
           variant is a process of its own that sleeps between its turns; the first stretch of each row, with its
           compiling, is reported apart. Leave the machine alone meanwhile: PyTorch's threads suffer most from company.
@@ -39,6 +40,7 @@ from experiments import (
     benchmark_attack_rows,
     benchmark_attacks,
     benchmark_augment,
+    benchmark_corruptions,
     benchmark_scaling,
     benchmark_sweep,
     benchmark_torch,
@@ -50,6 +52,7 @@ from experiments import (
 )
 from experiments.benchmark_attacks_report import print_attacks
 from experiments.benchmark_augment_report import print_augment
+from experiments.benchmark_corruptions_report import print_corruptions
 from experiments.benchmark_report import print_train
 from experiments.benchmark_scaling_report import print_scaling
 from experiments.benchmark_sweep_report import print_sweep
@@ -61,20 +64,23 @@ VARIABLES = ("XLA_FLAGS", "PJRT_NPROC", "JAX_PLATFORMS", "JAX_DEFAULT_MATMUL_PRE
 """Of the environment; they belong to the command that made a record."""
 RESULTS = "experiments/results/benchmark"
 TRAIN, SWEEP, SCALING, ATTACKS, AUGMENT, ALL = "train", "sweep", "scaling", "attacks", "augment", "all"
+CORRUPTIONS = "corruptions"
 SUITES: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[Console, Mapping[str, Any]], None]]] = {
     TRAIN: (benchmark_train.train_suite, print_train),
     SWEEP: (benchmark_sweep.sweep_suite, print_sweep),
     SCALING: (benchmark_scaling.scaling_suite, print_scaling),
     ATTACKS: (benchmark_attacks.attacks_suite, print_attacks),
     AUGMENT: (benchmark_augment.augment_suite, print_augment),
+    CORRUPTIONS: (benchmark_corruptions.corruptions_suite, print_corruptions),
 }
 """What measures, and what prints; in the order of `all`."""
-ONE_PROCESS = {ATTACKS: "the attacks are", AUGMENT: "augmentation is"}
+ONE_PROCESS = {ATTACKS: "the attacks are", AUGMENT: "augmentation is", CORRUPTIONS: "corruption is"}
 """Suites that are measured in one process."""
 PEERS: dict[str, tuple[str, ...]] = {
     TRAIN: benchmark_torch.PEERS,
     ATTACKS: benchmark_attack_rows.PEERS,
     AUGMENT: benchmark_augment.PEERS,
+    CORRUPTIONS: benchmark_corruptions.PEERS,
 }
 
 
@@ -86,14 +92,14 @@ class Config:
     repeats: int = setting(5, "Benchmark", "Rounds in which every row has its turn.")
     steps: int = setting(300, "Benchmark", "Train, sweep, scaling: steps of one turn.", unit="steps")
     min_seconds: float = setting(
-        1.0, "Benchmark", "Attacks, augment: a turn repeats its call for so long.", unit="seconds"
+        1.0, "Benchmark", "Attacks, augment, corruptions: a turn repeats its call for so long.", unit="seconds"
     )
     peers: str = setting(
         "auto",
         "Benchmark",
         "PyTorch variants, with commas between; for training: "
         f"{', '.join(PEERS[TRAIN])}; for attacks: {', '.join(PEERS[ATTACKS])}; for augment: "
-        f"{', '.join(PEERS[AUGMENT])}; auto: all; or none.",
+        f"{', '.join(PEERS[AUGMENT])}; for corruptions: {', '.join(PEERS[CORRUPTIONS])}; auto: all; or none.",
     )
     output: str = setting(
         "", "Benchmark", f"JSON record; with --suite=all its folder. Default: {RESULTS}/<suite>.json."

@@ -202,13 +202,8 @@ def trends(groups: Groups) -> list[str]:
             found.append(f"{what}: the same at every rho.")
             continue
         rank = float(spearmanr(strengths, values).statistic)
-        verdict = (
-            "as the paper says"
-            if sign * rank > 0.7
-            else "against the paper"
-            if sign * rank < -0.7
-            else "no clear trend"
-        )
+        agrees = sign * rank
+        verdict = "as in the paper" if agrees > 0.7 else "against the paper" if agrees < -0.7 else "no clear trend"
         found.append(f"{what}: rank correlation with falling rho {rank:+.2f} ({verdict}).")
     return found
 

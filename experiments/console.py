@@ -6,7 +6,7 @@ from types import TracebackType
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ib_jax.training import Progress as TrainingProgress
@@ -53,6 +53,39 @@ class ProgressLine:
     ) -> None:
         if self._console.is_terminal:
             self._bar.stop()
+
+
+class WorkLine:
+    """One line with what is being measured and the time left; in a log a line for each report.
+
+    Args:
+      console: where to show it.
+      total: all the work, in any unit.
+    """
+
+    def __init__(self, console: Console, total: float):
+        columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:")]
+        self._console, self._start = console, time.monotonic()
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        self._task, self._done, self._total = self._bar.add_task("compiling", total=total), 0.0, total
+
+    def __call__(self, model: str, what: str, work: float) -> None:
+        """Shows what is done."""
+        self._done += work
+        self._bar.update(self._task, advance=work, description=f"{model}: {what}")
+        if not self._console.is_terminal:
+            passed = time.monotonic() - self._start
+            left = passed * (self._total / max(self._done, 1.0) - 1.0)
+            self._console.print(f"{model}: {what}  {passed:.0f} s, some {left:,.0f} s left", highlight=False)
+
+    def __enter__(self) -> "WorkLine":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
 
 
 def _range(value: float | Sequence[float] | np.ndarray, form: str) -> str:

@@ -6,15 +6,14 @@ import json
 import pathlib
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments import corrupted_images, image_run, records
+from experiments.console import WorkLine
 from experiments.image_attacks import Measurer
 from experiments.image_attacks_config import AttackSettings
 from experiments.recipe import Recipe
@@ -55,7 +54,7 @@ def measure_models(
         return
     lab = _Lab(recipes, settings)
     work = [step.work for recipe in waiting for step in lab.measurer(recipe).plan]
-    with _Line(console, sum(work)) as line:
+    with WorkLine(console, sum(work)) as line:
         attacked = {}
         for recipe in waiting:
             start, name = time.monotonic(), recipe.config.name
@@ -91,7 +90,7 @@ def _path(results: pathlib.Path, recipe: Recipe[Any]) -> pathlib.Path:
 
 
 def _corrupted(
-    waiting: Sequence[Recipe[Any]], lab: "_Lab", settings: AttackSettings, line: "_Line"
+    waiting: Sequence[Recipe[Any]], lab: "_Lab", settings: AttackSettings, line: WorkLine
 ) -> dict[tuple[str, int], dict[str, Any]]:
     split = waiting[0].first_test(settings.num_corrupted_images)
     if not len(split.labels) or split.inputs.dtype != np.uint8 or split.inputs.shape[-1] != 3:
@@ -174,31 +173,3 @@ class _Lab:
         if key not in self._sources:
             self._sources[key] = self.measurer(recipe).source(self.params(recipe), recipe.config.seed, epsilon)
         return self._sources[key]
-
-
-class _Line:
-    """One line with the model, the attack and the time left; in a log a line for each attack."""
-
-    def __init__(self, console: Console, total: float):
-        columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:")]
-        self._console, self._start = console, time.monotonic()
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
-        self._task, self._done, self._total = self._bar.add_task("compiling", total=total), 0.0, total
-
-    def __call__(self, model: str, what: str, work: float) -> None:
-        """Shows what is done."""
-        self._done += work
-        self._bar.update(self._task, advance=work, description=f"{model}: {what}")
-        if not self._console.is_terminal:
-            passed = time.monotonic() - self._start
-            left = passed * (self._total / max(self._done, 1.0) - 1.0)
-            self._console.print(f"{model}: {what}  {passed:.0f} s, some {left:,.0f} s left", highlight=False)
-
-    def __enter__(self) -> "_Line":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()

@@ -1,6 +1,6 @@
 """The error of models on corrupted images: each image is corrupted once, on the device, and shown to every model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ Predict = Callable[[Array], Array]
 Errors = dict[str, list[float]]
 """By corruption its error at the five severities, a share."""
 
-_BATCH = 250
+BATCH_SIZE = 250
 
 
 def made(split: data.Split, constants: str, seed: int = 0) -> Callable[[str, int], Iterator[data.Split]]:
@@ -35,8 +35,8 @@ def made(split: data.Split, constants: str, seed: int = 0) -> Callable[[str, int
         run = jax.jit(
             lambda own, images: corruptions.corrupt(own, images, name=name, severity=severity, constants=constants)
         )
-        for first in range(0, len(split.labels), _BATCH):
-            rows = slice(first, first + _BATCH)
+        for first in range(0, len(split.labels), BATCH_SIZE):
+            rows = slice(first, first + BATCH_SIZE)
             yield data.Split(np.asarray(run(keys[rows], jnp.asarray(split.inputs[rows]))), split.labels[rows])
 
     return batches
@@ -48,7 +48,7 @@ def published(name: str, *, data_dir: str | None, count: int) -> Callable[[str, 
     def batches(corruption: str, severity: int) -> Iterator[data.Split]:
         source = data.open_corrupted(name, corruption, severity, data_dir=data_dir)
         limit = min(count or len(source), len(source))
-        return data.batches(data.Subset(source, np.arange(limit)), batch_size=_BATCH)
+        return data.batches(data.Subset(source, np.arange(limit)), batch_size=BATCH_SIZE)
 
     return batches
 
@@ -74,12 +74,17 @@ def errors_of(
     found: dict[str, Errors] = {model: {} for model in predicts}
     for name in names:
         for severity in corruptions.SEVERITIES:
-            wrong: dict[str, list[Any]] = {model: [] for model in predicts}
-            for batch in batches(name, severity):
-                images = data.to_unit_interval(batch.inputs)
-                for model, predict in predicts.items():
-                    wrong[model].append(np.asarray(predict(images)).argmax(-1) != batch.labels)
-            for model, parts in wrong.items():
-                found[model].setdefault(name, []).append(float(np.concatenate(parts).mean()))
+            for model, error in error_of(predicts, batches(name, severity)).items():
+                found[model].setdefault(name, []).append(error)
             report(name, severity)
     return found
+
+
+def error_of(predicts: Mapping[str, Predict], batches: Iterable[data.Split]) -> dict[str, float]:
+    """Every model's error on the same images, a share, by name."""
+    wrong: dict[str, list[Any]] = {model: [] for model in predicts}
+    for batch in batches:
+        images = data.to_unit_interval(batch.inputs)
+        for model, predict in predicts.items():
+            wrong[model].append(np.asarray(predict(images)).argmax(-1) != batch.labels)
+    return {model: float(np.concatenate(parts).mean()) for model, parts in wrong.items()}

@@ -5,7 +5,8 @@ Run:      python -m experiments.corruptions --workdirs=workdirs/cifar10_ceb     
           python -m experiments.corruptions --workdirs=run1,run2 --num_images=200           two models, a first look
           python -m experiments.corruptions --workdirs=DIR --num_images=0 --published       as in the literature
           python -m experiments.corruptions --workdirs=DIR --num_images=0 --attack          with PGD, and what checks it
-Reads:    config.json, results.json and checkpoints/ of each workdir, as experiments.cifar10_ceb leaves them.
+Reads:    config.json, results.json and checkpoints/ of each workdir, as experiments.cifar10_ceb and
+          experiments.imagenet_ceb leave them.
 Does:     shows every model the clean images, 15 corruptions (and 4 more) at five severities, corrupted once on the
           device for all models; ImageNet models ImageNet-A, too; with --attack PGD of radius 16 and all that it takes
           to believe it. The models answer from the mean of their code, as in the paper. A model with a record is not

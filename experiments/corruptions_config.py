@@ -8,8 +8,6 @@ from experiments.mnist_vib_config import EVALUATION, NEVER
 from ib_jax import corruptions
 
 ALL = (*corruptions.CORRUPTIONS, *corruptions.EXTRA_CORRUPTIONS)
-PATH = 2.5
-"""Steps of 2 levels, 20 of them at radius 16: so many radii together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +71,13 @@ class CorruptionSettings:
         paper="16",
         decides=EVALUATION,
     )
-    pgd_steps: int = setting(
-        20, "Attacks", "Steps n of PGD, of 2.5 epsilon / n each: 2 levels at 16.", paper="20", decides=EVALUATION
+    pgd_steps: int = setting(20, "Attacks", "Steps n of PGD.", paper="20", decides=EVALUATION)
+    pgd_path: float = setting(
+        2.5,
+        "Attacks",
+        "A step of PGD is this times epsilon / n; 2.5 makes 2 levels of 16 in 20 steps.",
+        paper="2.5",
+        decides=EVALUATION,
     )
     num_eot_samples: int = setting(
         10, "Attacks", "Samples of z averaged in each gradient of the EOT attack.", decides=EVALUATION
@@ -120,6 +123,7 @@ class CorruptionSettings:
             l2_epsilons=self.l2_epsilons,
             radius=self.linf_epsilon,
             pgd_steps=self.pgd_steps,
+            pgd_path=self.pgd_path,
             num_eot_samples=self.num_eot_samples,
             num_attack_images=self.num_attack_images,
             num_square_images=self.num_square_images,

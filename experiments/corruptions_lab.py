@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments import corrupted_images, image_checkpoints
 from experiments.corrupted_images import BATCH_SIZE, Predict
-from experiments.corruptions_config import PATH, CorruptionSettings
+from experiments.corruptions_config import CorruptionSettings
 from experiments.image_attacks import Measurer
 from experiments.image_attacks_config import Step
 from experiments.image_checkpoints import Finished
@@ -44,10 +44,10 @@ class Lab:
         self._transferred: dict[tuple[pathlib.Path, float], np.ndarray] = {}
         first = models[0]
         self.dataset, self._data_dir = first.config.dataset, first.config.data_dir or None
-        self._clean = image_checkpoints.clean_images(first, self._recipes[first.workdir])
+        self._clean = image_checkpoints.clean_images(self._recipes[first.workdir])
         self._shape, kind = self._clean[0].inputs.shape, self._clean[0].inputs.dtype
         for model in models:
-            shape = self._recipes[model.workdir].dataset.train.inputs.shape[1:]
+            shape = self._recipes[model.workdir].example.shape[1:]
             if (model.config.dataset, shape) != (self.dataset, self._shape):
                 raise ValueError(
                     f"{model.workdir} was trained on {model.config.dataset}, {_size(shape)}, but {first.workdir} is "
@@ -121,7 +121,6 @@ class Lab:
                 split=_together(self.clean(settings.num_attack_images)),
                 num_classes=recipe.dataset.num_classes,
                 num_eval_samples=model.config.num_eval_samples,
-                path=PATH,
             )
         return self._measurers[kind]
 

@@ -7,10 +7,11 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from experiments import cifar10_ceb, image_recipe, image_run
+from experiments import cifar10_ceb, image_recipe, image_run, imagenet_ceb, imagenet_recipe
 from experiments.cifar10_ceb_config import Cifar10Config
 from experiments.image_config import ImageConfig
-from experiments.recipe import Parts, Recipe
+from experiments.imagenet_ceb_config import ImageNetConfig
+from experiments.recipe import Parts, Recipe, Streamed
 from ib_jax import data
 from ib_jax.types import Params
 
@@ -23,14 +24,12 @@ class Kind(NamedTuple):
       load: (config) -> the data set that the recipe is made with.
       parts: of its recipes.
       network: (config) -> what the architecture is called, as in the paper: "WRN-28-10", "ResNet50x2-aa".
-      clean_images: (config, data set) -> the clean test images.
     """
 
     config_class: type[ImageConfig]
-    load: Callable[[Any], data.Dataset]
+    load: Callable[[Any], data.Dataset | Streamed]
     parts: Parts
     network: Callable[[Any], str]
-    clean_images: Callable[[Any, data.Dataset], data.Source]
 
 
 def _wide_resnet(config: Cifar10Config) -> str:
@@ -39,14 +38,15 @@ def _wide_resnet(config: Cifar10Config) -> str:
     return f"WRN-{config.depth}-{config.width}{normalised}{augmented}"
 
 
+def _resnet(config: ImageNetConfig) -> str:
+    wide = "" if config.width == 1 else f"x{config.width:g}"
+    augmented = {"autoaugment": "", "flip": "-aa"}.get(config.augment, f", {config.augment} augmented")
+    return f"ResNet{config.depth}{wide}{augmented}" + ("" if config.image_size == 224 else f", {config.image_size} px")
+
+
 EXPERIMENTS: dict[str, Kind] = {
-    cifar10_ceb.NAME: Kind(
-        Cifar10Config,
-        cifar10_ceb.load,
-        image_recipe.CIFAR10,
-        _wide_resnet,
-        lambda config, dataset: data.ArraySource(dataset.test),
-    ),
+    cifar10_ceb.NAME: Kind(Cifar10Config, cifar10_ceb.load, image_recipe.CIFAR10, _wide_resnet),
+    imagenet_ceb.NAME: Kind(ImageNetConfig, imagenet_recipe.load, imagenet_recipe.IMAGENET, _resnet),
 }
 """By the name of the experiment."""
 
@@ -143,12 +143,10 @@ def read(workdir: pathlib.Path, *, data_dir: str = "") -> Finished:
 def recipe(model: Finished) -> Recipe[Any]:
     """Network and data set of a model; a data set that several models share is read once."""
     kind = EXPERIMENTS[model.experiment]
-    # What else is set does not matter to the data, and would only make the same data set be read twice.
-    decisive = ("dataset", "data_dir", "num_validation", "num_train_images", "image_size")
-    own = {name: value for name, value in dataclasses.asdict(model.config).items() if name in decisive}
-    if model.config.num_validation:
-        own["seed"] = model.config.seed
-    return Recipe(model.config, _load(model.experiment, kind.config_class(**own)), kind.parts)
+    # In these the models of a population differ, and the data do not.
+    seed = model.config.seed if model.config.num_validation else 0
+    shared = dataclasses.replace(model.config, workdir="", objective="ceb", rho=0.0, seed=seed)
+    return Recipe(model.config, _load(model.experiment, shared), kind.parts)
 
 
 def recipe_of(workdir: pathlib.Path, *, data_dir: str = "") -> tuple[Recipe[Any], Params]:
@@ -177,11 +175,12 @@ def params_of(recipe: Recipe[Any]) -> Params:
     return image_run.trained_params(recipe)
 
 
-def clean_images(model: Finished, recipe: Recipe[Any]) -> data.Source:
+def clean_images(recipe: Recipe[Any]) -> data.Source:
     """The clean test images of a model."""
-    return EXPERIMENTS[model.experiment].clean_images(model.config, recipe.dataset)
+    test = recipe.dataset.test
+    return data.ArraySource(test) if isinstance(test, data.Split) else test
 
 
 @functools.lru_cache(maxsize=2)
-def _load(experiment: str, config: ImageConfig) -> data.Dataset:
+def _load(experiment: str, config: ImageConfig) -> data.Dataset | Streamed:
     return EXPERIMENTS[experiment].load(config)

@@ -20,6 +20,7 @@ from experiments import (
 )
 from experiments.cifar10_ceb_config import Cifar10Config
 from experiments.corruptions_config import CorruptionSettings
+from experiments.imagenet_ceb_config import ImageNetConfig
 from experiments.recipe import Recipe
 from experiments.records import ConfigMismatchError, write_json
 from ib_jax import corruptions as library
@@ -169,7 +170,7 @@ def test_what_cannot_be_evaluated_is_named(folder, images, tmp_path):
     with pytest.raises(FileNotFoundError, match="not trained to its end"):
         run(unfinished, tmp_path / "r")
     write_json(unfinished / "results.json", {"experiment": "mnist_vib"})
-    with pytest.raises(ValueError, match="'mnist_vib'; expected one of cifar10_ceb"):
+    with pytest.raises(ValueError, match="'mnist_vib'; expected one of cifar10_ceb, imagenet_ceb"):
         run(unfinished, tmp_path / "r")
     results = json.loads((folder / "ceb_rho2_seed0" / "results.json").read_text())
     write_json(unfinished / "results.json", results)
@@ -199,12 +200,58 @@ def test_images_of_another_size_or_kind_are_refused(folder, images, monkeypatch,
     image_checkpoints._load.cache_clear()
 
 
+def test_imagenet_a_is_judged_among_its_own_classes(images, tmp_path, monkeypatch):
+    model = dataclasses.replace(TINY, dataset="imagenet2012")
+    leave(tmp_path / "model", model, images)
+    source = data.Split(images.train.inputs, np.arange(20, dtype=np.int32) % 2 * 2 + 1)
+    asked = []
+    monkeypatch.setattr(
+        data, "open_split", lambda *names, **sizes: asked.append((names, sizes)) or data.ArraySource(source)
+    )
+    monkeypatch.setattr(data, "imagenet_a_classes", lambda: np.array([1, 3]))
+    run(tmp_path / "model", tmp_path / "results", corruptions="brightness")
+    recipe, params = image_checkpoints.recipe_of(tmp_path / "model")
+    logits = np.asarray(recipe.model.decode(params, recipe.model.encode(params, source.inputs / np.float32(255)).mean))
+    wrong = np.where(logits[:, 1] >= logits[:, 3], 1, 3) != source.labels
+    assert record(tmp_path / "results")["imagenet_a_error"] == pytest.approx(wrong.mean())
+    assert asked == [(("imagenet_a", "test"), {"data_dir": None, "image_size": 16})]
+
+
+def test_resnets_are_called_as_in_the_papers_table():
+    network = image_checkpoints.EXPERIMENTS["imagenet_ceb"].network
+    known = {name for name, _ in corruptions_paper.COLUMNS}
+    made = {
+        network(ImageNetConfig(depth=depth, width=width, augment=augment))
+        for depth in ("50", "152") for width in (1.0, 2.0) for augment in ("autoaugment", "flip")
+    }  # fmt: skip
+    assert made - known == {"ResNet50x2-aa", "ResNet152x2-aa"}  # the paper has no such ones
+    assert known - made == set()
+    assert network(ImageNetConfig(width=1.0, augment="flip", image_size=64)) == "ResNet50-aa, 64 px"
+
+
+@pytest.mark.slow
+def test_attacks_stand_beside_each_other_and_transfer_comes_from_the_other_model(folder, tmp_path):
+    sizes = {"num_attack_images": 4, "num_square_images": 2, "num_queries": 5, "pgd_steps": 2, "num_eot_samples": 2}
+    run(folder, tmp_path, corruptions="brightness", attack=True, **sizes)
+    for name, other in (("ceb_rho2", "cross_entropy"), ("cross_entropy", "ceb_rho2")):
+        found = record(tmp_path, name)["robustness"]
+        assert found["source"] == other
+        kinds = {(row["attack"], row["norm"], row["epsilon"]) for row in found["attacks"]}
+        assert {("PGD targeted", "l2", 16.0), ("PGD targeted", "linf", 16.0), ("Square", "linf", 16.0)} < kinds
+    text = (tmp_path / "table.md").read_text()
+    assert "PGD targeted L2 4080" in text
+    assert "Every attack at L-inf 16" in text
+    with pytest.raises(ConfigMismatchError, match="--attack: True there, False now"):
+        run(folder, tmp_path, corruptions="brightness")
+
+
 def fake(network, objective, rho, seed, level, dataset="imagenet2012", attacked=False):
     errors = {name: [level * (index + 1) / 20] * 5 for index, name in enumerate(library.CORRUPTIONS)}
     found = {
         "experiment": "corruptions", "command": "a test", "environment": {"commit": "0" * 40}, "network": network,
         "name": objective, "objective": objective, "rho": rho, "seed": seed, "dataset": dataset, "num_images": 10,
-        "constants": "imagenet", "settings": {"published": False, "l2_epsilons": [16.0], "linf_epsilon": 16.0},
+        "settings": {"published": False, "l2_epsilons": [16.0], "linf_epsilon": 16.0, "pgd_path": 2.5},
+        "constants": "imagenet",
         "clean_error": level / 4, "errors": errors, "average_error": evaluation.average_corruption_error(errors),
     }  # fmt: skip
     if dataset == "imagenet2012":

@@ -39,7 +39,7 @@ def draw(path: Path, groups: Sequence[Group]) -> None:
             axis.set_visible(False)
         for axis, row in zip(cells, own, strict=False):
             _panel(axis, row, groups, strengths, colours)
-    _legend(figure, grid[0, len(top) :], groups)
+    _legend(figure, list(grid[0, len(top) :]), groups)
     for axis in grid[:, 0]:
         axis.set_ylabel("rho", fontsize=8)
     first = groups[0].records[0]

@@ -135,7 +135,7 @@ def read(workdir: pathlib.Path, *, data_dir: str = "") -> Finished:
     unknown = sorted(own.keys() - {field.name for field in dataclasses.fields(config_class)})
     if unknown:
         raise ValueError(f"{workdir}/config.json has settings that {experiment} does not know: {', '.join(unknown)}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
     values |= {"workdir": str(workdir)} | ({"data_dir": data_dir} if data_dir else {})
     return Finished(workdir, experiment, config_class(**values), results)
 

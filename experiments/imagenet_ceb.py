@@ -11,8 +11,8 @@ Does:     trains one model over all devices of all processes, batch normalisatio
           flips and AutoAugment on the device. Then targeted and untargeted PGD, transfer, Square and the rest of
           `experiments.image_attacks`, if --num_attack_images is positive.
 Needs:    imagenet2012 prepared by tensorflow-datasets as array_record; the error says how where it is not.
-Units:    radii are levels of 255. The paper's epsilon is 16 for both norms; in which units its L2 one is, it does not
-say. Cost:     the paper's 270 epochs are 346 million images for each model: 12 hours of a TPU v3-8 at 8,000 images/s.
+Units:    radii are levels of 255. The paper's epsilon is 16 for both norms; it does not say in which units for L2.
+Cost:     the paper's 270 epochs are 346 million images for each model: 12 hours of a TPU v3-8 at 8,000 images/s.
 Expect:   the paper: ResNet-50 without AutoAugment 24.0 % error with cross-entropy, 22.8 % with CEB. Not measured here.
 Leaves:   config.json, metrics.jsonl, results.json and checkpoints in the workdir, and record.json of the attacks.
 """

@@ -1,11 +1,13 @@
 """A compiled program, how long it took to compile, and what XLA says of it: FLOPs, memory, collectives."""
 
+import math
 import re
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+from jax.extend import core
 
 from ib_jax import data, training
 
@@ -117,3 +119,40 @@ def step_flops(step: Any, state: Any, batch: training.Batch, at_least: float = 0
     """The FLOPs of `step_cost`."""
     cost = step_cost(step, state, batch, at_least)
     return None if cost is None else cost.flops
+
+
+def product_flops(fn: Callable[..., Any], *args: Any) -> int:
+    """FLOPs of a function's convolutions and matrix products, those with padding included; a loop's body counts once.
+
+    Args:
+      fn: it is traced, not run.
+      args: its arguments, arrays or their shapes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from experiments import benchmark_program
+      >>> benchmark_program.product_flops(jnp.matmul, jnp.ones((2, 3)), jnp.ones((3, 4)))
+      48
+    """
+    return _products(jax.make_jaxpr(fn)(*args).jaxpr)
+
+
+def _products(jaxpr: core.Jaxpr) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("conv_general_dilated", "dot_general"):
+            left, right = (var.aval.shape for var in equation.invars)
+            numbers = equation.params["dimension_numbers"]
+            if equation.primitive.name == "dot_general":
+                summed = math.prod(left[axis] for axis in numbers[0][0])
+            else:
+                summed = math.prod(right) // right[numbers.rhs_spec[0]]
+            total += 2 * math.prod(equation.outvars[0].aval.shape) * summed
+        for parameter in jax.tree.leaves(equation.params, is_leaf=_is_jaxpr):
+            inner = parameter.jaxpr if isinstance(parameter, core.ClosedJaxpr) else parameter
+            total += _products(inner) if isinstance(inner, core.Jaxpr) else 0
+    return total
+
+
+def _is_jaxpr(x: Any) -> bool:
+    return isinstance(x, core.Jaxpr | core.ClosedJaxpr)

@@ -23,9 +23,9 @@ Expect:   on two cores at least 2.5 times eager PyTorch with plain Adam, no less
           of the float32 matrix peak. Eight models of K = 256 together at least 0.95 times as fast as one alone, of
           K = 2 with 128 units 3 times, if the matrix peak allows that. PGD 2.2 times, CW 2.6 times the fastest library
           as installed (1.2 and 1.5 times with AVX-512 forced), DeepFool 10 times torchattacks; eight radii in less than
-          5 times the time of one. AutoAugment 5 times the fastest way of torchvision at 32 x 32. Convolutional networks at
-          least 0.9 times the speed of their steps in a Python loop, in training, in a population and under attack; on a GPU
-          or TPU 40 % of the bfloat16 peak.
+          5 times the time of one. AutoAugment 5 times the fastest way of torchvision at 32 x 32. Convolutional networks
+          at least 0.9 times the speed of their steps in a Python loop, in training, in a population and under attack;
+          on a GPU or TPU 40 % of the bfloat16 peak.
 Leaves:   a JSON record, by default experiments/results/benchmark/<suite>.json.
 """
 
@@ -33,35 +33,14 @@ import dataclasses
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 from rich.console import Console
 
-from experiments import (
-    benchmark_attack_rows,
-    benchmark_attacks,
-    benchmark_augment,
-    benchmark_corruptions,
-    benchmark_image_rows,
-    benchmark_images,
-    benchmark_scaling,
-    benchmark_sweep,
-    benchmark_torch,
-    benchmark_train,
-    flags,
-    machine,
-    records,
-    torch_worker,
-)
-from experiments.benchmark_attacks_report import print_attacks
-from experiments.benchmark_augment_report import print_augment
-from experiments.benchmark_corruptions_report import print_corruptions
-from experiments.benchmark_images_report import print_images
-from experiments.benchmark_report import print_train
-from experiments.benchmark_scaling_report import print_scaling
-from experiments.benchmark_sweep_report import print_sweep
+from experiments import benchmark_image_rows, benchmark_images, flags, machine, records, torch_worker
+from experiments.benchmark_suites import ALL, ATTACKS, AUGMENT, CORRUPTIONS, ONE_PROCESS, PEERS, SUITES, TRAIN
 from experiments.flags import setting
 from experiments.mnist_vib_config import PRECISIONS
 from ib_jax import data
@@ -69,32 +48,6 @@ from ib_jax import data
 VARIABLES = ("XLA_FLAGS", "PJRT_NPROC", "JAX_PLATFORMS", "JAX_DEFAULT_MATMUL_PRECISION")
 """Of the environment; they belong to the command that made a record."""
 RESULTS = "experiments/results/benchmark"
-TRAIN, SWEEP, SCALING, ATTACKS, AUGMENT, ALL = "train", "sweep", "scaling", "attacks", "augment", "all"
-CORRUPTIONS = "corruptions"
-IMAGES = "images"
-SUITES: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[Console, Mapping[str, Any]], None]]] = {
-    TRAIN: (benchmark_train.train_suite, print_train),
-    SWEEP: (benchmark_sweep.sweep_suite, print_sweep),
-    SCALING: (benchmark_scaling.scaling_suite, print_scaling),
-    ATTACKS: (benchmark_attacks.attacks_suite, print_attacks),
-    AUGMENT: (benchmark_augment.augment_suite, print_augment),
-    CORRUPTIONS: (benchmark_corruptions.corruptions_suite, print_corruptions),
-    IMAGES: (benchmark_images.images_suite, print_images),
-}
-"""What measures, and what prints; in the order of `all`."""
-ONE_PROCESS = {
-    ATTACKS: "the attacks are",
-    AUGMENT: "augmentation is",
-    CORRUPTIONS: "corruption is",
-    IMAGES: "the images are",
-}
-"""Suites that are measured in one process."""
-PEERS: dict[str, tuple[str, ...]] = {
-    TRAIN: benchmark_torch.PEERS,
-    ATTACKS: benchmark_attack_rows.PEERS,
-    AUGMENT: benchmark_augment.PEERS,
-    CORRUPTIONS: benchmark_corruptions.PEERS,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +123,8 @@ class Config:
             value, choices = getattr(self, field.name), field.metadata["choices"]
             if choices and value not in choices:
                 raise ValueError(f"--{field.name} must be one of {', '.join(choices)}, got {value!r}")
-            if isinstance(value, int) and value < (least := min(1, field.default)):
+            least = 0 if field.default == 0 else 1
+            if isinstance(value, int) and value < least:
                 raise ValueError(f"--{field.name} must be at least {least}, got {value}")
         for name in self.image_networks.split(",") if self.image_networks != benchmark_images.AUTO else ():
             benchmark_image_rows.family(name)

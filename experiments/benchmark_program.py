@@ -137,17 +137,21 @@ def product_flops(fn: Callable[..., Any], *args: Any) -> int:
     return _products(jax.make_jaxpr(fn)(*args).jaxpr)
 
 
+def _shape(variable: Any) -> tuple[int, ...]:
+    return tuple(variable.aval.shape)
+
+
 def _products(jaxpr: core.Jaxpr) -> int:
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("conv_general_dilated", "dot_general"):
-            left, right = (var.aval.shape for var in equation.invars)
+            left, right = (_shape(var) for var in equation.invars)
             numbers = equation.params["dimension_numbers"]
             if equation.primitive.name == "dot_general":
                 summed = math.prod(left[axis] for axis in numbers[0][0])
             else:
                 summed = math.prod(right) // right[numbers.rhs_spec[0]]
-            total += 2 * math.prod(equation.outvars[0].aval.shape) * summed
+            total += 2 * math.prod(_shape(equation.outvars[0])) * summed
         for parameter in jax.tree.leaves(equation.params, is_leaf=_is_jaxpr):
             inner = parameter.jaxpr if isinstance(parameter, core.ClosedJaxpr) else parameter
             total += _products(inner) if isinstance(inner, core.Jaxpr) else 0

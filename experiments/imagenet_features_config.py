@@ -96,7 +96,7 @@ class FeaturesConfig:
     )
 
     fgsm_epsilons: tuple[float, ...] = setting(
-        (0.005, 0.0225, 0.1, 0.1125, 0.5), "Attacks", "Radii of FGSM. The paper gives no units; in its authors' code "
+        (0.002, 0.0225, 0.1, 0.1125, 0.5), "Attacks", "Radii of FGSM. The paper gives no units; in its authors' code "
         "they are those of normalised images, whose 0.1 and 0.5 are some 0.0225 and 0.1125 here.",
         unit="share of the pixel range", paper="0.1,0.5",
     )  # fmt: skip
@@ -106,7 +106,7 @@ class FeaturesConfig:
         -1, "Attacks", "Class that Carlini-Wagner aims at; -1: soccer ball (805) of imagenet2012, else 0.", paper="805"
     )
     radius: float = setting(
-        0.005, "Attacks", "Radius of PGD, transfer and Square; one of --fgsm_epsilons.", paper="none of these"
+        0.002, "Attacks", "Radius of PGD, transfer and Square; one of --fgsm_epsilons.", paper="none of these"
     )
     pgd_steps: int = setting(10, "Attacks", "Steps of PGD.", unit="steps")
     num_queries: int = setting(100, "Attacks", "Square: candidates for each image.", unit="queries")
@@ -172,7 +172,7 @@ def preset(name: str) -> dict[str, object]:
         "dataset": IMAGENET2012, "backbone": "InceptionV3", "weights": "imagenet", "layer": "", "image_size": 299,
         "shard_size": 4096, "betas": (1e-3, 1e-2, 1e-1), "num_seeds": 5, "num_epochs": 100, "num_fgsm_images": 0,
         "cw_share": 0.01, "num_queries": 1000, "cw_steps": 200, "cw_binary_steps": 6, "radius": 0.0225,
-        "attack_batch_size": 64,
+        "fgsm_epsilons": (0.0225, 0.1, 0.1125, 0.5), "attack_batch_size": 64,
     }  # fmt: skip
 
 

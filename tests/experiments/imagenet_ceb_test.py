@@ -12,6 +12,7 @@ from experiments import image_run, imagenet_recipe
 from experiments.imagenet_ceb_config import ImageNetConfig, preset
 from experiments.recipe import Recipe, Streamed
 from ib_jax import data, training
+from ib_jax.models import resnet
 
 QUIET = Console(quiet=True)
 RNG = np.random.default_rng(0)
@@ -58,6 +59,12 @@ TINY = ImageNetConfig(
     num_eval_samples=2,
     eval_batch_size=4,
 )
+
+
+@pytest.fixture(autouse=True)
+def one_block_in_each_group(monkeypatch):
+    """Compiles in a quarter of the time; the networks themselves are in tests/models."""
+    monkeypatch.setitem(resnet.BLOCKS, 50, (1, 1, 1, 1))
 
 
 def recipe(workdir):

@@ -64,8 +64,9 @@ def make_pass(pictures: np.ndarray, policy: str, peer: str) -> Pass:
 
     if "loader" not in peer:
         return each
+    dataset: Any = _Augmented(images, transform)
     loader: Any = torch.utils.data.DataLoader(
-        _Augmented(images, transform),  # type: ignore[arg-type]
+        dataset,
         batch_size=len(images),
         num_workers=os.cpu_count() or 1,
         persistent_workers=True,

@@ -63,7 +63,7 @@ def stepped_sgd(config: ImageNetConfig, steps_per_epoch: int, hyperparams: Hyper
         return drops(step) * jax.numpy.minimum(1.0, (step + 1) / max(1, warmup))
 
     return optax.chain(
-        optax.add_decayed_weights(rates["weight_decay"], mask=kernels), optax.sgd(rate, momentum=config.momentum)
+        optax.add_decayed_weights(rates["weight_decay"], mask=kernels), optax.sgd(rate, momentum=config.momentum or None)
     )
 
 

@@ -1,9 +1,9 @@
 """ib_jax: train classifiers through an information bottleneck in JAX, and tell honestly how robust they are.
 
-The flow is one way: data -> encoder -> bound -> train step -> checkpoint -> attack -> evaluation. `losses`, `bounds`,
-`attacks` and `evaluation` are pure functions that know no framework; `models` is written in Flax; `exact` holds
-problems with known answers, in NumPy and float64; it, `data`, `models` and `training` are loaded when first asked for,
-so that importing the library stays quick.
+The flow is one way: data -> augment -> encoder -> bound -> train step -> checkpoint -> attack -> evaluation.
+`augment`, `losses`, `bounds`, `attacks` and `evaluation` are pure functions that know no framework; `models` is written
+in Flax; `exact` holds problems with known answers, in NumPy and float64. What an import does not need (`augment`,
+`data`, `exact`, `models`, `training`) is loaded when first asked for, so that importing the library stays quick.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, GaussianMixture
 
 __version__ = "0.1.0"
 
-_LAZY = ("data", "exact", "models", "training")
+_LAZY = ("augment", "data", "exact", "models", "training")
 
 __all__ = [
     "AttackResult",
@@ -22,6 +22,7 @@ __all__ = [
     "DiagGaussian",
     "GaussianMixture",
     "attacks",
+    "augment",
     "bounds",
     "data",
     "evaluation",

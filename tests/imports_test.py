@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "bounds": {"types", "losses"},
     "attacks": {"types", "losses"},
     "evaluation": {"types", "losses"},
+    "augment": {"types"},
     "data": {"types"},
     "models": {"types"},
     "training": {"types"},

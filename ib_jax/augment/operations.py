@@ -1,0 +1,28 @@
+"""The operations of AutoAugment, each (image, amount) -> image, and equal to Pillow's.
+
+All take and return uint8 [H, W, 3]; images [B, H, W, 3] go through `jax.vmap`.
+"""
+
+from ib_jax.augment.cutout import cut_out
+from ib_jax.augment.enhance import brightness, color, contrast, sharpness
+from ib_jax.augment.geometry import rotate, shear_x, shear_y, translate_x, translate_y
+from ib_jax.augment.tone import auto_contrast, equalize, invert, posterize, solarize, solarize_add
+
+__all__ = [
+    "auto_contrast",
+    "brightness",
+    "color",
+    "contrast",
+    "cut_out",
+    "equalize",
+    "invert",
+    "posterize",
+    "rotate",
+    "sharpness",
+    "shear_x",
+    "shear_y",
+    "solarize",
+    "solarize_add",
+    "translate_x",
+    "translate_y",
+]

@@ -1,0 +1,102 @@
+"""Bilinear resizing of a part of an image, smoothed when it shrinks, and the middle crop that evaluation takes."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ib_jax.augment.image import check_image
+from ib_jax.types import Array
+
+
+class Box(NamedTuple):
+    """A part of an image, in pixels: integers or int [] arrays; it must lie inside the image."""
+
+    top: Array | int
+    left: Array | int
+    height: Array | int
+    width: Array | int
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def resize(image: Array, size: tuple[int, int], *, box: Box | None = None) -> Array:
+    """Resizes an image, or a part of it, as if the part had been cut out first.
+
+    Each new pixel is the mean under a triangle about its place, as wide as two pixels of the coarser grid.
+
+    Args:
+      image: uint8 [H, W, 3].
+      size: (H', W').
+      box: which part; its fields may be traced. None: all of it.
+
+    Returns:
+      uint8 [H', W', 3], within one level of Pillow's `image.crop(box).resize((W', H'), BILINEAR)`, whose weights have
+      fewer bits.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3], or a size of less than 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import augment
+      >>> image = jnp.broadcast_to(jnp.array([0, 20, 40, 60], jnp.uint8)[:, None], (2, 4, 3))
+      >>> augment.resize(image, (1, 2))[..., 0]
+      Array([[14, 46]], dtype=uint8)
+    """
+    check_image(image)
+    if min(size) < 1:
+        raise ValueError(f"size must be at least 1 x 1, got {size}")
+    height, width, _ = image.shape
+    part = Box(0, 0, height, width) if box is None else box
+    # Across before down, rounded in between, as in Pillow.
+    across = _weights(width, size[1], part.left, part.width)
+    down = _weights(height, size[0], part.top, part.height)
+    found = _rounded(jnp.einsum("hwc,vw->hvc", image.astype(jnp.float32), across, precision=lax.Precision.HIGHEST))
+    found = _rounded(jnp.einsum("hvc,uh->uvc", found, down, precision=lax.Precision.HIGHEST))
+    return found.astype(jnp.uint8)
+
+
+@functools.partial(jax.jit, static_argnames=("size", "shorter_side"))
+def center_crop(image: Array, size: int = 224, *, shorter_side: int = 256) -> Array:
+    """Resizes the shorter side and cuts out the square in the middle, as evaluation on ImageNet does.
+
+    Args:
+      image: uint8 [H, W, 3].
+      size: pixels along each side of the result.
+      shorter_side: pixels along the shorter side before the cut, at least `size`.
+
+    Returns:
+      uint8 [size, size, 3].
+
+    Raises:
+      ValueError: not uint8 [H, W, 3], or not 1 <= size <= shorter_side.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import augment
+      >>> augment.center_crop(jnp.zeros((30, 50, 3), jnp.uint8), 28, shorter_side=32).shape
+      (28, 28, 3)
+    """
+    check_image(image)
+    if not 1 <= size <= shorter_side:
+        raise ValueError(f"size must be between 1 and shorter_side = {shorter_side}, got {size}")
+    shortest = min(image.shape[:2])
+    height, width = (shorter_side * length // shortest for length in image.shape[:2])
+    top, left = (round((length - size) / 2) for length in (height, width))
+    return resize(image, (height, width))[top : top + size, left : left + size]
+
+
+def _weights(length: int, new_length: int, start: Array | int, extent: Array | int) -> Array:
+    """What each pixel of the part [start, start + extent) adds to each new one: float [new_length, length]."""
+    step = jnp.asarray(extent, jnp.float32) / new_length
+    middle = start + (jnp.arange(new_length) + 0.5)[:, None] * step
+    pixel = jnp.arange(length)
+    weight = jnp.maximum(1 - jnp.abs(pixel + 0.5 - middle) / jnp.maximum(step, 1), 0)
+    weight = jnp.where((pixel >= start) & (pixel < start + extent), weight, 0)
+    return weight / weight.sum(1, keepdims=True)
+
+
+def _rounded(levels: Array) -> Array:
+    return jnp.clip(jnp.floor(levels + 0.5), 0, 255)

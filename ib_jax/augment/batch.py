@@ -34,10 +34,8 @@ def batched(augment: Augment) -> Augment:
     def over_batch(keys: Array, images: Array) -> Array:
         if images.ndim != 4:
             raise ValueError(f"images must be [B, H, W, 3], got shape {images.shape}")
-        # Old-style keys are uint32 [B, 2].
-        if keys.shape[:1] != images.shape[:1] or keys.ndim != (
-            1 if jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key) else 2
-        ):
+        key_shape = () if jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key) else keys.shape[-1:]
+        if keys.shape != (len(images), *key_shape):
             raise ValueError(f"keys must be one for each of the {len(images)} images, got shape {keys.shape}")
         if one_after_another(jax.default_backend()):
             return lax.map(lambda example: augment(*example), (keys, images))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
+import numpy as np
 
 from ib_jax.types import Array
 
@@ -37,7 +38,7 @@ def fill_colour(fill: Fill) -> Array:
     Raises:
       ValueError: it is neither one level nor three, or outside 0..255.
     """
-    levels = [fill] * 3 if isinstance(fill, int) else list(fill)
-    if len(levels) != 3 or not all(isinstance(level, int) and 0 <= level <= 255 for level in levels):
+    levels = np.asarray(fill)
+    if levels.shape not in ((), (3,)) or levels.dtype.kind not in "iu" or levels.min() < 0 or levels.max() > 255:
         raise ValueError(f"fill must be one level or three, integers in 0..255, got {fill!r}")
-    return jnp.array(levels, jnp.uint8)
+    return jnp.asarray(np.broadcast_to(levels, 3), jnp.uint8)

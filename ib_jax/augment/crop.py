@@ -102,10 +102,9 @@ def draw_box(key: Array, height: int, width: int, *, scale: tuple[float, float],
     Returns:
       Box of int [] arrays, inside the image.
     """
-    areas, shapes, places = jax.random.split(key, 3)
-    area = height * width * jax.random.uniform(areas, (_TRIES,), minval=scale[0], maxval=scale[1])
-    bounds = math.log(ratio[0]), math.log(ratio[1])
-    shape = jnp.exp(jax.random.uniform(shapes, (_TRIES,), minval=bounds[0], maxval=bounds[1]))
+    areas, shapes, place = jnp.split(jax.random.uniform(key, (2 * _TRIES + 2,)), (_TRIES, 2 * _TRIES))
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * areas)
+    shape = ratio[0] * jnp.exp(math.log(ratio[1] / ratio[0]) * shapes)
     heights, widths = (jnp.round(jnp.sqrt(value)).astype(jnp.int32) for value in (area / shape, area * shape))
     fits = (heights > 0) & (heights <= height) & (widths > 0) & (widths <= width)
     largest = _largest(height, width, ratio)
@@ -114,7 +113,7 @@ def draw_box(key: Array, height: int, width: int, *, scale: tuple[float, float],
         for tried, last in zip((heights, widths), largest, strict=True)
     )
     free = jnp.array([height, width]) - jnp.stack([tall, wide])
-    anywhere = jnp.minimum((jax.random.uniform(places, (2,)) * (free + 1)).astype(jnp.int32), free)
+    anywhere = jnp.minimum((place * (free + 1)).astype(jnp.int32), free)
     top, left = jnp.where(fits.any(), anywhere, free // 2)
     return Box(top, left, tall, wide)
 

@@ -32,8 +32,8 @@ def resize(image: Array, size: tuple[int, int], *, box: Box | None = None) -> Ar
       box: which part; its fields may be traced. None: all of it.
 
     Returns:
-      uint8 [H', W', 3], within one level of Pillow's `image.crop(box).resize((W', H'), BILINEAR)`, whose weights have
-      fewer bits.
+      uint8 [H', W', 3], equal to Pillow's `image.crop(box).resize((W', H'), BILINEAR)` but where a mean lies halfway
+      between two levels: Pillow's weights are rounded, so that such ties go either way. That is one level, rarely two.
 
     Raises:
       ValueError: not uint8 [H, W, 3], or a size of less than 1.

@@ -132,6 +132,24 @@ def test_original_magnitudes_of_imagenet():
         assert found == pytest.approx(value), (operation, level)
 
 
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (0, {"rotate": 0, "shear_x": 0, "translate_y": 0, "posterize": 8, "solarize": 255, "color": 1.0}),
+        (3, {"rotate": 10, "shear_x": 0.1, "translate_y": 4, "posterize": 7, "solarize": 170, "color": 1.3}),
+        (9, {"rotate": 30, "shear_x": 0.3, "translate_y": 14, "posterize": 4, "solarize": 0, "color": 1.9}),
+    ],
+)
+def test_torchvisions_magnitudes_without_torchvision(level, expected):
+    """Bins of ten from one end to the other, as its source says."""
+    for operation, value in expected.items():
+        found = magnitudes.amount("imagenet", "torchvision", operation, level, negative=False, shape=SQUARE)
+        assert found == pytest.approx(value), operation
+        other = magnitudes.amount("imagenet", "torchvision", operation, level, negative=True, shape=SQUARE)
+        mirrored = 2 - value if operation == "color" else value if operation in ("posterize", "solarize") else -value
+        assert other == pytest.approx(mirrored), operation
+
+
 def test_translations_follow_the_side_they_go_along():
     arguments = {"negative": False, "shape": (64, 96, 3)}
     assert magnitudes.amount("cifar10", "original", "translate_x", 9, **arguments) == 27

@@ -14,7 +14,7 @@ from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, GaussianMixture
 
 __version__ = "0.1.0"
 
-_LAZY = ("data", "exact", "models", "training")
+_LAZY = ("corruptions", "data", "exact", "models", "training")
 
 __all__ = [
     "AttackResult",
@@ -23,6 +23,7 @@ __all__ = [
     "GaussianMixture",
     "attacks",
     "bounds",
+    "corruptions",
     "data",
     "evaluation",
     "exact",

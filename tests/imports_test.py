@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "models": {"types"},
     "training": {"types"},
     "exact": {"types"},
+    "corruptions": {"types"},
 }
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 

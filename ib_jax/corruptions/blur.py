@@ -1,0 +1,133 @@
+"""Blurs that are the same for every image: Gaussian, out of focus, zooming."""
+
+import functools
+
+import numpy as np
+import scipy.ndimage
+
+from ib_jax.corruptions import separable
+from ib_jax.corruptions.constants import strength
+from ib_jax.corruptions.pixels import check_batch, to_levels, to_unit
+from ib_jax.types import Array
+
+
+def gaussian_blur(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
+    """A Gaussian filter, cut off at four standard deviations, with the border pixels repeated.
+
+    Args:
+      keys: one PRNG key for each image, [B]; not used.
+      images: uint8 [B, H, W, 3].
+      severity: 1 to 5; its constant is the standard deviation in pixels.
+      constants: "cifar10" or "imagenet".
+
+    Returns:
+      uint8 [B, H, W, 3].
+
+    Raises:
+      ValueError: an argument is not as above.
+
+    Source: Hendrycks and Dietterich 2019.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import corruptions
+      >>> dot = jnp.zeros((1, 9, 9, 3), jnp.uint8).at[:, 4, 4].set(255)
+      >>> int(corruptions.gaussian_blur(jax.random.split(jax.random.key(0), 1), dot, severity=5)[0, 4, 4, 0])
+      40
+    """
+    check_batch(keys, images)
+    sigma = strength("gaussian_blur", severity, constants)
+    return to_levels(separable.apply(separable.gaussian(_plane(images), sigma), to_unit(images)))
+
+
+def defocus_blur(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
+    """A lens out of focus: the mean over a disk whose rim is smoothed.
+
+    Args:
+      keys: one PRNG key for each image, [B]; not used.
+      images: uint8 [B, H, W, 3], mirrored at the border.
+      severity: 1 to 5; the constants are the disk's radius and the standard deviation of its smoothing, in pixels.
+      constants: "cifar10" or "imagenet".
+
+    Returns:
+      uint8 [B, H, W, 3].
+
+    Raises:
+      ValueError: an argument is not as above.
+
+    Source: Hendrycks and Dietterich 2019.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import corruptions
+      >>> dot = jnp.zeros((1, 9, 9, 3), jnp.uint8).at[:, 4, 4].set(255)
+      >>> blurred = corruptions.defocus_blur(jax.random.split(jax.random.key(0), 1), dot, severity=5)
+      >>> int((blurred[0, :, :, 0] == 28).sum())  # 255 / 9: radius 1.5 is a square of three pixels
+      9
+    """
+    check_batch(keys, images)
+    radius, smoothing = strength("defocus_blur", severity, constants)
+    return to_levels(separable.apply(_defocus(_plane(images), radius, smoothing), to_unit(images)))
+
+
+@functools.lru_cache(maxsize=16)
+def _defocus(shape: tuple[int, int], radius: float, smoothing: float) -> separable.Operators:
+    kernel = disk(radius, smoothing)
+    # The disk is laid on 17 x 17 pixels however small it is; zero rows would only need larger images.
+    used = np.abs(np.arange(len(kernel)) - len(kernel) // 2) <= int(radius) + len(_smoothing_taps(radius, 1.0)) // 2
+    return separable.convolution(shape, kernel[np.ix_(used, used)])
+
+
+def disk(radius: float, smoothing: float) -> np.ndarray:
+    """The kernel of a lens out of focus, float64 [K, K]: a disk that sums to one, its rim smoothed by a Gaussian.
+
+    K is 17 up to radius 8 and 2 radius + 1 above; the Gaussian has three taps or five.
+    """
+    reach = 8 if radius <= 8 else int(radius)
+    squares = np.arange(-reach, reach + 1) ** 2
+    sharp = (squares[:, None] + squares <= radius**2).astype(np.float64)
+    taps = _smoothing_taps(radius, smoothing)
+    smooth = scipy.ndimage.correlate1d(sharp / sharp.sum(), taps, axis=0, mode="mirror")
+    return scipy.ndimage.correlate1d(smooth, taps, axis=1, mode="mirror")
+
+
+def _smoothing_taps(radius: float, smoothing: float) -> np.ndarray:
+    reach = 1 if radius <= 8 else 2
+    taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2.0 * smoothing**2))
+    return taps / taps.sum()
+
+
+def zoom_blur(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
+    r"""A camera that moves towards its object: :math:`(x + \sum_f \mathrm{zoom}_f(x)) / (n + 1)` over n zoom factors.
+
+    Args:
+      keys: one PRNG key for each image, [B]; not used.
+      images: uint8 [B, H, W, 3].
+      severity: 1 to 5; the constants are the end and the step of the factors, which begin at 1.
+      constants: "cifar10" or "imagenet".
+
+    Returns:
+      uint8 [B, H, W, 3].
+
+    Raises:
+      ValueError: an argument is not as above.
+
+    Source: Hendrycks and Dietterich 2019.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import corruptions
+      >>> grey = jnp.full((1, 16, 16, 3), 128, jnp.uint8)
+      >>> int(corruptions.zoom_blur(jax.random.split(jax.random.key(0), 1), grey, severity=5)[0, 8, 8, 0])
+      128
+    """
+    check_batch(keys, images)
+    end, step = strength("zoom_blur", severity, constants)
+    factors = tuple(np.arange(1, end, step).tolist())
+    values = to_unit(images)
+    zoomed = separable.apply(separable.zoom(_plane(images), factors), values)
+    return to_levels((values + zoomed) / (len(factors) + 1))
+
+
+def _plane(images: Array) -> tuple[int, int]:
+    return images.shape[1], images.shape[2]

@@ -1,0 +1,75 @@
+"""All corruptions under one call."""
+
+from typing import Any
+
+from ib_jax.corruptions.blur import defocus_blur, gaussian_blur, zoom_blur
+from ib_jax.corruptions.colour import brightness, contrast, saturate
+from ib_jax.corruptions.constants import strength
+from ib_jax.corruptions.elastic import elastic_transform
+from ib_jax.corruptions.fog import fog
+from ib_jax.corruptions.frost import frost
+from ib_jax.corruptions.glass import glass_blur
+from ib_jax.corruptions.jpeg import jpeg_compression
+from ib_jax.corruptions.motion import motion_blur
+from ib_jax.corruptions.noise import gaussian_noise, impulse_noise, shot_noise, speckle_noise
+from ib_jax.corruptions.pixelate import pixelate
+from ib_jax.corruptions.snow import snow
+from ib_jax.corruptions.spatter import spatter
+from ib_jax.types import Array
+
+FUNCTIONS: dict[str, Any] = {
+    function.__name__: function
+    for function in (
+        *(gaussian_noise, shot_noise, impulse_noise),
+        *(defocus_blur, glass_blur, motion_blur, zoom_blur),
+        *(snow, frost, fog, brightness),
+        *(contrast, elastic_transform, pixelate, jpeg_compression),
+        *(speckle_noise, gaussian_blur, spatter, saturate),
+    )
+}
+
+
+def corrupt(
+    keys: Array,
+    images: Array,
+    *,
+    name: str,
+    severity: int,
+    constants: str = "cifar10",
+    textures: Array | None = None,
+) -> Array:
+    """A batch of images under one of the common corruptions, at one of five severities.
+
+    Pure and jittable, with `name`, `severity` and `constants` known when it is compiled. What becomes of an image
+    depends on it and its own key alone, not on its neighbours in the batch.
+
+    Args:
+      keys: one PRNG key for each image, [B], as of `jax.random.split` or `losses.per_example_keys`.
+      images: uint8 [B, H, W, 3], RGB, H and W at least 8.
+      name: of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`.
+      severity: 1 (weakest) to 5.
+      constants: "cifar10", made for 32 x 32 pixels, or "imagenet", for 224 x 224.
+      textures: uint8 [N, h, w, 3], photographs for "frost" alone; without them it makes frost up.
+
+    Returns:
+      uint8 [B, H, W, 3].
+
+    Raises:
+      ValueError: an argument is not as above.
+
+    Source: Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations,
+      2019.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import corruptions
+      >>> keys, images = jax.random.split(jax.random.key(0), 2), jnp.full((2, 8, 8, 3), 100, jnp.uint8)
+      >>> corruptions.corrupt(keys, images, name="brightness", severity=5)[0, 0, 0]
+      Array([176, 176, 176], dtype=uint8)
+    """
+    strength(name, severity, constants)  # a wrong name is refused before anything else
+    if textures is None:
+        return FUNCTIONS[name](keys, images, severity=severity, constants=constants)
+    if name != "frost":
+        raise ValueError(f"textures are for frost alone, got some for {name}")
+    return frost(keys, images, severity=severity, constants=constants, textures=textures)

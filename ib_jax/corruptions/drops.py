@@ -1,0 +1,133 @@
+"""The relief of drops: edges, the distance from them, and a light from one side, in whole numbers as OpenCV does it.
+
+Source: Canny, A computational approach to edge detection, 1986; Borgefors, Distance transformations in digital images,
+1986; the steps and their constants are those of make_cifar_c.py in github.com/hendrycks/robustness, which has OpenCV do
+them.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from ib_jax.types import Array
+
+LOW, HIGH = 50, 150
+"""Thresholds of edges, of the sum of the absolute slopes."""
+
+STRAIGHT, DIAGONAL, KNIGHT = (round(length * 2**16) for length in (1.0, 1.4, 2.1969))
+"""Lengths of the three moves of the chamfer distance, in units of 2^-16 pixel."""
+
+FAR = 20
+"""Pixels; longer distances are cut off."""
+
+LIGHT = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
+"""The filter of an emboss."""
+
+
+def drop_relief(levels: Array) -> Array:
+    """How bright each place of a drop is: int [B, H, W] in 0..255, from levels int [B, H, W] in 0..255."""
+    distance = jnp.minimum(distances(edges(levels)), FAR << 16)
+    near = _sum_of_nine(distance) // (9 << 16)
+    embossed = jnp.clip(_correlate(equalise(near), LIGHT), 0, 255)
+    return (2 * _sum_of_nine(embossed) + 9) // 18
+
+
+def edges(levels: Array) -> Array:
+    """Canny's edges: bool [B, H, W], from levels int [B, H, W].
+
+    A pixel is an edge where its slope is the steepest across the edge, and above the high threshold or connected, over
+    such pixels above the low one, to one that is.
+    """
+    x = _correlate(levels, ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)), "edge")
+    y = _correlate(levels, ((-1, -2, -1), (0, 0, 0), (1, 2, 1)), "edge")
+    steepness = jnp.abs(x) + jnp.abs(y)
+    around = _neighbours(steepness, "constant")
+    flat = round(0.41421356 * 2**15) * jnp.abs(x)  # tan(22.5 degrees)
+    rise = jnp.abs(y) << 15
+    above, left, right, below = (around[i][j] for i, j in ((0, 1), (1, 0), (1, 2), (2, 1)))
+    falling = (x ^ y) < 0
+    before = jnp.where(falling, around[0][2], around[0][0])
+    after = jnp.where(falling, around[2][0], around[2][2])
+    steepest = jnp.where(
+        rise < flat,
+        (steepness > left) & (steepness >= right),
+        jnp.where(
+            rise > flat + (jnp.abs(x) << 16),
+            (steepness > above) & (steepness >= below),
+            (steepness > before) & (steepness > after),
+        ),
+    )
+    possible = steepest & (steepness > LOW)
+
+    def spread(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        found, _ = state
+        touched = jnp.stack([jnp.stack(row) for row in _neighbours(found, "constant")]).any((0, 1))
+        return touched & possible, found
+
+    start = possible & (steepness > HIGH)
+    found, _ = jax.lax.while_loop(lambda state: (state[0] != state[1]).any(), spread, (start, jnp.zeros_like(start)))
+    return found
+
+
+def distances(targets: Array) -> Array:
+    """The chamfer distance to the nearest target, int [B, H, W] in 2^-16 pixel; no targets are far away.
+
+    Two passes over the rows, down and up; within a row the distances run along with a cumulative minimum.
+    """
+    num_images, _, width = targets.shape
+    far = 4096 << 16
+    along = STRAIGHT * jnp.arange(width)
+
+    def step(above: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Array]:
+        one, two = (jnp.pad(rows, ((0, 0), (2, 2)), constant_values=far) for rows in above)
+
+        def moved(rows: Array, offset: int) -> Array:
+            return rows[:, 2 + offset : 2 + offset + width]
+
+        best = jnp.minimum(row, moved(one, 0) + STRAIGHT)
+        for offset in (-1, 1):
+            best = jnp.minimum(best, moved(one, offset) + DIAGONAL)
+            best = jnp.minimum(best, moved(one, 2 * offset) + KNIGHT)
+            best = jnp.minimum(best, moved(two, offset) + KNIGHT)
+        best = jax.lax.cummin(best - along, axis=1) + along
+        return (best, above[0]), best
+
+    def sweep(rows: Array) -> Array:
+        outside = jnp.full((num_images, width), far)
+        return jax.lax.scan(step, (outside, outside), rows)[1]
+
+    rows = jnp.where(targets, 0, far).astype(jnp.int32).swapaxes(0, 1)
+    turned = sweep(rows)[::-1, :, ::-1]
+    return sweep(turned)[::-1, :, ::-1].swapaxes(0, 1)
+
+
+def equalise(levels: Array) -> Array:
+    """Levels spread over 0..255 by their rank: int [B, H, W], from levels in 0..20.
+
+    The darkest level that occurs becomes 0; an image of one level stays as it is.
+    """
+    total = levels.shape[1] * levels.shape[2]
+    thresholds = jnp.arange(FAR + 1)
+    up_to = (levels[:, None] <= thresholds[:, None, None]).sum((2, 3))
+    first = jnp.where(up_to > 0, up_to, total).min(1, keepdims=True)
+    scale = 255.0 / jnp.maximum(total - first, 1).astype(jnp.float32)
+    table = jnp.round((up_to - first) * scale).astype(jnp.int32)
+    table = jnp.where(first == total, thresholds, table)
+    return jnp.take_along_axis(table, levels.reshape(len(levels), -1), 1).reshape(levels.shape)
+
+
+def _correlate(values: Array, kernel: tuple[tuple[int, ...], ...], border: str = "reflect") -> Array:
+    """The 3 x 3 filter of whole numbers [B, H, W]."""
+    around = _neighbours(values, border)
+    terms = [weight * around[i][j] for i, row in enumerate(kernel) for j, weight in enumerate(row) if weight]
+    return sum(terms[1:], terms[0])
+
+
+def _sum_of_nine(values: Array) -> Array:
+    return _correlate(values, ((1, 1, 1),) * 3)
+
+
+def _neighbours(values: Array, border: str) -> list[list[Array]]:
+    """The nine shifts of [B, H, W]: row i, column j holds the neighbours at (i - 1, j - 1)."""
+    height, width = values.shape[1:]
+    padded = jnp.pad(values, ((0, 0), (1, 1), (1, 1)), mode=border)
+    return [[padded[:, i : i + height, j : j + width] for j in range(3)] for i in range(3)]

@@ -1,0 +1,119 @@
+"""Elastic transform: an affine map and a smooth random displacement."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ib_jax.corruptions import draws, separable
+from ib_jax.corruptions.constants import strength
+from ib_jax.corruptions.pixels import check_batch, split_keys, to_levels, to_unit
+from ib_jax.types import Array
+
+
+def elastic_transform(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
+    """A random affine map, then a smooth random displacement of every pixel, both by linear interpolation.
+
+    Args:
+      keys: one PRNG key for each image, [B].
+      images: uint8 [B, H, W, 3], mirrored beyond the border.
+      severity: 1 to 5; the constants are the size of the displacement before it is smoothed, the standard deviation of
+        the filter that smooths it, and the greatest move of the three points that define the affine map, in pixels.
+      constants: "cifar10" or "imagenet".
+
+    Returns:
+      uint8 [B, H, W, 3].
+
+    Raises:
+      ValueError: an argument is not as above.
+
+    Source: Hendrycks and Dietterich 2019. The package imagecorruptions has another transform by this name, without the
+      affine map and with constants of its own.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import corruptions
+      >>> grey = jnp.full((1, 8, 8, 3), 128, jnp.uint8)
+      >>> int(corruptions.elastic_transform(jax.random.split(jax.random.key(0), 1), grey, severity=5).min())
+      128
+    """
+    check_batch(keys, images)
+    size, sigma, reach = strength("elastic_transform", severity, constants)
+    height, width = images.shape[1:3]
+    point_keys, field_keys = split_keys(keys, 2)
+    maps = affine_maps((height, width), draws.uniform(point_keys, (3, 2), -reach, reach))
+    noise = draws.uniform(field_keys, (height, width, 2), -1.0, 1.0)
+    smooth = separable.gaussian((height, width), sigma, "reflect", 3.0)
+    return to_levels(displace(apply_affine(to_unit(images), maps), size * separable.apply(smooth, noise)))
+
+
+def affine_maps(shape: tuple[int, int], moves: Array) -> Array:
+    """The affine maps that move three points of an image: the corners of a square in its middle but for one.
+
+    Args:
+      shape: (H, W).
+      moves: float [B, 3, 2], in pixels.
+
+    Returns:
+      float [B, 2, 3], from (x, y, 1) after the move to (x, y) before it.
+    """
+    middle, reach = np.array(shape) // 2, min(shape) // 3
+    points = middle + reach * np.array([[1, 1], [1, -1], [-1, -1]])
+    from_points = jnp.asarray(np.linalg.inv(np.c_[points, np.ones(3)]), jnp.float32)  # (x, y, 1) rows to shares
+    precision = jax.lax.Precision.HIGHEST
+    forward = jnp.einsum("sp,bpc->bcs", from_points, points + moves, precision=precision)
+    (a, b, c), (d, e, f) = forward[:, 0].T, forward[:, 1].T
+    determinant = a * e - b * d
+    rows = [[e, -b, b * f - c * e], [-d, a, c * d - a * f]]
+    return jnp.stack([jnp.stack(row, -1) for row in rows], 1) / determinant[:, None, None]
+
+
+def apply_affine(images: Array, maps: Array) -> Array:
+    """Images under affine maps, float [B, 2, 3] as of `affine_maps`, mirrored at the middle of the border pixels.
+
+    As of OpenCV 5; earlier versions, and so the published sets, round places to 1/32 of a pixel.
+    """
+    height, width = images.shape[1:3]
+    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)
+    x, y = (
+        maps[:, i, 0, None, None] * columns + maps[:, i, 1, None, None] * rows + maps[:, i, 2, None, None]
+        for i in range(2)
+    )
+    return _interpolate(images, y, x, repeat_border=False)
+
+
+def displace(images: Array, moves: Array) -> Array:
+    """Images whose pixels are taken from elsewhere.
+
+    Args:
+      images: float [B, H, W, C], mirrored at the rim of the border pixels.
+      moves: float [B, H, W, 2]: by how much x and y grow on the way to the place that a pixel is taken from.
+
+    Returns:
+      float [B, H, W, C].
+    """
+    height, width = images.shape[1:3]
+    y, x = jnp.arange(height)[:, None] + moves[..., 1], jnp.arange(width) + moves[..., 0]
+    return _interpolate(images, y, x, repeat_border=True)
+
+
+def _interpolate(images: Array, y: Array, x: Array, *, repeat_border: bool) -> Array:
+    """Linear interpolation of images [B, H, W, C] at places [B, H, W]."""
+    num_images, height, width, channels = images.shape
+    flat = images.reshape(num_images, height * width, channels)
+    top, left = jnp.floor(y), jnp.floor(x)
+    down, right = (y - top).reshape(num_images, -1, 1), (x - left).reshape(num_images, -1, 1)
+    rows = [_mirror(top.astype(jnp.int32) + i, height, repeat_border) for i in range(2)]
+    columns = [_mirror(left.astype(jnp.int32) + i, width, repeat_border) for i in range(2)]
+
+    def at(i: int, j: int) -> Array:
+        places = (rows[i] * width + columns[j]).reshape(num_images, -1, 1)
+        return jnp.take_along_axis(flat, places, 1, mode="promise_in_bounds")
+
+    upper, lower = (at(i, 0) * (1 - right) + at(i, 1) * right for i in range(2))
+    return (upper * (1 - down) + lower * down).reshape(images.shape)
+
+
+def _mirror(index: Array, size: int, repeat_border: bool) -> Array:
+    period = 2 * size - (0 if repeat_border else 2)
+    folded = index % period
+    return jnp.where(folded < size, folded, period - repeat_border - folded)

@@ -1,0 +1,50 @@
+"""Batches of images as the corruptions take and leave them: uint8 outside, float32 shares of white inside."""
+
+import jax
+import jax.numpy as jnp
+
+from ib_jax.types import Array
+
+SMALLEST_SIDE = 8
+"""Of an image, in pixels; glass blur and the zooms need some room."""
+
+ROUNDING = 1e-3
+"""Of a level. The references compute in float64 and cut fractions off; what is a whole number there may come out a
+little below it in float32, and would lose a level."""
+
+
+def check_batch(keys: Array, images: Array) -> None:
+    """Checks that there is a batch of colour images, and a key for each.
+
+    Raises:
+      ValueError: something else; the message says what.
+    """
+    height_width = f"H and W at least {SMALLEST_SIDE}"
+    if images.ndim != 4 or images.shape[-1] != 3 or min(images.shape[1:3]) < SMALLEST_SIDE:
+        raise ValueError(f"images must have shape [B, H, W, 3] with {height_width}, got {images.shape}")
+    if images.dtype != jnp.uint8:
+        raise ValueError(f"images must be uint8, values from 0 to 255, got {images.dtype}")
+    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        raise ValueError(f"keys must be typed PRNG keys as of jax.random.key and jax.random.split, got {keys.dtype}")
+    if keys.shape != images.shape[:1]:
+        raise ValueError(f"keys must be one for each of the {len(images)} images, got shape {keys.shape}")
+
+
+def to_unit(images: Array) -> Array:
+    """uint8 levels to float32 shares of white, in [0, 1]."""
+    return images.astype(jnp.float32) / 255.0
+
+
+def to_levels(values: Array) -> Array:
+    """Shares of white to uint8 levels: clipped to [0, 1], the fraction of a level cut off as in the benchmark."""
+    return cut_levels(jnp.clip(values, 0.0, 1.0) * 255.0)
+
+
+def cut_levels(levels: Array) -> Array:
+    """Float levels to uint8: clipped to [0, 255], fractions cut off."""
+    return jnp.clip(levels + ROUNDING, 0.0, 255.0).astype(jnp.uint8)
+
+
+def split_keys(keys: Array, count: int) -> tuple[Array, ...]:
+    """`count` independent keys [B] from the keys [B] of a batch."""
+    return tuple(jax.vmap(lambda key: jax.random.split(key, count), out_axes=1)(keys))

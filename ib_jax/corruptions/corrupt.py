@@ -1,6 +1,11 @@
 """All corruptions under one call."""
 
+import functools
+import math
+from collections.abc import Callable
 from typing import Any
+
+import jax
 
 from ib_jax.corruptions.blur import defocus_blur, gaussian_blur, zoom_blur
 from ib_jax.corruptions.colour import brightness, contrast, saturate
@@ -13,9 +18,13 @@ from ib_jax.corruptions.jpeg import jpeg_compression
 from ib_jax.corruptions.motion import motion_blur
 from ib_jax.corruptions.noise import gaussian_noise, impulse_noise, shot_noise, speckle_noise
 from ib_jax.corruptions.pixelate import pixelate
+from ib_jax.corruptions.pixels import check_batch
 from ib_jax.corruptions.snow import snow
 from ib_jax.corruptions.spatter import spatter
 from ib_jax.types import Array
+
+PIXELS_AT_ONCE = 2**18
+"""On a CPU; in floats with three channels, 3 MB."""
 
 FUNCTIONS: dict[str, Any] = {
     function.__name__: function
@@ -68,8 +77,23 @@ def corrupt(
       Array([176, 176, 176], dtype=uint8)
     """
     strength(name, severity, constants)  # a wrong name is refused before anything else
-    if textures is None:
-        return FUNCTIONS[name](keys, images, severity=severity, constants=constants)
-    if name != "frost":
-        raise ValueError(f"textures are for frost alone, got some for {name}")
-    return frost(keys, images, severity=severity, constants=constants, textures=textures)
+    check_batch(keys, images)
+    more = {}
+    if textures is not None:
+        if name != "frost":
+            raise ValueError(f"textures are for frost alone, got some for {name}")
+        more["textures"] = textures
+    return _in_pieces(functools.partial(FUNCTIONS[name], severity=severity, constants=constants, **more), keys, images)
+
+
+def _in_pieces(function: Callable[[Array, Array], Array], keys: Array, images: Array) -> Array:
+    """On a CPU, a large batch in pieces, one after another: what lies in its caches is many times faster to reach.
+
+    As each image is corrupted on its own, the outcome is the same.
+    """
+    num_images, most = len(images), max(1, PIXELS_AT_ONCE // math.prod(images.shape[1:3]))
+    if jax.default_backend() != "cpu" or num_images <= most:
+        return function(keys, images)
+    piece = max(size for size in range(1, most + 1) if num_images % size == 0)
+    stacked = keys.reshape(-1, piece), images.reshape(-1, piece, *images.shape[1:])
+    return jax.lax.map(lambda piece: function(*piece), stacked).reshape(images.shape)

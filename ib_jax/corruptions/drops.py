@@ -25,8 +25,7 @@ LIGHT = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
 
 def drop_relief(levels: Array) -> Array:
     """How bright each place of a drop is: int [B, H, W] in 0..255, from levels int [B, H, W] in 0..255."""
-    distance = jnp.minimum(distances(edges(levels)), FAR << 16)
-    near = _sum_of_nine(distance) // (9 << 16)
+    near = _sum_of_nine(distances(edges(levels))) // (9 << 16)
     embossed = jnp.clip(_correlate(equalise(near), LIGHT), 0, 255)
     return (2 * _sum_of_nine(embossed) + 9) // 18
 
@@ -69,35 +68,25 @@ def edges(levels: Array) -> Array:
 
 
 def distances(targets: Array) -> Array:
-    """The chamfer distance to the nearest target, int [B, H, W] in 2^-16 pixel; no targets are far away.
+    """The chamfer distance to the nearest target, cut off at `FAR`: int [B, H, W] in 2^-16 pixel, from bool [B, H, W].
 
-    Two passes over the rows, down and up; within a row the distances run along with a cumulative minimum.
+    Every pixel learns from those within a move of it, until none learns anything new; that takes at most `FAR` rounds.
     """
-    num_images, _, width = targets.shape
-    far = 4096 << 16
-    along = STRAIGHT * jnp.arange(width)
+    height, width = targets.shape[1:]
+    lengths = {1: STRAIGHT, 2: DIAGONAL, 5: KNIGHT}
+    moves = [(y, x, lengths.get(y**2 + x**2)) for y in range(-2, 3) for x in range(-2, 3)]
 
-    def step(above: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Array]:
-        one, two = (jnp.pad(rows, ((0, 0), (2, 2)), constant_values=far) for rows in above)
+    def learn(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        known, _ = state
+        padded = jnp.pad(known, ((0, 0), (2, 2), (2, 2)), constant_values=FAR << 16)
+        best = known
+        for y, x, length in moves:
+            if length is not None:
+                best = jnp.minimum(best, length + padded[:, 2 + y : 2 + y + height, 2 + x : 2 + x + width])
+        return best, known
 
-        def moved(rows: Array, offset: int) -> Array:
-            return rows[:, 2 + offset : 2 + offset + width]
-
-        best = jnp.minimum(row, moved(one, 0) + STRAIGHT)
-        for offset in (-1, 1):
-            best = jnp.minimum(best, moved(one, offset) + DIAGONAL)
-            best = jnp.minimum(best, moved(one, 2 * offset) + KNIGHT)
-            best = jnp.minimum(best, moved(two, offset) + KNIGHT)
-        best = jax.lax.cummin(best - along, axis=1) + along
-        return (best, above[0]), best
-
-    def sweep(rows: Array) -> Array:
-        outside = jnp.full((num_images, width), far)
-        return jax.lax.scan(step, (outside, outside), rows)[1]
-
-    rows = jnp.where(targets, 0, far).astype(jnp.int32).swapaxes(0, 1)
-    turned = sweep(rows)[::-1, :, ::-1]
-    return sweep(turned)[::-1, :, ::-1].swapaxes(0, 1)
+    start = jnp.where(targets, 0, FAR << 16).astype(jnp.int32)
+    return jax.lax.while_loop(lambda state: (state[0] != state[1]).any(), learn, (start, jnp.zeros_like(start) - 1))[0]
 
 
 def equalise(levels: Array) -> Array:

@@ -102,8 +102,8 @@ def _interpolate(images: Array, y: Array, x: Array, *, repeat_border: bool) -> A
     flat = images.reshape(num_images, height * width, channels)
     top, left = jnp.floor(y), jnp.floor(x)
     down, right = (y - top).reshape(num_images, -1, 1), (x - left).reshape(num_images, -1, 1)
-    rows = [_mirror(top.astype(jnp.int32) + i, height, repeat_border) for i in range(2)]
-    columns = [_mirror(left.astype(jnp.int32) + i, width, repeat_border) for i in range(2)]
+    rows = [_mirror(top + i, height, repeat_border) for i in range(2)]
+    columns = [_mirror(left + i, width, repeat_border) for i in range(2)]
 
     def at(i: int, j: int) -> Array:
         places = (rows[i] * width + columns[j]).reshape(num_images, -1, 1)
@@ -114,6 +114,7 @@ def _interpolate(images: Array, y: Array, x: Array, *, repeat_border: bool) -> A
 
 
 def _mirror(index: Array, size: int, repeat_border: bool) -> Array:
+    """Whole numbers, as floats, folded into 0..size - 1: int32. In floats, for CPUs divide those many at a time."""
     period = 2 * size - (0 if repeat_border else 2)
-    folded = index % period
-    return jnp.where(folded < size, folded, period - repeat_border - folded)
+    folded = index - period * jnp.floor((index + 0.5) / period)
+    return jnp.where(folded < size, folded, period - repeat_border - folded).astype(jnp.int32)

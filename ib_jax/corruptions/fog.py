@@ -1,5 +1,6 @@
 """Fog: a fractal of plasma over the image."""
 
+import jax
 import jax.numpy as jnp
 
 from ib_jax.corruptions import draws
@@ -75,6 +76,7 @@ def plasma(noise: Array, decay: float) -> Array:
         down = (middle + jnp.roll(middle, 1, 2) + field + below) / 4 + noise_below
         upper, lower = jnp.stack([field, right], -1), jnp.stack([down, middle], -1)
         field = jnp.stack([upper, lower], 2).reshape(num_images, 2 * size, 2 * size)
+        field = jax.lax.optimization_barrier(field)  # else XLA computes every level anew for each use of it
         used, scale = used + 3 * size**2, scale / decay**2
     field = field - field.min((1, 2), keepdims=True)
     return field / field.max((1, 2), keepdims=True)

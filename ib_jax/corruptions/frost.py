@@ -94,13 +94,11 @@ def made_up_frost(keys: Array, height: int, width: int) -> Array:
     pane_keys, needle_keys, angle_keys, slow_keys = split_keys(keys, 4)
     size = 1 << (max(height, width) - 1).bit_length()
     slow = plasma(draws.uniform(slow_keys, (size**2 - 1,), -1.0, 1.0), 1.3)[:, :height, :width]
-    needles = draws.normal16(needle_keys, (height, width, NUM_DIRECTIONS))
+    needles = draws.normal16(needle_keys, (NUM_DIRECTIONS, height, width))
     angles = draws.uniform(angle_keys, (NUM_DIRECTIONS,), 0.0, 360.0)
     reach = max(height, width) // 16
-    strokes = [
-        blur_along(needles[..., i : i + 1], angles[:, i], reach, 1.0 * reach)[..., 0] for i in range(NUM_DIRECTIONS)
-    ]
-    crystals = jnp.stack(strokes).max(0)  # the brightest needle is the one in front
+    strokes = blur_along(needles.reshape(-1, height, width, 1), angles.reshape(-1), reach, 1.0 * reach)
+    crystals = strokes.reshape(needles.shape).max(1)  # the brightest needle is the one in front
     relief = _standardise(0.8 * _standardise(slow) + _standardise(crystals))
     colours = jnp.array([colour for colour, _ in PANES], jnp.float32)
     contrasts = jnp.array([contrast for _, contrast in PANES], jnp.float32)

@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -37,45 +38,44 @@ def pixelate(keys: Array, images: Array, *, severity: int, constants: str = "cif
     check_batch(keys, images)
     share = strength("pixelate", severity, constants)
     height, width = images.shape[1:3]
-    small = int(height * share), int(width * share)
-    # Pillow goes along the rows first, and rounds to levels in between.
-    shrunk = _box_means(_box_means(images, small[1], axis=2), small[0], axis=1)
-    up_rows, up_columns = (box_taps(few, many)[0][:, 0] for few, many in zip(small, (height, width), strict=True))
-    return shrunk[:, up_rows][:, :, up_columns]
+    # Pillow goes along the rows first, and rounds to levels in between. Rounding may wait until a row is enlarged.
+    planes = images.transpose(0, 3, 1, 2).astype(jnp.float32)
+    precision = jax.lax.Precision.HIGHEST  # sums of levels are whole numbers, and must stay so
+    inside, counts = (jnp.asarray(array, jnp.float32) for array in boxes(width, int(width * share)))
+    rows = _round_means(jnp.einsum("bchw,pw->bchp", planes, inside, precision=precision), counts)
+    inside, counts = (jnp.asarray(array, jnp.float32) for array in boxes(height, int(height * share)))
+    whole = _round_means(jnp.einsum("bchp,oh->bcpo", rows, inside, precision=precision), counts)
+    return whole.transpose(0, 3, 2, 1).astype(jnp.uint8)
 
 
-def _box_means(images: Array, new_size: int, axis: int) -> Array:
-    """Means over boxes along an axis, rounded half up: uint8 with `new_size` pixels there."""
-    taps, counts = box_taps(images.shape[axis], new_size)
-    shape = [1] * images.ndim
-    shape[axis] = new_size
-    total = jnp.asarray(counts).reshape(shape)
-    for taken in taps.T:
-        values = jnp.take(images, np.maximum(taken, 0), axis, mode="clip").astype(jnp.int32)
-        total = total + 2 * jnp.where((taken >= 0).reshape(shape), values, 0)
-    return (total // (2 * counts.reshape(shape))).astype(jnp.uint8)
+def _round_means(sums: Array, counts: Array) -> Array:
+    """Sums over `counts`, rounded half up; the half added to a whole number keeps rounding of the quotient harmless."""
+    return jnp.floor((2.0 * sums + counts + 0.5) / (2.0 * counts))
 
 
 @functools.lru_cache(maxsize=64)
-def box_taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels that a box filter takes the mean of, one row for each new pixel.
-
-    New pixel i covers [i, i + 1) * size / new_size, or half a pixel on both sides of its middle if that is more, and
-    takes those pixels whose middles lie in that, the upper end included.
+def boxes(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels that each pixel is a mean of, once a side was shrunk and enlarged again by box filters.
 
     Args:
-      size: pixels before.
-      new_size: pixels after.
+      size: pixels of the side.
+      new_size: pixels in between, less than `size`.
 
     Returns:
-      (pixels int [new_size, K], -1 where there are less than K; how many int [new_size]).
+      (bool [size, size]: whether the pixel of the column counts for that of the row; how many do, int [size]).
+    """
+    shrunk, (enlarged,) = box_members(size, new_size), np.nonzero(box_members(new_size, size))[1][None]
+    inside = shrunk[enlarged]
+    return inside, inside.sum(1)
+
+
+def box_members(size: int, new_size: int) -> np.ndarray:
+    """The pixels that a box filter takes the mean of: bool [new_size, size].
+
+    New pixel i covers [i, i + 1) * size / new_size, or half a pixel on both sides of its middle if that is more, and
+    takes those pixels whose middles lie in that, the upper end included. Enlarged, it takes one.
     """
     scale = size / new_size
     middles = (np.arange(new_size)[:, None] + 0.5) * scale
     distance = (np.arange(size) + 0.5 - middles) / max(scale, 1.0)
-    inside = (distance > -0.5) & (distance <= 0.5)
-    counts = inside.sum(1)
-    taps = np.full((new_size, counts.max()), -1)
-    for row, (pixels, count) in enumerate(zip(inside, counts, strict=True)):
-        taps[row, :count] = np.flatnonzero(pixels)
-    return taps, counts
+    return (distance > -0.5) & (distance <= 0.5)

@@ -4,6 +4,7 @@ from ib_jax.evaluation.accuracy import ExampleTerms, evaluate_examples, summaris
 from ib_jax.evaluation.calibration import expected_calibration_error
 from ib_jax.evaluation.checks import check_gradients, check_logits, check_model, check_randomness
 from ib_jax.evaluation.chunks import ChunkProgress, attack_in_chunks
+from ib_jax.evaluation.corruption_error import ALEXNET_ERRORS, average_corruption_error, mean_corruption_error
 from ib_jax.evaluation.curve_checks import check_large_radius, check_monotone, check_unbounded
 from ib_jax.evaluation.findings import Finding
 from ib_jax.evaluation.information import label_entropy, label_probabilities, nats_to_bits
@@ -13,11 +14,13 @@ from ib_jax.evaluation.result_checks import check_black_box, check_budget, check
 from ib_jax.evaluation.robustness import robust_correct, robustness_curve
 
 __all__ = [
+    "ALEXNET_ERRORS",
     "ChunkProgress",
     "ExampleTerms",
     "Finding",
     "Perturbations",
     "attack_in_chunks",
+    "average_corruption_error",
     "check_black_box",
     "check_budget",
     "check_gradients",
@@ -33,6 +36,7 @@ __all__ = [
     "expected_calibration_error",
     "label_entropy",
     "label_probabilities",
+    "mean_corruption_error",
     "mean_probabilities",
     "measure_perturbations",
     "nats_to_bits",

@@ -15,6 +15,14 @@ def photographs(size, count=2):
     return np.ascontiguousarray(np.stack(pieces))
 
 
+def assert_levels_of(ours, values):
+    """That uint8 `ours` are the shares of white `values` as levels, cut off, but for rounding in float32."""
+    levels = np.clip(values, 0, 1) * 255
+    ours = np.asarray(ours).astype(int)
+    assert (ours >= np.floor(levels - 3e-3)).all()
+    assert (ours <= np.floor(levels + 3e-3)).all()
+
+
 def extremes(size):
     """Black, white, one bright pixel, pure noise and saturated stripes: uint8 [5, size, size, 3]."""
     images = np.zeros((5, size, size, 3), np.uint8)

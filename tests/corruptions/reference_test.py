@@ -246,7 +246,7 @@ def test_relief_of_drops_is_opencvs():
     np.testing.assert_array_equal(found, expected)
     inverse = [np.where(image, 0, 255).astype(np.uint8) for image in expected]
     far = np.stack([cv2.distanceTransform(image, cv2.DIST_L2, 5) for image in inverse])
-    np.testing.assert_allclose(drops.distances(jnp.asarray(expected)) / 2**16, far, atol=2e-4)
+    np.testing.assert_allclose(drops.distances(jnp.asarray(expected)) / 2**16, np.minimum(far, 20), atol=2e-4)
     ramp = rng.integers(3, 20, (2, 9, 9)).astype(np.uint8)
     ramp[1] = 7
     equal = np.stack([cv2.equalizeHist(image) for image in ramp])

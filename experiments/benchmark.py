@@ -4,13 +4,14 @@ Run:      python -m experiments.benchmark                             the train 
           python -m experiments.benchmark --suite=sweep               a population of models beside one: six minutes
           python -m experiments.benchmark --suite=scaling             one device, two, four, ... all of all processes
           python -m experiments.benchmark --suite=attacks             PGD, CW, DeepFool, many radii: 15 minutes
+          python -m experiments.benchmark --suite=corruptions         19 corruptions of images: six minutes
           python -m experiments.benchmark --suite=all                 all of them, each with a record of its own
           python -m experiments.benchmark --peers=none                without PyTorch
           On a TPU pod every process runs the same command. To try many devices on a CPU, start with
           XLA_FLAGS=--xla_force_host_platform_device_count=8 PJRT_NPROC=64. PJRT_NPROC slows a single device down, so
           leave it out for the other suites; members of a population need no word from each other, nor it.
-Needs:    pip install torch==2.13.0 for the peers (`pip install ib-jax[benchmark]`), and ib-jax[peers] for the attacks;
-          without it their rows say so.
+Needs:    pip install torch==2.13.0 for the peers (`pip install ib-jax[benchmark]`), and ib-jax[peers] for the attacks,
+          ib-jax[corruptions] for the corruptions; without them their rows say so.
 Method:   the rows take turns, round after round, so that a slow minute of the machine hits all alike; each PyTorch
           variant is a process of its own that sleeps between its turns; the first stretch of each row, with its
           compiling, is reported apart. Leave the machine alone meanwhile: PyTorch's threads suffer most from company.
@@ -37,6 +38,7 @@ from rich.console import Console
 from experiments import (
     benchmark_attack_rows,
     benchmark_attacks,
+    benchmark_corruptions,
     benchmark_scaling,
     benchmark_sweep,
     benchmark_torch,
@@ -47,6 +49,7 @@ from experiments import (
     torch_worker,
 )
 from experiments.benchmark_attacks_report import print_attacks
+from experiments.benchmark_corruptions_report import print_corruptions
 from experiments.benchmark_report import print_train
 from experiments.benchmark_scaling_report import print_scaling
 from experiments.benchmark_sweep_report import print_sweep
@@ -58,14 +61,17 @@ VARIABLES = ("XLA_FLAGS", "PJRT_NPROC", "JAX_PLATFORMS", "JAX_DEFAULT_MATMUL_PRE
 """Of the environment; they belong to the command that made a record."""
 RESULTS = "experiments/results/benchmark"
 TRAIN, SWEEP, SCALING, ATTACKS, ALL = "train", "sweep", "scaling", "attacks", "all"
+CORRUPTIONS = "corruptions"
 SUITES: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[Console, Mapping[str, Any]], None]]] = {
     TRAIN: (benchmark_train.train_suite, print_train),
     SWEEP: (benchmark_sweep.sweep_suite, print_sweep),
     SCALING: (benchmark_scaling.scaling_suite, print_scaling),
     ATTACKS: (benchmark_attacks.attacks_suite, print_attacks),
+    CORRUPTIONS: (benchmark_corruptions.corruptions_suite, print_corruptions),
 }
 """What measures, and what prints; in the order of `all`."""
 PEERS: dict[str, tuple[str, ...]] = {TRAIN: benchmark_torch.PEERS, ATTACKS: benchmark_attack_rows.PEERS}
+PEERS[CORRUPTIONS] = benchmark_corruptions.PEERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +81,15 @@ class Config:
     suite: str = setting("train", "Benchmark", "What is measured.", choices=(*SUITES, ALL))
     repeats: int = setting(5, "Benchmark", "Rounds in which every row has its turn.")
     steps: int = setting(300, "Benchmark", "Train, sweep, scaling: steps of one turn.", unit="steps")
-    min_seconds: float = setting(1.0, "Benchmark", "Attacks: a turn repeats its call for so long.", unit="seconds")
+    min_seconds: float = setting(
+        1.0, "Benchmark", "Attacks, corruptions: a turn repeats its call for so long.", unit="seconds"
+    )
     peers: str = setting(
         "auto",
         "Benchmark",
         "PyTorch variants, with commas between; for training: "
-        f"{', '.join(PEERS[TRAIN])}; for attacks: {', '.join(PEERS[ATTACKS])}; auto: all; or none.",
+        f"{', '.join(PEERS[TRAIN])}; for attacks: {', '.join(PEERS[ATTACKS])}; "
+        f"for corruptions: {', '.join(PEERS[CORRUPTIONS])}; auto: all; or none.",
     )
     output: str = setting(
         "", "Benchmark", f"JSON record; with --suite=all its folder. Default: {RESULTS}/<suite>.json."

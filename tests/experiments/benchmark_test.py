@@ -184,11 +184,11 @@ def test_all_suites_have_records_of_their_own(tmp_path: pathlib.Path, monkeypatc
     suites = dict.fromkeys(benchmark.SUITES, (measure, lambda console, record: None))
     monkeypatch.setattr(benchmark, "SUITES", suites)
     found = benchmark.run(benchmark.Config(suite="all", peers="none", output=str(tmp_path)), Console(quiet=True))
-    assert [suite for suite, _ in asked] == list(found) == ["train", "sweep", "scaling", "attacks"]
+    assert [suite for suite, _ in asked] == list(found) == ["train", "sweep", "scaling", "attacks", "corruptions"]
     for suite in found:
         assert json.loads((tmp_path / f"{suite}.json").read_text())["config"]["suite"] == suite
     benchmark.run(benchmark.Config(suite="all", output=str(tmp_path)), Console(quiet=True))
-    assert dict(asked[4:]) == {suite: benchmark.PEERS.get(suite, ()) for suite in found}
+    assert dict(asked[len(found) :]) == {suite: benchmark.PEERS.get(suite, ()) for suite in found}
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,14 @@ def evaluate(
     num_images = len(images)
     if num_images == 0 or labels.shape != (num_images,):
         raise ValueError(f"labels must be one for each image, at least one, got {labels.shape} for {num_images} images")
-    corruption_key, model_key = jax.random.split(key)
-    batches = _batches(images, labels, corruption_key, model_key, min(batch_size, num_images))
+    if not names:
+        raise ValueError("names must hold at least one corruption, got none")
+    numbers = jnp.arange(num_images)
+    keys = [jax.vmap(jax.random.fold_in, (None, 0))(one, numbers) for one in jax.random.split(key)]
+    firsts = range(0, num_images, min(batch_size, num_images))
 
     @functools.partial(jax.jit, static_argnames=("name", "severity"))
-    def wrong(params: Params, batch: Mapping[str, Array], name: str, severity: int) -> Array:
+    def wrong(params: Params, batch: Mapping[str, Any], name: str, severity: int) -> Array:
         pictures = batch["images"]
         if name:
             more: dict[str, Any] = {"textures": textures} if name == "frost" else {}
@@ -93,7 +96,11 @@ def evaluate(
         return jnp.sum((classes != batch["labels"]) & batch["counts"])
 
     def error(name: str = "", severity: int = 0) -> float:
-        return sum(int(wrong(params, batch, name=name, severity=severity)) for batch in batches) / num_images
+        counts = [
+            wrong(params, _batch(images, labels, keys, first, firsts.step), name=name, severity=severity)
+            for first in firsts
+        ]
+        return int(sum(counts)) / num_images
 
     clean, errors = error(), dict[str, list[float]]()
     total = len(names) * len(corruptions.SEVERITIES)
@@ -113,23 +120,11 @@ def evaluate(
     )
 
 
-def _batches(
-    images: np.ndarray, labels: np.ndarray, corruption_key: Array, model_key: Array, batch_size: int
-) -> list[dict[str, Array]]:
-    """Batches on the device, all of one size; the last is filled up with the first images."""
-    numbers = jnp.arange(len(images))
-    keys = [jax.vmap(jax.random.fold_in, (None, 0))(key, numbers) for key in (corruption_key, model_key)]
-    found = []
-    for first in range(0, len(images), batch_size):
-        rows = np.arange(first, first + batch_size)
-        counts, rows = rows < len(images), rows % len(images)
-        found.append(
-            {
-                "images": jnp.asarray(images[rows]),
-                "labels": jnp.asarray(labels[rows]),
-                "counts": jnp.asarray(counts),
-                "corruption_keys": keys[0][rows],
-                "model_keys": keys[1][rows],
-            }
-        )
-    return found
+def _batch(
+    images: np.ndarray, labels: np.ndarray, keys: Sequence[Array], first: int, batch_size: int
+) -> dict[str, np.ndarray | Array]:
+    """The batch that begins at an image; the last is filled up with the first images."""
+    rows = np.arange(first, first + batch_size)
+    counts, rows = rows < len(images), rows % len(images)
+    batch: dict[str, np.ndarray | Array] = {"images": images[rows], "labels": labels[rows], "counts": counts}
+    return batch | {"corruption_keys": keys[0][rows], "model_keys": keys[1][rows]}

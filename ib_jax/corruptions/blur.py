@@ -32,7 +32,9 @@ def gaussian_blur(keys: Array, images: Array, *, severity: int, constants: str =
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> dot = jnp.zeros((1, 9, 9, 3), jnp.uint8).at[:, 4, 4].set(255)
-      >>> int(corruptions.gaussian_blur(jax.random.split(jax.random.key(0), 1), dot, severity=5)[0, 4, 4, 0])
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.gaussian_blur, static_argnames="severity")
+      >>> int(run(keys, dot, severity=5)[0, 4, 4, 0])
       40
     """
     check_batch(keys, images)
@@ -61,7 +63,9 @@ def defocus_blur(keys: Array, images: Array, *, severity: int, constants: str = 
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> dot = jnp.zeros((1, 9, 9, 3), jnp.uint8).at[:, 4, 4].set(255)
-      >>> blurred = corruptions.defocus_blur(jax.random.split(jax.random.key(0), 1), dot, severity=5)
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.defocus_blur, static_argnames="severity")
+      >>> blurred = run(keys, dot, severity=5)
       >>> int((blurred[0, :, :, 0] == 28).sum())  # 255 / 9: radius 1.5 is a square of three pixels
       9
     """
@@ -118,7 +122,9 @@ def zoom_blur(keys: Array, images: Array, *, severity: int, constants: str = "ci
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> grey = jnp.full((1, 16, 16, 3), 128, jnp.uint8)
-      >>> int(corruptions.zoom_blur(jax.random.split(jax.random.key(0), 1), grey, severity=5)[0, 8, 8, 0])
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.zoom_blur, static_argnames="severity")
+      >>> int(run(keys, grey, severity=5)[0, 8, 8, 0])
       128
     """
     check_batch(keys, images)

@@ -28,7 +28,9 @@ def brightness(keys: Array, images: Array, *, severity: int, constants: str = "c
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> image = jnp.full((1, 8, 8, 3), 100, jnp.uint8).at[..., 2].set(50)
-      >>> corruptions.brightness(jax.random.split(jax.random.key(0), 1), image, severity=5)[0, 0, 0]
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.brightness, static_argnames="severity")
+      >>> run(keys, image, severity=5)[0, 0, 0]
       Array([176, 176,  88], dtype=uint8)
     """
     check_batch(keys, images)
@@ -61,7 +63,9 @@ def saturate(keys: Array, images: Array, *, severity: int, constants: str = "cif
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> image = jnp.full((1, 8, 8, 3), 100, jnp.uint8).at[..., 2].set(50)
-      >>> corruptions.saturate(jax.random.split(jax.random.key(0), 1), image, severity=2)[0, 0, 0]
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.saturate, static_argnames="severity")
+      >>> run(keys, image, severity=2)[0, 0, 0]
       Array([100, 100,  95], dtype=uint8)
     """
     check_batch(keys, images)
@@ -99,7 +103,9 @@ def contrast(keys: Array, images: Array, *, severity: int, constants: str = "cif
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> image = jnp.zeros((1, 8, 8, 3), jnp.uint8).at[:, 4:].set(200)
-      >>> corruptions.contrast(jax.random.split(jax.random.key(0), 1), image, severity=2)[0, ::7, 0, 0]
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.contrast, static_argnames="severity")
+      >>> run(keys, image, severity=2)[0, ::7, 0, 0]
       Array([ 50, 150], dtype=uint8)
     """
     check_batch(keys, images)

@@ -33,7 +33,9 @@ def elastic_transform(keys: Array, images: Array, *, severity: int, constants: s
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> grey = jnp.full((1, 8, 8, 3), 128, jnp.uint8)
-      >>> int(corruptions.elastic_transform(jax.random.split(jax.random.key(0), 1), grey, severity=5).min())
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.elastic_transform, static_argnames="severity")
+      >>> int(run(keys, grey, severity=5).min())
       128
     """
     check_batch(keys, images)

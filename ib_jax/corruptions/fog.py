@@ -31,7 +31,9 @@ def fog(keys: Array, images: Array, *, severity: int, constants: str = "cifar10"
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> black = jnp.zeros((1, 8, 8, 3), jnp.uint8)
-      >>> int(corruptions.fog(jax.random.split(jax.random.key(0), 1), black, severity=5).max())  # max(x) is 0
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.fog, static_argnames="severity")
+      >>> int(run(keys, black, severity=5).max())  # max(x) is 0
       0
     """
     check_batch(keys, images)

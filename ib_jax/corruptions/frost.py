@@ -53,7 +53,8 @@ def frost(
       >>> from ib_jax import corruptions
       >>> grey, white = jnp.full((1, 8, 8, 3), 100, jnp.uint8), jnp.full((1, 20, 20, 3), 200, jnp.uint8)
       >>> keys = jax.random.split(jax.random.key(0), 1)
-      >>> int(corruptions.frost(keys, grey, severity=5, textures=white)[0, 0, 0, 0])  # 0.75 * 100 + 0.45 * 200
+      >>> run = jax.jit(corruptions.frost, static_argnames="severity")
+      >>> int(run(keys, grey, severity=5, textures=white)[0, 0, 0, 0])  # 0.75 * 100 + 0.45 * 200
       165
     """
     check_batch(keys, images)

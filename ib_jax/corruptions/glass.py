@@ -31,7 +31,9 @@ def glass_blur(keys: Array, images: Array, *, severity: int, constants: str = "c
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> grey = jnp.full((1, 8, 8, 3), 128, jnp.uint8)
-      >>> int(corruptions.glass_blur(jax.random.split(jax.random.key(0), 1), grey, severity=5)[0, 4, 4, 0])
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.glass_blur, static_argnames="severity")
+      >>> int(run(keys, grey, severity=5)[0, 4, 4, 0])
       128
     """
     check_batch(keys, images)

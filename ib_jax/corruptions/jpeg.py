@@ -57,7 +57,9 @@ def jpeg_compression(keys: Array, images: Array, *, severity: int, constants: st
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> grey = jnp.full((1, 8, 8, 3), 128, jnp.uint8)
-      >>> int(corruptions.jpeg_compression(jax.random.split(jax.random.key(0), 1), grey, severity=5)[0, 4, 4, 0])
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.jpeg_compression, static_argnames="severity")
+      >>> int(run(keys, grey, severity=5)[0, 4, 4, 0])
       128
     """
     check_batch(keys, images)

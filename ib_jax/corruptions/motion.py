@@ -33,7 +33,9 @@ def motion_blur(keys: Array, images: Array, *, severity: int, constants: str = "
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> grey = jnp.full((1, 24, 24, 3), 128, jnp.uint8)
-      >>> int(corruptions.motion_blur(jax.random.split(jax.random.key(0), 1), grey, severity=5)[0, 4, 4, 0])
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.motion_blur, static_argnames="severity")
+      >>> int(run(keys, grey, severity=5)[0, 4, 4, 0])
       128
     """
     check_batch(keys, images)

@@ -33,7 +33,9 @@ def gaussian_noise(keys: Array, images: Array, *, severity: int, constants: str 
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> images = jnp.full((2, 8, 8, 3), 128, jnp.uint8)
-      >>> noisy = corruptions.gaussian_noise(jax.random.split(jax.random.key(0), 2), images, severity=5)
+      >>> keys = jax.random.split(jax.random.key(0), 2)
+      >>> run = jax.jit(corruptions.gaussian_noise, static_argnames="severity")
+      >>> noisy = run(keys, images, severity=5)
       >>> print(f"{noisy.std() / 255:.2f}")
       0.10
     """
@@ -68,7 +70,9 @@ def speckle_noise(keys: Array, images: Array, *, severity: int, constants: str =
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> black = jnp.zeros((1, 8, 8, 3), jnp.uint8)
-      >>> int(corruptions.speckle_noise(jax.random.split(jax.random.key(0), 1), black, severity=5).max())
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.speckle_noise, static_argnames="severity")
+      >>> int(run(keys, black, severity=5).max())
       0
     """
     check_batch(keys, images)
@@ -97,7 +101,9 @@ def shot_noise(keys: Array, images: Array, *, severity: int, constants: str = "c
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> images = jnp.full((2, 8, 8, 3), 128, jnp.uint8)
-      >>> noisy = corruptions.shot_noise(jax.random.split(jax.random.key(0), 2), images, severity=5)
+      >>> keys = jax.random.split(jax.random.key(0), 2)
+      >>> run = jax.jit(corruptions.shot_noise, static_argnames="severity")
+      >>> noisy = run(keys, images, severity=5)
       >>> print(f"{noisy.std() / 128:.2f}")  # 1 / sqrt(50 / 2), or nearly
       0.20
     """
@@ -142,7 +148,9 @@ def impulse_noise(keys: Array, images: Array, *, severity: int, constants: str =
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> images = jnp.full((9, 16, 16, 3), 128, jnp.uint8)
-      >>> noisy = corruptions.impulse_noise(jax.random.split(jax.random.key(0), 9), images, severity=5)
+      >>> keys = jax.random.split(jax.random.key(0), 9)
+      >>> run = jax.jit(corruptions.impulse_noise, static_argnames="severity")
+      >>> noisy = run(keys, images, severity=5)
       >>> print(f"{(noisy == 0).mean():.2f} {(noisy == 255).mean():.2f}")
       0.04 0.04
     """

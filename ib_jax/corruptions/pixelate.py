@@ -32,7 +32,9 @@ def pixelate(keys: Array, images: Array, *, severity: int, constants: str = "cif
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> ramp = jnp.broadcast_to(jnp.arange(8, dtype=jnp.uint8)[None, None, :, None], (1, 8, 8, 3))
-      >>> corruptions.pixelate(jax.random.split(jax.random.key(0), 1), ramp, severity=5)[0, 0, :, 0]
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.pixelate, static_argnames="severity")
+      >>> run(keys, ramp, severity=5)[0, 0, :, 0]
       Array([1, 1, 2, 4, 4, 5, 7, 7], dtype=uint8)
     """
     check_batch(keys, images)

@@ -32,7 +32,9 @@ def snow(keys: Array, images: Array, *, severity: int, constants: str = "cifar10
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> black = jnp.zeros((1, 8, 8, 3), jnp.uint8)
-      >>> int(corruptions.snow(jax.random.split(jax.random.key(0), 1), black, severity=5).min())  # 0.2 * 0.5 * 255
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.snow, static_argnames="severity")
+      >>> int(run(keys, black, severity=5).min())  # 0.2 * 0.5 * 255
       25
     """
     check_batch(keys, images)

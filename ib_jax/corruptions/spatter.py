@@ -35,7 +35,9 @@ def spatter(keys: Array, images: Array, *, severity: int, constants: str = "cifa
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import corruptions
       >>> black = jnp.zeros((1, 16, 16, 3), jnp.uint8)
-      >>> muddy = corruptions.spatter(jax.random.split(jax.random.key(0), 1), black, severity=5)
+      >>> keys = jax.random.split(jax.random.key(0), 1)
+      >>> run = jax.jit(corruptions.spatter, static_argnames="severity")
+      >>> muddy = run(keys, black, severity=5)
       >>> muddy.max((0, 1, 2))
       Array([61, 40, 19], dtype=uint8)
     """

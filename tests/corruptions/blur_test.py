@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,8 @@ from tests.corruptions.pictures import assert_levels_of, extremes, photographs
 
 IMAGES = np.concatenate([photographs(24, 2), extremes(24)[2:4]])
 KEYS = jax.random.split(jax.random.key(0), len(IMAGES))
+compiled = functools.partial(jax.jit, static_argnames=("severity", "constants"))
+blur_along = jax.jit(motion.blur_along, static_argnums=(2, 3))
 RNG = np.random.default_rng(0)
 
 
@@ -19,7 +23,7 @@ def test_gaussian_blur(severity):
     sigma = strength("gaussian_blur", severity, "imagenet")
     expected = [scipy.ndimage.gaussian_filter(image / 255, (sigma, sigma, 0), mode="nearest") for image in IMAGES]
     assert_levels_of(
-        corruptions.gaussian_blur(KEYS, IMAGES, severity=severity, constants="imagenet"), np.stack(expected)
+        compiled(corruptions.gaussian_blur)(KEYS, IMAGES, severity=severity, constants="imagenet"), np.stack(expected)
     )
 
 
@@ -32,7 +36,7 @@ def test_defocus_blur(constants, severity):
     taps = np.array([side, 1, side]) / (1 + 2 * side)
     kernel = scipy.ndimage.correlate(sharp / sharp.sum(), np.outer(taps, taps), mode="mirror")
     expected = np.stack([scipy.ndimage.correlate(image / 255, kernel[..., None], mode="mirror") for image in IMAGES])
-    assert_levels_of(corruptions.defocus_blur(KEYS, IMAGES, severity=severity, constants=constants), expected)
+    assert_levels_of(compiled(corruptions.defocus_blur)(KEYS, IMAGES, severity=severity, constants=constants), expected)
 
 
 def test_large_disk_has_its_area():
@@ -55,7 +59,8 @@ def test_zoom_blur(constants, severity):
         trim = (zoomed.shape[1] - 24) // 2
         total += zoomed[:, trim : trim + 24, trim : trim + 24]
     assert_levels_of(
-        corruptions.zoom_blur(KEYS, IMAGES, severity=severity, constants=constants), total / (len(factors) + 1)
+        compiled(corruptions.zoom_blur)(KEYS, IMAGES, severity=severity, constants=constants),
+        total / (len(factors) + 1),
     )
 
 
@@ -80,12 +85,12 @@ def test_motion_blur_pixel_by_pixel(angle):
                 )
                 place = int(np.clip(y + down, 0, height - 1)), int(np.clip(x + right, 0, width - 1))
                 expected[y, x] += weight / sum(weights) * image[place]
-    found = motion.blur_along(jnp.asarray(image[None], jnp.float32), jnp.array([angle]), radius, sigma)
+    found = blur_along(jnp.asarray(image[None], jnp.float32), jnp.array([angle]), radius, sigma)
     np.testing.assert_allclose(found[0], expected, rtol=1e-5)
 
 
 def test_motion_blur_leaves_out_what_leaves_the_image():
-    found = motion.blur_along(jnp.ones((1, 8, 30, 1)), jnp.array([90.0]), 6, 5.0)
+    found = blur_along(jnp.ones((1, 8, 30, 1)), jnp.array([90.0]), 6, 5.0)
     weights = np.exp(-(np.arange(13) ** 2) / 50)
     np.testing.assert_allclose(found, weights[:8].sum() / weights.sum(), rtol=1e-5)
 

@@ -1,4 +1,5 @@
 import colorsys
+import functools
 import io
 
 import jax
@@ -14,6 +15,7 @@ from ib_jax.corruptions.constants import strength
 from tests.corruptions.pictures import assert_levels_of, extremes, photographs
 
 IMAGES = np.concatenate([photographs(32, 3), extremes(32)])
+compiled = functools.partial(jax.jit, static_argnames=("severity", "constants"))
 round_trip = jax.jit(jpeg.round_trip, static_argnums=1)
 KEYS = jax.random.split(jax.random.key(0), len(IMAGES))
 RNG = np.random.default_rng(0)
@@ -47,7 +49,7 @@ def test_pixelate_is_pillows_bit_for_bit(constants, severity):
     images, share, box = IMAGES[:, :, :28], strength("pixelate", severity, constants), PIL.Image.Resampling.BOX
     small = int(28 * share), int(32 * share)
     expected = [PIL.Image.fromarray(image).resize(small, box).resize((28, 32), box) for image in images]
-    found = corruptions.pixelate(KEYS, jnp.asarray(images), severity=severity, constants=constants)
+    found = compiled(corruptions.pixelate)(KEYS, jnp.asarray(images), severity=severity, constants=constants)
     np.testing.assert_array_equal(found, np.stack(expected))
 
 
@@ -60,7 +62,7 @@ def through_hsv(image, change):
 def test_brightness(constants, severity):
     more = strength("brightness", severity, constants)
     expected = np.stack([through_hsv(image, lambda h, s, v: (h, s, min(v + more, 1))) for image in IMAGES])
-    assert_levels_of(corruptions.brightness(KEYS, IMAGES, severity=severity, constants=constants), expected)
+    assert_levels_of(compiled(corruptions.brightness)(KEYS, IMAGES, severity=severity, constants=constants), expected)
 
 
 @pytest.mark.parametrize("constants, severity", [("cifar10", 1), ("imagenet", 4), ("imagenet", 5)])
@@ -69,13 +71,13 @@ def test_saturate(constants, severity):
     factor, more = strength("saturate", severity, constants)
     change = lambda h, s, v: (h, min(s * factor + more, 1), v)
     expected = np.stack([through_hsv(image, change) for image in IMAGES])
-    assert_levels_of(corruptions.saturate(KEYS, IMAGES, severity=severity, constants=constants), expected)
+    assert_levels_of(compiled(corruptions.saturate)(KEYS, IMAGES, severity=severity, constants=constants), expected)
 
 
 def test_contrast():
     values = IMAGES / 255
     mean = values.mean((1, 2), keepdims=True)
-    assert_levels_of(corruptions.contrast(KEYS, IMAGES, severity=3), (values - mean) * 0.4 + mean)
+    assert_levels_of(compiled(corruptions.contrast)(KEYS, IMAGES, severity=3), (values - mean) * 0.4 + mean)
 
 
 def test_displacement():
@@ -93,7 +95,7 @@ def test_affine_map():
     height, width = 12, 16
     values, moves = RNG.uniform(size=(3, height, width, 1)), RNG.uniform(-2, 2, (3, 3, 2))
     moves[0] = 0
-    maps = np.asarray(elastic.affine_maps((height, width), jnp.asarray(moves, jnp.float32)))
+    maps = np.asarray(jax.jit(elastic.affine_maps, static_argnums=0)((height, width), jnp.asarray(moves, jnp.float32)))
     points = np.array([[10, 12], [10, 4], [2, 4]])  # (x, y) about (H / 2, W / 2), the axes mixed up as in the benchmark
     back = np.einsum("bij,bpj->bpi", maps, np.concatenate([points + moves, np.ones((3, 3, 1))], -1))
     np.testing.assert_allclose(back, np.broadcast_to(points, back.shape), atol=1e-4)

@@ -49,7 +49,7 @@ def test_edges_pixel_by_pixel():
 
 def test_equalised_levels_are_ranks():
     levels = np.array([[[3, 3, 5], [5, 5, 20], [0, 3, 20]], [[7] * 3] * 3])
-    found = drops.equalise(jnp.asarray(levels))
+    found = jax.jit(drops.equalise)(jnp.asarray(levels))
     # One pixel is darkest; of the eight others 3, 6 and 8 are up to 3, 5 and 20.
     ranks = {0: 0, 3: round(255 * 3 / 8), 5: round(255 * 6 / 8), 20: 255}
     np.testing.assert_array_equal(found[0], np.vectorize(ranks.get)(levels[0]))
@@ -74,11 +74,15 @@ def test_mud_covers():
     opacity = scipy.ndimage.gaussian_filter((liquid[0] > 0.65).astype(float), 0.6, mode="nearest")
     opacity = np.where(opacity < 0.8, 0, opacity)[..., None]
     expected = 200 * (1 - opacity) + np.array([63, 42, 20]) * opacity
-    np.testing.assert_allclose(add_mud(jnp.asarray(images), jnp.asarray(liquid), 0.65, 0.6)[0], expected, atol=1.01)
+    np.testing.assert_allclose(
+        jax.jit(add_mud, static_argnums=(2, 3))(jnp.asarray(images), jnp.asarray(liquid), 0.65, 0.6)[0],
+        expected,
+        atol=1.01,
+    )
 
 
 def test_liquid_is_smooth_noise_above_the_threshold():
     noise = RNG.normal(0.65, 0.3, (1, 16, 16))
     smooth = scipy.ndimage.gaussian_filter(noise[0], 1.0, mode="nearest")
-    found = np.asarray(pour(jnp.asarray(noise, jnp.float32), 1.0, 0.69)[0])
+    found = np.asarray(jax.jit(pour, static_argnums=(1, 2))(jnp.asarray(noise, jnp.float32), 1.0, 0.69)[0])
     np.testing.assert_allclose(found, np.where(smooth < 0.69, 0, smooth), atol=1e-5)

@@ -25,14 +25,14 @@ def test_salt_and_pepper():
 
 def test_shares_of_impulse_noise():
     grey = jnp.full((64, 32, 32, 3), 100, jnp.uint8)
-    found = np.asarray(noise.impulse_noise(KEYS, grey, severity=5))
+    found = np.asarray(jax.jit(lambda keys, images: noise.impulse_noise(keys, images, severity=5))(KEYS, grey))
     size = found.size
     for value, share in ((0, 0.035), (255, 0.035), (100, 0.93)):
         assert abs((found == value).mean() - share) < 4 * np.sqrt(share / size)
 
 
 def test_normal_draws():
-    drawn = np.asarray(draws.normal16(KEYS, (32, 32, 3))).reshape(-1)
+    drawn = np.asarray(jax.jit(draws.normal16, static_argnums=1)(KEYS, (32, 32, 3))).reshape(-1)
     assert abs(drawn.mean()) < 4 / np.sqrt(drawn.size)
     assert abs(drawn.std() - 1) < 4 / np.sqrt(2 * drawn.size)
     assert abs((drawn**4).mean() - 3) < 4 * np.sqrt(96 / drawn.size)
@@ -45,7 +45,7 @@ def test_normal_draws():
 
 
 def test_integers_have_each_number_equally_often():
-    drawn = np.asarray(draws.integers(KEYS, (40, 40, 2), -3, 3))
+    drawn = np.asarray(jax.jit(draws.integers, static_argnums=(1, 2, 3))(KEYS, (40, 40, 2), -3, 3))
     counts = np.unique(drawn, return_counts=True)
     np.testing.assert_array_equal(counts[0], np.arange(-3, 3))
     assert scipy.stats.chisquare(counts[1]).pvalue > 1e-3
@@ -55,7 +55,8 @@ def test_shot_noise_is_poisson():
     """Against SciPy's probabilities, at several levels; black is never noisy."""
     for level, photons in ((0, 12), (128, 12), (30, 500)):
         rows = jnp.full((64, 4096), level, jnp.int32)
-        counts = np.asarray(draws.discrete(KEYS, rows, noise.count_probabilities(photons)))
+        draw = jax.jit(lambda keys, rows: draws.discrete(keys, rows, noise.count_probabilities(photons)))  # noqa: B023
+        counts = np.asarray(draw(KEYS, rows))
         expected = scipy.stats.poisson.pmf(np.arange(photons), level / 255 * photons) * counts.size
         seen = np.bincount(counts.ravel(), minlength=photons + 1)
         often = expected > 10

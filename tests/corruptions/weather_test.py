@@ -42,13 +42,16 @@ def test_fog_over_an_image():
     field = RNG.uniform(size=(5, 32, 32))
     brightest = IMAGES.max((1, 2, 3), keepdims=True) / 255
     expected = (IMAGES / 255 + 0.7 * field[:, :16, :16, None]) * brightest / (brightest + 0.7)
-    assert_levels_of(add_fog(jnp.asarray(IMAGES), jnp.asarray(field, jnp.float32), 0.7), expected)
+    assert_levels_of(
+        jax.jit(add_fog, static_argnums=2)(jnp.asarray(IMAGES), jnp.asarray(field, jnp.float32), 0.7), expected
+    )
 
 
 def test_frost_over_an_image():
     pieces = RNG.integers(0, 256, IMAGES.shape)
     assert_levels_of(
-        add_frost(jnp.asarray(IMAGES), jnp.asarray(pieces), 0.75, 0.45), (0.75 * IMAGES + 0.45 * pieces) / 255
+        jax.jit(add_frost, static_argnums=(2, 3))(jnp.asarray(IMAGES), jnp.asarray(pieces), 0.75, 0.45),
+        (0.75 * IMAGES + 0.45 * pieces) / 255,
     )
 
 
@@ -59,7 +62,8 @@ def test_given_textures_are_cut_at_random():
     textures[..., 2] = np.arange(3)[:, None, None]
     keys = jax.random.split(jax.random.key(0), 400)
     black = jnp.zeros((400, 16, 16, 3), jnp.uint8)
-    found = np.asarray(corruptions.frost(keys, black, severity=1, textures=5 * jnp.asarray(textures)))  # 0.2 of it
+    run = jax.jit(lambda keys, images, textures: corruptions.frost(keys, images, severity=1, textures=textures))
+    found = np.asarray(run(keys, black, 5 * jnp.asarray(textures)))  # 0.2 of it
     top, left, which = (found[:, 0, 0, channel] for channel in range(3))
     assert set(top) == set(range(5))
     assert set(left) == set(range(25))
@@ -68,6 +72,7 @@ def test_given_textures_are_cut_at_random():
     np.testing.assert_array_equal(found[:, -1, -1, 1], left + 15)
 
 
+@pytest.mark.slow  # for its compiling
 def test_made_up_frost_has_the_colours_of_the_photographs():
     made = np.asarray(jax.jit(lambda keys: made_up_frost(keys, 32, 32))(jax.random.split(jax.random.key(0), 200)))
     colours = made.mean((1, 2))
@@ -101,7 +106,7 @@ def test_flakes(factor):
         trims = [(now - size) // 2 for now, size in zip(zoomed.shape, layer.shape, strict=True)]
         zoomed = zoomed[trims[0] : trims[0] + 16, trims[1] : trims[1] + 18]
         expected.append(np.floor(np.clip(np.where(zoomed < 0.6, 0, zoomed), 0, 1) * 255))
-    found = make_flakes(jnp.asarray(noise, jnp.float32), factor, 0.6)[..., 0]
+    found = jax.jit(make_flakes, static_argnums=(1, 2))(jnp.asarray(noise, jnp.float32), factor, 0.6)[..., 0]
     assert (np.abs(found - np.stack(expected)) > 0).mean() < 0.01
 
 
@@ -111,4 +116,6 @@ def test_snow_over_an_image():
     grey = values @ np.array([[0.299], [0.587], [0.114]])
     pale = 0.9 * values + 0.1 * np.maximum(values, 1.5 * grey + 0.5)
     expected = pale + rounded + np.stack([np.rot90(each, 2) for each in rounded])
-    assert_levels_of(add_snow(jnp.asarray(IMAGES), jnp.asarray(layer, jnp.float32), 0.9), expected)
+    assert_levels_of(
+        jax.jit(add_snow, static_argnums=2)(jnp.asarray(IMAGES), jnp.asarray(layer, jnp.float32), 0.9), expected
+    )

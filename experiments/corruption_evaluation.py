@@ -90,7 +90,7 @@ def evaluate(
         pictures = batch["images"]
         if name:
             more: dict[str, Any] = {"textures": textures} if name == "frost" else {}
-            settings = {"name": name, "severity": severity, "constants": constants} | more
+            settings: dict[str, Any] = {"name": name, "severity": severity, "constants": constants, **more}
             pictures = corruptions.corrupt(batch["corruption_keys"], pictures, **settings)
         classes = predict(params, batch["model_keys"], pictures.astype(jnp.float32) / 255.0)
         return jnp.sum((classes != batch["labels"]) & batch["counts"])

@@ -70,7 +70,7 @@ def photograph(side: int) -> np.ndarray:
     picture = sklearn.datasets.load_sample_image("china.jpg")[60:348, 150:438]
     step = len(picture) // side
     means = picture[: side * step, : side * step].reshape(side, step, side, step, 3).mean((1, 3))
-    return np.uint8(np.round(means))
+    return np.round(means).astype(np.uint8)
 
 
 def main() -> None:

@@ -128,6 +128,6 @@ def test_bad_populations_are_refused(hyperparams, message):
         training.init_population(lambda hyper: None, hyperparams)
 
 
-def test_members_at_once_is_at_least_one():
-    with pytest.raises(ValueError, match="members_at_once must be at least 1, got 0"):
-        training.make_sweep(lambda *args: None, members_at_once=0)
+def test_members_at_once_is_not_negative():
+    with pytest.raises(ValueError, match="members_at_once must be at least 0, got -1"):
+        training.make_sweep(lambda *args: None, members_at_once=-1)

@@ -62,9 +62,8 @@ def stepped_sgd(config: ImageNetConfig, steps_per_epoch: int, hyperparams: Hyper
     def rate(step: jax.Array) -> jax.Array:
         return drops(step) * jax.numpy.minimum(1.0, (step + 1) / max(1, warmup))
 
-    return optax.chain(
-        optax.add_decayed_weights(rates["weight_decay"], mask=kernels), optax.sgd(rate, momentum=config.momentum or None)
-    )
+    descent = optax.sgd(rate, momentum=config.momentum or None)  # with None it keeps no copy of the parameters
+    return optax.chain(optax.add_decayed_weights(rates["weight_decay"], mask=kernels), descent)
 
 
 def augmentation(config: ImageNetConfig) -> Augment:

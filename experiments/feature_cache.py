@@ -6,65 +6,21 @@ set has another folder, so what lies in one always belongs together; a run that 
 that is missing.
 """
 
-import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ib_jax import data
-from ib_jax.types import Array, Params
-
-_SAMPLED = 16  # records whose digest stands for the data
-
-
-class ImageSource(Protocol):
-    """Images by their row: `read_rows` gives inputs uint8 [n, S, S, 3] and labels int32 [n], as `data.ArraySource`."""
-
-    def __len__(self) -> int: ...
-
-    def read_rows(self, rows: np.ndarray, /) -> data.Split: ...
 
 
 class CacheCorruptError(ValueError):
     """A file of the cache is not what it should be; the message names it."""
-
-
-class FeatureProgress(NamedTuple):
-    """What is known after each shard: images done (in earlier runs too), in all, per second in this run, time left."""
-
-    num_done: int
-    num_images: int
-    images_per_second: float
-    seconds_left: float
-
-
-def data_statement(source: ImageSource, *, name: str, split: str, num_images: int) -> dict[str, Any]:
-    """What the data of a cache are: name, split, number, and a digest of records spread over them.
-
-    Args:
-      source: the images.
-      name: of the data set.
-      split: such as "train".
-      num_images: N, the first of which are meant.
-
-    Returns:
-      The statement; JSON.
-    """
-    rows = np.unique(np.linspace(0, num_images - 1, min(_SAMPLED, num_images)).astype(int))
-    sha = hashlib.sha256()
-    for array in source.read_rows(rows):
-        sha.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    return {"dataset": name, "split": split, "num_images": num_images, "digest": sha.hexdigest()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +105,7 @@ class FeatureCache:
             np.empty((self.num_images, self.num_features), np.float32), np.empty(self.num_images, np.int32)
         )
         for index, shard in enumerate(self.shards()):
-            rows = self.rows(index)
+            rows = slice(self.rows(index).start, self.rows(index).stop)
             whole.inputs[rows], whole.labels[rows] = shard["features"], shard["label"]
         return whole
 
@@ -159,9 +115,9 @@ class FeatureCache:
         squares = sum(np.square(shard["features"] - mean).sum(0) for shard in self.shards())
         return mean.astype(np.float32), np.sqrt(squares / self.num_images).astype(np.float32)
 
-    def rows(self, index: int) -> slice:
+    def rows(self, index: int) -> range:
         """The rows of the source that make a shard."""
-        return slice(index * self.shard_size, min((index + 1) * self.shard_size, self.num_images))
+        return range(index * self.shard_size, min((index + 1) * self.shard_size, self.num_images))
 
     def _path(self, index: int) -> pathlib.Path:
         return self.folder / f"shard_{index:06d}.npy"
@@ -176,90 +132,12 @@ class FeatureCache:
             shard = np.load(path, mmap_mode="r")
         except (ValueError, EOFError) as error:
             raise CacheCorruptError(f"{path} is damaged ({error}); delete it, and the next run computes it") from error
-        if shard.dtype != self._dtype or shard.shape != (rows.stop - rows.start,):
-            expected = f"{rows.stop - rows.start} records of {self._dtype}"
+        if shard.dtype != self._dtype or shard.shape != (len(rows),):
+            expected = f"{len(rows)} records of {self._dtype}"
             raise CacheCorruptError(
                 f"{path} holds {len(shard)} records of {shard.dtype}, expected {expected}; delete it"
             )
         return shard
-
-
-def fill(
-    cache: FeatureCache,
-    features: Callable[[Params, Array], Array],
-    variables: Params,
-    source: ImageSource,
-    *,
-    batch_size: int = 128,
-    share: tuple[int, int] = (0, 1),
-    devices: Sequence[jax.Device] | None = None,
-    report: Callable[[FeatureProgress], None] = lambda progress: None,
-) -> None:
-    """Computes the shards that are missing, each device the next one.
-
-    Batches are stepped from the host, since the CPU is many times slower at convolutions inside a compiled loop. All
-    are of one size, so that one program does. While a device computes a batch the next one is read.
-
-    Args:
-      cache: to be filled.
-      features: (variables, images float [B, S, S, 3] in [0, 1]) -> [B, F].
-      variables: handed to `features`.
-      source: the images.
-      batch_size: images of one call.
-      share: (i, n): of every n shards the one numbered i. Programs on n machines that see the folder fill it together.
-      devices: all local ones by default.
-      report: called after each shard.
-
-    Raises:
-      ValueError: `batch_size` is less than 1 or `share` is none.
-      CacheCorruptError, FloatingPointError: as `FeatureCache.missing` and `write`.
-    """
-    part, parts = share
-    if batch_size < 1 or not 0 <= part < parts:
-        raise ValueError(
-            f"batch_size must be at least 1 and share (i, n) with 0 <= i < n, got {batch_size} and {share}"
-        )
-    waiting = [index for index in cache.missing() if index % parts == part]
-    own = [index for index in range(cache.num_shards) if index % parts == part]
-    sizes = {index: cache.rows(index).stop - cache.rows(index).start for index in own}
-    clock, num_before = time.monotonic(), sum(sizes[index] for index in own if index not in waiting)
-    compute = jax.jit(lambda variables, images: features(variables, data.to_unit_interval(images)))
-    local = list(jax.local_devices() if devices is None else devices)
-    queue, finished = collections.deque(waiting), []
-
-    def shard(index: int, placed: Params, device: jax.Device) -> None:
-        found: list[Array] = []
-        labels, rows = [], cache.rows(index)
-        for first in range(rows.start, rows.stop, batch_size):
-            batch = source.read_rows(np.arange(first, min(first + batch_size, rows.stop)))
-            filler = np.repeat(batch.inputs[:1], batch_size - len(batch.labels), axis=0)
-            images = jax.device_put(np.concatenate([batch.inputs, filler]), device)
-            found.append(compute(placed, images)[: len(batch.labels)])
-            labels.append(batch.labels)
-            if len(found) > 1:
-                found[-2].block_until_ready()  # no more than two batches wait in the device's memory
-        cache.write(index, np.asarray(jnp.concatenate(found), np.float32), np.concatenate(labels))
-
-    def work(device: jax.Device) -> None:
-        placed = jax.device_put(variables, device)
-        while True:
-            try:
-                index = queue.popleft()
-            except IndexError:
-                return
-            try:
-                shard(index, placed, device)
-            except BaseException:
-                queue.clear()  # the other devices end after their shard
-                raise
-            finished.append(sizes[index])
-            done, total = num_before + sum(finished), sum(sizes.values())
-            rate = sum(finished) / max(time.monotonic() - clock, 1e-9)
-            report(FeatureProgress(done, total, rate, (total - done) / max(rate, 1e-9)))
-
-    with concurrent.futures.ThreadPoolExecutor(len(local)) as pool:
-        for worker in [pool.submit(work, device) for device in local]:
-            worker.result()
 
 
 def _write_whole(path: pathlib.Path, write: Callable[[Any], object]) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import imagenet_features_config as names
-from experiments.feature_cache import ImageSource
+from experiments.feature_fill import ImageSource
 from experiments.imagenet_features_config import FeaturesConfig, Model
 from ib_jax import attacks, data, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.feature_cache import ImageSource
+from experiments.feature_fill import ImageSource
 from experiments.imagenet_features_config import IMAGENET2012, FeaturesConfig
 from ib_jax import data
 

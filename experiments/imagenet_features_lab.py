@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from experiments import feature_cache, keras_backbone
+from experiments import feature_cache, feature_fill, keras_backbone
 from experiments import imagenet_features_heads as heads
 from experiments import imagenet_features_summary as summary
 from experiments.imagenet_features_attacks import Measurer, Victim
@@ -75,7 +75,7 @@ class Lab:
                 root,
                 {
                     "network": network,
-                    "data": feature_cache.data_statement(source, name=config.dataset, split=split, num_images=count),
+                    "data": feature_fill.data_statement(source, name=config.dataset, split=split, num_images=count),
                 },
                 num_images=count,
                 num_features=backbone.num_features,
@@ -95,19 +95,18 @@ class Lab:
         """Computes the features that are missing, or this worker's share of them."""
         for split, cache in self._caches.items():
 
-            def report(progress: feature_cache.FeatureProgress, split: str = split) -> None:
+            def report(progress: feature_fill.FeatureProgress, split: str = split) -> None:
                 console.print(
-                    f"features of {split}: {progress.num_done:,} of {progress.num_images:,} images  "
-                    f"{progress.images_per_second:,.0f} images/s  {progress.seconds_left:,.0f} s left",
+                    f"features of {split}: {progress.num_done:,} of {progress.num_examples:,} images  "
+                    f"{progress.examples_per_second:,.0f} images/s  {progress.seconds_left:,.0f} s left",
                     highlight=False,
                 )
 
-            feature_cache.fill(
+            source, _ = self._splits[split]
+            feature_fill.fill(
                 cache,
-                self._backbone.features,
+                feature_fill.of_images(self._backbone.features, source, batch_size=self._config.feature_batch_size),
                 self._backbone.variables,
-                self._splits[split][0],
-                batch_size=self._config.feature_batch_size,
                 share=(self._config.worker, self._config.num_workers),
                 report=report,
             )

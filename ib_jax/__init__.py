@@ -14,7 +14,7 @@ from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, GaussianMixture
 
 __version__ = "0.1.0"
 
-_LAZY = ("augment", "corruptions", "data", "exact", "models", "training")
+_LAZY = ("augment", "corruptions", "data", "exact", "hub", "models", "training")
 
 __all__ = [
     "AttackResult",
@@ -28,6 +28,7 @@ __all__ = [
     "data",
     "evaluation",
     "exact",
+    "hub",
     "loops",
     "losses",
     "models",

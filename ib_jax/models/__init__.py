@@ -1,6 +1,9 @@
 """Flax networks, handed out as plain functions of parameters."""
 
 from ib_jax.models.backward import BackwardEncoder
+from ib_jax.models.bert import BertConfig, BertModel, BertOutput
+from ib_jax.models.bert_checkpoint import CheckpointError, load_bert, save_bert
+from ib_jax.models.bert_encoder import BertEncoder, Pooling, text_features
 from ib_jax.models.classifier import Classifier, Encoder, make_classifier
 from ib_jax.models.head import gaussian_head
 from ib_jax.models.mlp import LinearDecoder, MLPEncoder
@@ -12,6 +15,11 @@ from ib_jax.models.wide_resnet import WideResNetEncoder
 
 __all__ = [
     "BackwardEncoder",
+    "BertConfig",
+    "BertEncoder",
+    "BertModel",
+    "BertOutput",
+    "CheckpointError",
     "Classifier",
     "Encoder",
     "LearnedPrior",
@@ -19,9 +27,13 @@ __all__ = [
     "MLPEncoder",
     "MixturePrior",
     "Normalise",
+    "Pooling",
     "ResNetEncoder",
     "WideResNetEncoder",
     "gaussian_head",
+    "load_bert",
     "make_classifier",
     "mlp_classifier",
+    "save_bert",
+    "text_features",
 ]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import feature_cache
+from experiments import feature_fill
 from experiments.feature_cache import CacheCorruptError, FeatureCache
 from ib_jax import data
 
@@ -51,7 +51,7 @@ def expected(source):
 def test_shards_hold_the_networks_features(tmp_path, source):
     made, reports = cache(tmp_path), []
     assert made.missing() == [0, 1, 2, 3, 4]
-    feature_cache.fill(made, features, VARIABLES, source, batch_size=4, report=reports.append)
+    feature_fill.fill(made, feature_fill.of_images(features, source, batch_size=4), VARIABLES, report=reports.append)
     assert made.missing() == []
     whole = made.read()
     np.testing.assert_allclose(whole.inputs, expected(source), rtol=1e-5)
@@ -63,43 +63,43 @@ def test_shards_hold_the_networks_features(tmp_path, source):
     np.testing.assert_allclose(deviation, expected(source).std(0), rtol=1e-5)
     assert [report.num_done for report in reports] == [5, 10, 15, 20, 23]
     assert reports[-1].seconds_left == 0
-    assert reports[0].images_per_second > 0
+    assert reports[0].examples_per_second > 0
 
 
 def test_a_run_that_broke_off_goes_on_where_it_stood(tmp_path, source):
     object.__setattr__(source, "fails_from", 12)  # in the middle of the third shard
     made = cache(tmp_path)
     with pytest.raises(OSError, match="disk gone"):
-        feature_cache.fill(made, features, VARIABLES, source, batch_size=2)
+        feature_fill.fill(made, feature_fill.of_images(features, source, batch_size=2), VARIABLES)
     assert made.missing() == [2, 3, 4]
     (made.folder / ".shard_000002.npy.123.partial").write_bytes(b"half")  # what a kill leaves
     object.__setattr__(source, "fails_from", N)
     source.read.clear()
     reports = []
-    feature_cache.fill(made, features, VARIABLES, source, batch_size=2, report=reports.append)
+    feature_fill.fill(made, feature_fill.of_images(features, source, batch_size=2), VARIABLES, report=reports.append)
     assert sorted(source.read) == list(range(10, N))
     assert [report.num_done for report in reports] == [15, 20, 23]
     np.testing.assert_allclose(made.read().inputs, expected(source), rtol=1e-5)
     source.read.clear()
-    feature_cache.fill(made, features, VARIABLES, source)
+    feature_fill.fill(made, feature_fill.of_images(features, source), VARIABLES)
     assert source.read == []
 
 
 def test_workers_share_the_shards(tmp_path, source):
     made = cache(tmp_path)
-    feature_cache.fill(made, features, VARIABLES, source, share=(1, 2))
+    feature_fill.fill(made, feature_fill.of_images(features, source), VARIABLES, share=(1, 2))
     assert made.missing() == [0, 2, 4]
     with pytest.raises(FileNotFoundError):
         made.read()
-    feature_cache.fill(made, features, VARIABLES, source, share=(0, 2))
+    feature_fill.fill(made, feature_fill.of_images(features, source), VARIABLES, share=(0, 2))
     np.testing.assert_allclose(made.read().inputs, expected(source), rtol=1e-5)
-    with pytest.raises(ValueError, match=r"share \(i, n\) with 0 <= i < n, got 128 and \(2, 2\)"):
-        feature_cache.fill(made, features, VARIABLES, source, share=(2, 2))
+    with pytest.raises(ValueError, match=r"share must be \(i, n\) with 0 <= i < n, got \(2, 2\)"):
+        feature_fill.fill(made, feature_fill.of_images(features, source), VARIABLES, share=(2, 2))
 
 
 def test_other_settings_are_another_cache(tmp_path, source):
     made = cache(tmp_path)
-    feature_cache.fill(made, features, VARIABLES, source)
+    feature_fill.fill(made, feature_fill.of_images(features, source), VARIABLES)
     others = [cache(tmp_path, network="b"), FeatureCache(tmp_path, made.statement, N, 2, SHARD + 1)]
     others += [cache(tmp_path, preprocessing="x"), FeatureCache(tmp_path, made.statement, N - 1, 2, SHARD)]
     assert len({each.folder for each in [made, *others]}) == 5
@@ -112,7 +112,7 @@ def test_other_settings_are_another_cache(tmp_path, source):
 
 def test_data_are_told_apart(source):
     def statement(source=source, split="train", num_images=N):
-        return feature_cache.data_statement(source, name="digits", split=split, num_images=num_images)
+        return feature_fill.data_statement(source, name="digits", split=split, num_images=num_images)
 
     assert statement() == statement()
     assert statement(split="test") != statement()
@@ -127,7 +127,7 @@ def test_data_are_told_apart(source):
 
 def test_damage_is_told(tmp_path, source):
     made = cache(tmp_path)
-    feature_cache.fill(made, features, VARIABLES, source)
+    feature_fill.fill(made, feature_fill.of_images(features, source), VARIABLES)
     path = made.folder / "shard_000001.npy"
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(CacheCorruptError, match=r"shard_000001.npy is damaged"):
@@ -142,5 +142,9 @@ def test_damage_is_told(tmp_path, source):
 def test_features_that_are_not_finite_are_not_kept(tmp_path, source):
     made = cache(tmp_path)
     with pytest.raises(FloatingPointError, match="features of shard 0 are not finite"):
-        feature_cache.fill(made, lambda v, x: features(v, x) / jnp.where(x.sum() > 0, 0.0, 1.0), VARIABLES, source)
+        feature_fill.fill(
+            made,
+            feature_fill.of_images(lambda v, x: features(v, x) / jnp.where(x.sum() > 0, 0.0, 1.0), source),
+            VARIABLES,
+        )
     assert not made.folder.exists()

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from experiments import (
-    feature_cache,
+    feature_fill,
     imagenet_features,
     imagenet_features_lab,
     imagenet_features_table,
@@ -194,8 +194,8 @@ def test_a_worker_computes_its_share_of_the_features(tmp_path, monkeypatch):
         pytest.skip("keras is not installed")
     monkeypatch.setattr(imagenet_features, "load_backbone", tiny_backbone)
     made = []
-    fill = feature_cache.fill
-    monkeypatch.setattr(feature_cache, "fill", lambda cache, *a, **k: made.append(cache) or fill(cache, *a, **k))
+    fill = feature_fill.fill
+    monkeypatch.setattr(feature_fill, "fill", lambda cache, *a, **k: made.append(cache) or fill(cache, *a, **k))
     assert run(tmp_path, num_workers=2, worker=1, cache_dir=str(tmp_path / "c"), num_eval_images=20) is None
     assert [cache.missing() for cache in made] == [[0], [0]]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c"]

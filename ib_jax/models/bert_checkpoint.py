@@ -1,0 +1,180 @@
+"""Hugging Face checkpoints of BERT, read and written: `config.json` and `model.safetensors`."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+
+from ib_jax import hub
+from ib_jax.models.bert import BertConfig
+from ib_jax.types import Params
+
+_LAYER_PARTS = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "attention_output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "intermediate": "intermediate.dense",
+    "output": "output.dense",
+    "output_norm": "output.LayerNorm",
+}
+_OTHER_PARTS = {
+    "norm": "embeddings.LayerNorm",
+    "pooler": "pooler.dense",
+    "word_embeddings": "embeddings.word_embeddings",
+    "token_type_embeddings": "embeddings.token_type_embeddings",
+    "position_embeddings": "embeddings.position_embeddings",
+}
+_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
+_OLD_LEAVES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+
+
+class CheckpointError(ValueError):
+    """The files of a checkpoint are not those of a BERT; the message names what is missing or does not fit."""
+
+
+def load_bert(name: str | os.PathLike[str]) -> tuple[BertConfig, Params]:
+    """Reads a pretrained BERT.
+
+    Args:
+      name: a folder with `config.json` and `model.safetensors`, or a name on the Hugging Face hub, such as
+        "bert-base-uncased".
+
+    Returns:
+      The sizes, and the parameters of `BertModel`, float32, a dict of NumPy arrays. A checkpoint without a pooler
+      has one of zeros.
+
+    Raises:
+      HubUnavailableError: the model can be neither found nor downloaded.
+      CheckpointError: a file is missing, or is not a BERT's.
+      ImportError: safetensors is not installed.
+
+    Example:
+      >>> import tempfile, jax, jax.numpy as jnp
+      >>> from ib_jax import models
+      >>> tiny = models.BertConfig(
+      ...     vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+      ... )
+      >>> ids, mask = jnp.ones((2, 5), int), jnp.ones((2, 5), bool)
+      >>> params = models.BertModel(tiny).init(jax.random.key(0), ids, mask)["params"]
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     models.save_bert(folder, tiny, params)
+      ...     config, loaded = models.load_bert(folder)
+      >>> config == tiny, bool((loaded["layer_0"]["query"]["kernel"] == params["layer_0"]["query"]["kernel"]).all())
+      (True, True)
+    """
+    folder = hub.local_folder(name)
+    config = read_config(folder)
+    path = folder / "model.safetensors"
+    if not path.exists():
+        there = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
+        raise CheckpointError(f"{folder} must hold model.safetensors, and holds {there}")
+    tensors = {_plain_name(key): value for key, value in _safetensors().load_file(path).items()}
+    params: dict[tuple[str, ...], np.ndarray] = {}
+    for leaf, (source, shape, turned) in _leaves(config).items():
+        if source not in tensors:
+            if leaf[0] == "pooler":
+                params[leaf] = np.zeros(shape, np.float32)
+                continue
+            raise CheckpointError(
+                f"{path} has no tensor {source!r}; is it a BERT of {config.num_hidden_layers} layers?"
+            )
+        array = np.asarray(tensors[source], np.float32)
+        array = np.ascontiguousarray(array.T) if turned else array
+        if array.shape != shape:
+            raise CheckpointError(
+                f"{source!r} in {path} must make an array {shape}, as config.json says, got {array.shape}"
+            )
+        params[leaf] = array
+    return config, traverse_util.unflatten_dict(params)
+
+
+def save_bert(folder: str | os.PathLike[str], config: BertConfig, params: Params) -> None:
+    """Writes a BERT as a Hugging Face checkpoint: `config.json` and `model.safetensors`, float32.
+
+    Args:
+      folder: made if need be.
+      config: the sizes.
+      params: of `BertModel`.
+
+    Raises:
+      CheckpointError: the parameters are not those of this configuration; nothing is written.
+      ImportError: safetensors is not installed.
+    """
+    flat, tensors = traverse_util.flatten_dict(params), {}
+    for leaf, (source, shape, turned) in _leaves(config).items():
+        if leaf not in flat or flat[leaf].shape != shape:
+            found = flat[leaf].shape if leaf in flat else "none"
+            raise CheckpointError(f"params[{']['.join(leaf)}] must be an array {shape}, got {found}")
+        array = np.asarray(flat[leaf], np.float32)
+        tensors[source] = np.ascontiguousarray(array.T if turned else array)
+    folder, writer = pathlib.Path(folder), _safetensors()
+    folder.mkdir(parents=True, exist_ok=True)
+    statement = {"architectures": ["BertModel"], "model_type": "bert", "pad_token_id": 0} | dataclasses.asdict(config)
+    partial = folder / ".model.safetensors.partial"
+    writer.save_file(tensors, partial, metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(statement, indent=1) + "\n")
+    partial.replace(folder / "model.safetensors")
+
+
+def read_config(folder: pathlib.Path) -> BertConfig:
+    """The sizes of the checkpoint in a folder.
+
+    Raises:
+      CheckpointError: there is no config.json, or it is not one of a BERT.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise CheckpointError(f"{folder} must hold config.json")
+    statement: Mapping[str, Any] = json.loads(path.read_text())
+    kind, positions = statement.get("model_type", "bert"), statement.get("position_embedding_type", "absolute")
+    if kind != "bert" or positions != "absolute":
+        raise CheckpointError(f"{path} must be of a BERT with absolute positions, got {kind} with {positions}")
+    names = [field.name for field in dataclasses.fields(BertConfig)]
+    return BertConfig(**{name: statement[name] for name in names if name in statement})
+
+
+def _leaves(config: BertConfig) -> dict[tuple[str, ...], tuple[str, tuple[int, ...], bool]]:
+    """By the leaf of `BertModel` its name in the checkpoint, its shape, and whether it lies transposed there."""
+    width, inner = config.hidden_size, config.intermediate_size
+    dense = dict.fromkeys(("query", "key", "value", "attention_output", "pooler"), (width, width))
+    dense |= {"intermediate": (width, inner), "output": (inner, width)}
+    rows = {
+        "word_embeddings": config.vocab_size,
+        "token_type_embeddings": config.type_vocab_size,
+        "position_embeddings": config.max_position_embeddings,
+    }
+    parts = {(name,): source for name, source in _OTHER_PARTS.items()}
+    for index in range(config.num_hidden_layers):
+        parts |= {(f"layer_{index}", name): f"encoder.layer.{index}.{source}" for name, source in _LAYER_PARTS.items()}
+    found: dict[tuple[str, ...], tuple[str, tuple[int, ...], bool]] = {}
+    for part, source in parts.items():
+        shapes: dict[str, tuple[int, ...]] = {"scale": (width,), "bias": (width,)}
+        if part[-1] in dense:
+            shapes = {"kernel": dense[part[-1]], "bias": dense[part[-1]][1:]}
+        elif part[-1] in rows:
+            shapes = {"embedding": (rows[part[-1]], width)}
+        for leaf, shape in shapes.items():
+            found[(*part, leaf)] = (f"{source}.{_LEAVES[leaf]}", shape, leaf == "kernel")
+    return found
+
+
+def _plain_name(key: str) -> str:
+    """The name in a bare encoder: without the "bert." of a model with a head, and LayerNorm's parts by new names."""
+    key = key.removeprefix("bert.")
+    return re.sub(r"LayerNorm\.(gamma|beta)$", lambda found: _OLD_LEAVES[found[0]], key)
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError("reading and writing checkpoints needs safetensors: pip install 'ib-jax[text]'") from None
+    return safetensors.numpy

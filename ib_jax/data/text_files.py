@@ -106,7 +106,7 @@ def _read_table(file: TextIO, path: Path, **dialect: Any) -> Iterator[_Row]:
                 )
             yield reader.line_num, fields
     except csv.Error as error:
-        raise DatasetCorruptError(f"{path}, line {reader.line_num}: is malformed ({error})") from error
+        raise DatasetCorruptError(f"{path}, line {reader.reader.line_num}: is malformed ({error})") from error
 
 
 def _read_tsv(file: TextIO, path: Path) -> Iterator[_Row]:

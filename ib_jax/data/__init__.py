@@ -1,11 +1,15 @@
-"""Data sets as NumPy arrays or as a stream of batches: digits (no download), MNIST, Fashion-MNIST, CIFAR-10, ImageNet.
+"""Data sets as arrays or as a stream of batches: digits (no download), MNIST, Fashion-MNIST, CIFAR-10, ImageNet, texts.
 
 `load` gives arrays, `stream(open_train(...))` the batches of a training run from any step on, and
 `batches(open_split(...))` each example of a split once. ImageNet-A and the published corrupted sets (`open_corrupted`)
 are for testing only.
 
-Nothing here needs TensorFlow, neither to read nor to prepare, and importing this module loads neither scikit-learn
-nor tensorflow-datasets nor grain; they are imported when something that needs them is asked for.
+`load_text` gives texts (IMDB's reviews, or a made-up set without any download) and `read_text_file` those of a file of
+one's own. `load_tokenizer` or `word_tokenizer` turn them into tokens, and `token_batches` (or, for training,
+`bucketed_epoch` and `pad_tokens`) put these into padded batches of few shapes.
+
+Nothing here needs TensorFlow, and importing this module loads neither scikit-learn nor tensorflow-datasets nor grain
+nor tokenizers; they are imported when something that needs them is asked for.
 """
 
 from ib_jax.data.access import ArraySource, BatchSource, EpochSource, Source, Subset
@@ -21,6 +25,11 @@ from ib_jax.data.dataset import (
 from ib_jax.data.imagenet_a import imagenet_a_classes
 from ib_jax.data.loading import DATASETS, STREAMED, load, open_split, open_train
 from ib_jax.data.stream import stream
+from ib_jax.data.text import TextDataset, TextSplit, take_texts
+from ib_jax.data.text_files import read_text_file
+from ib_jax.data.text_loading import TEXT_DATASETS, load_text
+from ib_jax.data.token_batches import RowsOfLength, TokenBatch, bucketed_epoch, pad_tokens, token_batches
+from ib_jax.data.tokenise import Tokenise, Tokeniser, load_tokenizer, word_tokenizer
 
 __all__ = [
     "CORRUPTIONS",
@@ -28,21 +37,36 @@ __all__ = [
     "EXTRA_CORRUPTIONS",
     "NUM_SEVERITIES",
     "STREAMED",
+    "TEXT_DATASETS",
     "ArraySource",
     "BatchSource",
     "Dataset",
     "DatasetCorruptError",
     "DatasetUnavailableError",
     "EpochSource",
+    "RowsOfLength",
     "Source",
     "Split",
     "Subset",
+    "TextDataset",
+    "TextSplit",
+    "TokenBatch",
+    "Tokenise",
+    "Tokeniser",
     "batches",
+    "bucketed_epoch",
     "imagenet_a_classes",
     "load",
+    "load_text",
+    "load_tokenizer",
     "open_corrupted",
     "open_split",
     "open_train",
+    "pad_tokens",
+    "read_text_file",
     "stream",
+    "take_texts",
     "to_unit_interval",
+    "token_batches",
+    "word_tokenizer",
 ]

@@ -36,8 +36,8 @@ class Records:
 
     def __init__(self, spec: ImageSpec, folder: Path, split_name: str, decode: Decode) -> None:
         self._spec, self._folder, self._split_name, self._decode = spec, folder, split_name, decode
-        with _damage_named(spec, folder):
-            self._source = _open(spec, folder, split_name)
+        with damage_named(spec, folder):
+            self._source = open_split_files(spec, folder, split_name, encoded=("image",))
 
     def __len__(self) -> int:
         return len(self._source)
@@ -48,7 +48,7 @@ class Records:
     def read_rows(self, rows: np.ndarray, /) -> Split:
         """Reads rows int [n] in any order: inputs uint8 [n, H, W, C], labels int32 [n]."""
         check_rows(rows, len(self))
-        with _damage_named(self._spec, self._folder):
+        with damage_named(self._spec, self._folder):
             records = self._source.__getitems__(rows.tolist())
             inputs = np.empty((len(records), *self._decode.image_shape), np.uint8)
             labels = np.empty(len(records), np.int32)
@@ -99,7 +99,8 @@ class Exact:
 
 
 @contextlib.contextmanager
-def _damage_named(spec: ImageSpec, folder: Path) -> Iterator[None]:
+def damage_named(spec: ImageSpec, folder: Path) -> Iterator[None]:
+    """Turns whatever goes wrong on reading a prepared copy into a DatasetCorruptError that names the copy."""
     try:
         yield
     except (DatasetUnavailableError, DatasetCorruptError, ImportError, MemoryError):
@@ -113,7 +114,19 @@ def _damage_named(spec: ImageSpec, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _open(spec: ImageSpec, folder: Path, split_name: str) -> Any:
+def open_split_files(spec: ImageSpec, folder: Path, split_name: str, *, encoded: tuple[str, ...] = ()) -> Any:
+    """The records of one split of a prepared copy, as tensorflow-datasets gives them by their row.
+
+    Args:
+      spec: the data set.
+      folder: its prepared copy.
+      split_name: one of `spec.split_sizes`.
+      encoded: the features that are left as they are stored, bytes.
+
+    Raises:
+      DatasetUnavailableError: if the copy is in a format that needs TensorFlow.
+      DatasetCorruptError: if it lacks the split.
+    """
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(folder)
@@ -127,7 +140,6 @@ def _open(spec: ImageSpec, folder: Path, split_name: str) -> Any:
         raise DatasetCorruptError(
             f"{spec.name}: the prepared copy in {folder} lacks {[split_name]}. {how_to_replace(spec, folder)}"
         )
-    # The images stay encoded here: decoding them below is faster, and spares a warning that OpenCV is not installed.
-    return builder.as_data_source(
-        split_name, decoders={"image": tfds.decode.SkipDecoding()}, file_format="array_record"
-    )
+    # Images stay encoded here: decoding them ourselves is faster, and spares a warning that OpenCV is not installed.
+    decoders = {feature: tfds.decode.SkipDecoding() for feature in encoded}
+    return builder.as_data_source(split_name, decoders=decoders, file_format="array_record")

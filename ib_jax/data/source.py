@@ -45,7 +45,7 @@ def load_splits(spec: ImageSpec, data_dir: Path) -> dict[str, Split]:
       DatasetCorruptError: if a file is damaged, or does not hold what it should.
     """
     image_shape = spec.one_shape()
-    folder = _prepared_folder(spec, data_dir)
+    folder = prepared_folder(spec, data_dir)
     # All are opened first: a missing one shows before the others have been read.
     opened = {name: Records(spec, folder, name, Exact(image_shape)) for name in spec.split_sizes}
     splits = {name: _read_all(records, image_shape) for name, records in opened.items()}
@@ -71,7 +71,7 @@ def open_records(spec: ImageSpec, data_dir: Path, split_name: str, decode: Decod
       DatasetCorruptError: if a file is damaged, or does not hold what it should; damage inside the files shows when
         the examples are read.
     """
-    folder = _prepared_folder(spec, data_dir)
+    folder = prepared_folder(spec, data_dir)
     records = Records(spec, folder, split_name, decode)
     expected = spec.split_sizes[split_name]
     if len(records) != expected:
@@ -82,7 +82,13 @@ def open_records(spec: ImageSpec, data_dir: Path, split_name: str, decode: Decod
     return records
 
 
-def _prepared_folder(spec: ImageSpec, data_dir: Path) -> Path:
+def prepared_folder(spec: ImageSpec, data_dir: Path) -> Path:
+    """The folder of a prepared copy, which is made first if need be and if it can be here.
+
+    Raises:
+      DatasetUnavailableError: if there is none and it cannot be had; the message says what to do.
+      DatasetCorruptError: if the folder is there, but is no whole prepared copy.
+    """
     folder = spec.prepared_dir(data_dir)
     if not is_prepared(folder):
         if folder.exists():

@@ -1,4 +1,4 @@
-"""What an image data set must look like: its raw files with checksums, its sizes, its shapes."""
+"""What a data set of images (or texts) must look like: its raw files with checksums, its sizes, its shapes."""
 
 import dataclasses
 import posixpath
@@ -42,6 +42,8 @@ class RawData(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class ImageSpec:
     """Everything that the shared mechanism needs to know about one data set.
+
+    Texts have no shape, and use it with `image_shape=None`.
 
     Attributes:
       builder: the official tensorflow-datasets builder class, whose name, version and features are kept.

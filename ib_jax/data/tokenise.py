@@ -1,0 +1,126 @@
+"""Texts as the numbers of their tokens, by a pretrained tokeniser or one trained on the spot (library `tokenizers`)."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Tokenise = Callable[[Sequence[str]], list[np.ndarray]]
+"""Texts -> for each its tokens int32 [n], n >= 2: a first token such as [CLS] and a last one such as [SEP] included."""
+
+_FILE = "tokenizer.json"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tokeniser:
+    """A `Tokenise`: texts in, their tokens out, cut to `max_length`.
+
+    Attributes:
+      tokenizer: a `tokenizers.Tokenizer`, which is not to be changed.
+      max_length: the most tokens of a text, with the special ones.
+    """
+
+    tokenizer: Any
+    max_length: int
+
+    def __call__(self, texts: Sequence[str], /) -> list[np.ndarray]:
+        if isinstance(texts, str):
+            raise TypeError(f"texts is one str, {texts[:40]!r}; expected a list of them")
+        return [np.array(encoding.ids, np.int32) for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens that there are."""
+        return int(self.tokenizer.get_vocab_size())
+
+    def save(self, folder: Path) -> None:
+        """Writes `tokenizer.json` into a folder, as Hugging Face's libraries and `load_tokenizer` read it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save(str(folder / _FILE))
+
+
+def load_tokenizer(folder: str | os.PathLike[str], *, max_length: int) -> Tokeniser:
+    """Loads the `tokenizer.json` of a Hugging Face folder. Nothing is padded: `pad_tokens` and `token_batches` do that.
+
+    Args:
+      folder: the folder of a model.
+      max_length: the most tokens of a text, with the special ones; the rest of a text is cut off.
+
+    Returns:
+      A `Tokenise`.
+
+    Raises:
+      ImportError: if `tokenizers` is not installed.
+      FileNotFoundError: if there is no such file.
+      ValueError: if `max_length` is less than 3, the file is malformed, or the tokenizer adds no special tokens.
+    """
+    tokenizers = _library()
+    path = Path(folder) / _FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {_FILE} in {folder}; expected the folder of a Hugging Face model with it")
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{path} could not be read as a tokenizer ({error})") from error
+    return _ready(tokenizer, max_length)
+
+
+def word_tokenizer(texts: Sequence[str], *, max_length: int, vocab_size: int) -> Tokeniser:
+    """Trains a tokeniser of whole words on texts, for runs without any pretrained file.
+
+    Lower case, words and punctuation marks apart, [CLS] before and [SEP] after, as BERT's; but a word that is not among
+    the most frequent of the texts is [UNK]. The same texts give the same tokeniser: [PAD], [UNK], [CLS] and [SEP] are
+    tokens 0 to 3, then come the words by their frequency.
+
+    Args:
+      texts: the training texts.
+      max_length: the most tokens of a text, with the special ones; the rest of a text is cut off.
+      vocab_size: the most tokens that there are, with the special ones.
+
+    Returns:
+      A `Tokenise`.
+
+    Raises:
+      ImportError: if `tokenizers` is not installed.
+      ValueError: if `max_length` is less than 3 or `vocab_size` less than 5.
+
+    Example:
+      >>> tokenise = word_tokenizer(["A fine film!", "A film"], max_length=6, vocab_size=7)
+      >>> [tokens.tolist() for tokens in tokenise(["a film", "A bad film with music"])]
+      [[2, 4, 5, 3], [2, 4, 1, 5, 1, 3]]
+    """
+    tokenizers = _library()
+    if vocab_size < 5:
+        raise ValueError(f"vocab_size is {vocab_size}; expected at least 5, four special tokens and a word")
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(unk_token="[UNK]"))
+    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    trainer = tokenizers.trainers.WordLevelTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return _ready(tokenizer, max_length)
+
+
+def _ready(tokenizer: Any, max_length: int) -> Tokeniser:
+    if max_length < 3:
+        raise ValueError(f"max_length is {max_length}; expected at least 3, two special tokens and one of the text")
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length)
+    special = len(tokenizer.encode("").ids)
+    if special < 2:
+        raise ValueError(f"the tokenizer adds {special} special tokens to a text; expected two, as [CLS] and [SEP]")
+    return Tokeniser(tokenizer, max_length)
+
+
+def _library() -> Any:
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise ImportError("texts are tokenised by the library tokenizers; pip install ib-jax[text]") from error
+    return tokenizers

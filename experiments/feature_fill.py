@@ -57,6 +57,17 @@ def data_statement(source: ImageSource, *, name: str, split: str, num_images: in
     return {"dataset": name, "split": split, "num_images": num_images, "digest": sha.hexdigest()}
 
 
+def digest(variables: Params) -> str:
+    """A fingerprint of a network's weights: SHA-256 of its floating-point variables, in their order."""
+    sha = hashlib.sha256()
+    for leaf in jax.tree.leaves(variables):
+        array = np.ascontiguousarray(leaf)
+        if np.issubdtype(array.dtype, np.floating):  # others are the states of random generators
+            sha.update(f"{array.dtype}{array.shape}".encode())
+            sha.update(array.tobytes())
+    return sha.hexdigest()
+
+
 def of_images(features: Callable[[Params, Array], Array], source: ImageSource, *, batch_size: int = 128) -> Compute:
     """What computes the features of images.
 

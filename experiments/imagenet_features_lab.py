@@ -65,7 +65,7 @@ class Lab:
         network = {
             "name": backbone.name,
             "weights": config.weights,
-            "weights_digest": keras_backbone.digest(backbone.variables),
+            "weights_digest": feature_fill.digest(backbone.variables),
             "preprocessing": backbone.preprocessing,
             "image_size": config.image_size,
         }

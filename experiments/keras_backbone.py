@@ -5,7 +5,6 @@ respect to the pixels. The network's own preprocessing is inside: whatever scale
 epsilon is a share of the pixel range, 1 being from black to white.
 """
 
-import hashlib
 import math
 import os
 import sys
@@ -217,17 +216,6 @@ def wrap(
         num_features=num_features,
         num_classes=int(model.output.shape[-1]) if with_logits else 0,
     )
-
-
-def digest(variables: Params) -> str:
-    """A fingerprint of a network's weights: SHA-256 of its floating-point variables, in their order."""
-    sha = hashlib.sha256()
-    for leaf in jax.tree.leaves(variables):
-        array = np.ascontiguousarray(leaf)
-        if np.issubdtype(array.dtype, np.floating):  # others are the states of random generators
-            sha.update(f"{array.dtype}{array.shape}".encode())
-            sha.update(array.tobytes())
-    return sha.hexdigest()
 
 
 def _calibrate(model: Any, inputs: Array) -> None:

@@ -31,6 +31,14 @@ class Tokeniser:
             raise TypeError(f"texts is one str, {texts[:40]!r}; expected a list of them")
         return [np.array(encoding.ids, np.int32) for encoding in self.tokenizer.encode_batch_fast(list(texts))]
 
+    def visible(self, texts: Sequence[str]) -> list[str]:
+        """The beginning of each text that its tokens stand for: all of it, unless it was cut to `max_length`."""
+        encodings = self.tokenizer.encode_batch(list(texts))
+        return [
+            text[: max((end for _, end in encoding.offsets), default=0)] if encoding.overflowing else text
+            for text, encoding in zip(texts, encodings, strict=True)
+        ]
+
     @property
     def vocab_size(self) -> int:
         """The number of tokens that there are."""

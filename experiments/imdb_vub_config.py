@@ -46,8 +46,8 @@ class TextConfig:
     )
 
     encoder: str = setting(
-        "random", "Features", "Folder with a Hugging Face BERT (config.json, model.safetensors, tokenizer.json), its name "
-        "on the hub, or random: untrained and small.", paper="bert-base-uncased, fine-tuned",
+        "random", "Features", "Folder with a Hugging Face BERT (config.json, model.safetensors, tokenizer.json), its "
+        "name on the hub, or random: untrained and small.", paper="bert-base-uncased, fine-tuned",
     )  # fmt: skip
     max_length: int = setting(48, "Features", "Tokens that a text is cut to.", unit="tokens", paper="not said")
     pooling: str = setting(
@@ -65,8 +65,8 @@ class TextConfig:
     shard_size: int = setting(1000, "Features", "Texts of one file of the cache.", decides=NEVER)
 
     objectives: str = setting(
-        ",".join(BOTTLENECKS), "Heads", "Bottlenecks with commas between: vib, vub, ceb. A deterministic head is always "
-        "trained too.", paper="vib,vub", decides=NEVER,
+        ",".join(BOTTLENECKS), "Heads", "Bottlenecks with commas between: vib, vub, ceb. A deterministic head is "
+        "always trained too.", paper="vib,vub", decides=NEVER,
     )  # fmt: skip
     betas: tuple[float, ...] = setting(
         (1e-3, 1e-1), "Heads", "Of each bottleneck a head for each. CEB weighs the residual by beta / (1 - beta), "

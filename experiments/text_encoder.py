@@ -79,8 +79,8 @@ def load(name: str, *, max_length: int, pooling: str, precision: str, texts: Seq
     """The encoder by its name.
 
     Args:
-      name: a folder with a Hugging Face checkpoint, a name on the hub, or "random": a small BERT whose weights were never
-        trained, with a vocabulary of the words of `texts`, for runs without any file.
+      name: a folder with a Hugging Face checkpoint, a name on the hub, or "random": a small BERT whose weights were
+        never trained, with a vocabulary of the words of `texts`, for runs without any file.
       max_length: the most tokens of a text.
       pooling: "mean", "cls" or "pooler".
       precision: "float32" or "bfloat16".

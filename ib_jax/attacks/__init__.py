@@ -1,9 +1,10 @@
 """Adversarial attacks: pure, jittable, each loss x initialise x step x project.
 
 A factory takes the attack's settings and returns an Attack:
-(key, logits_fn, inputs, labels, targets=None) -> AttackResult.
+(key, logits_fn, inputs, labels, targets=None) -> AttackResult. Attacks on text, searches on the host, are in `text`.
 """
 
+from ib_jax.attacks import text
 from ib_jax.attacks.apgd import apgd
 from ib_jax.attacks.autoattack import autoattack
 from ib_jax.attacks.bim import bim
@@ -36,5 +37,6 @@ __all__ = [
     "random_targets",
     "share_of_radius",
     "square",
+    "text",
     "transfer",
 ]

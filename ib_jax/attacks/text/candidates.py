@@ -1,0 +1,138 @@
+"""What a word may be replaced by: edits of its characters, or words that mean the same."""
+
+import hashlib
+import string
+from collections.abc import Callable, Mapping, Sequence
+
+from ib_jax.attacks.text.words import Words
+
+Candidates = Callable[[int, Words], Callable[[int], Sequence[str]]]
+"""(seed, the original text) -> (index of a word -> its replacements, without the word itself)."""
+
+Synonyms = Callable[[str, str | None], Sequence[str]]
+"""(word, part of speech "n", "v", "a" or "r", or None for any) -> words that mean the same."""
+
+Tagger = Callable[[Sequence[str]], Sequence[str | None]]
+"""The words of a text -> their parts of speech "n", "v", "a" or "r", None for a word of any other."""
+
+
+def character_edits(letters: str = string.ascii_letters) -> Candidates:
+    """DeepWordBug's four edits of a word, a random one of each: swap, substitution, deletion, insertion.
+
+    Two different neighbours change places; a character becomes another letter; a character goes; a letter comes in
+    anywhere. Characters are code points. Words of one character are left alone. The draws are a hash of the seed, the
+    whole original text and the word's index, so they depend neither on the model nor on what was asked before: models
+    that are attacked with one seed are asked many of the same texts.
+
+    Args:
+      letters: what substitution and insertion draw from, at least two different ones.
+
+    Returns:
+      Candidates, up to four for a word.
+
+    Raises:
+      ValueError: `letters` holds fewer than two different characters.
+
+    Source: Gao et al., Black-box Generation of Adversarial Text Sequences to Evade Deep Learning Classifiers, 2018,
+    section III.C.
+
+    Example:
+      >>> from ib_jax.attacks import text
+      >>> edits = text.character_edits()(0, text.split("A film"))
+      >>> edits(0), edits(1)
+      ((), ('flim', 'fWlm', 'fim', 'filmt'))
+    """
+    if len(set(letters)) < 2:
+        raise ValueError(f"letters must hold at least two different characters, got {letters!r}")
+
+    def of_text(seed: int, original: Words) -> Callable[[int], Sequence[str]]:
+        # Surrogates that stand alone have no UTF-8 form, yet are characters of Python's strings.
+        digest = hashlib.blake2b(original.string.encode("utf-8", "surrogatepass")).digest()
+
+        def of_word(index: int) -> Sequence[str]:
+            word = original.words[index]
+            if len(word) < 2:
+                return ()
+            draws = hashlib.blake2b(f"{seed} {index} ".encode() + digest).digest()
+            numbers = [int.from_bytes(draws[at : at + 8], "big") for at in range(0, 48, 8)]
+            return tuple(dict.fromkeys(_edits(word, letters, numbers)))
+
+        return of_word
+
+    return of_text
+
+
+def _edits(word: str, letters: str, numbers: Sequence[int]) -> list[str]:
+    swap, place, letter, gone, into, new = numbers
+    edits = []
+    unlike = [at for at in range(len(word) - 1) if word[at] != word[at + 1]]
+    if unlike:
+        at = unlike[swap % len(unlike)]
+        edits.append(word[:at] + word[at + 1] + word[at] + word[at + 2 :])
+    at = place % len(word)
+    others = [other for other in letters if other != word[at]]
+    edits.append(word[:at] + others[letter % len(others)] + word[at + 1 :])
+    at = gone % len(word)
+    edits.append(word[:at] + word[at + 1 :])
+    at = into % (len(word) + 1)
+    edits.append(word[:at] + letters[new % len(letters)] + word[at:])
+    return edits
+
+
+def synonym_swaps(
+    synonyms: Synonyms, *, tagger: Tagger | None = None, named_entities: Mapping[str, Sequence[str]] | None = None
+) -> Candidates:
+    """Words that mean the same, in the case of the word they replace (Great -> Outstanding, GREAT -> OUTSTANDING).
+
+    Args:
+      synonyms: see `Synonyms`; `wordnet_synonyms()` is one.
+      tagger: see `Tagger`; with one a word is replaced by synonyms of its own part of speech alone, and one that is
+        neither noun, verb, adjective nor adverb is left alone. `nltk_tagger()` is one.
+      named_entities: replacements of names, as they are written in the text. They stand in place of synonyms, and are
+        put in as they are.
+
+    Returns:
+      Candidates, in the order of `synonyms`.
+
+    Source: Ren et al., Generating Natural Language Adversarial Examples through Probability Weighted Word Saliency,
+    2019, section 3.2.1.
+
+    Example:
+      >>> from ib_jax.attacks import text
+      >>> table = {"great": ["outstanding", "great"]}
+      >>> candidates = text.synonym_swaps(lambda word, part: table.get(word.lower(), ()))
+      >>> candidates(0, text.split("A Great film"))(1)
+      ('Outstanding',)
+    """
+    names = named_entities or {}
+
+    def of_text(seed: int, original: Words) -> Callable[[int], Sequence[str]]:
+        tags = None if tagger is None else tagger(original.words)
+        if tags is not None and len(tags) != len(original.words):
+            raise ValueError(f"tagger must return a tag for each of {len(original.words)} words, got {len(tags)}")
+
+        def of_word(index: int) -> Sequence[str]:
+            word = original.words[index]
+            if word in names:
+                found: Sequence[str] = names[word]
+            elif tags is not None and tags[index] is None:
+                return ()
+            else:
+                means = synonyms(word, None if tags is None else tags[index])
+                found = [in_case_of(word, new) for new in means if new.lower() != word.lower()]
+            return tuple(new for new in dict.fromkeys(found) if new != word)
+
+        return of_word
+
+    return of_text
+
+
+def in_case_of(word: str, new: str) -> str:
+    """`new` in capitals, with a capital, or in small letters, as `word` is; as it is where `word` mixes them."""
+    if word.islower():
+        return new.lower()
+    if len(word) > 1 and word.isupper():
+        return new.upper()
+    if word[:1].isupper() and word[1:] == word[1:].lower():
+        return new[:1].upper() + new[1:].lower()
+    return new

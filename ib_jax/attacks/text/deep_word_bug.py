@@ -1,0 +1,66 @@
+"""DeepWordBug: typing errors in the words that matter most."""
+
+import string
+from collections.abc import Collection, Sequence
+
+from ib_jax.attacks.text.attack import TextAttack
+from ib_jax.attacks.text.candidates import character_edits
+from ib_jax.attacks.text.constraints import Constraint, edit_distance, no_stop_words
+from ib_jax.attacks.text.goal import Goal, untargeted
+from ib_jax.attacks.text.greedy import greedy
+
+
+def deep_word_bug(
+    *,
+    goal: Goal | None = None,
+    constraints: Sequence[Constraint] | None = None,
+    stop_words: Collection[str] | None = None,
+    letters: str = string.ascii_letters,
+    unknown: str = "[UNK]",
+    max_queries: int | None = None,
+) -> TextAttack:
+    r"""Typing errors in the words that matter most.
+
+    Words are ranked by importance :math:`I_i = s(x_{1..i-1}, u, x_{i+1..n}) - s(x)`, with s the goal's score
+    (:math:`1 - p_y`) and u the unknown token. In this order each gets the best of up to four random edits, if that
+    raises the score: two neighbours swapped, a character substituted, deleted or inserted. Stop words and words of one
+    character are left alone, and no word is changed twice.
+
+    Guaranteed: the Levenshtein distance of the whole text to the original keeps `edit_distance`; the same seed and text
+    give the same edits, whatever the model.
+
+    Args:
+      goal: `untargeted()` by default, or `targeted(class)`.
+      constraints: `(edit_distance(30),)` by default; `share_of_words(0.1)` may stand beside it.
+      stop_words: left alone in whatever case; None takes scikit-learn's English ones.
+      letters: what substitution and insertion draw from; give the text's own alphabet.
+      unknown: the tokeniser's unknown token.
+      max_queries: texts the model may be asked about for one example, the original among them; None is no limit.
+
+    Returns:
+      TextAttack, for `TextRunner`.
+
+    Raises:
+      ValueError: `max_queries` is less than 1, or `letters` holds fewer than two characters.
+
+    Source: Gao et al., Black-box Generation of Adversarial Text Sequences to Evade Deep Learning Classifiers, 2018;
+    importance and constraints as in TextAttack's recipe deepwordbug_gao_2018.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax.attacks import text
+      >>> def score(texts, models):
+      ...     positive = np.array([0.9 if "good" in one else 0.2 for one in texts])
+      ...     return np.stack([1 - positive, positive], -1)
+      >>> (result,) = text.TextRunner(text.deep_word_bug(), score)(0, ["A good film!"], np.array([1]))
+      >>> result.success, result.changed
+      (True, (1,))
+    """
+    return TextAttack(
+        goal=untargeted() if goal is None else goal,
+        candidates=character_edits(letters),
+        may_touch=no_stop_words(stop_words),
+        constraints=(edit_distance(30),) if constraints is None else tuple(constraints),
+        search=greedy(unknown),
+        max_queries=max_queries,
+    ).checked()

@@ -1,0 +1,65 @@
+"""What an attack on text wants: a score to climb, and when it is there."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Goal(NamedTuple):
+    """What an attack wants of the model's answers.
+
+    Attributes:
+      score: (probabilities [n, C], label) -> float [n], higher is better for the attack.
+      reached: (probabilities [n, C], label) -> bool [n], whether the model answers as wanted.
+    """
+
+    score: Callable[[np.ndarray, int], np.ndarray]
+    reached: Callable[[np.ndarray, int], np.ndarray]
+
+
+def untargeted() -> Goal:
+    r"""Any class but the right one: score :math:`1 - p_y`.
+
+    Returns:
+      Goal.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax.attacks import text
+      >>> text.untargeted().reached(np.array([[0.4, 0.6], [0.7, 0.3]]), 0)
+      array([ True, False])
+    """
+    return Goal(
+        lambda probabilities, label: 1 - probabilities[:, label],
+        lambda probabilities, label: probabilities.argmax(-1) != label,
+    )
+
+
+def targeted(target: int) -> Goal:
+    r"""One class: score :math:`p_t`. An example that the model puts there already, right or wrong, is not attacked.
+
+    Args:
+      target: the class t.
+
+    Returns:
+      Goal.
+
+    Raises:
+      ValueError: `target` is negative; from the goal: the model has no such class.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax.attacks import text
+      >>> text.targeted(2).score(np.array([[0.4, 0.4, 0.2]]), 0)
+      array([0.2])
+    """
+    if target < 0:
+        raise ValueError(f"target must be at least 0, got {target}")
+
+    def score(probabilities: np.ndarray, label: int) -> np.ndarray:
+        if target >= probabilities.shape[1]:
+            raise ValueError(f"target must be one of the model's {probabilities.shape[1]} classes, got {target}")
+        return probabilities[:, target]
+
+    return Goal(score, lambda probabilities, label: probabilities.argmax(-1) == target)

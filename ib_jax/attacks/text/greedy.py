@@ -1,0 +1,61 @@
+"""Greedy search: the words in order of importance, the best replacement of each."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ib_jax.attacks.text.attack import Search, Searching, TextProblem
+from ib_jax.attacks.text.words import Swaps
+
+
+def greedy(unknown: str = "[UNK]") -> Search:
+    r"""Words in order of their importance; of each the best replacement, where it helps.
+
+    .. math:: I_i = s(x_{1..i-1}, u, x_{i+1..n}) - s(x)
+
+    is the importance of word i, with s the goal's score and u the unknown token. All are asked for at once. Then word
+    by word, on the text as it stands, the replacement of the highest score is kept if it scores higher than the text,
+    until the goal is reached. Equals keep their order.
+
+    Args:
+      unknown: what stands in for a word, the tokeniser's unknown token.
+
+    Returns:
+      Search.
+
+    Source: Gao et al., 2018, Algorithm 1, with the importance that TextAttack's recipe gives it (the paper's own scores
+    assume a model that reads from left to right).
+    """
+
+    def search(problem: TextProblem) -> Searching:
+        request = Swaps(problem.start.text, [(index, unknown) for index in problem.indices])
+        if not request:
+            return problem.start
+        answers = yield request
+        if len(answers) < len(request):
+            return problem.start
+        # Less the constant s(x).
+        order = np.argsort(-problem.scores(answers), kind="stable")
+        return (yield from climb(problem, (problem.indices[rank] for rank in order)))
+
+    return search
+
+
+def climb(problem: TextProblem, order: Iterable[int]) -> Searching:
+    """Replaces words in this order, each by its best replacement if that scores higher than the text as it stands."""
+    standing = problem.start
+    for index in order:
+        options = problem.options(standing, index)
+        if not options:
+            continue
+        answers = yield Swaps(standing.text, [(index, new) for new in options])
+        # The highest score may be less than the text's own; of no answers there is none.
+        scores = np.append(problem.scores(answers), problem.scores(standing.probabilities[None]))
+        best = int(scores[:-1].argmax()) if len(answers) else 0
+        if scores[best] > scores[-1]:
+            standing = problem.take(standing, index, options[best], answers[best])
+            if problem.reached(standing.probabilities):
+                break
+        if len(answers) < len(options):
+            break
+    return standing

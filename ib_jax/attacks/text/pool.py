@@ -1,0 +1,161 @@
+"""Many texts through one jitted function of a fixed shape: no text twice, no batch half empty without need."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+Tokenise = Callable[[Sequence[str]], Sequence[np.ndarray]]
+"""Texts -> the tokens of each, int [n]; see `ib_jax.data.load_tokenizer`."""
+
+_PADDING = -1
+_OVERHEAD = 256  # bytes that Python spends on an entry, about
+_Value = TypeVar("_Value")
+
+
+class Pool:
+    """Answers a model's questions about texts.
+
+    Texts are tokenised once, those of the same tokens are one, answers given before are remembered, and the rest goes
+    in full batches of its length class through the function. A text's class depends on its own length alone, and every
+    batch of a class has one shape, so an answer does not depend on what else was asked.
+
+    Args:
+      tokenise: see `Tokenise`; it truncates.
+      apply_fn: tokens int32 [batch_size, L], -1 where there is none -> array [batch_size, ...] or NumPy's, each row a
+        function of its own tokens. Jit it yourself, so that parameters are arguments and not constants; it is compiled
+        once for each L.
+      batch_size: rows of a batch, >= 1. A batch that is not full repeats a row.
+      lengths: the values of L, as few as padding allows; the greatest holds the longest text.
+      max_cached: bytes of answers to remember, the latest used; 0 remembers none.
+
+    Attributes:
+      num_asked: texts asked about so far.
+      num_computed: rows computed for them, without fillers.
+
+    Raises:
+      ValueError: `batch_size`, `lengths` or `max_cached` is out of range; from a call: no texts, a text with more
+        tokens than the greatest length, or an answer of a wrong shape.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax.attacks import text
+      >>> tokenise = lambda texts: [np.array([len(word) for word in one.split()]) for one in texts]
+      >>> pool = text.Pool(tokenise, lambda tokens: tokens.max(-1), batch_size=2, lengths=[4])
+      >>> pool(["a film", "to see", "a film"]).tolist()
+      [4, 3, 4]
+      >>> pool.num_asked, pool.num_computed
+      (3, 2)
+    """
+
+    def __init__(
+        self,
+        tokenise: Tokenise,
+        apply_fn: Callable[[np.ndarray], Any],
+        *,
+        batch_size: int,
+        lengths: Sequence[int],
+        max_cached: int = 1 << 29,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if not len(lengths) or min(lengths) < 1:
+            raise ValueError(f"lengths must be one or more whole numbers from 1 up, got {list(lengths)}")
+        if max_cached < 0:
+            raise ValueError(f"max_cached must be at least 0 bytes, got {max_cached}")
+        self._tokenise, self._apply_fn = tokenise, apply_fn
+        self._batch_size, self._lengths = batch_size, np.unique(lengths)
+        self._key_of: _Recent[bytes] = _Recent(max_cached, len)
+        self._answers: _Recent[np.ndarray] = _Recent(max_cached, lambda answer: answer.nbytes)
+        self.num_asked = self.num_computed = 0
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Answers [n, ...] to n >= 1 texts, in their order."""
+        if not len(texts):
+            raise ValueError("texts must hold at least one text, got none")
+        self.num_asked += len(texts)
+        names = [_digest(text.encode("utf-8", "surrogatepass")) for text in texts]
+        distinct = dict(zip(names, texts, strict=True))
+        found: dict[bytes, np.ndarray] = {}
+        for name in distinct:
+            key = self._key_of.get(name)
+            answer = None if key is None else self._answers.get(key)
+            if answer is not None:
+                found[name] = answer
+        # Also those whose tokens are known by their digest alone, since the answer to them is forgotten.
+        new = [name for name in distinct if name not in found]
+        if new:
+            found.update(zip(new, self._answer([distinct[name] for name in new], new), strict=True))
+        return np.stack([found[name] for name in names])
+
+    def _answer(self, texts: list[str], names: list[bytes]) -> list[np.ndarray]:
+        tokens = [np.asarray(one, np.int32) for one in self._tokenise(texts)]
+        if len(tokens) != len(texts):
+            raise ValueError(f"tokenise must return tokens for each of {len(texts)} texts, got {len(tokens)}")
+        keys = [_digest(one.tobytes()) for one in tokens]
+        distinct = dict(zip(keys, tokens, strict=True))
+        known = {key: self._answers.get(key) for key in distinct}
+        missing = [key for key, answer in known.items() if answer is None]
+        found = {key: answer for key, answer in known.items() if answer is not None}
+        found.update(zip(missing, self._compute([distinct[key] for key in missing]), strict=True))
+        for key in missing:
+            self._answers.put(key, found[key])
+        for name, key in zip(names, keys, strict=True):
+            self._key_of.put(name, key)
+        return [found[key] for key in keys]
+
+    def _compute(self, tokens: list[np.ndarray]) -> list[np.ndarray]:
+        sizes = np.array([len(one) for one in tokens], np.int64)
+        if len(sizes) and sizes.max() > self._lengths[-1]:
+            raise ValueError(
+                f"tokenise must return at most {self._lengths[-1]} tokens, the greatest of lengths, got {sizes.max()}"
+            )
+        classes = np.searchsorted(self._lengths, sizes)
+        batches = []
+        for which, length in enumerate(self._lengths):
+            members = np.flatnonzero(classes == which)
+            for first in range(0, len(members), self._batch_size):
+                rows = members[first : first + self._batch_size]
+                batch = np.full((self._batch_size, length), _PADDING, np.int32)
+                for place, row in enumerate(rows):
+                    batch[place, : sizes[row]] = tokens[row]
+                batch[len(rows) :] = batch[0]
+                # Not waited for: the device works while the next batch is put together.
+                batches.append((rows, self._apply_fn(batch)))
+        answers: list[Any] = [None] * len(tokens)
+        for rows, result in batches:
+            result = np.asarray(result)
+            if result.shape[:1] != (self._batch_size,):
+                raise ValueError(f"apply_fn must return [{self._batch_size}, ...], got {list(result.shape)}")
+            for place, row in enumerate(rows):
+                answers[row] = result[place].copy()  # a view would keep the whole batch alive
+        self.num_computed += len(tokens)
+        return answers
+
+
+class _Recent(Generic[_Value]):
+    """A dictionary of bounded size, which forgets what was used longest ago."""
+
+    def __init__(self, max_bytes: int, size: Callable[[_Value], int]):
+        self._max_bytes, self._size, self._held = max_bytes, size, 0
+        self._entries: OrderedDict[bytes, _Value] = OrderedDict()
+
+    def get(self, key: bytes) -> _Value | None:
+        value = self._entries.get(key)
+        if value is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: bytes, value: _Value) -> None:
+        if key in self._entries:
+            self._held -= self._size(self._entries.pop(key)) + _OVERHEAD
+        self._entries[key] = value
+        self._held += self._size(value) + _OVERHEAD
+        while self._held > self._max_bytes:
+            self._held -= self._size(self._entries.popitem(last=False)[1]) + _OVERHEAD
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()

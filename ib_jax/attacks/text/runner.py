@@ -1,0 +1,201 @@
+"""Runs an attack over many texts at once: all searches go on together, and their questions are pooled."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ib_jax.attacks.text.attack import TextAttack
+from ib_jax.attacks.text.result import TextResult
+from ib_jax.attacks.text.searching import OpenSearch
+from ib_jax.attacks.text.words import split
+
+Score = Callable[[Sequence[str], np.ndarray], np.ndarray]
+"""(texts, model of each int [n]) -> probabilities float [n, C]. A row is a function of its own text and model; of a
+stochastic model it is the mean over a stated number of samples, drawn anew for each text or the same for all."""
+
+
+class TextProgress(NamedTuple):
+    """What is known after each round.
+
+    Attributes:
+      num_done: texts whose search is over, skipped ones among them.
+      num_texts: texts in all.
+      num_queries: in all so far.
+      seconds: since the start.
+    """
+
+    num_done: int
+    num_texts: int
+    num_queries: int
+    seconds: float
+
+
+class TextRunner:
+    """Drives an attack over texts, round by round.
+
+    In a round every search that is at work puts its questions, and all of them are answered by one call. Searches are
+    independent of each other, so neither the other texts nor `max_requests` changes a result.
+
+    Args:
+      attack: see `TextAttack`.
+      score: what the search sees, see `Score`.
+      judge: the same model with fresh samples, by which it is decided whether a text is classified correctly from the
+        start and whether its perturbed form reaches the goal. None takes the answers that the search saw, which is
+        right for a deterministic model alone: a search over a stochastic one finds lucky samples.
+      max_requests: texts of one call of `score`, >= 1, to bound memory; None is no bound.
+
+    Raises:
+      ValueError: `max_requests` is out of range; from a call: lengths differ, labels are no classes of the model, or
+        the score returns something else than probabilities.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax.attacks import text
+      >>> def score(texts, models):  # positive where it finds "good"
+      ...     positive = np.array([0.9 if "good" in one else 0.2 for one in texts])
+      ...     return np.stack([1 - positive, positive], -1)
+      >>> run = text.TextRunner(text.deep_word_bug(stop_words=()), score)
+      >>> result, skipped = run(0, ["a good film", "a bad film"], np.array([1, 1]))
+      >>> result.success, result.changed, result.num_queries, skipped.skipped
+      (True, (1,), 8, True)
+    """
+
+    def __init__(
+        self, attack: TextAttack, score: Score, judge: Score | None = None, *, max_requests: int | None = 4096
+    ):
+        if max_requests is not None and max_requests < 1:
+            raise ValueError(f"max_requests must be None or at least 1, got {max_requests}")
+        self._attack, self._score, self._judge = attack, score, judge
+        self._max_requests = max_requests
+
+    def __call__(
+        self,
+        seed: int,
+        texts: Sequence[str],
+        labels: np.ndarray,
+        models: np.ndarray | None = None,
+        report: Callable[[TextProgress], None] | None = None,
+    ) -> list[TextResult]:
+        """Attacks N >= 0 texts.
+
+        Args:
+          seed: of the attack's draws, any whole number. A text has the same draws wherever it stands.
+          texts: N strings.
+          labels: int [N], the true classes.
+          models: int [N], handed to `score` beside each text that is asked about for this example; zeros by default.
+          report: called after each round.
+
+        Returns:
+          TextResult of each text, in order.
+        """
+        labels = np.asarray(labels)
+        models = np.zeros(len(texts), np.int32) if models is None else np.asarray(models)
+        for name, array in (("labels", labels), ("models", models)):
+            if array.shape != (len(texts),) or (len(array) and array.dtype.kind not in "iu"):
+                raise ValueError(f"{name} must be int [{len(texts)}], got {array.dtype} {list(array.shape)}")
+        if not len(texts):
+            return []
+        clean = self._ask(self._score, texts, models)
+        if labels.min() < 0 or labels.max() >= clean.shape[1]:
+            raise ValueError(f"labels must lie in [0, {clean.shape[1]}), got {labels.min()} to {labels.max()}")
+        before = clean if self._judge is None else self._ask(self._judge, texts, models)
+        searches: dict[int, OpenSearch] = {}
+        for row, label in enumerate(labels.tolist()):
+            if before[row].argmax() == label and not self._reached(before[row], label):
+                searches[row] = OpenSearch(self._attack, seed, texts[row], label, int(models[row]), clean[row])
+        clock = _Clock(len(texts), report)
+        clock.tell(searches.values())
+        working = list(searches.values())
+        while working:
+            self._round(working)
+            clock.tell(searches.values())
+            working = [search for search in working if search.standing is None]
+        return self._results(texts, labels, models, before, searches)
+
+    def _round(self, working: Sequence[OpenSearch]) -> None:
+        questions: list[str] = []
+        asked: list[tuple[OpenSearch, int]] = []
+        for search in working:
+            room = None if self._max_requests is None else self._max_requests - len(questions)
+            if room == 0:
+                break
+            part = search.ask(room)
+            questions += part
+            asked.append((search, len(part)))
+        if not questions:
+            return
+        answers = self._ask(self._score, questions, np.repeat([s.model for s, _ in asked], [n for _, n in asked]))
+        for (search, count), own in zip(asked, np.split(answers, np.cumsum([n for _, n in asked])[:-1]), strict=True):
+            if count:
+                search.answer(own)
+
+    def _ask(self, score: Score, texts: Sequence[str], models: np.ndarray) -> np.ndarray:
+        size = self._max_requests or len(texts)
+        parts = []
+        for first in range(0, len(texts), size):
+            part = list(texts[first : first + size])
+            answers = np.asarray(score(part, models[first : first + size]), np.float64)
+            if answers.ndim != 2 or len(answers) != len(part) or answers.shape[1] < 2:
+                raise ValueError(f"score must return [{len(part)}, C] with C >= 2, got {list(answers.shape)}")
+            # Logits in their place would go unnoticed otherwise; also catches NaN.
+            if not (answers >= 0).all() or not np.allclose(answers.sum(-1), 1, atol=1e-2):
+                raise ValueError("score must return probabilities: a row is negative, NaN, or does not sum to 1")
+            parts.append(answers)
+        return np.concatenate(parts)
+
+    def _reached(self, probabilities: np.ndarray, label: int) -> bool:
+        return bool(self._attack.goal.reached(probabilities[None], label)[0])
+
+    def _results(
+        self,
+        texts: Sequence[str],
+        labels: np.ndarray,
+        models: np.ndarray,
+        before: np.ndarray,
+        searches: Mapping[int, OpenSearch],
+    ) -> list[TextResult]:
+        ends = {row: search.standing for row, search in searches.items() if search.standing is not None}
+        moved = [row for row, end in ends.items() if end.text.string != texts[row]]
+        after = before.copy()
+        if self._judge is None:
+            after[moved] = [ends[row].probabilities for row in moved]
+        elif moved:
+            after[moved] = self._ask(self._judge, [ends[row].text.string for row in moved], models[moved])
+        results = []
+        for row, text in enumerate(texts):
+            label, words = int(labels[row]), split(text).words
+            final = ends[row].text if row in ends else None
+            changed = [] if final is None else [at for at, word in enumerate(words) if final.words[at] != word]
+            results.append(
+                TextResult(
+                    original=text,
+                    perturbed=text if final is None else final.string,
+                    label=label,
+                    prediction_before=int(before[row].argmax()),
+                    prediction_after=int(after[row].argmax()),
+                    success=bool(changed) and self._reached(after[row], label),
+                    skipped=row not in searches,
+                    num_queries=searches[row].num_queries if row in searches else 1,
+                    num_words=len(words),
+                    changed=tuple(changed),
+                    replacements=tuple(final.words[at] for at in changed) if final is not None else (),
+                )
+            )
+        return results
+
+
+class _Clock:
+    """Tells the caller how far the searches are."""
+
+    def __init__(self, num_texts: int, report: Callable[[TextProgress], None] | None):
+        self._num_texts, self._report, self._start = num_texts, report, time.monotonic()
+
+    def tell(self, searches: Collection[OpenSearch]) -> None:
+        if self._report is None:
+            return
+        skipped = self._num_texts - len(searches)
+        working = sum(search.standing is None for search in searches)
+        queries = skipped + sum(search.num_queries for search in searches)
+        self._report(TextProgress(self._num_texts - working, self._num_texts, queries, time.monotonic() - self._start))

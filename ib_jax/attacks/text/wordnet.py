@@ -1,0 +1,71 @@
+"""WordNet's synonyms and nltk's parts of speech. nltk is imported when they are asked for, and never downloads."""
+
+import functools
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ib_jax.attacks.text.candidates import Synonyms, Tagger
+from ib_jax.attacks.text.words import split
+
+_TAGGER = "averaged_perceptron_tagger_eng"
+_PARTS = {"N": "n", "V": "v", "J": "a", "R": "r"}
+
+
+def wordnet_synonyms() -> Synonyms:
+    """WordNet's synonyms of English words: the lemmas of all synsets of a word.
+
+    Lemmas of several words and the word itself are left out; the rest is sorted, in small letters. Inflected words are
+    looked up by their base form. Each word is looked up once.
+
+    Returns:
+      Synonyms.
+
+    Raises:
+      ModuleNotFoundError: nltk is not installed.
+      LookupError: the corpus is not there; it says which command gets it.
+
+    Source: Miller, WordNet: a lexical database for English, 1995; as used by Ren et al., 2019.
+    """
+    corpus = _nltk("nltk.corpus").wordnet
+    _present(corpus.ensure_loaded, "WordNet", "wordnet")
+
+    @functools.lru_cache(maxsize=1 << 17)
+    def of_lower(word: str, part: str | None) -> tuple[str, ...]:
+        lemmas = {lemma.lower() for synset in corpus.synsets(word, part) for lemma in synset.lemma_names()}
+        return tuple(sorted(lemma for lemma in lemmas - {word} if "_" not in lemma and split(lemma).words == (lemma,)))
+
+    return lambda word, part: of_lower(word.lower(), part)
+
+
+def nltk_tagger() -> Tagger:
+    """Parts of speech of English words, by nltk's averaged perceptron.
+
+    Returns:
+      Tagger.
+
+    Raises:
+      ModuleNotFoundError: nltk is not installed.
+      LookupError: the tagger's weights are not there; it says which command gets them.
+    """
+    nltk = _nltk("nltk")
+    _present(lambda: nltk.pos_tag(["a"]), "nltk's tagger", _TAGGER)
+
+    def tag(words: Sequence[str]) -> list[str | None]:
+        return [_PARTS.get(tag[0]) for _, tag in nltk.pos_tag(list(words))]
+
+    return tag
+
+
+def _nltk(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("synonyms and parts of speech need nltk: pip install ib-jax[text]") from error
+
+
+def _present(load: Callable[[], object], what: str, package: str) -> None:
+    try:
+        load()
+    except LookupError as error:
+        raise LookupError(f"{what} is not on this machine; get it by: python -m nltk.downloader {package}") from error

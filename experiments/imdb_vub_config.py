@@ -74,13 +74,13 @@ class TextConfig:
     )  # fmt: skip
     num_seeds: int = setting(2, "Heads", "Runs of each head, seeds 0, 1, ...", paper="5")
     latent_dim: int = setting(0, "Heads", "K; 0: half of the features.", paper="half of the features")
-    num_epochs: int = setting(40, "Heads", "Length of training.", unit="epochs", paper="150")
-    batch_size: int = setting(16, "Heads", "Size of the global batch.", unit="texts", paper="16")
+    num_epochs: int = setting(10, "Heads", "Length of training.", unit="epochs", paper="150")
+    batch_size: int = setting(32, "Heads", "Size of the global batch.", unit="texts", paper="16")
     learning_rate: float = setting(1e-3, "Heads", "Adam's at the start, times 0.97 every two epochs.", paper="1e-4")
     average_decay: float = setting(
         0.999, "Heads", "Of the debiased Polyak average that is evaluated; 0: none.", paper="not said"
     )
-    epochs_per_eval: int = setting(10, "Heads", "Time between evaluations.", unit="epochs", decides=NEVER)
+    epochs_per_eval: int = setting(5, "Heads", "Time between evaluations.", unit="epochs", decides=NEVER)
     members_at_once: int = setting(
         -1, "Heads", "Heads trained side by side on a device; 0: all, -1: what is fastest.", decides=NEVER
     )
@@ -139,8 +139,8 @@ def preset(name: str) -> dict[str, object]:
         }  # fmt: skip
     if name == "small":
         return imdb | {
-            "encoder": "sentence-transformers/all-MiniLM-L6-v2", "max_length": 128, "num_epochs": 30,
-            "learning_rate": 1e-4, "betas": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+            "encoder": "sentence-transformers/all-MiniLM-L6-v2", "max_length": 128, "num_epochs": 20,
+            "batch_size": 128, "learning_rate": 5e-4, "betas": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
         }  # fmt: skip
     return {}
 

@@ -19,7 +19,7 @@ LENGTHS = (16, 32, 64, 128, 192, 256, 384, 512)
 """What texts are padded to: a program is compiled for each that is met."""
 
 _RANDOM_CONFIG = models.BertConfig(
-    vocab_size=400, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128
+    vocab_size=400, hidden_size=256, num_hidden_layers=1, num_attention_heads=4, intermediate_size=512
 )
 
 

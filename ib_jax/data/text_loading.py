@@ -46,7 +46,7 @@ def load_text(
     Example:
       >>> reviews = load_text("toy_reviews", num_validation=100)
       >>> [len(split.texts) for split in (reviews.train, reviews.validation, reviews.test)]
-      [300, 100, 200]
+      [1500, 100, 200]
     """
     if name not in TEXT_DATASETS:
         raise ValueError(

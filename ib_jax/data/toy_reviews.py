@@ -5,7 +5,7 @@ praise or blame. A negation turns the adjective's sense around, and a clause aft
 One review in ten praises and blames in equal parts, and its label is the toss of a coin: no classifier can expect to be
 right about more than 95 % of such reviews.
 
-The same 400 training and 200 test reviews are written on every machine, no two of them alike.
+The same 1,600 training and 200 test reviews are written on every machine, no two of them alike.
 """
 
 import functools
@@ -17,7 +17,7 @@ from ib_jax.data.text import TextSplit
 
 CLASS_NAMES = ("negative", "positive")
 AMBIGUOUS_SHARE = 0.1
-_NUM_TRAIN, _NUM_TEST = 400, 200
+_NUM_TRAIN, _NUM_TEST = 1600, 200
 _SEED = 7
 
 _BLAME = """awful bad boring clumsy confusing disappointing dreary dull empty flat foolish horrible lifeless messy poor
@@ -58,7 +58,7 @@ class _Writer:
         return choices[int(self._random() * len(choices))]
 
     def clause(self, sense: int) -> str:
-        negated = self.chance(0.2)
+        negated = self.chance(0.05)
         adjective = self.pick(_ADJECTIVES[1 - sense if negated else sense])
         words = [self.pick(_SUBJECTS), self.pick(_VERBS)]
         if words[1] in ("is", "was"):
@@ -74,7 +74,7 @@ class _Writer:
         if self.chance(AMBIGUOUS_SHARE):
             first = int(self.chance(0.5))
             body = f"{self.clause(first)} and {self.clause(1 - first)}"
-        elif self.chance(0.25):
+        elif self.chance(0.1):
             body = f"{self.clause(1 - label)}, but {self.clause(label)}"
         else:
             body = " and ".join(self.clause(label) for _ in range(1 + self.chance(0.4) + self.chance(0.2)))
@@ -99,11 +99,11 @@ def load_splits() -> tuple[TextSplit, TextSplit]:
     """Writes the reviews.
 
     Returns:
-      train with 400 and test with 200 reviews; labels int32 [N], read-only, 0 for negative and 1 for positive.
+      train with 1600 and test with 200 reviews; labels int32 [N], read-only, 0 for negative and 1 for positive.
 
     Example:
       >>> train, test = load_splits()
       >>> len(train.texts), len(test.texts)
-      (400, 200)
+      (1600, 200)
     """
     return _write()

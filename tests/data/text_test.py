@@ -15,7 +15,7 @@ from ib_jax.data import imdb, text_loading, toy_reviews
 from ib_jax.data.quiet import no_progress_bars
 
 SIZES = {"train": 9, "test": 5}
-SHA256 = "a41a7f08259dd8c75146e1c3af260089fa7e5b0b6b91e73e6e253dde2ab0fd18"
+SHA256 = "ef852cb939c74b9008ac7701bc9c71aeb31499336f13c8839c0100c2eeab4738"
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +126,15 @@ def test_the_names_and_what_is_refused():
         text_loading.load_text("sst2")
     with pytest.raises(ValueError, match="num_validation is -1; expected 0 or more"):
         data.load_text("imdb_reviews", num_validation=-1)
-    with pytest.raises(ValueError, match="num_validation is 400; expected 0 <= num_validation < 400"):
-        data.load_text("toy_reviews", num_validation=400)
+    with pytest.raises(ValueError, match="num_validation is 1600; expected 0 <= num_validation < 1600"):
+        data.load_text("toy_reviews", num_validation=1600)
 
 
 def test_the_made_up_reviews_are_the_same_everywhere():
     train, test = toy_reviews.load_splits()
     written = "\n".join(f"{label} {text}" for split in (train, test) for text, label in zip(*split, strict=True))
     assert hashlib.sha256(written.encode()).hexdigest() == SHA256
-    assert len({*train.texts, *test.texts}) == 600
+    assert len({*train.texts, *test.texts}) == 1800
     with pytest.raises(ValueError, match="read-only"):
         test.labels[0] = 1
 
@@ -160,6 +160,6 @@ def test_the_made_up_reviews_mean_their_labels_but_for_one_in_ten():
     pairs = [pair for split in (train, test) for pair in zip(map(_label_of, split.texts), split.labels, strict=True)]
     assert all(meaning in (None, label) for meaning, label in pairs)
     undecided = Counter(int(label) for meaning, label in pairs if meaning is None)
-    assert 0.07 < sum(undecided.values()) / len(pairs) < 0.13  # three standard deviations around 0.1
+    assert 0.07 < sum(undecided.values()) / len(pairs) < 0.13  # more than three standard deviations around 0.1
     assert min(undecided.values()) > 15
     assert 0.44 < np.mean([label for _, label in pairs]) < 0.56

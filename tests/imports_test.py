@@ -68,7 +68,8 @@ def test_import_is_light_and_lazy():
 import sys, jax, jax.numpy
 import ib_jax
 from ib_jax import data
-heavy = {"tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "flax", "sklearn", "grain"} & set(sys.modules)
+heavy = {"tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "flax", "sklearn", "grain", "nltk"}
+heavy &= set(sys.modules)
 assert not heavy, heavy
 assert ib_jax.models.mlp_classifier and "flax" in sys.modules
 try:

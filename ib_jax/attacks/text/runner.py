@@ -43,7 +43,8 @@ class TextRunner:
       score: what the search sees, see `Score`.
       judge: the same model with fresh samples, by which it is decided whether a text is classified correctly from the
         start and whether its perturbed form reaches the goal. None takes the answers that the search saw, which is
-        right for a deterministic model alone: a search over a stochastic one finds lucky samples.
+        right for a deterministic model alone: a search over a stochastic one finds lucky samples. A text that the
+        judge finds right is attacked even where the search sees it as wrong, and needs a change to count as fallen.
       max_requests: texts of one call of `score`, >= 1, to bound memory; None is no bound.
 
     Raises:

@@ -87,7 +87,6 @@ def test_tags_are_wordnets_letters(monkeypatch):
     tags = {"film": "NN", "films": "NNS", "saw": "VBD", "good": "JJR", "well": "RB", "the": "DT", "He": "PRP"}
     nltk = types.SimpleNamespace(pos_tag=lambda words: [(word, tags.get(word, "CD")) for word in words])
     monkeypatch.setattr(importlib, "import_module", lambda name: nltk)
-    assert text.nltk_tagger()(["He", "saw", "the", "good", "films", "well", "42"]) == [
-        *(None, "v", None, "a", "n", "r", None)
-    ]
-    assert text.nltk_tagger()([]) == []
+    words = ["He", "saw", "the", "good", "films", "well", "42"]
+    assert text.nltk_tagger()(words) == (None, "v", None, "a", "n", "r", None)
+    assert text.nltk_tagger()([]) == ()

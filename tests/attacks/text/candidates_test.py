@@ -103,8 +103,9 @@ def lookup(word, part):
 
 
 def test_synonyms_without_the_word_itself_and_without_repeats():
-    candidates = text.synonym_swaps(lookup)(0, text.split("great Great film"))
+    candidates = text.synonym_swaps(lookup)(0, text.split("great Great film gReat"))
     assert [candidates(index) for index in range(3)] == [("outstanding", "fine"), ("Outstanding", "Fine"), ()]
+    assert candidates(3) == ("outstanding", "Fine", "fine")
 
 
 def test_part_of_speech_is_matched_by_the_tagger_and_other_words_are_left_alone():

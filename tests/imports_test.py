@@ -65,7 +65,7 @@ def test_import_is_light_and_lazy():
 import sys, jax, jax.numpy
 import ib_jax
 from ib_jax import data
-heavy = {"tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "flax", "sklearn", "grain", "tokenizers"}
+heavy = {"tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "flax", "sklearn", "grain", "tokenizers", "nltk"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 assert ib_jax.models.mlp_classifier and "flax" in sys.modules
 try:

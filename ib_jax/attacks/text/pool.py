@@ -29,7 +29,8 @@ class Pool:
         once for each L.
       batch_size: rows of a batch, >= 1. A batch that is not full repeats a row.
       lengths: the values of L, as few as padding allows; the greatest holds the longest text.
-      max_cached: bytes of answers to remember, the latest used; 0 remembers none.
+      max_cached: bytes of answers to remember, the latest used, and as much again for which text has which tokens; 0
+        remembers none.
 
     Attributes:
       num_asked: texts asked about so far.

@@ -43,12 +43,14 @@ class TextRunner:
       score: what the search sees, see `Score`.
       judge: the same model with fresh samples, by which it is decided whether a text is classified correctly from the
         start and whether its perturbed form reaches the goal. None takes the answers that the search saw, which is
-        right for a deterministic model alone: a search over a stochastic one finds lucky samples.
+        right for a deterministic model alone: a search over a stochastic one finds lucky samples. A text that the
+        judge finds right is attacked even where the search sees it as wrong, and needs a change to count as fallen.
       max_requests: texts of one call of `score`, >= 1, to bound memory; None is no bound.
 
     Raises:
       ValueError: `max_requests` is out of range; from a call: lengths differ, labels are no classes of the model, or
         the score returns something else than probabilities.
+      TypeError: from a call: the texts are one string.
 
     Example:
       >>> import numpy as np
@@ -90,6 +92,8 @@ class TextRunner:
         Returns:
           TextResult of each text, in order.
         """
+        if isinstance(texts, str):
+            raise TypeError("texts must be a sequence of strings, got one string")
         labels = np.asarray(labels)
         models = np.zeros(len(texts), np.int32) if models is None else np.asarray(models)
         for name, array in (("labels", labels), ("models", models)):
@@ -159,9 +163,9 @@ class TextRunner:
         ends = {row: search.standing for row, search in searches.items() if search.standing is not None}
         moved = [row for row, end in ends.items() if end.text.string != texts[row]]
         after = before.copy()
-        if self._judge is None:
+        if moved and self._judge is None:
             after[moved] = [ends[row].probabilities for row in moved]
-        elif moved:
+        elif moved and self._judge is not None:
             after[moved] = self._ask(self._judge, [ends[row].text.string for row in moved], models[moved])
         results = []
         for row, text in enumerate(texts):

@@ -2,7 +2,7 @@
 
 import functools
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from ib_jax.attacks.text.candidates import Synonyms, Tagger
@@ -51,10 +51,11 @@ def nltk_tagger() -> Tagger:
     nltk = _nltk("nltk")
     _present(lambda: nltk.pos_tag(["a"]), "nltk's tagger", _TAGGER)
 
-    def tag(words: Sequence[str]) -> list[str | None]:
-        return [_PARTS.get(tag[0]) for _, tag in nltk.pos_tag(list(words))]
+    @functools.lru_cache(maxsize=1 << 12)  # many models are attacked on the same texts
+    def of_text(words: tuple[str, ...]) -> tuple[str | None, ...]:
+        return tuple(_PARTS.get(tag[0]) for _, tag in nltk.pos_tag(list(words)))
 
-    return tag
+    return lambda words: of_text(tuple(words))
 
 
 def _nltk(module: str) -> Any:

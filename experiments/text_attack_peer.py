@@ -3,6 +3,7 @@
 It imports nothing that TextAttack's environment lacks, JAX least of all.
 """
 
+import dataclasses
 import json
 import pathlib
 import random
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import text_peer, textattack_package, torch_worker
+from experiments import textattack_package, torch_worker
 from experiments.text_peer import Attacked, Request, Task
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def make_answer(task: str) -> torch_worker.Answer:
         begin = time.perf_counter()
         results = [attack.attack(*example) for example in zip(loaded.texts[:count], loaded.labels[:count], strict=True)]
         seconds = time.perf_counter() - begin
-        kept = text_peer.as_plain([plain(result) for result in results])
+        kept = [dataclasses.asdict(plain(result)) for result in results]
         pathlib.Path(request.output).write_text(json.dumps(kept))
         return {"seconds": seconds, "model_seconds": wrapper.seconds, "num_scored": wrapper.count, "num_texts": count}
 
@@ -71,10 +72,17 @@ def make_model(task: Task) -> Any:
 
 
 def make_tokeniser(task: Task) -> Any:
-    """The tokeniser of the folder, the fast one, which cuts at the task's length."""
-    from transformers import AutoTokenizer
+    """The tokeniser of the folder, the same file that this library reads, cutting at the task's length."""
+    from transformers import PreTrainedTokenizerFast
 
-    return AutoTokenizer.from_pretrained(task.folder, model_max_length=task.max_length)
+    return PreTrainedTokenizerFast(
+        tokenizer_file=f"{task.folder}/tokenizer.json",
+        model_max_length=task.max_length,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
 
 
 def make_wrapper(textattack: Any, kind: str, model: Any, tokeniser: Any) -> Any:
@@ -113,6 +121,7 @@ def make_wrapper(textattack: Any, kind: str, model: Any, tokeniser: Any) -> Any:
 def plain(result: Any) -> Attacked:
     """A result of TextAttack's, without its objects."""
     before, after = result.original_result, result.perturbed_result
+    changed = sorted(before.attacked_text.all_words_diff(after.attacked_text))
     kind = type(result).__name__
     return Attacked(
         before.attacked_text.text,
@@ -123,7 +132,8 @@ def plain(result: Any) -> Attacked:
         probabilities_after=after.raw_output.tolist(),
         num_queries=int(result.num_queries),
         num_words=before.attacked_text.num_words,
-        num_changed=len(before.attacked_text.all_words_diff(after.attacked_text)),
+        changed=changed,
+        replacements=[after.attacked_text.words[index] for index in changed],
     )
 
 

@@ -23,8 +23,6 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 from experiments import torch_worker
 from experiments.textattack_package import NEEDED
@@ -98,7 +96,8 @@ class Attacked:
       probabilities_before, probabilities_after: of the classes.
       num_queries: texts that the model was asked about, cached ones too.
       num_words: of the original.
-      num_changed: words that are another now.
+      changed: indices of the words that are another now.
+      replacements: what stands there.
     """
 
     original: str
@@ -109,7 +108,8 @@ class Attacked:
     probabilities_after: list[float]
     num_queries: int
     num_words: int
-    num_changed: int
+    changed: list[int]
+    replacements: list[str]
 
 
 def missing(python: str = "") -> str:
@@ -169,20 +169,3 @@ def start(task: str | os.PathLike[str], *, python: str = "", avx512: bool = Fals
     return torch_worker.Worker(
         "experiments.text_attack_peer", arguments, avx512=avx512, python=python or None, environment=variables
     )
-
-
-def words_changed(original: str, perturbed: str) -> tuple[int, int]:
-    """Pieces between white space that differ, and all of them: a count that is the same for every library.
-
-    Raises:
-      ValueError: white space was changed, so that the pieces do not pair.
-    """
-    before, after = original.split(), perturbed.split()
-    if len(before) != len(after):
-        raise ValueError(f"the texts must have as many pieces, got {len(before)} and {len(after)}")
-    return sum(old != new for old, new in zip(before, after, strict=True)), len(before)
-
-
-def as_plain(results: Sequence[Attacked]) -> list[dict[str, Any]]:
-    """For JSON."""
-    return [dataclasses.asdict(result) for result in results]

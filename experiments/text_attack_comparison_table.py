@@ -45,8 +45,8 @@ def render(records: Sequence[Record]) -> str:
         "words and WordNet, all results judged by the JAX model. Words are pieces between white space. TextAttack runs "
         "its recipes unchanged with batches of 32 and its cache, its model in PyTorch behind a wrapper that pads a "
         "batch to its longest text, or behind its own HuggingFaceModelWrapper, which pads every text to the model's "
-        "limit. The naive search asks one question at a time of the JAX model, compiled, and keeps nothing. Targets, beside "
-        "TextAttack: success rate and words changed within sampling error (5 %, in pairs), and at least "
+        "limit. The naive search asks one question at a time of the JAX model, compiled, and keeps nothing. Targets, "
+        "beside TextAttack: success rate and words changed within sampling error (5 %, in pairs), and at least "
         f"{SPEED_UP} times fewer seconds.",
     ]
     for record in records:

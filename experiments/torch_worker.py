@@ -83,6 +83,8 @@ class Worker:
       module: what to run with `python -m`; it calls `serve`.
       arguments: keyword arguments of its `make_answer`.
       avx512: whether to force MKL's AVX-512 path on processors that are not Intel's.
+      python: the interpreter, of another environment perhaps; None is this one.
+      environment: variables over this process's own.
 
     Attributes:
       info: versions of the packages, threads, and the speed of a float32 matrix product.
@@ -92,21 +94,29 @@ class Worker:
       OSError: the library that forces the AVX-512 path could not be built.
     """
 
-    def __init__(self, module: str, arguments: Mapping[str, Any], *, avx512: bool = False):
+    def __init__(
+        self,
+        module: str,
+        arguments: Mapping[str, Any],
+        *,
+        avx512: bool = False,
+        python: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ):
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             self._log = stack.enter_context(open(pathlib.Path(folder) / "log", "w+"))
             # torch.compile would start a pool of processes, which do not sleep.
-            environment = {"TORCHINDUCTOR_COMPILE_THREADS": "1"} | os.environ
+            variables = {"TORCHINDUCTOR_COMPILE_THREADS": "1"} | os.environ | dict(environment or {})
             if avx512:
-                environment["LD_PRELOAD"] = str(build_mkl_library(folder))
+                variables["LD_PRELOAD"] = str(build_mkl_library(folder))
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, json.dumps(dict(arguments))],
+                [python or sys.executable, "-m", module, json.dumps(dict(arguments))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 text=True,
-                env=environment,
+                env=variables,
                 cwd=pathlib.Path(__file__).resolve().parents[1],
             )
             stack.callback(self._end)

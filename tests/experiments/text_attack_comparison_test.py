@@ -1,0 +1,418 @@
+"""The comparison of attacks on texts: statistics, judge, naive search and record; TextAttack, if it is there.
+
+TextAttack is looked for in the environment whose interpreter $TEXT_PEER_PYTHON names, or else in this one.
+"""
+
+import dataclasses
+import io
+import json
+import os
+import sys
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from experiments import (
+    naive_text_search,
+    paired,
+    records,
+    text_attack_comparison,
+    text_attack_comparison_config,
+    text_attack_comparison_table,
+    text_attack_outcome,
+    text_encoder,
+    text_peer,
+    text_victim,
+    textattack_package,
+    torch_worker,
+)
+from experiments.text_attack_comparison_config import Row, TextComparisonConfig
+from experiments.text_attack_outcome import Judge
+from experiments.text_peer import Request, Task
+from ib_jax import data
+from ib_jax.attacks import text
+
+PEER_PYTHON = os.environ.get("TEXT_PEER_PYTHON", "")
+SYNONYMS = {
+    "good": ["fine", "decent", "well"],
+    "fine": ["good", "thin"],
+    "film": ["movie", "picture"],
+    "plot": ["story", "plan"],
+    "dull": ["boring", "blunt", "slow"],
+}
+TEXTS = [
+    "A good film, really good, with a fine plot.",
+    "Good! The dull plot is a plot; good film though, GOOD.",
+    "dull dull film",
+    "",
+    "the of and",
+    "A fine   film\twith Good, good and  good actors in it.",
+]
+LABELS = np.array([1, 1, 0, 0, 1, 1])
+
+
+def toy_score(texts, models=None):
+    """Positive by the characters of each word, so that edits and synonyms matter, each a little differently."""
+    answers = []
+    for one in texts:
+        logit = 0.0
+        for word in text.split(one).words:
+            letters = sum(ord(char) * (at + 3) for at, char in enumerate(word.lower()))
+            known = {"good": 1.4, "fine": 1.1, "dull": -1.7}.get(word.lower(), 0.0)
+            logit += known + np.sin(letters) / 4
+        answers.append(1 / (1 + np.exp(-logit)))
+    positive = np.array(answers)
+    return np.stack([1 - positive, positive], -1)
+
+
+def swaps(word, part):
+    return SYNONYMS.get(word.lower(), ())
+
+
+# The statistics.
+
+
+def test_rates_are_tossed_coins() -> None:
+    ours, theirs = np.array([1] * 6 + [0] * 4, bool), np.array([1] + [0] * 5 + [1] + [0] * 3, bool)
+    found = paired.rates(ours, theirs)
+    # Five only ours, one only theirs: 2 (1 + 6) / 2^6.
+    assert found.p_value == pytest.approx(14 / 64)
+    assert (found.num, found.ours, found.theirs, found.difference) == (10, 0.6, 0.2, pytest.approx(0.4))
+    assert found.standard_error == pytest.approx(np.sqrt((6 - 4**2 / 10) / 9 / 10))
+    assert found.within
+    assert not paired.rates(np.ones(6, bool), np.zeros(6, bool)).within  # 2 / 64
+
+
+def test_means_are_tested_in_pairs() -> None:
+    ours, theirs = np.array([1.0, 2.0, 4.0]), np.array([0.0, 2.0, 2.0])
+    found = paired.means(ours, theirs)
+    # t = 1 / (1 / sqrt 3) with two degrees of freedom, for which P(|T| > t) = 1 - t / sqrt(2 + t^2).
+    assert found.p_value == pytest.approx(1 - np.sqrt(3 / 5))
+    assert found.difference == pytest.approx(1)
+    far = paired.means(np.array([10.0, 11, 10.5, 9.5]), np.array([0.0, 1, 0, 0]))
+    assert not far.within
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.5, 0.7]])
+def test_equal_sides_are_within(values) -> None:
+    assert paired.means(np.array(values), np.array(values)).within
+    assert paired.rates(np.array(values) > 0.6, np.array(values) > 0.6).within
+
+
+def test_sides_must_be_of_the_same_texts() -> None:
+    with pytest.raises(ValueError, match="same texts, got 2 and 3"):
+        paired.means(np.zeros(2), np.zeros(3))
+
+
+# The judge.
+
+
+def test_the_judge_counts_by_itself() -> None:
+    texts, labels = ["good film here now", "dull plot", "good good"], np.array([1, 1, 1])
+    judge = Judge(toy_score, texts, labels)
+    assert judge.correct.tolist() == [True, False, True]
+    outcome = judge(["dull dull here now", "dull plot", "good good"], [False, True, False], [5, 1, 4], 2.0)
+    assert outcome.success.tolist() == [True, False, False]
+    assert outcome.changed.tolist() == [0.5, 0, 0]
+    assert outcome.disagreements == 2
+    summary = outcome.summary()
+    assert (summary["success_rate"], summary["words_changed"], summary["mean_queries"]) == (0.5, 0.5, 4.5)
+    assert summary["queries_per_second"] == 5
+
+
+def test_of_fewer_texts_ours_cost_their_share_of_queries() -> None:
+    judge = Judge(toy_score, ["good film"] * 4, np.ones(4, int))
+    ours = judge(["dull film"] * 4, [True] * 4, [10, 10, 30, 50], 2.0)
+    theirs = judge(["dull film", "good film"], [True, False], [10, 10], 5.0)
+    beside = text_attack_outcome.compare(ours, theirs)
+    assert beside["times_faster"] == pytest.approx(5.0 / (2.0 * 20 / 100))
+    assert beside["met"] == {"success": True, "words_changed": True, "times_faster": True}
+    assert (beside["identical"], beside["success"]["num"], beside["words_changed"]["num"]) == (1, 2, 1)
+    assert text_attack_outcome.verdict(beside)
+
+
+def test_words_are_counted_between_white_space() -> None:
+    assert text_attack_outcome.words_changed("a b-c  d!\n", "a x-c  d!\n") == (1, 3)
+    with pytest.raises(ValueError, match="as many pieces, got 2 and 3"):
+        text_attack_outcome.words_changed("a b", "a b c")
+
+
+# The naive search.
+
+
+@pytest.mark.parametrize("order", naive_text_search.ORDERS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_naive_search_finds_what_the_attacks_find(order: str, seed: int) -> None:
+    if order == "importance":
+        attack = text.deep_word_bug(constraints=[text.edit_distance(4)])
+    else:
+        attack = text.pwws(scoring=order, synonyms=swaps)  # type: ignore[arg-type]
+    results = text.TextRunner(attack, toy_score)(seed, TEXTS, LABELS)
+    assert sum(each.success for each in results) >= 2
+    for each, label in zip(results, LABELS.tolist(), strict=True):
+        found = naive_text_search.attack(
+            attack, order, lambda one: toy_score([one])[0], seed, each.original, label, unknown="[UNK]"
+        )
+        assert found == (each.perturbed, each.success, each.num_queries)
+
+
+def test_the_naive_search_knows_its_orders() -> None:
+    with pytest.raises(ValueError, match="order must be one of importance"):
+        naive_text_search.attack(text.deep_word_bug(), "random", toy_score, 0, "a", 0, unknown="[UNK]")
+
+
+# The model.
+
+
+@pytest.fixture(scope="module")
+def victim():
+    train = data.load_text("toy_reviews").train
+    encoder = text_encoder.load("random", max_length=32, pooling="mean", precision="float32", texts=train.texts[:80])
+    return text_victim.train(encoder, train.texts[:80], train.labels[:80])
+
+
+def test_the_head_is_softmax_regression(victim) -> None:
+    train = data.take_texts(data.load_text("toy_reviews").train, range(80))
+    features, _ = text_encoder.of_texts(victim.encoder, train, batch_size=16)(
+        victim.encoder.params, range(80), jax.devices()[0]
+    )
+    logits = features.astype(np.float64) @ victim.kernel.astype(np.float64) + victim.bias
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    found = victim.pool(16, 32)(train.texts)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert (found.argmax(-1) == train.labels).mean() > 0.7  # of what it was fitted on
+    assert victim.kernel.shape == (64, 2)
+
+
+def test_an_encoder_is_written_for_the_other_side(victim, tmp_path) -> None:
+    folder = text_victim.save_encoder(victim.encoder, "random", tmp_path / "model")
+    read = text_encoder.load(str(folder), max_length=32, pooling="mean", precision="float32", texts=())
+    texts = ["The acting was superb."]
+    assert read.tokenise(texts)[0].tolist() == victim.encoder.tokenise(texts)[0].tolist()
+    assert read.config == victim.encoder.config
+    jax.tree.map(np.testing.assert_array_equal, read.params, victim.encoder.params)
+    assert text_victim.save_encoder(read, str(folder), tmp_path / "other") == folder
+    assert text_victim.first_words(["one  two\nthree", ""], 2) == ["one two", ""]
+    assert text_victim.first_words(["one  two"], 0) == ["one  two"]
+
+
+# The record.
+
+TINY = TextComparisonConfig(num_texts=6, num_train=80, max_length=32, length_step=32, naive_texts=1, page_texts=2)
+
+
+def test_a_comparison_without_textattack(tmp_path, monkeypatch) -> None:
+    def wordless():
+        raise LookupError("WordNet is not on this machine")
+
+    dwb = text_attack_comparison_config.ROWS[0]
+    paper = Row("pwws", "PWWS", "paper", lambda: text.pwws(synonyms=swaps), False)
+    monkeypatch.setattr(
+        text_attack_comparison_config, "ROWS", (dwb, paper, Row("pwws", "PWWS, no words", "paper", wordless, True))
+    )
+    config = dataclasses.replace(TINY, output=str(tmp_path / "toy.json"), peer_python="/no/such/python", peers="lean")
+    console = Console(file=io.StringIO(), width=200)
+    record = text_attack_comparison.run(config, console, command="the command")
+    assert json.loads((tmp_path / "toy.json").read_text())["command"] == "the command"
+    first, second, third = record["rows"]
+    assert first["others"]["lean"]["status"] == "cannot start /no/such/python: No such file or directory"
+    assert third == {"group": "pwws", "name": "PWWS, no words", "status": "WordNet is not on this machine"}
+    for row in (first, second):
+        assert row["ours"]["repeats"]
+        assert row["ours"]["num_texts"] == 6
+        beside = row["others"]["naive"]["beside"]
+        assert (beside["num_texts"], beside["identical"], beside["same_queries"]) == (1, 1, True)
+    page = (tmp_path / "toy.html").read_text()
+    assert page.count("<td>") == 4
+    table = (tmp_path / "table.md").read_text()
+    assert "| PWWS, no words | ib_jax | - | WordNet is not on this machine | - | - | - | - |" in table
+    assert "Targets met: 0 of 0." in table
+    assert "no TextAttack" in table
+
+
+def test_the_table(tmp_path) -> None:
+    judge = Judge(toy_score, ["good film"] * 8, np.ones(8, int))
+    ours = judge(["dull film"] * 8, [True] * 8, [10] * 8, 1.0)
+    theirs = judge(["good film"] * 7 + ["dull film"], [False] * 8, [20] * 8, 8.0)
+    more = {"seconds_with_compiling": 3.0, "num_computed": 70, "repeats": True}
+    told = {"status": "measured", "model_seconds": 7.5, "num_scored": 90, "models_apart": 2e-7}
+    side = theirs.summary() | told | {"beside": text_attack_outcome.compare(ours, theirs)}
+    row = {"group": "pwws", "name": "PWWS", "status": "measured", "ours": ours.summary() | more}
+    record = {
+        "config": dataclasses.asdict(TINY),
+        "model": {"encoder": "MiniLM", "layers": 6, "width": 384, "num_train": 80},
+        "environment": {"machine": {"cpu": "a CPU", "cores": 2}},
+        "peers": {"plain": {"textattack": "0.3.11", "torch": "2.13.0"}},
+        "num_texts": 8,
+        "clean_accuracy": 1.0,
+        "rows": [row | {"others": {"lean": side, "naive": side}}],
+    }
+    records.write_json(tmp_path / "toy.json", record)
+    table = text_attack_comparison_table.make(tmp_path)
+    assert (tmp_path / "table.md").read_text() == table
+    assert "| PWWS | ib_jax | 8 | 8/8 = 100.0% | 50.0% | 10 | 1 | 80 |" in table
+    assert "| PWWS | TextAttack | 8 | 1/8 = 12.5% | 50.0% | 20 | 8 | 20 |" in table
+    assert "| PWWS | TextAttack | +87.5 (se 12.5) | 0.016 **missed** | +0.0 | 1 | 1 of 8 | 8 **missed** |" in table
+    assert "| PWWS | naive search | +87.5 (se 12.5) | 0.016 | +0.0 | 1 | 1 of 8 | 8 |" in table
+    assert "Targets met: 1 of 3." in table
+    assert "the judge disagrees with its verdict on 1" in table
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_texts": 0}, "--num_texts must be at least 1"),
+        ({"naive_texts": -1}, "--naive_texts must be at least 0"),
+        ({"attacks": "pwws,textfooler"}, "--attacks must be among deep_word_bug, pwws, got textfooler"),
+        ({"peers": "lean,fast"}, "--peers must be among lean, own, lean_avx512, own_avx512, got fast"),
+    ],
+)
+def test_settings_that_will_not_do(changes, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        TextComparisonConfig(**changes)
+    config = TextComparisonConfig(num_texts=50, own_texts=10)
+    assert (config.texts_of("own_avx512"), config.texts_of("lean")) == (10, 50)
+
+
+def test_too_few_training_texts(tmp_path) -> None:
+    with pytest.raises(ValueError, match="--num_train must be at most the 400 training texts, got 500"):
+        text_attack_comparison.run(dataclasses.replace(TINY, num_train=500), Console(file=io.StringIO()))
+
+
+# The other side.
+
+
+def test_a_request_goes_through_json_and_is_checked() -> None:
+    request = Request("pwws", "/out.json", "own", 3, 1)
+    assert Request(**json.loads(json.dumps(dataclasses.asdict(request)))) == request
+    for changes in ({"attack": "bae"}, {"wrapper": "fast"}, {"output": "out.json"}, {"num_texts": -1}):
+        with pytest.raises(ValueError, match=next(iter(changes))):
+            dataclasses.replace(request, **changes)
+
+
+def test_the_task_lists_stop_words_in_every_case(tmp_path) -> None:
+    task = Task("/model", [[0.0, 1.0]], [0.0, 0.5], 32, ["a film"], [1], ["the", "i'm"])
+    text_peer.save_task(tmp_path / "task.json", task)
+    saved = json.loads((tmp_path / "task.json").read_text())
+    assert saved["stop_words"] == ["I'M", "I'm", "THE", "The", "i'm", "the"]
+    assert Task(**saved).kernel == task.kernel
+    with pytest.raises(ValueError, match="1 texts, 0 labels"):
+        text_peer.save_task(tmp_path / "task.json", dataclasses.replace(task, labels=[]))
+    with pytest.raises(ValueError, match="as long as bias, 1"):
+        text_peer.save_task(tmp_path / "task.json", dataclasses.replace(task, bias=[0.0]))
+
+
+def test_what_is_missing_is_named(monkeypatch) -> None:
+    assert text_peer.missing("/no/such/python") == "cannot start /no/such/python: No such file or directory"
+    monkeypatch.setattr(text_peer, "NEEDED", ("json", "no_such_package"))
+    assert text_peer.missing(sys.executable) == "no_such_package not installed (see the extra text-peers of ib-jax)"
+    monkeypatch.setattr(text_peer, "NEEDED", ("json",))
+    assert text_peer.missing(sys.executable) == ""
+
+
+def test_absent_packages_are_pretended_for_a_while() -> None:
+    with textattack_package._pretended(["no_such_package"]):
+        import no_such_package.part
+
+        class Child(no_such_package.part.deeper.Parent):
+            pass
+
+        assert not hasattr(no_such_package, "__wrapped__")
+    sys.modules.pop("no_such_package.other", None)
+    with pytest.raises(ModuleNotFoundError):
+        __import__("no_such_package.other")
+    for name in [name for name in sys.modules if name.startswith("no_such_package")]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def peer(victim, tmp_path_factory):
+    if reason := text_peer.missing(PEER_PYTHON):
+        pytest.skip(f"TextAttack: {reason}; $TEXT_PEER_PYTHON names its interpreter")
+    folder = tmp_path_factory.mktemp("peer")
+    model = text_victim.save_encoder(victim.encoder, "random", folder / "model")
+    test = data.load_text("toy_reviews").test
+    stop_words = sorted(text_attack_comparison_stop_words())
+    task = Task(
+        str(model), victim.kernel.tolist(), victim.bias.tolist(), 32, list(test.texts[:8]), test.labels[:8].tolist(),
+        stop_words,
+    )  # fmt: skip
+    text_peer.save_task(folder / "task.json", task)
+    with text_peer.start(folder / "task.json", python=PEER_PYTHON) as worker:
+
+        def ask(attack, wrapper="lean", **changes):
+            request = Request(attack, str(folder / "out.json"), wrapper, **changes)
+            return worker(dataclasses.asdict(request)), text_peer.read_results(request.output)
+
+        yield task, ask, worker
+
+
+def text_attack_comparison_stop_words():
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return ENGLISH_STOP_WORDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrapper", text_peer.WRAPPERS)
+def test_textattack_asks_the_same_model(peer, victim, wrapper) -> None:
+    task, ask, worker = peer
+    reply, found = ask("deep_word_bug", wrapper)
+    pool = victim.pool(4, 32)
+    for names in ("original", "before"), ("perturbed", "after"):
+        theirs = np.array([getattr(each, f"probabilities_{names[1]}") for each in found])
+        np.testing.assert_allclose(pool([getattr(each, names[0]) for each in found]), theirs, atol=1e-5)
+    assert [each.original for each in found] == task.texts
+    assert reply["seconds"] > reply["model_seconds"] > 0
+    assert 8 <= reply["num_scored"] <= sum(each.num_queries for each in found)
+    assert {"textattack", "transformers", "threads"} <= set(worker.info)
+
+
+@pytest.mark.slow
+def test_textattack_repeats_itself_and_leaves_stop_words(peer) -> None:
+    task, ask, _ = peer
+    first, again, other = (ask("deep_word_bug", seed=seed)[1] for seed in (0, 0, 1))
+    assert first == again != other
+    assert any(each.success for each in first)
+    for each in first:
+        words = text.split(each.original).words
+        assert not {words[index].lower() for index in each.changed} & set(task.stop_words)
+    assert len(ask("deep_word_bug", num_texts=3)[1]) == 3
+
+
+@pytest.mark.slow
+def test_pwws_of_both_libraries_is_the_same(peer, victim) -> None:
+    try:
+        attack = text.pwws(scoring="textattack")
+    except (ImportError, LookupError) as error:
+        pytest.skip(str(error))
+    task, ask, _ = peer
+    _, found = ask("pwws")
+    pool = victim.pool(4, 32)
+    results = text.TextRunner(attack, lambda texts, models: pool(texts))(0, task.texts, np.array(task.labels))
+    assert [each.perturbed.lower() for each in results] == [each.perturbed.lower() for each in found]
+    assert [each.success for each in results] == [each.success for each in found]
+    assert sum(each.success for each in found) >= 2
+
+
+@pytest.mark.slow
+def test_a_comparison_with_textattack(tmp_path) -> None:
+    if reason := text_peer.missing(PEER_PYTHON):
+        pytest.skip(f"TextAttack: {reason}; $TEXT_PEER_PYTHON names its interpreter")
+    config = dataclasses.replace(
+        TINY, output=str(tmp_path / "toy.json"), peer_python=PEER_PYTHON, attacks="deep_word_bug", own_texts=2
+    )
+    record = text_attack_comparison.run(config, Console(file=io.StringIO()))
+    (row,) = record["rows"]
+    assert [row["others"][name]["num_texts"] for name in ("lean", "own")] == [6, 2]
+    assert row["others"]["lean"]["models_apart"] < 1e-5
+    assert (tmp_path / "toy.html").read_text().count("<td>") == 4
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_is_heard(tmp_path) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(torch_worker.WorkerError, match="FileNotFoundError"):
+        text_peer.start(tmp_path / "no.json")

@@ -13,15 +13,15 @@ from ib_jax.training import Progress as TrainingProgress
 
 
 class ProgressLine:
-    """One line with the epoch, the loss, images a second and the time left; a plain line each evaluation in a log."""
+    """One line with the epoch, the loss, the speed and the time left; a plain line each evaluation in a log."""
 
-    def __init__(self, console: Console, *, first_step: int, steps_per_epoch: int):
+    def __init__(self, console: Console, *, first_step: int, steps_per_epoch: int, unit: str = "images"):
         self._console, self._steps_per_epoch, self._first_step = console, steps_per_epoch, first_step
-        self._start = time.monotonic()
+        self._start, self._unit = time.monotonic(), unit
         columns = [
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
-            TextColumn("loss {task.fields[loss]} nats  {task.fields[speed]:,.0f} images/s"),
+            TextColumn("loss {task.fields[loss]} nats  {task.fields[speed]:,.0f} " + f"{unit}/s"),
             TimeRemainingColumn(elapsed_when_finished=True),
         ]
         self._bar = Progress(*columns, console=console, transient=False)
@@ -38,9 +38,9 @@ class ProgressLine:
             share = (progress.step - self._first_step) / max(1, progress.num_steps - self._first_step)
             error = _range(progress.evaluation["test"]["error_avg"], "{:.2%}")
             left = (time.monotonic() - self._start) * (1 - share) / share
+            speed = f"{speed:,.0f} {self._unit}/s"
             self._console.print(
-                f"epoch {epochs}  loss {loss} nats  test error {error}  {speed:,.0f} images/s  {left:,.0f} s left",
-                highlight=False,
+                f"epoch {epochs}  loss {loss} nats  test error {error}  {speed}  {left:,.0f} s left", highlight=False
             )
 
     def __enter__(self) -> "ProgressLine":

@@ -22,6 +22,13 @@ def evaluation_keys(seed: int | Array) -> tuple[Array, Array]:
     return jax.random.fold_in(key, _EVALUATION), jax.random.fold_in(key, _ATTACK)
 
 
+def held_out_score(progress: training.Progress) -> float:
+    """What the best checkpoint is chosen by, lower is better: held-out error, or the training loss without."""
+    if progress.evaluation is not None and "validation" in progress.evaluation:
+        return float(progress.evaluation["validation"]["error_avg"])
+    return float(progress.metrics["loss"])
+
+
 class Evaluator:
     """Evaluates parameters on the splits of a data set; the program is compiled once.
 
@@ -45,10 +52,8 @@ class Evaluator:
         return rows
 
     def score(self, progress: training.Progress) -> float:
-        """What the best checkpoint is chosen by, lower is better: held-out error, or the training loss without."""
-        if progress.evaluation is not None and "validation" in progress.evaluation:
-            return progress.evaluation["validation"]["error_avg"]
-        return progress.metrics["loss"]
+        """What the best checkpoint is chosen by, lower is better."""
+        return held_out_score(progress)
 
     def splits(
         self, params: Params, names: Sequence[str] = ("train", "validation", "test")

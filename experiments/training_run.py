@@ -2,25 +2,48 @@
 
 import pathlib
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from rich.console import Console
 
 from experiments import console as show
 from experiments import records
-from experiments.evaluator import Evaluator
-from experiments.recipe import Recipe
+from experiments.recipe import Run
 from ib_jax import training
+from ib_jax.types import Params
+
+
+class Trainable(Protocol):
+    """What is trained, by its settings: a `Recipe` or a `TextRecipe`."""
+
+    @property
+    def config(self) -> Any: ...
+    @property
+    def steps_per_epoch(self) -> int: ...
+    @property
+    def num_steps(self) -> int: ...
+
+    def run_from(self, state: training.TrainState) -> Run: ...
+
+
+class Judge(Protocol):
+    """What evaluates it: an `Evaluator` or a `TextEvaluator`."""
+
+    def during_training(self, params: Params) -> Mapping[str, Any]: ...
+
+    def score(self, progress: training.Progress) -> float: ...
 
 
 def train(
-    recipe: Recipe[Any],
+    recipe: Trainable,
     state: training.TrainState,
     console: Console,
-    evaluator: Evaluator,
+    evaluator: Judge,
     checkpoints: training.Checkpoints,
     workdir: pathlib.Path,
     stop: training.StopRequest,
+    unit: str = "images",
 ) -> training.TrainState:
     """Trains from the last checkpoint, or from `state`; the last state, whose step tells whether it was stopped."""
     config, steps_per_epoch = recipe.config, recipe.steps_per_epoch
@@ -39,14 +62,14 @@ def train(
             "num_steps": progress.num_steps,
             "epoch": progress.step / steps_per_epoch,
             "train": progress.metrics,
-            "images_per_second": progress.examples_per_second,
+            f"{unit}_per_second": progress.examples_per_second,
             "seconds": now - clock,
         }
         records.append_jsonl(log, row | dict(progress.evaluation or {}))
         clock = now
         line(progress)
 
-    with show.ProgressLine(console, first_step=int(state.step), steps_per_epoch=steps_per_epoch) as line:
+    with show.ProgressLine(console, first_step=int(state.step), steps_per_epoch=steps_per_epoch, unit=unit) as line:
         state = training.fit(
             state,
             recipe.run_from(state),

@@ -45,9 +45,14 @@ class Tokeniser:
         return int(self.tokenizer.get_vocab_size())
 
     def save(self, folder: Path) -> None:
-        """Writes `tokenizer.json` into a folder, as Hugging Face's libraries and `load_tokenizer` read it."""
+        """Writes `tokenizer.json` into a folder, as Hugging Face's libraries and `load_tokenizer` read it.
+
+        It does not cut texts: that is up to who loads it.
+        """
+        whole = _library().Tokenizer.from_str(self.tokenizer.to_str())
+        whole.no_truncation()
         folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(str(folder / _FILE))
+        whole.save(str(folder / _FILE))
 
 
 def load_tokenizer(folder: str | os.PathLike[str], *, max_length: int) -> Tokeniser:

@@ -7,6 +7,7 @@ from ib_jax.training.epoch import Augment, drive, epoch_order, make_epoch, make_
 from ib_jax.training.examples import map_examples, map_members
 from ib_jax.training.feed import feed
 from ib_jax.training.gradient import Batch, Metrics, make_gradient
+from ib_jax.training.layerwise import DepthOf, layerwise_rates
 from ib_jax.training.loop import NonFiniteLossError, Progress, StopRequest, fit
 from ib_jax.training.optimizer import paper_adam
 from ib_jax.training.parallel import (
@@ -28,6 +29,7 @@ __all__ = [
     "Augment",
     "Batch",
     "Checkpoints",
+    "DepthOf",
     "Gate",
     "Hyperparams",
     "Metrics",
@@ -55,6 +57,7 @@ __all__ = [
     "init_state",
     "initialize",
     "is_main",
+    "layerwise_rates",
     "linear_gamma",
     "linear_rho",
     "make_epoch",

@@ -9,7 +9,7 @@ import pytest
 
 from ib_jax import data
 
-ROWS = [("He said \"hm , 'fine'\" .", 1), ("Été\u2028, deux\tfois 😀", 0), ("a" * 20_000, 2)]
+ROWS = [("\"Hm , 'fine'\" he said .", 1), ("Été\u2028, deux\tfois 😀", 0), ("a" * 20_000, 2)]
 
 
 def test_every_format_gives_what_its_own_library_wrote(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.flags import setting
@@ -180,7 +181,7 @@ def hyperparams(models: list[Model]) -> dict[str, np.ndarray]:
     if models[0].beta is not None:
         betas = np.array([model.beta for model in models], np.float32)
         residual = models[0].objective in RESIDUAL_OBJECTIVES
-        found |= {"rho": np.asarray(losses.beta_to_rho(betas))} if residual else {"beta": betas}
+        found |= {"rho": np.asarray(losses.beta_to_rho(jnp.asarray(betas)))} if residual else {"beta": betas}
     return found
 
 

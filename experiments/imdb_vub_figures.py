@@ -33,7 +33,7 @@ def information_plane(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]
     figure, axes = plt.subplots(1, len(names), figsize=(4.6 * len(names), 3.8), squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], names, strict=True):
         groups = summary.groups(found[name]["members"])
-        nearest = min(groups, key=lambda value: abs(math.log(value / beta)))
+        nearest = min((value for value in groups if value), key=lambda value: abs(math.log(value / beta)))
         for member in groups[nearest]:
             history = member["history"]
             rate, inverse = np.array(history["rate"]) / math.log(2), 1 / np.array(history["distortion"])
@@ -55,10 +55,12 @@ def robustness(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> No
     for axis, attack in zip(axes[1:], attacks, strict=True):
         _draw(axis, found, lambda one, attack=attack: summary.success(one, attack))
         _draw(axis, found, lambda one, attack=attack: one["attacks"][attack]["transfer"]["success_rate"], style=":")
-        axis.set(ylabel="success, %", title=f"{TITLES[attack]} (dotted: made on a vanilla head)", ylim=(0, 103))
+        axis.set(ylabel="success, %", title=TITLES[attack], ylim=(0, 103))
     for axis in axes:
         axis.set(xlabel="beta", xscale="log")
+    axes[-1].plot([], [], color="0.4", linestyle=":", label="made on a vanilla head")
     axes[0].legend()
+    axes[-1].legend()
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

@@ -75,7 +75,7 @@ def save(workdir: pathlib.Path, model: Model, params: Params) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}")
     with open(partial, "wb") as file:
-        np.savez(file, **{name: np.asarray(leaf) for name, leaf in flat.items()})
+        np.savez(file, allow_pickle=False, **{name: np.asarray(leaf) for name, leaf in flat.items()})
     partial.replace(path)
 
 

@@ -116,7 +116,7 @@ def _claims(members: Mapping[str, Sequence[Mapping[str, Any]]], attacks: Sequenc
     lines.append("")
     for name in (name for name in ORDER[1:] if name in members):
         means = {b: np.mean([summary.accuracy(one) for one in g]) for b, g in summary.groups(members[name]).items()}
-        reached = [beta for beta, mean in means.items() if mean >= vanilla - 0.1]
+        reached = [beta for beta, mean in means.items() if beta and mean >= vanilla - 0.1]
         what = f"from beta = {max(reached):g} down" if reached else "at no beta tried"
         lines.append(f"- {name.upper()} has vanilla's accuracy ({vanilla:.1f} %, less 0.1) with one sample {what}.")
     return lines

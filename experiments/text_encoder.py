@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ class TextEncoder:
     config: models.BertConfig
     params: Params
     tokenise: data.Tokeniser
-    pooling: str
+    pooling: models.Pooling
     precision: str
 
     @property
@@ -108,7 +108,7 @@ def load(name: str, *, max_length: int, pooling: str, precision: str, texts: Seq
         name = folder.name if folder.is_dir() and name == str(folder) else name
     if max_length > config.max_position_embeddings:
         raise ValueError(f"max_length must be at most {config.max_position_embeddings}, the BERT's, got {max_length}")
-    return TextEncoder(name, config, params, tokenise, pooling, precision)
+    return TextEncoder(name, config, params, tokenise, cast(models.Pooling, pooling), precision)
 
 
 def of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size: int = 64) -> feature_fill.Compute:

@@ -151,7 +151,7 @@ def _leaves(config: BertConfig) -> dict[tuple[str, ...], tuple[str, tuple[int, .
         "token_type_embeddings": config.type_vocab_size,
         "position_embeddings": config.max_position_embeddings,
     }
-    parts = {(name,): source for name, source in _OTHER_PARTS.items()}
+    parts: dict[tuple[str, ...], str] = {(name,): source for name, source in _OTHER_PARTS.items()}
     for index in range(config.num_hidden_layers):
         parts |= {(f"layer_{index}", name): f"encoder.layer.{index}.{source}" for name, source in _LAYER_PARTS.items()}
     found: dict[tuple[str, ...], tuple[str, tuple[int, ...], bool]] = {}

@@ -140,7 +140,7 @@ def preset(name: str) -> dict[str, object]:
         }  # fmt: skip
     if name == "small":
         return imdb | {
-            "encoder": "sentence-transformers/all-MiniLM-L6-v2", "max_length": 128, "num_epochs": 20,
+            "encoder": "sentence-transformers/all-MiniLM-L6-v2", "max_length": 128, "num_epochs": 10,
             "batch_size": 128, "learning_rate": 5e-4, "betas": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
         }  # fmt: skip
     return {}

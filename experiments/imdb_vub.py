@@ -29,12 +29,22 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments import flags, imdb_vub_features, imdb_vub_heads, imdb_vub_summary, machine, mnist_vib, records
+from experiments import (
+    flags,
+    imdb_vub_features,
+    imdb_vub_heads,
+    imdb_vub_summary,
+    machine,
+    mnist_vib,
+    records,
+    text_markup,
+)
 from experiments import imdb_vub_table as tables
-from experiments.imdb_vub_attacks import Answers, Siege
+from experiments.imdb_vub_attacks import Answers, Siege, make_attack
 from experiments.imdb_vub_config import VANILLA, Model, TextConfig, departures, models_of, objectives, preset, split
 from ib_jax import data, hub, models, training
 
+_SHOWN = 20  # texts on the page
 _HIDDEN = ("workdir", "results", "data_dir", "cache_dir")  # of this machine
 
 
@@ -56,6 +66,8 @@ def run(config: TextConfig, console: Console, *, command: str = "") -> pathlib.P
     """
     workdir = pathlib.Path(config.workdir)
     records.check_workdir(workdir, config)
+    for name in split(config.attacks):
+        make_attack(config, name)  # whatever is missing is missed now, not after an hour
     texts = imdb_vub_features.load_texts(config)
     encoder = imdb_vub_features.load_encoder(config, texts)
     records.write_json(workdir / "config.json", dataclasses.asdict(config))
@@ -90,7 +102,7 @@ def run(config: TextConfig, console: Console, *, command: str = "") -> pathlib.P
             ],
         }
         records.write_json(results / f"{objective}.json", record)
-    _page(workdir / "adversarial.html", every, answers)
+    _page(workdir / "adversarial.html", config, answers, texts.class_names)
     table = tables.make(results, figures=config.figures)
     console.print(Markdown(table))
     console.print(f"Records, table and figures are in {results}.", highlight=False)
@@ -110,8 +122,15 @@ def _member(model: Model, own: Mapping[str, Any], siege: Siege, answers: Mapping
     return {**model._asdict(), **own, "beta": model.beta, "attacks": attacked}
 
 
-def _page(path: pathlib.Path, every: Sequence[Model], answers: Mapping[str, Answers]) -> None:
-    del path, every, answers
+def _page(path: pathlib.Path, config: TextConfig, answers: Mapping[str, Answers], class_names: Sequence[str]) -> None:
+    """The paper's Table 3 and more: the first texts under each attack, of the first head of each objective."""
+    heads = [models_of(config, objective)[0] for objective in objectives(config)]
+    columns = [
+        text_markup.Attacked(head.name, name, all_of[head.name][:_SHOWN])
+        for name, all_of in answers.items()
+        for head in heads
+    ]
+    text_markup.write_page(path, columns, class_names, title="Adversarial texts")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -87,7 +87,10 @@ class TextConfig:
     )
     memory_gib: float = setting(0.0, "Heads", "Memory of a device for heads; 0: what is free.", decides=NEVER)
 
-    attacks: str = setting(",".join(ATTACKS), "Attacks", "With commas between.", paper="both", decides=NEVER)
+    attacks: str = setting(
+        DEEP_WORD_BUG, "Attacks", f"Of {', '.join(ATTACKS)}, with commas between. pwws needs WordNet.", paper="both",
+        decides=NEVER,
+    )  # fmt: skip
     num_attacked: int = setting(20, "Attacks", "First test texts that are attacked.", paper="200")
     scoring: str = setting(
         "paper", "Attacks", "pwws: the order of words by the paper's score or by TextAttack's.", paper="textattack",
@@ -132,11 +135,13 @@ def split(names: str) -> tuple[str, ...]:
 
 def preset(name: str) -> dict[str, object]:
     """The values of a preset that differ from the defaults."""
-    imdb: dict[str, object] = {"dataset": IMDB, "num_seeds": 5, "num_attacked": 200, "num_validation": 1000}
+    imdb: dict[str, object] = {"dataset": IMDB, "num_seeds": 5, "num_attacked": 200, "num_validation": 1000} | {
+        "attacks": ",".join(ATTACKS)
+    }
     if name == "paper":
         return imdb | {
             "encoder": "bert-base-uncased", "max_length": 512, "pooling": "pooler", "betas": (1e-3, 1e-2, 1e-1),
-            "num_epochs": 150, "learning_rate": 1e-4,
+            "num_epochs": 150, "batch_size": 16, "learning_rate": 1e-4,
         }  # fmt: skip
     if name == "small":
         return imdb | {

@@ -41,7 +41,17 @@ from experiments import (
 )
 from experiments import imdb_vub_table as tables
 from experiments.imdb_vub_attacks import Answers, Siege, make_attack
-from experiments.imdb_vub_config import VANILLA, Model, TextConfig, departures, models_of, objectives, preset, split
+from experiments.imdb_vub_config import (
+    VANILLA,
+    Model,
+    TextConfig,
+    attacked,
+    departures,
+    models_of,
+    objectives,
+    preset,
+    split,
+)
 from ib_jax import data, hub, models, training
 
 _SHOWN = 20  # texts on the page
@@ -79,8 +89,7 @@ def run(config: TextConfig, console: Console, *, command: str = "") -> pathlib.P
             console.print("Stopped and saved. The same command goes on.")
             return None
         members[objective] = trained
-    every = [model for objective in objectives(config) for model in models_of(config, objective)]
-    siege = Siege(config, features, encoder, every, workdir)
+    siege = Siege(config, features, encoder, attacked(config), workdir)
     start, answers = time.monotonic(), {}
     for name in split(config.attacks):
         answers[name] = siege.attack(name, console)
@@ -112,19 +121,22 @@ def run(config: TextConfig, console: Console, *, command: str = "") -> pathlib.P
 def _member(model: Model, own: Mapping[str, Any], siege: Siege, answers: Mapping[str, Answers]) -> dict[str, Any]:
     """What a record holds of one head."""
     source = Model(VANILLA, None, 1 if model == Model(VANILLA, None, 0) else 0)
-    attacked = {}
+    found_by: dict[str, dict[str, Any]] = {}
     for name, all_of in answers.items():
+        if model.name not in all_of:
+            continue
         found = imdb_vub_summary.of_attack(all_of[model.name])
         found["success_rate_one_sample"] = siege.success_at_one_sample(all_of[model.name], model)
         crafted = [one.perturbed for one in all_of[source.name]] if source.name in all_of else None
         found["transfer"] = siege.transfer(crafted, model) if crafted else {"success_rate": None}
-        attacked[name] = found
-    return {**model._asdict(), **own, "beta": model.beta, "attacks": attacked}
+        found_by[name] = found
+    return {**model._asdict(), **own, "beta": model.beta, "attacks": found_by}
 
 
 def _page(path: pathlib.Path, config: TextConfig, answers: Mapping[str, Answers], class_names: Sequence[str]) -> None:
     """The paper's Table 3 and more: the first texts under each attack, of the first head of each objective."""
-    heads = [models_of(config, objective)[0] for objective in objectives(config)]
+    first = {model.objective: model for model in reversed(attacked(config))}
+    heads = [first[objective] for objective in objectives(config) if objective in first]
     columns = [
         text_markup.Attacked(head.name, name, all_of[head.name][:_SHOWN])
         for name, all_of in answers.items()

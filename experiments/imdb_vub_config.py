@@ -91,6 +91,13 @@ class TextConfig:
         DEEP_WORD_BUG, "Attacks", f"Of {', '.join(ATTACKS)}, with commas between. pwws needs WordNet.", paper="both",
         decides=NEVER,
     )  # fmt: skip
+    attacked_objectives: str = setting(
+        ",".join(BOTTLENECKS), "Attacks", "Bottlenecks that are attacked; the deterministic heads always are.",
+        paper="both", decides=NEVER,
+    )  # fmt: skip
+    attacked_betas: tuple[float, ...] = setting(
+        (), "Attacks", "Of --betas those whose heads are attacked; empty: all.", paper="all", decides=NEVER
+    )
     num_attacked: int = setting(20, "Attacks", "First test texts that are attacked.", paper="200")
     scoring: str = setting(
         "paper", "Attacks", "pwws: the order of words by the paper's score or by TextAttack's.", paper="textattack",
@@ -120,7 +127,11 @@ class TextConfig:
             raise ValueError(f"--learning_rate must be positive, got {self.learning_rate}")
         if not self.betas or any(not 0 < beta < 1 for beta in self.betas):
             raise ValueError(f"--betas must be in (0, 1), got {self.betas}")
-        for name, known in (("objectives", BOTTLENECKS), ("attacks", ATTACKS)):
+        unknown_betas = set(self.attacked_betas) - set(self.betas)
+        if unknown_betas:
+            raise ValueError(f"--attacked_betas must be of --betas, {self.betas}, got {sorted(unknown_betas)}")
+        lists = {"objectives": BOTTLENECKS, "attacked_objectives": BOTTLENECKS, "attacks": ATTACKS}
+        for name, known in lists.items():
             unknown = set(split(getattr(self, name))) - set(known)
             if unknown:
                 raise ValueError(f"--{name} must be of {', '.join(known)}, got {', '.join(sorted(unknown))}")
@@ -147,6 +158,7 @@ def preset(name: str) -> dict[str, object]:
         return imdb | {
             "encoder": "sentence-transformers/all-MiniLM-L6-v2", "max_length": 128, "num_epochs": 10,
             "batch_size": 128, "learning_rate": 5e-4, "betas": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+            "attacked_objectives": "vib,vub", "attacked_betas": (1e-3, 1e-2, 1e-1), "attacked_at_once": 10,
         }  # fmt: skip
     return {}
 
@@ -173,6 +185,13 @@ def models_of(config: TextConfig, objective: str) -> list[Model]:
     """The heads of an objective, in the order of its population."""
     betas = [None] if objective == VANILLA else list(config.betas)
     return [Model(objective, beta, seed) for beta in betas for seed in range(config.num_seeds)]
+
+
+def attacked(config: TextConfig) -> list[Model]:
+    """The heads that are attacked, the deterministic first."""
+    every = [model for objective in objectives(config) for model in models_of(config, objective)]
+    betas, names = config.attacked_betas or config.betas, split(config.attacked_objectives)
+    return [model for model in every if model.beta is None or (model.objective in names and model.beta in betas)]
 
 
 def objectives(config: TextConfig) -> tuple[str, ...]:

@@ -53,8 +53,8 @@ def robustness(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> No
     _draw(axes[0], found, summary.accuracy)
     axes[0].set(ylabel="test accuracy with one sample of z, %", title="accuracy")
     for axis, attack in zip(axes[1:], attacks, strict=True):
-        _draw(axis, found, lambda one, attack=attack: summary.success(one, attack))
-        _draw(axis, found, lambda one, attack=attack: one["attacks"][attack]["transfer"]["success_rate"], style=":")
+        _draw(axis, found, lambda one, attack=attack: summary.success(one, attack), attack)
+        _draw(axis, found, lambda one, attack=attack: one["attacks"][attack]["transfer"]["success_rate"], attack, ":")
         axis.set(ylabel="success, %", title=TITLES[attack], ylim=(0, 103))
     for axis in axes:
         axis.set(xlabel="beta", xscale="log")
@@ -65,12 +65,17 @@ def robustness(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> No
     plt.close(figure)
 
 
-def _draw(axis: Any, found: Mapping[str, Mapping[str, Any]], measure: Any, style: str = "-") -> None:
+def _draw(
+    axis: Any, found: Mapping[str, Mapping[str, Any]], measure: Any, attack: str | None = None, style: str = "-"
+) -> None:
     for name, record in found.items():
         groups = {
             beta: np.array([measure(one) for one in group], float)
             for beta, group in summary.groups(record["members"]).items()
+            if attack is None or attack in group[0]["attacks"]
         }
+        if not groups:
+            continue
         label = None if style != "-" else "vanilla" if name == "cross_entropy" else name.upper()
         if None in groups:
             axis.axhline(np.nanmean(groups[None]), color=COLOURS[name], linestyle=style, linewidth=1, label=label)

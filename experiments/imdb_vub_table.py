@@ -52,7 +52,7 @@ def render(found: Mapping[str, Mapping[str, Any]]) -> str:
             "",
             "| objective | beta | success | on one sample | transfer | words changed | queries |",
             "|---|---|---|---|---|---|---|",
-            *(_line(_attacked(name, beta, group, attack, compared)) for name, beta, group in rows),
+            *(_line(_attacked(*row, attack, compared)) for row in rows if attack in row[2][0]["attacks"]),
         ]
     if first["departures"]:
         lines += ["", "Differs from the paper: " + "; ".join(first["departures"]) + "."]
@@ -100,7 +100,8 @@ def _attacked(
 
 
 def _claims(members: Mapping[str, Sequence[Mapping[str, Any]]], attacks: Sequence[str]) -> list[str]:
-    betas = {name: summary.best(members[name])[0]["beta"] for name in ("vib", "vub")}
+    chosen = {name: summary.best(members[name]) for name in ("vib", "vub")}
+    betas = {name: group[0]["beta"] for name, group in chosen.items()}
     lines = [
         "## The paper's claims",
         "",
@@ -110,7 +111,8 @@ def _claims(members: Mapping[str, Sequence[Mapping[str, Any]]], attacks: Sequenc
         "| VUB has the higher accuracy, the lower success of attacks | VIB, % | VUB, % | p | found |",
         "|---|---|---|---|---|",
     ]
-    for row in summary.compare(members["vib"], members["vub"], attacks):
+    both = [name for name in attacks if all(name in one["attacks"] for b in chosen.values() for one in b)]
+    for row in summary.compare(members["vib"], members["vub"], both):
         lines.append(f"| {row['what']} | {row['vib']:.1f} | {row['vub']:.1f} | {row['p']:.3f} | {row['found']} |")
     vanilla = float(np.mean([summary.accuracy(one) for one in members["cross_entropy"]]))
     lines.append("")

@@ -3,9 +3,10 @@
 Run:      python -m experiments.text_attack_comparison                      made-up reviews, a minute
           python -m experiments.text_attack_comparison --dataset=imdb_reviews --num_texts=50 --num_words=100
               --encoder=sentence-transformers/all-MiniLM-L6-v2 --num_train=2000 --max_length=512
-              --peer_python=ITS_ENVIRONMENT/bin/python                      IMDB; hours on two cores, most TextAttack's
-          where ITS_ENVIRONMENT has what the extra text-peers lists, and TextAttack (pip install --no-deps).
-Needs:    WordNet for PWWS (python -m nltk.downloader wordnet); without TextAttack its rows say so.
+                                                                            IMDB; hours on two cores, most TextAttack's
+Needs:    WordNet for PWWS (python -m nltk.downloader wordnet). TextAttack, whose rows say so where it is missing:
+              python -m venv ta; ta/bin/pip install (what the extra text-peers lists)
+              ta/bin/pip install --no-deps textattack==0.3.11; export TEXT_PEER_PYTHON=$PWD/ta/bin/python
 Method:   a frozen BERT, the mean of its tokens' vectors and a linear head fitted by scikit-learn, the same weights in
           JAX and in PyTorch, the same tokeniser file, stop words and WordNet, one process after the other on all cores.
           Success is judged for all by the JAX model, and words are counted alike, as pieces between white space: a

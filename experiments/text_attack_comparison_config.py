@@ -40,7 +40,7 @@ class TextComparisonConfig:
     num_train: int = setting(400, "Model", "Training texts, drawn with the seed, that the head is fitted on.")
 
     attacks: str = setting("all", "Attacks", "What is compared, with commas between: deep_word_bug, pwws; or all.")
-    batch_size: int = setting(16, "Attacks", "Texts of one batch of ours; TextAttack's are its default, 32.")
+    batch_size: int = setting(8, "Attacks", "Texts of one batch of ours; TextAttack's are its default, 32.")
     length_step: int = setting(16, "Attacks", "Ours pads texts to multiples of it.", unit="tokens")
     naive_texts: int = setting(
         2, "Attacks", "Texts attacked by the naive search, one question at a time; 0: none.", unit="texts"
@@ -54,7 +54,9 @@ class TextComparisonConfig:
         "HuggingFaceModelWrapper, which pads each text to --max_length; either with _avx512, which forces MKL's path "
         "on. Empty: none.",
     )
-    peer_python: str = setting("", "TextAttack", "Interpreter of its environment. Default: this one.")
+    peer_python: str = setting(
+        "", "TextAttack", "Interpreter of its environment. Default: $TEXT_PEER_PYTHON, or else this one."
+    )
     own_texts: int = setting(0, "TextAttack", "How many of the texts are attacked through own; 0: all.", unit="texts")
     page_texts: int = setting(10, "Record", "Texts on the page of adversarial texts; 0: no page.", unit="texts")
     output: str = setting(

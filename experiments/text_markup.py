@@ -170,7 +170,7 @@ def facts(column: Attacked, row: int, class_names: Sequence[str]) -> str:
     return " | ".join(
         [
             f"true class {class_names[result.label]}",
-            f"answer {answers[0]} -> {answers[1]}",
+            f"answer {answers[0]} → {answers[1]}",
             "success" if result.success else "held",
             f"{queries} {'query' if queries == 1 else 'queries'}",
             f"{changed} of {result.num_words} {'word' if result.num_words == 1 else 'words'} changed",

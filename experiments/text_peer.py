@@ -112,15 +112,21 @@ class Attacked:
     replacements: list[str]
 
 
+def interpreter(python: str = "") -> str:
+    """The interpreter of TextAttack's environment: the one given, or else $TEXT_PEER_PYTHON, or else this one."""
+    return python or os.environ.get("TEXT_PEER_PYTHON", "") or sys.executable
+
+
 def missing(python: str = "") -> str:
     """Why TextAttack cannot run; empty if it can.
 
     Args:
-      python: the interpreter of its environment; empty is this one.
+      python: see `interpreter`.
     """
+    python = interpreter(python)
     code = "import importlib.util as u, sys; print(*(name for name in sys.argv[1:] if u.find_spec(name) is None))"
     try:
-        done = subprocess.run([python or sys.executable, "-c", code, *NEEDED], capture_output=True, text=True)
+        done = subprocess.run([python, "-c", code, *NEEDED], capture_output=True, text=True)
     except OSError as error:
         return f"cannot start {python}: {error.strerror}"
     if done.returncode:
@@ -158,7 +164,7 @@ def start(task: str | os.PathLike[str], *, python: str = "", avx512: bool = Fals
 
     Args:
       task: what `save_task` wrote.
-      python: the interpreter of TextAttack's environment; empty is this one.
+      python: see `interpreter`.
       avx512: whether to force MKL's AVX-512 path on processors that are not Intel's.
 
     Raises:
@@ -167,5 +173,5 @@ def start(task: str | os.PathLike[str], *, python: str = "", avx512: bool = Fals
     variables = {"PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
     arguments = {"task": os.path.abspath(task)}
     return torch_worker.Worker(
-        "experiments.text_attack_peer", arguments, avx512=avx512, python=python or None, environment=variables
+        "experiments.text_attack_peer", arguments, avx512=avx512, python=interpreter(python), environment=variables
     )

@@ -64,6 +64,7 @@ class Reader(html.parser.HTMLParser):
         ("a great film.", "a grat film.", "a gr<del>e</del>at film."),
         ("a great film.", "a grXat film.", "a gr<ins>X</ins><del>e</del>at film."),
         ("are dumbfounding, given", "are astounding, given", "are <ins>astounding</ins><del>dumbfounding</del>, given"),
+        ("an interest.", "an internal.", "an <ins>internal</ins><del>interest</del>."),
         ("one two three", "uno dos three", "<ins>uno</ins><del>one</del> <ins>dos</ins><del>two</del> three"),
         ("good, bad", "good, very bad", "good,<ins> very</ins> bad"),
         ("a  b\n c", "a  \n c", "a  <del>b</del>\n c"),
@@ -127,8 +128,8 @@ def test_the_page_is_a_row_a_text_and_a_column_an_attack() -> None:
     content = text_markup.page(columns, CLASSES, title="Reviews")
     read = Reader(content)
     assert (read.elements.count("tr"), read.elements.count("th"), read.elements.count("td")) == (3, 2, 4)
-    assert "answer positive 80.0% -&gt; negative 70.0% | success | 7 queries | 1 of 3 words changed" in content
-    assert "answer positive -&gt; negative | success" in content
+    assert "answer positive 80.0% → negative 70.0% | success | 7 queries | 1 of 3 words changed" in content
+    assert "answer positive → negative | success" in content
     assert content.count("skipped, not attacked") == 2
 
 

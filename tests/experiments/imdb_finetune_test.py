@@ -27,14 +27,14 @@ TINY = models.BertConfig(
 )
 SMALL = FinetuneConfig(
     num_train_texts=90, num_test_texts=21, num_validation=10, num_epochs=2, max_length=40, objective="vub",
-    steps_per_call=3, num_eval_samples=2, eval_batch_size=8,
+    steps_per_call=3, num_eval_samples=2, eval_batch_size=8, dropout=0.0,
 )  # fmt: skip
 VOLATILE = ("seconds", "texts_per_second")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny(tmp_path_factory):
-    """Programs of two lengths alone, of a BERT that compiles quickly; a program is compiled once for all tests."""
+    """Programs of one length, of a BERT that compiles quickly; a program is compiled once for all tests."""
     settings = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("cache")),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -43,7 +43,7 @@ def tiny(tmp_path_factory):
     before = {name: getattr(jax.config, name) for name in settings}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_encoder, "_RANDOM_CONFIG", TINY)
-        patch.setattr(text_encoder, "LENGTHS", (14,))
+        patch.setattr(text_encoder, "LENGTHS", ())
         for values in (settings, before):
             for name, value in values.items():
                 jax.config.update(name, value)
@@ -119,7 +119,7 @@ def test_the_export_makes_the_features_of_the_trained_encoder(whole):
     assert len(data.load_tokenizer(workdir / "encoder", max_length=500)(["film " * 300])[0]) == 302
 
 
-def test_the_record_tells_the_errors_of_texts_encoded_one_at_a_time(whole):
+def test_the_record_tells_the_errors_of_texts_encoded_one_at_a_time_whatever_the_lengths(whole, monkeypatch):
     workdir, results = whole
     recipe, params = make_recipe(), state_of(workdir).params
     labels = recipe.texts.test.labels
@@ -132,9 +132,14 @@ def test_the_record_tells_the_errors_of_texts_encoded_one_at_a_time(whole):
         prior=recipe.model.prior(params), num_samples=2,
     )  # fmt: skip
     expected = evaluation.summarise(terms, labels, 2)
-    assert results["test"].keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(results["test"][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+    monkeypatch.setattr(text_encoder, "LENGTHS", (14,))
+    of_two_lengths = TextEvaluator(recipe).during_training(params)
+    for found in (results, of_two_lengths):
+        assert found["test"].keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(found["test"][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+    for name, value in results["validation"].items():
+        np.testing.assert_allclose(of_two_lengths["validation"][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_the_texts_held_out_are_those_of_the_frozen_features():
@@ -148,7 +153,8 @@ def test_the_texts_held_out_are_those_of_the_frozen_features():
     assert other_seed.validation.texts == texts.validation.texts
 
 
-def test_batches_hold_the_texts_of_their_labels_and_go_on_anywhere():
+def test_batches_hold_the_texts_of_their_labels_and_go_on_anywhere(monkeypatch):
+    monkeypatch.setattr(text_encoder, "LENGTHS", (14,))
     recipe = make_recipe()
     by_tokens = {tuple(t.tolist()): label for t, label in zip(recipe.tokens, recipe.labels, strict=True)}
     batches = list(recipe.batches(0))
@@ -202,11 +208,11 @@ def test_each_parameter_has_the_rate_of_its_depth():
     ],
 )
 def test_every_objective_makes_a_step(objective, entries):
-    recipe = make_recipe(dataclasses.replace(SMALL, objective=objective, num_frozen=1))
+    recipe = make_recipe(dataclasses.replace(SMALL, objective=objective, num_frozen=1, dropout=0.1))
     state = recipe.init()
     assert set(state.params) == entries
     assert ("Dense_0" in state.params["encoder"]) == (objective != "cross_entropy")
-    batch = training.Batch(jnp.zeros((4, 14), int), jnp.zeros(4, int))
+    batch = training.Batch(jnp.zeros((4, 5), int), jnp.zeros(4, int))
     after, metrics = jax.eval_shape(recipe.step(None), state, batch, jax.random.key(0))
     assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)
     assert {"cross_entropy": "accuracy", "vib": "rate", "ceb": "residual"}[objective] in metrics

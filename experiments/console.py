@@ -38,10 +38,8 @@ class ProgressLine:
             share = (progress.step - self._first_step) / max(1, progress.num_steps - self._first_step)
             error = _range(progress.evaluation["test"]["error_avg"], "{:.2%}")
             left = (time.monotonic() - self._start) * (1 - share) / share
-            speed = f"{speed:,.0f} {self._unit}/s"
-            self._console.print(
-                f"epoch {epochs}  loss {loss} nats  test error {error}  {speed}  {left:,.0f} s left", highlight=False
-            )
+            done = f"epoch {epochs}  loss {loss} nats  test error {error}"
+            self._console.print(f"{done}  {speed:,.0f} {self._unit}/s  {left:,.0f} s left", highlight=False)
 
     def __enter__(self) -> "ProgressLine":
         if self._console.is_terminal:

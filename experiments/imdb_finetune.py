@@ -1,7 +1,7 @@
 """Fine-tune a BERT end to end on film reviews, and hand it on as a Hugging Face checkpoint.
 
 Paper:    Weingarten et al., VUB (2024), section 4.2: BERT-base-uncased fine-tuned on IMDB, whose features are then
-          frozen for the bottlenecks of `experiments.imdb_vub`. How it was fine-tuned is not told; this is usual.
+          frozen for the bottlenecks of `experiments.imdb_vub`. How it was fine-tuned is not told; here the usual way.
 Run:      python -m experiments.imdb_finetune                       a small BERT from scratch on made-up reviews
           python -m experiments.imdb_finetune --preset=paper        bert-base-uncased on IMDB, 512 tokens
           python -m experiments.imdb_finetune --preset=small --encoder=FOLDER

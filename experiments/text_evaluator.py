@@ -1,6 +1,7 @@
 """Errors, information and calibration of a text classifier, exactly, on all devices, in padded batches."""
 
 import functools
+import operator
 from collections.abc import Mapping
 
 import jax
@@ -23,30 +24,35 @@ class TextEvaluator:
         self._recipe, self._key = recipe, evaluation_keys(recipe.config.seed)[0]
         named = {"validation": recipe.texts.validation, "test": recipe.texts.test}
         self._splits = {name: split for name, split in named.items() if split is not None}
-        self._tokens = {name: recipe.encoder.tokenise(split.texts) for name, split in self._splits.items()}
+        # All splits together, so that there is one number of texts of each length, and one program.
+        texts, labels = zip(*self._splits.values(), strict=True)
+        self._tokens = recipe.encoder.tokenise(sum(texts, ()))
+        self._labels = np.concatenate(labels)
+        self._rows = np.concatenate([np.arange(len(split), dtype=np.uint32) for split in labels])
         self._evaluate = training.map_examples(self._example_terms, batch_size=recipe.config.eval_batch_size)
 
     def during_training(self, params: Params) -> dict[str, Mapping[str, float]]:
         """Summaries of the test texts, and of the held-out ones if there are any."""
-        num_classes = len(self._recipe.texts.class_names)
-        return {
-            name: evaluation.summarise(self._terms(params, name), split.labels, num_classes)
-            for name, split in self._splits.items()
-        }
+        terms, num_classes, start, summaries = self._terms(params), len(self._recipe.texts.class_names), 0, {}
+        for name, (_, labels) in self._splits.items():
+            own = slice(start, start + len(labels))
+            own_terms = jax.tree.map(operator.itemgetter(own), terms)
+            summaries[name] = evaluation.summarise(own_terms, labels, num_classes)
+            start = own.stop
+        return summaries
 
     def score(self, progress: training.Progress) -> float:
         """What the best checkpoint is chosen by, lower is better."""
         return held_out_score(progress)
 
-    def _terms(self, params: Params, name: str) -> evaluation.ExampleTerms:
-        """Of all texts of a split, in their order, one length after another."""
-        tokens, labels = self._tokens[name], self._splits[name].labels
+    def _terms(self, params: Params) -> evaluation.ExampleTerms:
+        """Of all texts in their order, computed one length after another."""
+        lengths, num_texts = self._recipe.encoder.lengths, len(self._tokens)
         parts, places = [], []
-        batches = data.token_batches(tokens, batch_size=max(1, len(tokens)), lengths=self._recipe.encoder.lengths)
-        for rows, padded in batches:  # all texts of one length
-            batch = (padded[: len(rows)], labels[rows], rows.astype(np.uint32))
+        for place, padded in data.token_batches(self._tokens, batch_size=num_texts, lengths=lengths):
+            batch = (padded[: len(place)], self._labels[place], self._rows[place])
             parts.append(self._evaluate((params, self._key), self._key, batch))
-            places.append(rows)
+            places.append(place)
         order = np.argsort(np.concatenate(places))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *parts)
 

@@ -21,6 +21,7 @@ from ib_jax.data.text import hold_out_texts
 from ib_jax.models.head import Scale
 from ib_jax.training import parallel
 from ib_jax.training.epoch import check_batches
+from ib_jax.types import Array, Params
 
 HOLD_OUT_SEED = 0  # as of imdb_vub, which must hold out the same texts
 
@@ -137,9 +138,15 @@ class TextRecipe:
     def init(self) -> training.TrainState:
         """The state before the first step: the encoder's weights, and a new head."""
         init_key, run_key = jax.random.split(jax.random.key(self.config.seed))
-        params = jax.jit(self.model.init)(init_key, jnp.zeros((1, 2), jnp.int32))
+        params = jax.jit(self._new_parts)(init_key)
         params["encoder"]["bert"] = jax.tree.map(jnp.asarray, self.encoder.params)
         return training.init_state(run_key, params, self._optimizer, self.config.average_decay)
+
+    def _new_parts(self, key: Array) -> Params:
+        """All that does not come with the encoder; compiled, it does not draw weights that are not wanted."""
+        params = self.model.init(key, jnp.zeros((1, 2), jnp.int32))
+        del params["encoder"]["bert"]
+        return params
 
     def step(self, axis_name: str | None) -> Any:
         """The train step."""

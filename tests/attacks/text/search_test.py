@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ib_jax.attacks import text
+from ib_jax.attacks.text.candidates import in_case_of
 from tests.attacks.text import toy
 from tests.attacks.text.words_test import naive_words
 
@@ -140,7 +141,7 @@ def naive_synonyms(string):
     words = [word for _, word in naive_words(string)]
 
     def of_word(index):
-        cased = [text.candidates.in_case_of(words[index], new) for new in toy.synonyms(words[index])]
+        cased = [in_case_of(words[index], new) for new in toy.synonyms(words[index])]
         return [new for new in dict.fromkeys(cased) if new.lower() != words[index].lower()]
 
     return of_word

@@ -64,7 +64,7 @@ class FinetuneConfig:
     )
     num_train_samples: int = setting(1, "Objective", "Samples of z for each text and step.")
 
-    num_epochs: int = setting(10, "Training", "Length of training.", unit="epochs", paper="not said")
+    num_epochs: int = setting(5, "Training", "Length of training.", unit="epochs", paper="not said")
     batch_size: int = setting(16, "Training", "Size of the global batch, over all devices.", unit="texts", paper="16")
     learning_rate: float = setting(1e-3, "Training", "Highest rate, that of head and last layer.", paper="not said")
     layer_decay: float = setting(0.95, "Training", "Each layer further down has its rate times this.")

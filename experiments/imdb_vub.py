@@ -77,7 +77,7 @@ def run(config: TextConfig, console: Console, *, command: str = "") -> pathlib.P
     workdir = pathlib.Path(config.workdir)
     records.check_workdir(workdir, config)
     for name in split(config.attacks):
-        make_attack(config, name)  # whatever is missing is missed now, not after an hour
+        make_attack(config, name, stochastic=False)  # whatever is missing is missed now, not after an hour
     texts = imdb_vub_features.load_texts(config)
     encoder = imdb_vub_features.load_encoder(config, texts)
     records.write_json(workdir / "config.json", dataclasses.asdict(config))

@@ -28,12 +28,15 @@ Answers = dict[str, list[TextResult]]
 """By the name of a head what became of each text."""
 
 
-def make_attack(config: TextConfig, name: str) -> attacks.text.TextAttack:
+def make_attack(config: TextConfig, name: str, *, stochastic: bool) -> attacks.text.TextAttack:
     """The attack by its name, with the settings of a configuration."""
-    budget = config.query_budget or None
+    settings: dict[str, Any] = {
+        "max_queries": config.query_budget or None,
+        "margin": config.margin if stochastic else 0.0,
+    }
     if name == DEEP_WORD_BUG:
-        return attacks.text.deep_word_bug(max_queries=budget)
-    return attacks.text.pwws(scoring=config.scoring, max_queries=budget)  # type: ignore[arg-type]
+        return attacks.text.deep_word_bug(**settings)
+    return attacks.text.pwws(scoring=config.scoring, **settings)  # type: ignore[arg-type]
 
 
 class Siege:
@@ -74,7 +77,7 @@ class Siege:
             {objective: recipe.model for objective, recipe in recipes.items()},
             recipes[VANILLA].config.latent_dim,
         )
-        self._judge = self._victims.score(self._key(JUDGE_KEY), config.num_eval_samples)
+        self._judge = self._victims.score(self._key(JUDGE_KEY), config.num_judge_samples)
 
     def attack(self, name: str, console: Console) -> Answers:
         """Attacks every head with every text, but for those that have answers already.
@@ -87,16 +90,16 @@ class Siege:
           Answers.
         """
         config = self._config
-        runner = attacks.text.TextRunner(
-            make_attack(config, name),
-            self._victims.score(self._key(SEARCH_KEY), config.num_score_samples),
-            self._judge,
-        )
+        score = self._victims.score(self._key(SEARCH_KEY), config.num_score_samples)
+        runners = {
+            kind: attacks.text.TextRunner(make_attack(config, name, stochastic=kind), score, self._judge)
+            for kind in (False, True)
+        }
         step, start, before = config.attacked_at_once, time.monotonic(), self._pool.num_computed
         with show.WorkLine(console, len(self._texts)) as line:
             for first in range(0, len(self._texts), step):
                 rows = range(first, min(first + step, len(self._texts)))
-                self._attack_rows(runner, name, rows)
+                self._attack_rows(runners, name, rows)
                 rate = (self._pool.num_computed - before) / (time.monotonic() - start)
                 line(name, f"texts to {rows.stop} of {len(self._texts)}, {rate:.0f} passes of the encoder/s", len(rows))
         found = [self._read(name, row) for row in range(len(self._texts))]
@@ -130,20 +133,22 @@ class Siege:
         labels = np.array([answer.label for answer in attacked])
         return 100 * float((score([answer.perturbed for answer in attacked], which).argmax(-1) != labels).mean())
 
-    def _attack_rows(self, runner: attacks.text.TextRunner, name: str, rows: range) -> None:
+    def _attack_rows(self, runners: Mapping[bool, attacks.text.TextRunner], name: str, rows: range) -> None:
         known = {row: self._read(name, row) for row in rows}
-        pairs = [
-            (row, index) for row in rows for index, model in enumerate(self._models) if model.name not in known[row]
-        ]
-        if not pairs:
-            return
-        which = np.array([index for _, index in pairs])
-        labels = np.array([self._labels[row] for row, _ in pairs])
-        results = runner(_SEED, [self._texts[row] for row, _ in pairs], labels, which)
-        for (row, index), result in zip(pairs, results, strict=True):
-            known[row][self._models[index].name] = result._asdict()
-        for row, answers in known.items():
-            records.write_json(self._path(name, row), answers)
+        for kind, runner in runners.items():
+            heads_of_kind = [(index, model) for index, model in enumerate(self._models) if model.stochastic == kind]
+            pairs = [(row, *head) for row in rows for head in heads_of_kind if head[1].name not in known[row]]
+            if not pairs:
+                continue
+            which, labels = (
+                np.array([index for _, index, _ in pairs]),
+                np.array([self._labels[row] for row, *_ in pairs]),
+            )
+            results = runner(_SEED, [self._texts[row] for row, *_ in pairs], labels, which)
+            for (row, _, model), result in zip(pairs, results, strict=True):
+                known[row][model.name] = result._asdict()
+            for row, answers in known.items():
+                records.write_json(self._path(name, row), answers)
 
     def _read(self, name: str, row: int) -> dict[str, Any]:
         path = self._path(name, row)

@@ -105,7 +105,14 @@ class TextConfig:
     )  # fmt: skip
     query_budget: int = setting(0, "Attacks", "Queries that an attack on a text may ask; 0: any.", paper="0")
     num_score_samples: int = setting(
-        12, "Attacks", "Samples of z whose mean probabilities a search is told.", paper="1"
+        128, "Attacks", "Samples of z whose mean probabilities a search is told.", paper="1"
+    )
+    margin: float = setting(
+        0.2, "Attacks", "By how much a search must bring another class before the right one on stochastic heads, so "
+        "that fresh samples confirm it.", unit="probability", paper="0",
+    )  # fmt: skip
+    num_judge_samples: int = setting(
+        128, "Attacks", "Fresh samples of z by which success is judged; one is told as well.", paper="1"
     )
     attacked_at_once: int = setting(5, "Attacks", "Texts attacked side by side, under all heads.", decides=NEVER)
 
@@ -116,13 +123,16 @@ class TextConfig:
     def __post_init__(self) -> None:
         for name in (
             "encoder_batch_size", "shard_size", "num_seeds", "num_epochs", "batch_size", "epochs_per_eval",
-            "num_attacked", "num_score_samples", "attacked_at_once", "num_eval_samples", "num_validation",
+            "num_attacked", "num_score_samples", "num_judge_samples", "attacked_at_once", "num_eval_samples",
+            "num_validation",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
         for name in ("latent_dim", "query_budget", "average_decay", "memory_gib"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} must be at least 0, got {getattr(self, name)}")
+        if not 0 <= self.margin < 1:
+            raise ValueError(f"--margin must be in [0, 1), got {self.margin}")
         if not self.learning_rate > 0:
             raise ValueError(f"--learning_rate must be positive, got {self.learning_rate}")
         if not self.betas or any(not 0 < beta < 1 for beta in self.betas):

@@ -26,7 +26,7 @@ def render(found: Mapping[str, Mapping[str, Any]]) -> str:
     first = next(iter(found.values()))
     attacks, members = list(first["members"][0]["attacks"]), {name: record["members"] for name, record in found.items()}
     num_seeds = len({one["seed"] for one in first["members"]})
-    num_samples = first["settings"]["num_eval_samples"]
+    num_samples = first["settings"]["num_judge_samples"]
     encoder, dataset = first["origin"]["encoder"]["name"], first["origin"]["data"]["test"]["dataset"]
     rows = [(name, *item) for name in ORDER if name in members for item in summary.groups(members[name]).items()]
     compared = PAPER if dataset == IMDB else {}

@@ -20,8 +20,8 @@ pytest.importorskip("tokenizers")
 QUIET = Console(quiet=True)
 TINY = TextConfig(
     objectives="vib,vub", betas=(1e-3, 0.5), num_seeds=2, num_epochs=2, epochs_per_eval=2, batch_size=50, max_length=24,
-    num_validation=100, num_attacked=3, attacked_at_once=2, num_score_samples=2, num_eval_samples=3, latent_dim=4,
-    encoder_batch_size=32,
+    num_validation=100, num_attacked=3, attacked_at_once=2, num_score_samples=2, num_judge_samples=3,
+    num_eval_samples=3, latent_dim=4, encoder_batch_size=32,
 )  # fmt: skip
 SYNONYMS = {"good": ("fine", "decent"), "film": ("movie",), "awful": ("dreadful",), "acting": ("playing",)}
 
@@ -127,7 +127,7 @@ def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
     monkeypatch.setattr("ib_jax.attacks.text.TextRunner.__call__", counted)
     again = dataclasses.replace(config, attacked_at_once=1, figures=False)
     assert imdb_vub.run(again, QUIET, command="python -m x") == results
-    assert attacked == [1, 10]
+    assert attacked == [1, 2, 8]
     assert before == {name: read(results, name)["members"] for name in before}
 
 
@@ -192,6 +192,7 @@ def test_settings():
         ({"attacks": "textfooler"}, "--attacks must be of deep_word_bug, pwws, got textfooler"),
         ({"num_attacked": 0}, "--num_attacked must be at least 1"),
         ({"query_budget": -1}, "--query_budget must be at least 0"),
+        ({"margin": 1.0}, r"--margin must be in \[0, 1\), got 1.0"),
         ({"learning_rate": 0.0}, "--learning_rate must be positive"),
         ({"train_file": "a.tsv"}, "--train_file and --test_file must be given together"),
     ]:

@@ -35,6 +35,7 @@ class TextProblem(NamedTuple):
       goal: what is wanted.
       replacements: index of a word -> what may replace it.
       constraints: to be kept at every step.
+      margin: by how much, in probability, the goal is to be reached before the search ends.
     """
 
     start: Standing
@@ -43,14 +44,15 @@ class TextProblem(NamedTuple):
     goal: Goal
     replacements: Callable[[int], Sequence[str]]
     constraints: tuple[Constraint, ...]
+    margin: float = 0.0
 
     def scores(self, probabilities: np.ndarray) -> np.ndarray:
         """Of answers [n, C], the goal's scores [n]."""
         return self.goal.score(probabilities, self.label)
 
     def reached(self, probabilities: np.ndarray) -> bool:
-        """Whether one answer [C] is as wanted."""
-        return bool(self.goal.reached(probabilities[None], self.label)[0])
+        """Whether one answer [C] is as wanted, by the margin."""
+        return bool(self.goal.reached(probabilities[None], self.label, self.margin)[0])
 
     def options(self, standing: Standing, index: int) -> list[str]:
         """What may replace a word now, within all constraints."""
@@ -92,6 +94,8 @@ class TextAttack(NamedTuple):
       constraints: how far the text may be changed.
       search: in which order words are tried and replaced.
       max_queries: texts the model may be asked about for one example, the original among them; None is no limit.
+      margin: by how much, in probability, a search must reach the goal before it ends. Above 0 it is for a stochastic
+        model, whose fresh samples would undo half of the successes that stop right at the boundary.
     """
 
     goal: Goal
@@ -100,16 +104,20 @@ class TextAttack(NamedTuple):
     constraints: tuple[Constraint, ...]
     search: Search
     max_queries: int | None = None
+    margin: float = 0.0
 
     def problem(self, seed: int, text: str, label: int, probabilities: np.ndarray) -> TextProblem:
         """One text, with the model's answer to it (float [C])."""
         words = split(text)
         start = Standing(words, probabilities, (0,) * len(self.constraints))
         indices = tuple(index for index, word in enumerate(words.words) if self.may_touch(word))
-        return TextProblem(start, label, indices, self.goal, self.candidates(seed, words), self.constraints)
+        replacements = self.candidates(seed, words)
+        return TextProblem(start, label, indices, self.goal, replacements, self.constraints, self.margin)
 
     def checked(self) -> "TextAttack":
-        """The attack itself; raises ValueError if `max_queries` is out of range."""
+        """The attack itself; raises ValueError if `max_queries` or `margin` is out of range."""
+        if not 0 <= self.margin < 1:
+            raise ValueError(f"margin must lie in [0, 1), got {self.margin}")
         if self.max_queries is not None and self.max_queries < 1:
             raise ValueError(
                 f"max_queries must be None or at least 1 (the original text is one), got {self.max_queries}"

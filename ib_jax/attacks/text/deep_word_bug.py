@@ -18,6 +18,7 @@ def deep_word_bug(
     letters: str = string.ascii_letters,
     unknown: str = "[UNK]",
     max_queries: int | None = None,
+    margin: float = 0.0,
 ) -> TextAttack:
     r"""Typing errors in the words that matter most.
 
@@ -36,12 +37,13 @@ def deep_word_bug(
       letters: what substitution and insertion draw from; give the text's own alphabet.
       unknown: the tokeniser's unknown token.
       max_queries: texts the model may be asked about for one example, the original among them; None is no limit.
+      margin: by how much, in probability, the goal is to be reached before the search ends; see `TextAttack`.
 
     Returns:
       TextAttack, for `TextRunner`.
 
     Raises:
-      ValueError: `max_queries` is less than 1, or `letters` holds fewer than two characters.
+      ValueError: `max_queries` is less than 1, `margin` is not in [0, 1), or `letters` holds fewer than two characters.
 
     Source: Gao et al., Black-box Generation of Adversarial Text Sequences to Evade Deep Learning Classifiers, 2018;
     importance and constraints as in TextAttack's recipe deepwordbug_gao_2018.
@@ -63,4 +65,5 @@ def deep_word_bug(
         constraints=(edit_distance(30),) if constraints is None else tuple(constraints),
         search=greedy(unknown),
         max_queries=max_queries,
+        margin=margin,
     ).checked()

@@ -11,11 +11,12 @@ class Goal(NamedTuple):
 
     Attributes:
       score: (probabilities [n, C], label) -> float [n], higher is better for the attack.
-      reached: (probabilities [n, C], label) -> bool [n], whether the model answers as wanted.
+      reached: (probabilities [n, C], label, margin=0.0) -> bool [n], whether the model answers as wanted, and would
+        still if the margin were taken from the class it answers with.
     """
 
     score: Callable[[np.ndarray, int], np.ndarray]
-    reached: Callable[[np.ndarray, int], np.ndarray]
+    reached: Callable[..., np.ndarray]
 
 
 def untargeted() -> Goal:
@@ -30,10 +31,11 @@ def untargeted() -> Goal:
       >>> text.untargeted().reached(np.array([[0.4, 0.6], [0.7, 0.3]]), 0)
       array([ True, False])
     """
-    return Goal(
-        lambda probabilities, label: 1 - probabilities[:, label],
-        lambda probabilities, label: probabilities.argmax(-1) != label,
-    )
+
+    def reached(probabilities: np.ndarray, label: int, margin: float = 0.0) -> np.ndarray:
+        return (probabilities + margin * (np.arange(probabilities.shape[-1]) == label)).argmax(-1) != label
+
+    return Goal(lambda probabilities, label: 1 - probabilities[:, label], reached)
 
 
 def targeted(target: int) -> Goal:
@@ -62,4 +64,7 @@ def targeted(target: int) -> Goal:
             raise ValueError(f"target must be one of the model's {probabilities.shape[1]} classes, got {target}")
         return probabilities[:, target]
 
-    return Goal(score, lambda probabilities, label: probabilities.argmax(-1) == target)
+    def reached(probabilities: np.ndarray, label: int, margin: float = 0.0) -> np.ndarray:
+        return (probabilities - margin * (np.arange(probabilities.shape[-1]) == target)).argmax(-1) == target
+
+    return Goal(score, reached)

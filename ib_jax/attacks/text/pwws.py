@@ -21,6 +21,7 @@ def pwws(
     stop_words: Collection[str] | None = None,
     unknown: str = "[UNK]",
     max_queries: int | None = None,
+    margin: float = 0.0,
 ) -> TextAttack:
     r"""Synonyms for the words that matter most.
 
@@ -42,12 +43,13 @@ def pwws(
       stop_words: left alone in whatever case; None takes scikit-learn's English ones.
       unknown: the tokeniser's unknown token.
       max_queries: texts the model may be asked about for one example, the original among them; None is no limit.
+      margin: by how much, in probability, the goal is to be reached before the search ends; see `TextAttack`.
 
     Returns:
       TextAttack, for `TextRunner`.
 
     Raises:
-      ValueError: `max_queries` is less than 1, or there is no such scoring.
+      ValueError: `max_queries` is less than 1, `margin` is not in [0, 1), or there is no such scoring.
       ModuleNotFoundError, LookupError: WordNet is wanted, but nltk or the corpus is missing; they say how to get it.
 
     Source: Ren et al., Generating Natural Language Adversarial Examples through Probability Weighted Word Saliency,
@@ -73,4 +75,5 @@ def pwws(
         constraints=tuple(constraints),
         search=weighted_saliency(scoring, unknown),
         max_queries=max_queries,
+        margin=margin,
     ).checked()

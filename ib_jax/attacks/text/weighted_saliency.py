@@ -74,7 +74,7 @@ def weighted_saliency(scoring: Scoring = "paper", unknown: str = "[UNK]") -> Sea
 
 
 def _substitute(problem: TextProblem, swaps: list[tuple[int, str]]) -> Searching:
-    standing = problem.start
+    standing, best = problem.start, problem.start
     for index, new in swaps:
         if not problem.allows(standing, index, new):
             continue
@@ -83,5 +83,7 @@ def _substitute(problem: TextProblem, swaps: list[tuple[int, str]]) -> Searching
             break
         standing = problem.take(standing, index, new, answers[0])
         if problem.reached(standing.probabilities):
-            break
-    return standing
+            return standing
+        best = max(best, standing, key=lambda each: problem.scores(each.probabilities[None])[0])
+    # With a margin the goal may have been reached on the way, if not by so much.
+    return best if problem.margin else standing

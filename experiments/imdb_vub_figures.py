@@ -59,8 +59,10 @@ def robustness(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> No
     for axis in axes:
         axis.set(xlabel="beta", xscale="log")
     axes[-1].plot([], [], color="0.4", linestyle=":", label="made on a vanilla head")
-    axes[0].legend()
-    axes[-1].legend()
+    handles = [handle for axis in (axes[0], axes[-1]) for handle in axis.get_legend_handles_labels()[0]]
+    labels = [label for axis in (axes[0], axes[-1]) for label in axis.get_legend_handles_labels()[1]]
+    named = dict(zip(labels, handles, strict=True))
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named))
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

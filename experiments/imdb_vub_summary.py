@@ -29,6 +29,12 @@ def success(member: Mapping[str, Any], attack: str) -> float:
     return float("nan") if value is None else value
 
 
+def words_changed(member: Mapping[str, Any], attack: str) -> float:
+    """In % of a text's words, over the texts that fell."""
+    value = member["attacks"][attack]["words_changed"]
+    return float("nan") if value is None else value
+
+
 def groups(members: Sequence[Mapping[str, Any]]) -> dict[float | None, list[Mapping[str, Any]]]:
     """The heads of one objective by their beta, ascending."""
     betas = sorted({member["beta"] for member in members}, key=lambda beta: beta or 0.0)
@@ -57,6 +63,9 @@ def compare(
 ) -> list[dict[str, Any]]:
     """The paper's claims, measured between the best beta of each: VUB is more accurate, and withstands more.
 
+    The paper counts attacks that succeed. Where all of them do, what they had to change tells more, so it is compared
+    as well.
+
     Args:
       vib: all heads of VIB.
       vub: all heads of VUB.
@@ -67,8 +76,15 @@ def compare(
       or "the opposite".
     """
     pair = best(vib), best(vub)
-    measures: list[tuple[str, Any, float]] = [("accuracy", accuracy, 1.0)]
-    measures += [(f"success of {name}", lambda one, name=name: success(one, name), -1.0) for name in names]
+    measures: list[tuple[str, Any, float]] = [
+        ("accuracy, 1 sample", accuracy, 1.0),
+        ("accuracy, mean of samples", lambda one: accuracy(one, answer="avg"), 1.0),
+    ]
+    for name in names:
+        measures += [
+            (f"success of {name}", lambda one, name=name: success(one, name), -1.0),
+            (f"words changed by {name}", lambda one, name=name: words_changed(one, name), 1.0),
+        ]
     rows = []
     for title, measure, sign in measures:
         values = [[measure(one) for one in side] for side in pair]

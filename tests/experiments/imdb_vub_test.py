@@ -163,22 +163,26 @@ def test_table_shows_ours_beside_the_papers_on_imdb(finished):
     assert "## The paper's claims" in table
 
 
-def member(beta, seed, error, success=50.0, validation=0.1):
+def member(beta, seed, error, success=50.0, validation=0.1, words=5.0):
     splits = {split: {"error_one": e, "error_avg": e} for split, e in (("test", error), ("validation", validation))}
-    return {"beta": beta, "seed": seed, **splits, "attacks": {"pwws": {"success_rate": success}}}
+    pwws = {"success_rate": success, "words_changed": words}
+    return {"beta": beta, "seed": seed, **splits, "attacks": {"pwws": pwws}}
 
 
 def test_claims_are_tested_between_the_betas_that_validation_chooses():
-    vib = [member(0.1, seed, 0.2 + 0.001 * seed, 60.0 + seed) for seed in range(5)]
+    vib = [member(0.1, seed, 0.2 + 0.001 * seed, 60.0 + seed, words=4.0 + seed / 10) for seed in range(5)]
     vub = [member(0.1, seed, 0.1, 0.0, validation=0.3) for seed in range(5)]  # best on the test alone: not chosen
     vub += [member(0.01, seed, 0.15 + 0.001 * seed, 70.0 + seed) for seed in range(5)]
     rows = imdb_vub_summary.compare(vib, vub, ["pwws"])
-    assert [row["found"] for row in rows] == ["confirmed", "the opposite"]
+    assert [row["what"] for row in rows] == [
+        "accuracy, 1 sample", "accuracy, mean of samples", "success of pwws", "words changed by pwws",
+    ]  # fmt: skip
+    assert [row["found"] for row in rows] == ["confirmed", "confirmed", "the opposite", "confirmed"]
     assert rows[0]["vub"] == pytest.approx(84.8)
     errors = [[100 * (1 - one["test"]["error_one"]) for one in side] for side in (vib, vub[5:])]
     assert rows[0]["p"] == scipy.stats.ranksums(*errors).pvalue
     same = imdb_vub_summary.compare(vib, vib, ["pwws"])
-    assert [row["found"] for row in same] == ["not found", "not found"]
+    assert [row["found"] for row in same] == ["not found"] * 4
     assert np.isnan(imdb_vub_summary.rank_sum([1.0], [2.0]))
 
 

@@ -47,22 +47,30 @@ def information_plane(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]
 
 
 def robustness(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> None:
-    """Accuracy, and success of each attack and of transferred texts, against beta, with the deviation over seeds."""
+    """Accuracy, success of each attack and of transferred texts, and words changed, with the deviation over seeds.
+
+    Args:
+      path: of the PNG.
+      found: records by objective.
+    """
     attacks = list(next(iter(found.values()))["members"][0]["attacks"])
-    figure, axes = plt.subplots(1, 1 + len(attacks), figsize=(4.2 * (1 + len(attacks)), 3.6), layout="constrained")
-    _draw(axes[0], found, summary.accuracy)
-    axes[0].set(ylabel="test accuracy with one sample of z, %", title="accuracy")
-    for axis, attack in zip(axes[1:], attacks, strict=True):
-        _draw(axis, found, lambda one, attack=attack: summary.success(one, attack), attack)
-        _draw(axis, found, lambda one, attack=attack: one["attacks"][attack]["transfer"]["success_rate"], attack, ":")
-        axis.set(ylabel="success, %", title=TITLES[attack], ylim=(0, 103))
-    for axis in axes:
+    columns = 1 + len(attacks)
+    figure, axes = plt.subplots(2, columns, figsize=(4.2 * columns, 6.4), sharex="col", layout="constrained")
+    for axis, answer, title in zip(axes[:, 0], ("one", "avg"), ("one sample", "mean of samples"), strict=True):
+        _draw(axis, found, lambda one, answer=answer: summary.accuracy(one, answer=answer))
+        axis.set(ylabel="test accuracy, %", title=f"accuracy, {title} of z")
+    for (above, below), attack in zip(axes[:, 1:].T, attacks, strict=True):
+        _draw(above, found, lambda one, attack=attack: summary.success(one, attack), attack)
+        _draw(above, found, lambda one, attack=attack: one["attacks"][attack]["transfer"]["success_rate"], attack, ":")
+        above.set(ylabel="success, %", title=f"{TITLES[attack]}: success", ylim=(0, 103))
+        _draw(below, found, lambda one, attack=attack: summary.words_changed(one, attack), attack)
+        below.set(ylabel="of a text's words, %", title=f"{TITLES[attack]}: words changed", ylim=(0, None))
+    for axis in axes[-1]:
         axis.set(xlabel="beta", xscale="log")
-    axes[-1].plot([], [], color="0.4", linestyle=":", label="made on a vanilla head")
-    handles = [handle for axis in (axes[0], axes[-1]) for handle in axis.get_legend_handles_labels()[0]]
-    labels = [label for axis in (axes[0], axes[-1]) for label in axis.get_legend_handles_labels()[1]]
-    named = dict(zip(labels, handles, strict=True))
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named))
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    handles += axes[0, -1].plot([], [], color="0.4", linestyle=":")
+    labels.append("made on a vanilla head")
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+_MOST_WRITTEN_OUT = 64
+
 
 def compiles_whole(fn: Callable[..., Any], *args: Any) -> bool:
     """Whether a compiled loop over a network is as fast as its steps one by one.
@@ -54,6 +56,32 @@ def scan(body: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any, lengt
         return jax.lax.scan(body, state, xs, length=length)
     state, y = body(state, jax.tree.map(lambda leaf: leaf[0], xs))
     return state, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], y)
+
+
+def repeat(body: Callable[[Any], Any], state: Any, num_steps: int | jax.Array, *, whole: bool) -> Any:
+    """A function applied again and again inside a program: a loop, or written out where a loop would be slow.
+
+    Args:
+      body: state -> state.
+      state: at the start.
+      num_steps: how often, >= 0; if it is traced, a loop there is.
+      whole: what `compiles_whole` says of the network in `body`. Of one that loses in a loop up to 64 steps are written
+        out, which takes the longer to compile the more they are.
+
+    Returns:
+      The state at the end.
+
+    Example:
+      >>> from ib_jax import loops
+      >>> print(loops.repeat(lambda state: 2 * state, 1, 5, whole=True))
+      32
+    """
+    known = isinstance(num_steps, int)
+    if known and (num_steps == 1 or (not whole and num_steps <= _MOST_WRITTEN_OUT)):
+        for _ in range(num_steps):
+            state = body(state)
+        return state
+    return jax.lax.fori_loop(0, num_steps, lambda _, state: body(state), state)
 
 
 def _holds(jaxpr: core.Jaxpr, primitive: str) -> bool:

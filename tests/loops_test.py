@@ -95,3 +95,18 @@ def num_loops(scan, length):
 def test_one_step_is_no_loop():
     assert num_loops(loops.scan, 1) == 0
     assert num_loops(loops.scan, 3) == 1
+
+
+@pytest.mark.parametrize(
+    ("whole", "num_steps", "loops_in_program"), [(True, 5, 1), (False, 5, 0), (True, 1, 0), (False, 65, 1)]
+)
+def test_what_is_repeated_is_written_out_where_a_loop_would_be_slow(whole, num_steps, loops_in_program):
+    run = lambda x: loops.repeat(lambda state: 2 * state + 1, x, num_steps, whole=whole)
+    program = str(jax.make_jaxpr(run)(jnp.float32(0)))
+    assert program.count("scan[") + program.count("while[") == loops_in_program
+    assert float(run(jnp.float32(0))) == 2.0**num_steps - 1
+
+
+def test_a_traced_number_of_steps_is_a_loop():
+    run = jax.jit(lambda x, count: loops.repeat(lambda state: state + x, 0.0, count, whole=False))
+    assert [float(run(2.0, count)) for count in (0, 1, 3)] == [0.0, 2.0, 6.0]

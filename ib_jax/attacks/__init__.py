@@ -13,6 +13,7 @@ from ib_jax.attacks.deepfool import deepfool
 from ib_jax.attacks.fab import fab
 from ib_jax.attacks.fgsm import fgsm
 from ib_jax.attacks.momentum import mi_fgsm
+from ib_jax.attacks.objective import AttackLoss
 from ib_jax.attacks.pgd import pgd
 from ib_jax.attacks.runner import Runner
 from ib_jax.attacks.square import square
@@ -21,6 +22,7 @@ from ib_jax.attacks.targets import every_target, least_likely_targets, random_ta
 from ib_jax.attacks.transfer import transfer
 
 __all__ = [
+    "AttackLoss",
     "Runner",
     "apgd",
     "autoattack",

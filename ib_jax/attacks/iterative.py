@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ib_jax import losses
+from ib_jax import loops, losses
 from ib_jax.attacks import problem as problems
 from ib_jax.attacks.objective import Objective
 from ib_jax.attacks.problem import Bounds, Problem
@@ -76,7 +76,8 @@ class IterativeAttack:
     def advance(self, logits_fn: LogitsFn, problem: Problem, state: State, num_steps: int) -> State:
         """At most that many steps, fewer when no example has work left; examples that are done stay as they are."""
         if self.active is None:
-            return jax.lax.fori_loop(0, num_steps, lambda _, state: self.step(logits_fn, problem, state), state)
+            whole = loops.compiles_whole(logits_fn, problem.keys, problem.inputs)
+            return loops.repeat(lambda state: self.step(logits_fn, problem, state), state, num_steps, whole=whole)
 
         def more(carry: tuple[Array, State]) -> Array:
             return (carry[0] < num_steps) & self._active(problem, carry[1]).any()

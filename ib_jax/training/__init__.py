@@ -1,12 +1,13 @@
 """Training: a pure step, whole epochs on the device, populations, sharding, the host loop and checkpoints."""
 
+from ib_jax.training.adversarial import ApplyFn, attacked, trades
 from ib_jax.training.capacity import Plan, device_memory, measure_members, plan_programs
 from ib_jax.training.checkpoint import Checkpoints
 from ib_jax.training.distributed import any_process, from_main, initialize, is_main
 from ib_jax.training.epoch import Augment, drive, epoch_order, make_epoch, make_stretch
 from ib_jax.training.examples import map_examples, map_members
 from ib_jax.training.feed import feed
-from ib_jax.training.gradient import Batch, Metrics, make_gradient
+from ib_jax.training.gradient import Batch, LossFn, Metrics, Perturb, make_gradient
 from ib_jax.training.layerwise import DepthOf, layerwise_rates
 from ib_jax.training.loop import NonFiniteLossError, Progress, StopRequest, fit
 from ib_jax.training.optimizer import paper_adam
@@ -26,14 +27,17 @@ from ib_jax.training.sweep import Hyperparams, Population, choose_members_at_onc
 
 __all__ = [
     "REPLICATED",
+    "ApplyFn",
     "Augment",
     "Batch",
     "Checkpoints",
     "DepthOf",
     "Gate",
     "Hyperparams",
+    "LossFn",
     "Metrics",
     "NonFiniteLossError",
+    "Perturb",
     "Placement",
     "Plan",
     "Population",
@@ -42,6 +46,7 @@ __all__ = [
     "StopRequest",
     "TrainState",
     "any_process",
+    "attacked",
     "averaged_params",
     "choose_members_at_once",
     "device_memory",
@@ -74,5 +79,6 @@ __all__ = [
     "replicate",
     "shard_epoch",
     "spread_members",
+    "trades",
     "unreplicate",
 ]

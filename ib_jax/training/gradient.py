@@ -13,6 +13,9 @@ LossFn = Callable[..., Any]
 handed over as a fifth argument. A network with statistics of its own (batch normalisation) returns (BoundTerms,
 statistics): entries of `params`, a dict, that the step sets to these values, whatever the optimizer made of them."""
 
+Perturb = Callable[[Params, Array, Any, Array], Any]
+"""(params, keys [B], inputs [B, ...], labels [B]) -> what the loss is handed as inputs: `attacked`, or `trades`."""
+
 Metrics = dict[str, Array]
 """Means over the global batch, by the name of the bound's term."""
 
@@ -33,7 +36,12 @@ class Batch(NamedTuple):
 
 
 def make_gradient(
-    loss_fn: LossFn, *, axis_name: str | None = None, num_microbatches: int = 1, remat: bool = False
+    loss_fn: LossFn,
+    *,
+    perturb: Perturb | None = None,
+    axis_name: str | None = None,
+    num_microbatches: int = 1,
+    remat: bool = False,
 ) -> Callable[..., tuple[Params, Metrics, Statistics]]:
     r"""Makes the function from a device's batch to the gradient of the mean loss over all devices' batches.
 
@@ -44,6 +52,7 @@ def make_gradient(
 
     Args:
       loss_fn: (params, keys [B], inputs, labels, *more) -> BoundTerms, per example; see `LossFn`.
+      perturb: what is done to the inputs first, without a gradient through it; see `attacked`.
       axis_name: name of the mapped device axis, or None on one device.
       num_microbatches: parts of a device's batch that are taken one after another.
       remat: whether the backward pass computes the activations again rather than keeping them.
@@ -87,7 +96,13 @@ def make_gradient(
         if many and batch.weights is not None:
             # Devices may hold different weight; by the mean of it, their mean is the weighted mean of all examples.
             norm = jax.lax.pmean(norm, axis_name)
-        of = jax.grad(share, has_aux=True)
+
+        def of(params: Params, keys: Array, batch: Batch, *rest: Any) -> tuple[Params, Any]:
+            if perturb is not None:
+                # Before `grad`, so that rematerialisation does not attack a second time in the backward pass.
+                batch = batch._replace(inputs=perturb(params, keys, batch.inputs, batch.labels))
+            return jax.grad(share, has_aux=True)(params, keys, batch, *rest)
+
         if num_microbatches == 1:
             grads, (metrics, statistics) = of(params, keys, batch, norm, more)
         else:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ib_jax.training.gradient import Batch, LossFn, Metrics, make_gradient
+from ib_jax.training.gradient import Batch, LossFn, Metrics, Perturb, make_gradient
 from ib_jax.training.schedule import Schedule, ScheduleState
 from ib_jax.types import Array, Params
 
@@ -91,6 +91,7 @@ def make_train_step(
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
     *,
+    perturb: Perturb | None = None,
     average_decay: float = 0.999,
     schedule: Schedule | None = None,
     axis_name: str | None = None,
@@ -106,6 +107,7 @@ def make_train_step(
     Args:
       loss_fn: (params, keys [B], inputs, labels) -> BoundTerms, per example; see `LossFn` for batch normalisation.
       optimizer: any optax transformation.
+      perturb: what is done to the inputs before the gradient, such as an attack on the model as it stands; `attacked`.
       average_decay: decay of the Polyak average, in [0, 1); 0.999 in the paper's notebook.
       schedule: of rho, which `loss_fn` is then handed as a fifth argument; None for a loss that knows its own.
       axis_name: name of the mapped device axis, or None on one device.
@@ -137,7 +139,9 @@ def make_train_step(
     if not 0.0 <= average_decay < 1.0:
         raise ValueError(f"average_decay must be in [0, 1), got {average_decay}")
     average = optax.ema(average_decay)
-    gradient = make_gradient(loss_fn, axis_name=axis_name, num_microbatches=num_microbatches, remat=remat)
+    gradient = make_gradient(
+        loss_fn, perturb=perturb, axis_name=axis_name, num_microbatches=num_microbatches, remat=remat
+    )
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         rho = [] if schedule is None else [schedule.value(state.schedule, state.step)]

@@ -1,4 +1,4 @@
-"""One device, eight, and two processes of four train the same models, alone and in a sweep, and resume each other's."""
+"""One device, eight, and two processes of four train the same models, alone, against PGD and in a sweep, and resume."""
 
 import os
 import socket
@@ -11,6 +11,8 @@ import pytest
 PROGRAM = """
 import sys
 import jax, jax.numpy as jnp, numpy as np
+from experiments.adversarial_config import AdversarialConfig
+from experiments.adversarial_recipe import recipe_of
 from experiments.mnist_vib_config import Config
 from experiments.recipe import Recipe
 from ib_jax import data, training
@@ -41,7 +43,7 @@ def train(name, state, run, placement):
 
 def train_twice(name, state, make_run, placement):
     train(f"{name}-whole", state, make_run(state), placement)
-    if resume and name in ("vib", "sweep"):
+    if resume and name in ("vib", "adversarial", "sweep"):
         with training.Checkpoints(f"{resume}/{name}-whole") as checkpoints:
             state = checkpoints.restore(state, step=25)
         train(f"{name}-resumed", state, make_run(state), placement)
@@ -52,6 +54,9 @@ for objective in ("vib", "consistent_ceb", "dropout"):
                     num_epochs=10, learning_rate=1e-2)
     recipe = Recipe(config, dataset)
     train_twice(objective, recipe.init(), recipe.run_from, training.REPLICATED)
+against = AdversarialConfig(adversary="pgd", adversary_steps=20, num_layers=1, scale_width=1 / 32, latent_dim=4,
+                            batch_size=16, num_epochs=10)
+train_twice("adversarial", (recipe := recipe_of(against, dataset)).init(), recipe.run_from, training.REPLICATED)
 recipe = Recipe(Config(latent_dim=4, hidden_width=16, batch_size=16), dataset)
 population = training.init_population(recipe.init, MEMBERS)
 sweep, resident = training.shard_epoch(recipe.run_population(2)), recipe.resident()
@@ -111,13 +116,13 @@ def assert_same(got, expected, name):
         np.testing.assert_allclose(got[key], expected[key], rtol=1e-4, atol=1e-5, err_msg=key)
 
 
-@pytest.mark.parametrize("name", ["vib", "consistent_ceb", "dropout", "sweep"])
+@pytest.mark.parametrize("name", ["vib", "consistent_ceb", "dropout", "adversarial", "sweep"])
 def test_devices_and_processes_give_the_same_parameters(results, name):
     for where in ("eight", "processes"):
         assert_same(results[where], results["one"], f"{name}-whole")
 
 
-@pytest.mark.parametrize("name", ["vib", "sweep"])
+@pytest.mark.parametrize("name", ["vib", "adversarial", "sweep"])
 def test_a_run_goes_on_with_another_number_of_devices(results, name):
     for where in ("processes", "one"):
         resumed = {key.replace("-resumed", "-whole"): leaf for key, leaf in results[where].items() if "-resumed" in key}

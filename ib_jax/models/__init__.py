@@ -1,12 +1,14 @@
 """Flax networks, handed out as plain functions of parameters."""
 
+from ib_jax.models.all_cnn import AllConvEncoder
 from ib_jax.models.backward import BackwardEncoder
 from ib_jax.models.bert import BertConfig, BertModel, BertOutput
 from ib_jax.models.bert_checkpoint import CheckpointError, load_bert, save_bert
 from ib_jax.models.bert_encoder import BertEncoder, Pooling, text_features
 from ib_jax.models.classifier import Classifier, Encoder, make_classifier
+from ib_jax.models.conv_mlp import ConvMLPEncoder
 from ib_jax.models.head import gaussian_head
-from ib_jax.models.mlp import LinearDecoder, MLPEncoder
+from ib_jax.models.mlp import LinearDecoder, MLPEncoder, stacked_widths
 from ib_jax.models.mlp_classifier import mlp_classifier
 from ib_jax.models.normalise import Normalise
 from ib_jax.models.prior import LearnedPrior, MixturePrior
@@ -14,6 +16,7 @@ from ib_jax.models.resnet import ResNetEncoder
 from ib_jax.models.wide_resnet import WideResNetEncoder
 
 __all__ = [
+    "AllConvEncoder",
     "BackwardEncoder",
     "BertConfig",
     "BertEncoder",
@@ -21,6 +24,7 @@ __all__ = [
     "BertOutput",
     "CheckpointError",
     "Classifier",
+    "ConvMLPEncoder",
     "Encoder",
     "LearnedPrior",
     "LinearDecoder",
@@ -35,5 +39,6 @@ __all__ = [
     "make_classifier",
     "mlp_classifier",
     "save_bert",
+    "stacked_widths",
     "text_features",
 ]

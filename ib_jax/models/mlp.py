@@ -11,6 +11,33 @@ from ib_jax.models.head import XAVIER, Initializer, Scale, gaussian_head
 from ib_jax.types import Array, DiagGaussian
 
 
+def stacked_widths(num_layers: int) -> tuple[int, ...]:
+    """Widths of the deeper MLP of the robustness experiments: {512} x N - {256} x N.
+
+    For `MLPEncoder(latent_dim=K, hidden=stacked_widths(N))`, whose head then has the 2K outputs. It replaces the
+    1024 - 1024 of Alemi et al., "to build a stronger baseline".
+
+    Args:
+      num_layers: N >= 1, the layers of each width; 3 in the paper.
+
+    Returns:
+      2 N widths.
+
+    Raises:
+      ValueError: `num_layers` is less than 1.
+
+    Source: Improving Adversarial Robustness: An Information-Theoretic Perspective, section 6.
+
+    Example:
+      >>> from ib_jax import models
+      >>> models.stacked_widths(2)
+      (512, 512, 256, 256)
+    """
+    if num_layers < 1:
+        raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+    return (512,) * num_layers + (256,) * num_layers
+
+
 class MLPEncoder(nn.Module):
     r"""An MLP from inputs in [0, 1] to a diagonal Gaussian over codes.
 

@@ -14,11 +14,13 @@ from ib_jax.losses.sampling import (
     sample_with_log_prob,
     sampled_probabilities,
 )
+from ib_jax.losses.spectral import LinearMap, gradient_penalty, operator_norm, spectral_penalty
 from ib_jax.losses.tradeoff import beta_to_rho, choose_beta, rho_to_beta, rho_to_gamma, weigh
 
 __all__ = [
     "NORMS",
     "Codes",
+    "LinearMap",
     "bayes_logits",
     "beta_to_rho",
     "choose_beta",
@@ -30,12 +32,14 @@ __all__ = [
     "draw_codes",
     "entropy",
     "gaussian_entropy",
+    "gradient_penalty",
     "is_soft",
     "kl_divergence",
     "log_prob",
     "margin",
     "marginal",
     "negative_log_likelihood",
+    "operator_norm",
     "per_example_keys",
     "perturbation_norm",
     "prediction_entropy",
@@ -45,6 +49,7 @@ __all__ = [
     "sample_keys",
     "sample_with_log_prob",
     "sampled_probabilities",
+    "spectral_penalty",
     "standard_normal",
     "targeted_dlr",
     "weigh",

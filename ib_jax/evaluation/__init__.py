@@ -1,27 +1,68 @@
 """Evaluation: accuracy, information and calibration, robustness to attacks it is handed, and checks of all that."""
 
 from ib_jax.evaluation.accuracy import ExampleTerms, evaluate_examples, summarise
+from ib_jax.evaluation.aggregate import AggregateTerms, aggregate_information
 from ib_jax.evaluation.calibration import expected_calibration_error
 from ib_jax.evaluation.checks import check_gradients, check_logits, check_model, check_randomness
 from ib_jax.evaluation.chunks import ChunkProgress, attack_in_chunks
+from ib_jax.evaluation.correlation import Correlation, pearson
 from ib_jax.evaluation.corruption_error import ALEXNET_ERRORS, average_corruption_error, mean_corruption_error
 from ib_jax.evaluation.curve_checks import check_large_radius, check_monotone, check_unbounded
+from ib_jax.evaluation.discretise import DiscretisedFeatures, discretise
+from ib_jax.evaluation.encoder_lipschitz import Form, log_density_lipschitz
+from ib_jax.evaluation.entropy import count_symbols, entropy_jvhw, entropy_miller_madow, entropy_plug_in
+from ib_jax.evaluation.entropy_interval import EntropyInterval, bootstrap_entropy
 from ib_jax.evaluation.findings import Finding
 from ib_jax.evaluation.information import label_entropy, label_probabilities, nats_to_bits
+from ib_jax.evaluation.information_bounds import (
+    InformationBounds,
+    InformationGap,
+    PairedTerms,
+    bound_information,
+    evaluate_pairs,
+    information_gap,
+    oblivious_vulnerability,
+)
+from ib_jax.evaluation.linear_chain import linear_chain
+from ib_jax.evaluation.lipschitz import LipschitzBounds, lipschitz_bounds
+from ib_jax.evaluation.lipschitz_ascent import lipschitz_ascent
 from ib_jax.evaluation.natural import restrict_to_classes
 from ib_jax.evaluation.perturbations import Perturbations, measure_perturbations, summarise_perturbations
 from ib_jax.evaluation.predict import mean_probabilities, sampled_logits_fn
 from ib_jax.evaluation.result_checks import check_black_box, check_budget, check_one_step, check_results
 from ib_jax.evaluation.robustness import robust_correct, robustness_curve
+from ib_jax.evaluation.robustness_bound import (
+    RobustnessBound,
+    RobustnessConstants,
+    psi,
+    robustness_bound,
+    robustness_constants,
+)
+from ib_jax.evaluation.transfer import Transfer, measure_transfer, transfer_table
 
 __all__ = [
     "ALEXNET_ERRORS",
+    "AggregateTerms",
     "ChunkProgress",
+    "Correlation",
+    "DiscretisedFeatures",
+    "EntropyInterval",
     "ExampleTerms",
     "Finding",
+    "Form",
+    "InformationBounds",
+    "InformationGap",
+    "LipschitzBounds",
+    "PairedTerms",
     "Perturbations",
+    "RobustnessBound",
+    "RobustnessConstants",
+    "Transfer",
+    "aggregate_information",
     "attack_in_chunks",
     "average_corruption_error",
+    "bootstrap_entropy",
+    "bound_information",
     "check_black_box",
     "check_budget",
     "check_gradients",
@@ -33,18 +74,36 @@ __all__ = [
     "check_randomness",
     "check_results",
     "check_unbounded",
+    "count_symbols",
+    "discretise",
+    "entropy_jvhw",
+    "entropy_miller_madow",
+    "entropy_plug_in",
     "evaluate_examples",
+    "evaluate_pairs",
     "expected_calibration_error",
+    "information_gap",
     "label_entropy",
     "label_probabilities",
+    "linear_chain",
+    "lipschitz_ascent",
+    "lipschitz_bounds",
+    "log_density_lipschitz",
     "mean_corruption_error",
     "mean_probabilities",
     "measure_perturbations",
+    "measure_transfer",
     "nats_to_bits",
+    "oblivious_vulnerability",
+    "pearson",
+    "psi",
     "restrict_to_classes",
     "robust_correct",
+    "robustness_bound",
+    "robustness_constants",
     "robustness_curve",
     "sampled_logits_fn",
     "summarise",
     "summarise_perturbations",
+    "transfer_table",
 ]

@@ -1,0 +1,92 @@
+"""The toy problem of section 3: which statistics and decoders of two Gaussians have adversarial examples."""
+
+from typing import Any
+
+import numpy as np
+
+from ib_jax import exact
+
+# The means differ along the first axis; the noise is correlated, so that the oracle's direction is another one.
+MEANS = ((-1.0, 0.0), (1.0, 0.0))
+COVARIANCE = ((1.0, 0.7), (0.7, 1.5))
+EPSILONS = np.linspace(0.0, 3.0, 61)
+NOISE = 0.3  # of the statistic, so that its I(X;T) is finite
+
+
+def toy_problem() -> exact.TwoGaussians:
+    """The two Gaussians."""
+    return exact.TwoGaussians(np.array(MEANS), np.array(COVARIANCE))
+
+
+def learned_decoder(statistic: np.ndarray, points: np.ndarray, labels: np.ndarray) -> exact.LinearClassifier:
+    """Fisher's linear discriminant of the statistic's values, as a classifier of the inputs.
+
+    Args:
+      statistic: W, float [K, D].
+      points: training inputs, float [n, D].
+      labels: int [n], at least two of each class.
+
+    Returns:
+      LinearClassifier with weights [D].
+    """
+    values = points @ statistic.T
+    means = np.stack([values[labels == label].mean(0) for label in (0, 1)])
+    centred = values - means[labels]
+    weights = np.linalg.solve(centred.T @ centred / (len(labels) - 2), means[1] - means[0])
+    return exact.LinearClassifier(statistic.T @ weights, float(0.5 * weights @ means.sum(0)))
+
+
+def measure(num_points: int, num_training: int, num_sets: int, seed: int) -> dict[str, Any]:
+    """The share of points with an adversarial example against epsilon, for five pairs of statistic and decoder.
+
+    Args:
+      num_points: points drawn from the problem.
+      num_training: points that a learned decoder sees.
+      num_sets: training sets that a learned decoder's numbers are the mean of.
+      seed: of all draws.
+
+    Returns:
+      A dictionary with `epsilons` and `rows`: `name`, `rate` and `information` (I(X;T) and I(T;Y) of the statistic
+      under noise NOISE, in nats), `error`, `disagreement` with the oracle, `shares` [E], and the classifier of the
+      first set, `weights` and `threshold`.
+    """
+    problem, rng = toy_problem(), np.random.default_rng(seed)
+    oracle = problem.oracle()
+    theta, means = oracle.weights, np.asarray(problem.means)
+    minimal, longer = theta[None], np.stack([theta, problem.nuisance()])
+    points, _ = problem.sample(rng, num_points)
+    sets = [_balanced(problem, rng, num_training) for _ in range(num_sets)]
+    cases = [
+        ("minimal sufficient, best decoder", minimal, False),
+        ("sufficient, not minimal, best decoder", longer, False),
+        ("not sufficient, best decoder", (means[1] - means[0])[None], False),
+        ("minimal sufficient, learned decoder", minimal, True),
+        ("sufficient, not minimal, learned decoder", longer, True),
+    ]
+    rows = []
+    for name, statistic, learned in cases:
+        rules = [problem.best_decoder(statistic)]
+        if learned:
+            rules = [learned_decoder(statistic, *data) for data in sets]
+        distances = np.stack([exact.adversarial_distance(rule, oracle, points) for rule in rules])
+        information = problem.information(statistic, NOISE)
+        rows.append(
+            {
+                "name": name,
+                "rate": information.information_xz,
+                "information": information.information_zy,
+                "error": float(np.mean([problem.error(rule) for rule in rules])),
+                "disagreement": float(np.mean([problem.disagreement(rule) for rule in rules])),
+                "shares": [float(np.mean(distances <= epsilon)) for epsilon in EPSILONS],
+                "weights": rules[0].weights,
+                "threshold": rules[0].threshold,
+            }
+        )
+    return {"epsilons": EPSILONS, "rows": rows, "bayes_error": problem.error(oracle)}
+
+
+def _balanced(problem: exact.TwoGaussians, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Half of the points from each class: `size` drawn at random may miss one."""
+    points, labels = problem.sample(rng, 20 * size)
+    order = np.concatenate([np.flatnonzero(labels == label)[: size // 2] for label in (0, 1)])
+    return points[order], labels[order]

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from absl import app, flags, logging
@@ -64,6 +64,12 @@ def config_from_flags(
         if flag_values[field.name].present
     }
     return config_class(**values)
+
+
+def only(config_class: type, values: Mapping[str, Any]) -> dict[str, object]:
+    """Those of the values that are fields of this dataclass; a preset may be for several."""
+    names = {field.name for field in dataclasses.fields(config_class)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def given(*names: str, flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:

@@ -16,6 +16,9 @@ from experiments.recipe import Recipe
 from ib_jax import training
 from ib_jax.training import Population
 
+_OF_TRAINING = ("step", "epoch", "seconds", "images_per_second", "train")
+"""What a line of metrics holds of a stretch itself; the rest is its evaluation."""
+
 
 class Layout(Protocol):
     """How many members lie side by side on a device (0: all, -1: what is fastest), in how much memory (0: free)."""
@@ -109,6 +112,33 @@ class Programs:
             else:
                 members += json.loads(done.read_text())
         return members
+
+    def trained(self) -> list[training.TrainState]:
+        """Every member's last state, from the checkpoints of programs that are trained."""
+        states: list[training.TrainState] = []
+        for index, group in enumerate(self.plan.groups()):
+            population = training.init_population(self._recipe.init, self._members(group))
+            with training.Checkpoints(self._folder / f"program{index}" / "checkpoints") as checkpoints:
+                population = checkpoints.restore(population)
+            states += [training.member(population, place) for place in range(len(group))]
+        return states
+
+    def evaluations(self) -> list[list[dict[str, Any]]]:
+        """Every member's evaluations during training: the epoch, and what its measure found then, by name."""
+        found: list[list[dict[str, Any]]] = []
+        for index, group in enumerate(self.plan.groups()):
+            log = records.read_jsonl(self._folder / f"program{index}" / "metrics.jsonl")
+            rows = [(row["epoch"], {k: v for k, v in row.items() if k not in _OF_TRAINING}) for row in log]
+            found += [
+                [
+                    {"epoch": epoch}
+                    | {part: {name: each[place] for name, each in own.items()} for part, own in row.items()}
+                    for epoch, row in rows
+                    if row
+                ]
+                for place in range(len(group))
+            ]
+        return found
 
     def _members(self, group: range) -> dict[str, np.ndarray]:
         return {name: values[group.start : group.stop] for name, values in self._settings.items()}

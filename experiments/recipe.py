@@ -31,12 +31,16 @@ class Parts(NamedTuple):
       optimizer: (config, steps of an epoch, hyperparams) -> the optimizer.
       schedule: (config, steps of an epoch, hyperparams) -> the schedule of rho, or None.
       augment: (config) -> what changes the training images, as of `training.make_epoch`.
+      adversary: (config, network, hyperparams, loss) -> the loss, and what is done to each batch before its gradient.
     """
 
     classifier: Callable[[Any, np.ndarray, str | None], Classifier]
     optimizer: Callable[[Any, int, Hyperparams], optax.GradientTransformation]
     schedule: Callable[[Any, int, Hyperparams], training.Schedule | None]
     augment: Callable[[Any], training.Augment]
+    adversary: Callable[[Any, Classifier, Hyperparams, training.LossFn], tuple[Any, training.Perturb | None]] = (
+        lambda config, model, hyperparams, loss_fn: (loss_fn, None)
+    )
 
 
 def own_rates(config: RunSettings, hyperparams: Hyperparams) -> dict[str, Any]:
@@ -116,9 +120,12 @@ class Recipe(Generic[Settings]):
     def step(self, axis_name: str | None, hyperparams: Hyperparams = NONE) -> Any:
         """The train step."""
         model = self.parts.classifier(self.config, self.shares, axis_name)
+        loss_fn = make_loss(self.config, model, self.shares, hyperparams)
+        loss_fn, perturb = self.parts.adversary(self.config, model, hyperparams, loss_fn)
         return training.make_train_step(
-            make_loss(self.config, model, self.shares, hyperparams),
+            loss_fn,
             self.parts.optimizer(self.config, self.steps_per_epoch, hyperparams),
+            perturb=perturb,
             average_decay=self.config.average_decay,
             schedule=self.parts.schedule(self.config, self.steps_per_epoch, hyperparams),
             axis_name=axis_name,

@@ -1,0 +1,229 @@
+"""Models with and without an adversary, trained, attacked and tabulated on a handful of images; what the rule says."""
+
+import dataclasses
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from experiments import adversarial_attacks, ib_adversarial_training, ib_adversarial_training_table, records
+from experiments import adversarial_attacks_config as names
+from experiments.adversarial_attacks import Attacker
+from experiments.adversarial_attacks_config import AttackSettings, plan
+from experiments.adversarial_config import AdversarialConfig
+from experiments.adversarial_recipe import load, recipe_of
+from experiments.ib_adversarial_training import SweepSettings, groups, preset
+from ib_jax import data, training
+
+TINY = AdversarialConfig(
+    num_train_images=64,
+    num_epochs=2,
+    batch_size=16,
+    scale_width=1 / 32,
+    num_layers=1,
+    latent_dim=4,
+    adversary_steps=2,
+    num_eval_samples=2,
+    eval_batch_size=512,
+)
+SWEEP = SweepSettings(betas=(1e-3,), adversaries="none,fgsm", num_seeds=2)
+ATTACK = AttackSettings(
+    num_attack_images=8,
+    num_square_images=4,
+    num_queries=4,
+    num_cw_images=4,
+    cw_steps=3,
+    cw_binary_steps=2,
+    pgd_steps=2,
+    bim_steps=2,
+    deepfool_steps=2,
+    num_eot_samples=2,
+    pgd_epsilons=(0.2, 0.3),
+    honest_epsilons=(0.1, 0.3),
+)
+
+
+def noise(self, params, seed, attack, epsilon, count):
+    """In place of the attacks, of which each takes seconds to compile."""
+    rng = np.random.default_rng([seed, count])
+    moved = self.images[:count] + (epsilon or 0.5) * rng.choice([-1, 1], self.images[:count].shape)
+    return np.clip(moved, 0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("ib_adversarial_training")
+    config = dataclasses.replace(TINY, workdir=str(workdir))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Attacker, "attacked", noise)
+        results = ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True), command="python -m x")
+    return workdir, results
+
+
+@pytest.mark.slow
+def test_every_attack_of_the_plan_runs(tmp_path):
+    config = dataclasses.replace(TINY, workdir=str(tmp_path))
+    sweep = dataclasses.replace(SWEEP, num_seeds=1)
+    results = ib_adversarial_training.run(config, sweep, ATTACK, Console(quiet=True))
+    assert len(list(results.glob("*.json"))) == 4
+
+
+@pytest.mark.parametrize("stochastic", [True, False])
+def test_every_attack_of_the_plan_can_be_made(stochastic):
+    for step in plan(ATTACK, 1000, stochastic=stochastic):
+        if step.attack != names.TRANSFER:
+            attack = adversarial_attacks.make(step.attack, ATTACK, 2)
+            assert (attack.epsilon is None) == (step.attack in names.MINIMAL)
+
+
+def read(results, name):
+    return json.loads((pathlib.Path(results) / name).read_text())
+
+
+def test_every_model_has_a_record_with_every_attack(folder):
+    _, results = folder
+    assert sorted(path.name for path in results.glob("*.json")) == sorted(
+        f"{kind}{against}_seed{seed}.json"
+        for kind in ("cross_entropy", "vib_beta0.001")
+        for against in ("", "_fgsm0.3")
+        for seed in (0, 1)
+    )
+    record = read(results, "vib_beta0.001_fgsm0.3_seed1.json")
+    assert record["command"] == "python -m x"
+    assert record["source"] == "cross_entropy"
+    assert record["num_train_images"] == 64
+    assert not {"workdir", "data_dir"} & set(record["config"])
+    steps = plan(ATTACK, 1000, stochastic=True)
+    assert [(row["attack"], row["epsilon"]) for row in record["attacks"]] == [step[:2] for step in steps]
+    assert all(0 <= row["accuracy"] <= 1 and row["rate_bits"] > 0 for row in record["attacks"])
+    assert [row["epsilon"] for row in record["honest"]] == [0.1, 0.3]
+    for row in record["honest"]:
+        assert row["num_images"] == 4  # Square's
+        assert row["accuracy"][names.WORST] <= min(row["accuracy"].values())
+
+
+def test_a_deterministic_model_has_no_rate_and_is_spared_averages(folder):
+    record = read(folder[1], "cross_entropy_seed0.json")
+    assert all(row["rate_bits"] is None for row in record["attacks"])
+    kinds = {(row["attack"], row["epsilon"]) for row in record["attacks"]}
+    assert (names.PGD_EOT, 0.3) not in kinds  # it is PGD
+    assert (names.PGD_EOT, 0.1) in kinds
+    assert ib_adversarial_training_table.beside(record, names.PGD_EOT, 0.3) == pytest.approx(
+        100 * next(row for row in record["honest"] if row["epsilon"] == 0.3)["accuracy"][names.PGD]
+    )
+
+
+def test_a_second_call_trains_and_attacks_nothing_and_gives_the_same_table(folder, monkeypatch):
+    workdir, results = folder
+    table = (results / "table.md").read_text()
+    assert "IB + FGSM, beta 0.001" in table
+    assert (results / "figure.png").stat().st_size > 10_000
+    monkeypatch.setattr(training, "fit", None)
+    monkeypatch.setattr(Attacker, "measure", None)
+    config = dataclasses.replace(TINY, workdir=str(workdir))
+    ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True))
+    assert (results / "table.md").read_text() == table
+
+
+def test_other_settings_are_refused_and_nothing_is_written(folder):
+    workdir, _ = folder
+    before = sorted(workdir.rglob("*"))
+    config = dataclasses.replace(TINY, workdir=str(workdir), adversary_epsilon=0.2)
+    with pytest.raises(records.ConfigMismatchError, match=r"--adversary_epsilon: 0\.3 there, 0\.2 now"):
+        ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True))
+    assert sorted(workdir.rglob("*")) == before
+
+
+def test_the_adversary_decides_what_is_trained():
+    dataset = load(TINY)
+    losses_of = {}
+    for adversary in ("none", "fgsm", "bim", "pgd"):
+        recipe = recipe_of(dataclasses.replace(TINY, adversary=adversary), dataset)
+        state = recipe.init()
+        batch = training.Batch(data.to_unit_interval(dataset.train.inputs[:16]), jnp.asarray(dataset.train.labels[:16]))
+        _, metrics = jax.jit(recipe.step(None))(state, batch, jax.random.key(0))
+        losses_of[adversary] = float(metrics["loss"])
+    assert len(set(losses_of.values())) == 4
+
+
+def test_the_rate_on_attacked_images_is_the_mean_divergence_from_the_prior():
+    dataset = load(TINY)
+    model = recipe_of(TINY, dataset).model
+    params = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    attacker = Attacker(ATTACK, model, stochastic=True, split=dataset.test, num_eval_samples=2)
+    images = attacker.attacked(params, 0, names.FGSM, 0.3, 8)
+    assert np.abs(images - attacker.images).max() == pytest.approx(0.3, abs=1e-6)
+    mean, scale = map(np.asarray, model.encode(params, images))
+    expected = (0.5 * (mean**2 + scale**2 - 1) - np.log(scale)).sum(-1).mean() / np.log(2)
+    assert attacker.rate_bits(params, images) == pytest.approx(expected, rel=1e-5)
+
+
+def test_groups_differ_in_beta_and_seed_alone():
+    sweep = SweepSettings(betas=(0.1, 0.01), adversaries="none,fgsm,pgd", num_seeds=3)
+    found = groups(TINY, sweep)
+    kinds = [(group[0].objective, group[0].adversary, len(group)) for group in found]
+    assert kinds == [
+        ("cross_entropy", "none", 3),
+        ("cross_entropy", "fgsm", 3),
+        ("vib", "none", 6),
+        ("vib", "fgsm", 6),
+        ("vib", "pgd", 6),
+    ]
+    for group in found:
+        assert len({dataclasses.replace(each, beta=1.0, seed=0) for each in group}) == 1
+
+
+@pytest.mark.parametrize("name", ["quick", "small", "paper"])
+@pytest.mark.parametrize("dataset", ["digits", "mnist", "cifar10"])
+def test_presets_fit_the_settings(name, dataset):
+    values, fields = preset(name, dataset), set()
+    for kind in (AdversarialConfig, SweepSettings, AttackSettings):
+        own = {field.name for field in dataclasses.fields(kind)}
+        kind(**{key: value for key, value in values.items() if key in own})
+        fields |= own
+    assert set(values) <= fields
+
+
+@pytest.mark.parametrize(
+    "kind, settings, message",
+    [
+        (AdversarialConfig, {"adversary_fraction": 1.5}, r"--adversary_fraction must be in \[0, 1\], got 1.5"),
+        (AdversarialConfig, {"consistency": 1.0}, "--adversary must be pgd with --consistency, got none"),
+        (AdversarialConfig, {"scale_width": 0.0}, "--scale_width must be positive, got 0"),
+        (AdversarialConfig, {"num_epochs": 0}, "--num_epochs must be at least 1"),
+        (SweepSettings, {"adversaries": "none,cw"}, "--adversaries must be of none, fgsm, bim, pgd, got 'none,cw'"),
+        (SweepSettings, {"betas": (0.0,)}, "--betas must be positive"),
+        (AttackSettings, {"honest_epsilons": ()}, "--honest_epsilons must be positive radii"),
+        (AttackSettings, {"pgd_steps": 0}, "--pgd_steps must be positive, got 0"),
+    ],
+)
+def test_settings_that_will_not_do_are_refused(kind, settings, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**settings)
+
+
+def test_consistency_trains_on_pairs():
+    config = dataclasses.replace(TINY, adversary="pgd", consistency=2.0)
+    dataset = load(config)
+    recipe = recipe_of(config, dataset)
+    batch = training.Batch(data.to_unit_interval(dataset.train.inputs[:16]), jnp.asarray(dataset.train.labels[:16]))
+    state, metrics = jax.jit(recipe.step(None))(recipe.init(), batch, jax.random.key(0))
+    assert float(metrics["loss"]) > float(metrics["distortion"] + config.beta * metrics["rate"])
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_a_table_of_records_shows_the_papers_numbers_for_its_data_set_alone(folder):
+    lines = ib_adversarial_training_table.first_table(ib_adversarial_training_table.read(folder[1]), "mnist")
+    assert "(32.7)" in lines[2]
+    assert "59.87" in "".join(lines)
+    other = ib_adversarial_training_table.first_table(ib_adversarial_training_table.read(folder[1]), "digits")
+    assert "(" not in "".join(other).replace("I(X';T')", "")
+
+
+def test_an_empty_folder_says_what_to_run(tmp_path):
+    with pytest.raises(ValueError, match=r"run experiments\.ib_adversarial_training first"):
+        ib_adversarial_training_table.make(tmp_path)

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments import (
+    benchmark_adversarial,
     benchmark_attack_rows,
     benchmark_attacks,
     benchmark_augment,
@@ -16,6 +17,7 @@ from experiments import (
     benchmark_torch,
     benchmark_train,
 )
+from experiments.benchmark_adversarial import print_adversarial
 from experiments.benchmark_attacks_report import print_attacks
 from experiments.benchmark_augment_report import print_augment
 from experiments.benchmark_corruptions_report import print_corruptions
@@ -26,7 +28,7 @@ from experiments.benchmark_sweep_report import print_sweep
 
 TRAIN, SWEEP, SCALING, ATTACKS, AUGMENT, ALL = "train", "sweep", "scaling", "attacks", "augment", "all"
 CORRUPTIONS = "corruptions"
-IMAGES = "images"
+IMAGES, ADVERSARIAL = "images", "adversarial"
 SUITES: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[Console, Mapping[str, Any]], None]]] = {
     TRAIN: (benchmark_train.train_suite, print_train),
     SWEEP: (benchmark_sweep.sweep_suite, print_sweep),
@@ -35,6 +37,7 @@ SUITES: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[Console, Mappin
     AUGMENT: (benchmark_augment.augment_suite, print_augment),
     CORRUPTIONS: (benchmark_corruptions.corruptions_suite, print_corruptions),
     IMAGES: (benchmark_images.images_suite, print_images),
+    ADVERSARIAL: (benchmark_adversarial.adversarial_suite, print_adversarial),
 }
 """What measures, and what prints; in the order of `all`."""
 ONE_PROCESS = {
@@ -42,6 +45,7 @@ ONE_PROCESS = {
     AUGMENT: "augmentation is",
     CORRUPTIONS: "corruption is",
     IMAGES: "the images are",
+    ADVERSARIAL: "adversarial steps are",
 }
 """Suites that are measured in one process."""
 PEERS: dict[str, tuple[str, ...]] = {

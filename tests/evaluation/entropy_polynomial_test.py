@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.special
 import scipy.stats
 from numpy.polynomial import chebyshev
 
-from ib_jax.evaluation.entropy_polynomial import entropy_polynomial, unbiased_polynomial
+from ib_jax.evaluation.entropy_polynomial import best_approximation, entropy_polynomial, unbiased_polynomial
 
 
 def exact_errors(coefficients, points):
@@ -23,20 +24,31 @@ def exact_errors(coefficients, points):
     return np.array(errors)
 
 
-@pytest.mark.parametrize("order", [1, 2, 5, 11, 14, 18, 22])
+POINTS = np.sin(np.linspace(0, np.pi / 2, 3001)) ** 2
+ORDERS = [1, 2, 5, 11, 14, 18, 22]
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_errors_are_level_and_alternate(order):
     """Chebyshev: a polynomial is the best one if and only if its error has K + 2 equal extrema of alternating sign."""
+    best = best_approximation(order)
+    assert best.coef.shape == (order + 1,)
+    errors = scipy.special.entr(POINTS) - best(POINTS)
+    level = -errors[0]
+    assert (np.abs(errors) <= level * (1 + 1e-6)).all()
+    near = np.abs(errors) >= 0.998 * level  # the grid is not fine enough to meet each extremum itself
+    assert 1 + np.count_nonzero(np.diff(np.sign(errors[near]))) == order + 2
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_powers_differ_from_it_by_their_rounding(order):
     coefficients = entropy_polynomial(order)
     assert coefficients.shape == (order + 1,)
-    level = coefficients[0]
-    points = np.sin(np.linspace(0, np.pi / 2, 3001)) ** 2
-    errors = exact_errors(coefficients, points)
-    rounding = 2.0**-53 * (np.abs(coefficients) * points[:, None] ** np.arange(order + 1)).sum(1)
-    assert (np.abs(errors) <= level * (1 + 1e-6) + rounding).all()
-    near = np.abs(errors) >= 0.998 * level - rounding  # the grid is not fine enough to meet each extremum itself
-    signs = np.sign(errors[near])
-    assert 1 + np.count_nonzero(np.diff(signs)) >= order + 2
-    assert errors[0] == -level
+    best = scipy.special.entr(POINTS) - best_approximation(order)(POINTS)
+    rounding = 2.0**-53 * (np.abs(coefficients) * POINTS[:, None] ** np.arange(order + 1)).sum(1)
+    assert (np.abs(exact_errors(coefficients, POINTS) - best) <= rounding + 1e-15).all()
+    assert coefficients[0] == pytest.approx(-best[0], rel=1e-9)
+    assert rounding[POINTS <= 0.5].max() <= 2e-7
 
 
 def test_order_one_in_closed_form():

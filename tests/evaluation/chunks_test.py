@@ -1,6 +1,5 @@
 """Large evaluations: chunks, devices, progress, and a kill in the middle."""
 
-import os
 import pathlib
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from ib_jax import AttackResult, attacks, evaluation
+from tests.forced_devices import forced_devices
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.uniform(size=(23, 4)).astype(np.float32)
@@ -117,8 +117,7 @@ print(len(devices))
 
 def test_a_killed_evaluation_goes_on_over_two_devices(tmp_path, expected):
     folder = tmp_path / "chunks"
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PJRT_NPROC": "8"}
-    environment = os.environ | flags | {"PYTHONPATH": str(pathlib.Path(evaluation.__file__).parents[2])}
+    environment = forced_devices(2) | {"PYTHONPATH": str(pathlib.Path(evaluation.__file__).parents[2])}
     first = subprocess.Popen([sys.executable, "-c", _program(folder, 0.5)], env=environment)
     deadline = time.monotonic() + 120
     while len(list(folder.glob("from_*.npz"))) < 3 and time.monotonic() < deadline:

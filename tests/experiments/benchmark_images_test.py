@@ -53,6 +53,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     config = benchmark.Config(suite="images", image_networks="wrn-10-1", output=str(output), **sizes)
     tiny = image_recipe.CIFAR10._replace(classifier=_tiny)
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XLA_FLAGS", raising=False)  # they would belong to the command
         patch.setattr(benchmark_image_rows, "DATA_BYTES", 5000)
         patch.setitem(benchmark_image_rows.FAMILIES, "wrn", (tiny, 10))
         benchmark.run(config, Console(file=printed, width=170), command="the command", matmul_sizes=(8,))

@@ -1,7 +1,6 @@
 """The benchmark of many devices, on two forced ones and in two processes; speeds are never tested."""
 
 import json
-import os
 import pathlib
 import socket
 import subprocess
@@ -11,14 +10,14 @@ from typing import Any
 import pytest
 
 from experiments import benchmark_scaling
+from tests.forced_devices import forced_devices
 
 SIZES = ("repeats=1", "steps=2", "batch_size=6", "latent_dim=4", "hidden_width=16")
 COMMAND = [sys.executable, "-m", "experiments.benchmark", *(f"--{size}" for size in SIZES)]
 
 
 def start(arguments: list[str], **environment: str) -> subprocess.Popen:
-    forced = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PJRT_NPROC": "64", "COLUMNS": "160"}
-    settings = os.environ | {"JAX_PLATFORMS": "cpu"} | forced | environment
+    settings = forced_devices(2) | {"COLUMNS": "160"} | environment
     return subprocess.Popen(
         [*COMMAND, *arguments], env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import io
-import os
 import subprocess
 import sys
 
@@ -21,6 +20,7 @@ from experiments import imdb_finetune, records, text_encoder, text_recipe
 from experiments.imdb_finetune_config import FinetuneConfig, preset
 from experiments.text_evaluator import TextEvaluator
 from ib_jax import data, evaluation, models, training
+from tests.forced_devices import forced_devices
 
 TINY = models.BertConfig(
     vocab_size=400, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12
@@ -271,14 +271,12 @@ assert jax.device_count() == int(sys.argv[2])
 def test_one_device_and_eight_train_and_evaluate_alike(tmp_path):
     found = {}
     for devices in (1, 8):
-        environment = dict(
-            os.environ, JAX_PLATFORMS="cpu", XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}"
-        )
-        if devices > 1:
-            environment["PJRT_NPROC"] = "64"  # with fewer threads the all-reduce can hang
         path = tmp_path / f"{devices}.npz"
         subprocess.run(
-            [sys.executable, "-c", PROGRAM, str(path), str(devices)], env=environment, check=True, timeout=600
+            [sys.executable, "-c", PROGRAM, str(path), str(devices)],
+            env=forced_devices(devices),
+            check=True,
+            timeout=600,
         )
         with np.load(path) as file:
             found[devices] = {name: file[name] for name in file.files}

@@ -1,10 +1,11 @@
 """The networks of the paper at full size, on eight forced CPU devices and tiny images: a step, a stop, the rest."""
 
-import os
 import subprocess
 import sys
 
 import pytest
+
+from tests.forced_devices import forced_devices
 
 PROGRAM = """
 import dataclasses, sys
@@ -48,10 +49,6 @@ print(record["num_parameters"], "parameters on", jax.device_count(), "devices")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["wrn", "50x1", "152x2"])
 def test_a_sharded_step_a_stop_and_the_rest(name, tmp_path):
-    environment = dict(
-        os.environ,
-        JAX_PLATFORMS="cpu",
-        XLA_FLAGS="--xla_force_host_platform_device_count=8",
-        PJRT_NPROC="64",  # with fewer threads the all-reduce can hang
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, name, str(tmp_path)], env=forced_devices(8), check=True, timeout=1800
     )
-    subprocess.run([sys.executable, "-c", PROGRAM, name, str(tmp_path)], env=environment, check=True, timeout=1800)

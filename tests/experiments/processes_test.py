@@ -1,7 +1,6 @@
 """Two processes of two devices train one model: one that is told to stop, or is lost, ends both, and they go on."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -13,6 +12,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from tests.forced_devices import forced_devices
+
 NUM_STEPS = 12 * 14
 SETTINGS = [
     "--num_epochs=12", "--epochs_per_eval=1", "--hidden_width=16", "--latent_dim=2", "--num_attack_images=0",
@@ -22,10 +23,8 @@ QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 
 def start(log, workdir, cache, *more, devices=1):
-    environment = dict(os.environ, JAX_PLATFORMS="cpu", XLA_FLAGS=QUICK, COLUMNS="300")
-    if devices > 1:
-        environment["XLA_FLAGS"] += f" --xla_force_host_platform_device_count={devices}"
-        environment["PJRT_NPROC"] = "64"  # with fewer threads the all-reduce can hang
+    environment = forced_devices(devices) | {"COLUMNS": "300"}
+    environment["XLA_FLAGS"] += f" {QUICK}"
     command = [sys.executable, "-m", "experiments.mnist_vib", f"--workdir={workdir}", f"--compilation_cache={cache}"]
     with open(log, "w") as file:
         return subprocess.Popen([*command, *SETTINGS, *more], env=environment, stdout=file, stderr=subprocess.STDOUT)

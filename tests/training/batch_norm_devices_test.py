@@ -1,8 +1,9 @@
 """Batch normalisation over eight devices: the steps of one, and the same statistics on each."""
 
-import os
 import subprocess
 import sys
+
+from tests.forced_devices import forced_devices
 
 PROGRAM = """
 import dataclasses
@@ -37,10 +38,4 @@ for one, eight in zip(*map(jax.tree.leaves, found), strict=True):
 
 
 def test_eight_devices_take_the_steps_of_one():
-    environment = dict(
-        os.environ,
-        JAX_PLATFORMS="cpu",
-        XLA_FLAGS="--xla_force_host_platform_device_count=8",
-        PJRT_NPROC="64",  # with fewer threads the all-reduce can hang
-    )
-    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", PROGRAM], env=forced_devices(8), check=True, timeout=300)

@@ -1,12 +1,13 @@
 """One device, eight, and two processes of four train the same models, alone, against PGD and in a sweep, and resume."""
 
-import os
 import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from tests.forced_devices import forced_devices
 
 PROGRAM = """
 import sys
@@ -75,12 +76,7 @@ if training.is_main():
 
 
 def start(arguments, local_devices):
-    environment = dict(
-        os.environ, JAX_PLATFORMS="cpu", XLA_FLAGS=f"--xla_force_host_platform_device_count={local_devices}"
-    )
-    if local_devices > 1:
-        environment["PJRT_NPROC"] = "64"  # with fewer threads the all-reduce can hang
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], env=environment)
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], env=forced_devices(local_devices))
 
 
 def finish(processes):

@@ -5,7 +5,8 @@ import subprocess
 import sys
 import tempfile
 
-CACHE = {  # most of the tests' time is compiling, of programs that many of them share
+ENVIRONMENT = {  # most of the tests' time is compiling, of programs that many of them share
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",  # a third of it is LLVM's optimisation
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "TF_CPP_MIN_LOG_LEVEL": "3",  # on the CPU each program from the cache is greeted with a kilobyte of warnings
@@ -18,10 +19,10 @@ def main() -> int:
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
-        ["pytest", "-n", "2", "-m", "not slow", *sys.argv[1:]],
+        ["pytest", "-p", "tests.few_programs", "-n", "2", "-m", "not slow", *sys.argv[1:]],
     ]
     with tempfile.TemporaryDirectory() as cache:
-        environment = CACHE | {"JAX_COMPILATION_CACHE_DIR": cache} | os.environ
+        environment = ENVIRONMENT | {"JAX_COMPILATION_CACHE_DIR": cache} | os.environ
         for step in steps:
             print("$", " ".join(step), flush=True)
             status = subprocess.run([sys.executable, "-m", *step], env=environment).returncode

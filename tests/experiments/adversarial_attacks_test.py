@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from experiments import adversarial_attacks_config as names
-from experiments.adversarial_attacks import Attacker
+from experiments.adversarial_attacks import Attacker, make
 from experiments.adversarial_attacks_config import AttackSettings
 from experiments.adversarial_config import AdversarialConfig
-from experiments.adversarial_recipe import load, recipe_of
-from ib_jax import evaluation
+from experiments.adversarial_recipe import apply_fn, load, recipe_of
+from ib_jax import attacks, evaluation, losses
 
 CONFIG = AdversarialConfig(num_train_images=16, scale_width=1 / 32, num_layers=1, latent_dim=4)
 COUNT, NUM_SQUARE, NUM_CW = 12, 5, 7
@@ -25,19 +25,19 @@ def measured(monkeypatch):
     """The record, and by (attack, radius) which images stood. An attack is known by the one grey of its images."""
     rng, stood, greys = np.random.default_rng(0), {}, {}
 
-    def make(kind, count):
-        stood[kind] = rng.uniform(size=count) < 0.7
+    def made(kind, count):
+        stood[kind] = rng.uniform(size=count) < (0.3 if kind[0] in names.MINIMAL else 0.7)
         greys[kind] = len(greys) / 64
         return np.full((count, 8, 8, 1), greys[kind], np.float32)
 
     def attacked(self, params, seed, attack, epsilon, count):
-        return make((attack, epsilon), count)
+        return made((attack, epsilon), count)
 
     def answers(self, params, seed, images):
         known = [kind for kind, grey in greys.items() if (images == grey).all()]
         if not known:
             assert images is self.images
-            make((names.CLEAN, None), COUNT)
+            made((names.CLEAN, None), COUNT)
             known = [(names.CLEAN, None)]
         return np.where(stood[known[0]], self.labels[: len(images)], self.labels[: len(images)] + 1)
 
@@ -51,7 +51,7 @@ def measured(monkeypatch):
     )
     attacker = Attacker(settings, model, stochastic=True, split=dataset.test, num_eval_samples=2)
     params, steps = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1))), []
-    transfer = lambda epsilon: make((names.TRANSFER, epsilon), COUNT)
+    transfer = lambda epsilon: made((names.TRANSFER, epsilon), COUNT)
     record = attacker.measure(params, 0, transfer, steps.append)
     return record, stood, greys, attacker.images, steps
 
@@ -90,6 +90,7 @@ def test_distances_count_what_stands_as_infinitely_far(measured):
         pairs = zip(images, stood[kind], strict=False)
         sizes = [np.inf if stands else np.sqrt(((image - greys[kind]) ** 2).sum()) for image, stands in pairs]
         expected = sorted(sizes)[(len(sizes) - 1) // 2]
+        assert np.isfinite(expected)
         assert row["median_l2"] == pytest.approx(expected, rel=1e-5)
 
 
@@ -105,3 +106,29 @@ def test_a_black_box_attack_that_beats_pgd_is_a_finding(measured):
     texts = [str(finding) for finding in record["findings"]]
     assert all(any(name in text for text in texts) for name in beaten)
     assert beaten
+
+
+def test_an_answer_is_that_of_the_mean_of_the_stated_samples():
+    dataset = load(CONFIG)
+    model = recipe_of(CONFIG, dataset).model
+    params = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    settings = AttackSettings(num_attack_images=100)
+    answers = {}
+    for samples in (1, 12):
+        attacker = Attacker(settings, model, stochastic=True, split=dataset.test, num_eval_samples=samples)
+        answers[samples] = attacker.answers(params, 3, attacker.images)
+        logits_fn = lambda keys, x: apply_fn(model)(params, keys, x)
+        keys = attacker._keys(3, 1, 100)
+        expected = losses.sampled_probabilities(keys, logits_fn, attacker.images, samples).argmax(-1)
+        np.testing.assert_array_equal(answers[samples], expected)
+    assert (answers[1] != answers[12]).any()
+
+
+def test_the_attack_on_the_margin_makes_it_smaller():
+    weights = jnp.array([[1.0, -1.0, 0.5], [0.2, 0.3, -1.0]])
+    inputs, labels = jnp.full((2, 2), 0.5), jnp.array([0, 2])
+    attack = make(names.MARGIN_EOT, AttackSettings(pgd_steps=3), 2)
+    runner = attacks.Runner(attack, lambda params, keys, x: x @ params)
+    found = runner(weights, jax.random.key(0), inputs, labels, epsilon=0.1).inputs
+    before, after = (np.asarray(losses.margin(x @ weights, labels)) for x in (inputs, found))
+    assert (after < before).all()

@@ -1,4 +1,8 @@
-"""One command that checks everything: `python -m tests`. Arguments go to pytest."""
+"""One command that checks everything: `python -m tests`. Arguments go to pytest.
+
+Programs are compiled without LLVM's optimisation; `XLA_FLAGS= python -m tests` tests the code that users run, in a
+third more time.
+"""
 
 import os
 import subprocess
@@ -6,7 +10,7 @@ import sys
 import tempfile
 
 ENVIRONMENT = {  # most of the tests' time is compiling, of programs that many of them share
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",  # a third of it is LLVM's optimisation
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",  # a quarter of it is LLVM's optimisation
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "TF_CPP_MIN_LOG_LEVEL": "3",  # on the CPU each program from the cache is greeted with a kilobyte of warnings

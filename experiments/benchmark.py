@@ -203,10 +203,5 @@ def main(argv: Sequence[str]) -> None:
         sys.exit(f"benchmark: {error}")
 
 
-def entry() -> None:
-    """The console entry."""
-    machine.run_app(main, Config, __doc__ or "")
-
-
 if __name__ == "__main__":
-    entry()
+    machine.run_app(main, Config, __doc__ or "")

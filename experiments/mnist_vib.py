@@ -145,8 +145,7 @@ def main(argv: Sequence[str]) -> None:
         sys.exit(STOPPED)
 
 
-def entry() -> None:
-    """The console entry."""
+if __name__ == "__main__":
     lines = [
         f"          {name}: " + (", ".join(f"--{flag}={value}" for flag, value in preset(name, "mnist").items()))
         for name in PRESETS
@@ -154,7 +153,3 @@ def entry() -> None:
     machine.run_app(
         main, Config, "\n".join([(__doc__ or "").rstrip(), "Presets on mnist, where no flag says otherwise:", *lines])
     )
-
-
-if __name__ == "__main__":
-    entry()

@@ -51,8 +51,16 @@ def test_imports_run_one_way(path):
 
 
 def test_only_parallel_knows_pmap():
-    users = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "jax.pmap(" in path.read_text()}
-    assert users == {"training/parallel.py"}
+    """It is in maintenance; the one file to change is `training/parallel.py`, whatever way it is spelled."""
+    root = PACKAGE.parent
+    users = {
+        str(path.relative_to(root))
+        for folder in ("ib_jax", "experiments")
+        for path in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if "pmap" in (getattr(node, "attr", ""), getattr(node, "id", ""), getattr(node, "name", ""))
+    }
+    assert users == {"ib_jax/training/parallel.py"}
 
 
 def test_every_room_is_known():

@@ -14,17 +14,17 @@ import pytest
 
 from tests.forced_devices import forced_devices
 
+pytestmark = pytest.mark.slow
+
 NUM_STEPS = 12 * 14
 SETTINGS = [
     "--num_epochs=12", "--epochs_per_eval=1", "--hidden_width=16", "--latent_dim=2", "--num_attack_images=0",
     "--num_eval_samples=2", "--nofigures",
 ]  # fmt: skip
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"  # to compile
 
 
 def start(log, workdir, cache, *more, devices=1):
     environment = forced_devices(devices) | {"COLUMNS": "300"}
-    environment["XLA_FLAGS"] += f" {QUICK}"
     command = [sys.executable, "-m", "experiments.mnist_vib", f"--workdir={workdir}", f"--compilation_cache={cache}"]
     with open(log, "w") as file:
         return subprocess.Popen([*command, *SETTINGS, *more], env=environment, stdout=file, stderr=subprocess.STDOUT)

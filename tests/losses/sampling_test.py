@@ -12,8 +12,9 @@ DIST = DiagGaussian(jnp.array([[1.0, -2.0], [0.0, 5.0], [3.0, 3.0]]), jnp.array(
 def test_samples_follow_the_distribution():
     codes = np.asarray(losses.sample(jax.random.key(0), DIST, 20000))
     assert codes.shape == (20000, 3, 2)
+    mean, scale = np.asarray(DIST.mean), np.asarray(DIST.scale)
     for i, j in [(0, 0), (0, 1), (1, 0), (1, 1)]:
-        assert scipy.stats.kstest(codes[:, i, j], "norm", (DIST.mean[i, j], DIST.scale[i, j])).pvalue > 1e-3
+        assert scipy.stats.kstest(codes[:, i, j], "norm", (mean[i, j], scale[i, j])).pvalue > 1e-3
     np.testing.assert_array_equal(codes[:, 2, 0], 3.0)  # a scale of zero: the mean
 
 
@@ -67,7 +68,7 @@ def test_the_density_of_a_sample_is_that_of_its_distribution_also_at_tiny_scales
     dist = DiagGaussian(jnp.array([[3.0, -2.0], [1e3, 0.0]]), jnp.array([[0.5, 2.0], [1e-6, 1e-6]]))
     codes, log_density = losses.sample_with_log_prob(jax.random.key(0), dist, 5)
     np.testing.assert_array_equal(codes, losses.sample(jax.random.key(0), dist, 5))
-    expected = scipy.stats.norm(dist.mean[0], dist.scale[0]).logpdf(np.asarray(codes[:, 0])).sum(-1)
+    expected = scipy.stats.norm(*(np.asarray(field[0]) for field in dist)).logpdf(np.asarray(codes[:, 0])).sum(-1)
     np.testing.assert_allclose(log_density[:, 0], expected, rtol=1e-4)
     # Here (z - mean) / scale is lost to rounding; the density does not depend on the mean, so it is known at 0.
     centred = DiagGaussian(jnp.zeros((2, 2)), dist.scale)

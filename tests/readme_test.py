@@ -5,6 +5,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from ib_jax import bounds
 
@@ -12,6 +13,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
+@pytest.mark.standard
 def test_the_examples_run_in_order():
     examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}

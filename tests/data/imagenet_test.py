@@ -105,6 +105,7 @@ def test_the_shares_of_the_processes_are_the_whole(imagenet):
     assert_same(joined, stream(imagenet))
 
 
+@pytest.mark.standard
 def test_another_process_reads_the_same_without_tensorflow(imagenet):
     code = """
 import dataclasses, hashlib, sys

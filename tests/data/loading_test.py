@@ -60,6 +60,7 @@ def test_importing_loads_neither_tensorflow_datasets_nor_scikit_learn_nor_grain(
     )
 
 
+@pytest.mark.standard
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_preparing_and_reading_load_no_tensorflow(name, make_archives, manual_copy):
     spec, files, _ = make_archives(name)

@@ -89,6 +89,7 @@ def test_no_thread_is_started_before_the_first_batch(started):
         assert not started()
 
 
+@pytest.mark.standard
 def test_it_prints_nothing_and_needs_no_flags():
     code = """
 import numpy as np

@@ -109,6 +109,7 @@ def test_an_absent_copy_is_told_at_once_and_how_to_get_it(tmp_path):
     assert f"tfds build imdb_reviews/plain_text --file_format=array_record --data_dir={tmp_path}" in message
 
 
+@pytest.mark.standard
 def test_reading_loads_no_tensorflow(reviews_copy):
     code = f"""
 import dataclasses, pathlib, sys

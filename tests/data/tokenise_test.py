@@ -79,6 +79,7 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
         data.load_tokenizer("anywhere", max_length=8)
 
 
+@pytest.mark.standard
 def test_another_process_trains_the_same_tokeniser():
     code = """
 import sys

@@ -115,6 +115,7 @@ print(len(devices))
 """
 
 
+@pytest.mark.standard
 def test_a_killed_evaluation_goes_on_over_two_devices(tmp_path, expected):
     folder = tmp_path / "chunks"
     environment = forced_devices(2) | {"PYTHONPATH": str(pathlib.Path(evaluation.__file__).parents[2])}

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ib_jax import evaluation, losses, models
-from tests.training.quick import quick
 
 KEY = jax.random.key(0)
 IMAGE = (6, 5, 2)
@@ -17,7 +16,7 @@ def matrices(fn, shape=IMAGE):
     """Of each layer, by its Jacobian."""
     found = evaluation.linear_chain(fn, shape)
     sizes = [int(np.prod(layer.input_shape)) for layer in found]
-    jacobians = [quick(jax.jacobian(layer.linear_fn))(jnp.zeros(layer.input_shape)) for layer in found]
+    jacobians = [jax.jit(jax.jacobian(layer.linear_fn))(jnp.zeros(layer.input_shape)) for layer in found]
     return [np.asarray(jacobian).reshape(-1, size) for jacobian, size in zip(jacobians, sizes, strict=True)]
 
 
@@ -65,7 +64,7 @@ def test_a_network_without_activations_is_one_layer_its_jacobian():
     net, params = convolutions("none")
     fn = lambda x: net.apply(params, x)
     (got,) = matrices(fn)
-    jacobian = quick(jax.jacobian(lambda x: fn(x[None])[0][0]))(jnp.zeros(IMAGE))
+    jacobian = jax.jit(jax.jacobian(lambda x: fn(x[None])[0][0]))(jnp.zeros(IMAGE))
     np.testing.assert_allclose(got, jacobian.reshape(5, -1), rtol=1e-4)
 
 
@@ -77,7 +76,7 @@ def test_the_layers_make_the_jacobian_of_a_network(activation):
     assert (first.shape, second.shape, third.shape) == ((36, 60), (3, 36), (5, 3))
     # Where all units are active (of relu), or nearly, the Jacobian is the product; elsewhere it is no larger.
     x = jnp.ones((1, *IMAGE)) * 3.0
-    jacobian = np.asarray(quick(jax.jacobian(fn))(x)).reshape(5, -1)
+    jacobian = np.asarray(jax.jit(jax.jacobian(fn))(x)).reshape(5, -1)
     product = third @ second @ first
     if activation == "tanh":
         assert np.linalg.norm(jacobian, 2) < np.linalg.norm(product, 2)

@@ -76,6 +76,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     return json.loads(output.read_text()), printed.getvalue()
 
 
+@pytest.mark.slow
 def test_record(ran: tuple[dict[str, Any], str]) -> None:
     record, printed = ran
     assert record["command"] == "the command"
@@ -97,6 +98,7 @@ def test_record(ran: tuple[dict[str, Any], str]) -> None:
                 assert ("ratios" in row) == (name not in found["references"])
 
 
+@pytest.mark.slow
 def test_libraries_take_their_turns(ran: tuple[dict[str, Any], str]) -> None:
     record, printed = ran
     tasks = record["tasks"]
@@ -120,6 +122,7 @@ def test_libraries_take_their_turns(ran: tuple[dict[str, Any], str]) -> None:
     assert slow["ratios"]["jax"]["rounds"] == pytest.approx([4 / seconds for seconds in ours["seconds"]])
 
 
+@pytest.mark.slow
 def test_attacks_do_what_they_should(ran: tuple[dict[str, Any], str]) -> None:
     tasks = ran[0]["tasks"]
     assert tasks[CW]["rows"]["jax"]["outcome"]["success_rate"] == 1.0
@@ -132,6 +135,7 @@ def test_attacks_do_what_they_should(ran: tuple[dict[str, Any], str]) -> None:
         assert accuracy == sorted(accuracy, reverse=True)
 
 
+@pytest.mark.slow
 def test_targets_name_the_fastest_library_and_what_it_is_measured_against(ran: tuple[dict[str, Any], str]) -> None:
     record, printed = ran
     assert list(record["targets"]) == [

@@ -60,6 +60,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     return json.loads(output.read_text()), printed.getvalue()
 
 
+@pytest.mark.slow
 def test_record(ran: tuple[dict[str, Any], str]) -> None:
     record, printed = ran
     network = record["networks"]["wrn-10-1"]
@@ -88,6 +89,7 @@ def test_record(ran: tuple[dict[str, Any], str]) -> None:
     assert record["data_sheet_peak"] is None
 
 
+@pytest.mark.slow
 def test_rows_do_the_same_work_as_their_references(ran: tuple[dict[str, Any], str]) -> None:
     rows = ran[0]["networks"]["wrn-10-1"]["rows"]
     # Both start from the same images; the random draws of training differ.
@@ -213,6 +215,7 @@ def test_what_does_not_fit_the_memory_says_so() -> None:
         benchmark_images._starter(lambda: lambda: fail("INTERNAL: broken"))()()
 
 
+@pytest.mark.slow
 def test_a_row_without_memory_is_printed(ran: tuple[dict[str, Any], str]) -> None:
     record = json.loads(json.dumps(ran[0]))
     rows = record["networks"]["wrn-10-1"]["rows"]
@@ -225,6 +228,7 @@ def test_a_row_without_memory_is_printed(ran: tuple[dict[str, Any], str]) -> Non
     assert "989,400 GFLOP/s" in printed.getvalue()
 
 
+@pytest.mark.slow
 def test_the_tables_of_all_records_hold_it(ran: tuple[dict[str, Any], str]) -> None:
     record, printed = ran
     text = benchmark_table.render({"images": record})

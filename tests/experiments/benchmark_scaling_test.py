@@ -52,6 +52,7 @@ def check_rows(record: dict[str, Any], counts: list[int], num_processes: int) ->
     assert [int(name.split("-")[1]) for name in rows if name.startswith("weak")] == counts
 
 
+@pytest.mark.slow
 def test_two_devices(tmp_path: pathlib.Path) -> None:
     output = tmp_path / "scaling.json"
     ((code, printed, errors),) = finish(start(["--suite=scaling", "--global_batch_size=10", f"--output={output}"]))
@@ -67,6 +68,7 @@ def test_two_devices(tmp_path: pathlib.Path) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.5)
 
 
+@pytest.mark.standard
 def test_too_few_threads_are_refused() -> None:
     ((code, _, errors),) = finish(start(["--suite=scaling"], PJRT_NPROC="2"))
     assert code == 1

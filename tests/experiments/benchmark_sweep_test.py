@@ -27,6 +27,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     return json.loads(output.read_text()), printed.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wide", "narrow"])
 def test_record(ran: tuple[dict[str, Any], str], name: str) -> None:
     record, printed = ran
@@ -54,6 +55,7 @@ def test_record(ran: tuple[dict[str, Any], str], name: str) -> None:
     assert record["peak_memory"]["bytes"] > 0
 
 
+@pytest.mark.slow
 def test_projection(ran: tuple[dict[str, Any], str]) -> None:
     record, printed = ran
     projection, wide = record["projection"], record["networks"]["wide"]

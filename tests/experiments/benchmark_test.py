@@ -41,6 +41,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     return json.loads(output.read_text()), printed.getvalue()
 
 
+@pytest.mark.slow
 def test_record(ran: tuple[dict[str, Any], str]) -> None:
     record, printed = ran
     assert record["command"] == "the command"
@@ -73,6 +74,7 @@ def test_record(ran: tuple[dict[str, Any], str]) -> None:
     assert record["rows"]["jax-scan"]["last_loss"] == pytest.approx(record["rows"]["jax-loop"]["last_loss"], rel=0.5)
 
 
+@pytest.mark.slow
 def test_peer_takes_its_turns(ran: tuple[dict[str, Any], str]) -> None:
     pytest.importorskip("torch")
     record, printed = ran
@@ -85,6 +87,7 @@ def test_peer_takes_its_turns(ran: tuple[dict[str, Any], str]) -> None:
     assert "target 2.5" in printed
 
 
+@pytest.mark.slow
 def test_a_missing_peer_says_why(ran: tuple[dict[str, Any], str], monkeypatch: pytest.MonkeyPatch) -> None:
     record, printed = ran
     assert record["rows"][ABSENT] == {"label": benchmark_torch.label(ABSENT), "status": "absent"}
@@ -127,6 +130,7 @@ def test_targets_take_the_fastest_peer() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_precision_is_that_of_products_and_peak(tmp_path: pathlib.Path) -> None:
     config = benchmark.Config(precision="bfloat16", peers="eager", output=str(tmp_path / "it.json"), **TINY)
     record = benchmark.run(config, Console(quiet=True), matmul_sizes=(8,))["train"]

@@ -60,6 +60,7 @@ def finished(tmp_path_factory):
     return folder, results
 
 
+@pytest.mark.slow
 def test_a_population_leaves_models_as_if_trained_alone(finished, tmp_path):
     folder, _ = finished
     alone = dataclasses.replace(TINY, rho=5.0, workdir=str(tmp_path))
@@ -74,6 +75,7 @@ def test_a_population_leaves_models_as_if_trained_alone(finished, tmp_path):
     np.testing.assert_allclose(*(record["test"]["cross_entropy"] for record in records), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_every_model_has_a_record_of_every_attack(finished):
     _, results = finished
     found = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
@@ -89,6 +91,7 @@ def test_every_model_has_a_record_of_every_attack(finished):
     assert {path.name for path in results.iterdir()} >= {"table.md", "figure1.png", "figure2.png"}
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(finished, monkeypatch):
     folder, results = finished
     before = {path: path.read_bytes() for path in results.glob("*.json")}

@@ -94,6 +94,7 @@ def record(results, name="ceb_rho2"):
     return json.loads((results / f"WRN-10-1_{name}_seed0.json").read_text())
 
 
+@pytest.mark.slow
 def test_every_model_has_a_record_whose_errors_are_those_of_its_answers(whole, folder, images):
     results, text = whole
     assert {path.name for path in results.iterdir()} == {
@@ -118,6 +119,7 @@ def test_every_model_has_a_record_whose_errors_are_those_of_its_answers(whole, f
     assert "average_error" not in found  # two of the 15
 
 
+@pytest.mark.slow
 def test_no_path_of_this_machine_is_in_a_record(whole, folder):
     for path in whole[0].glob("*.json"):
         assert str(folder.parent) not in path.read_text()
@@ -128,6 +130,7 @@ def test_no_path_of_this_machine_is_in_a_record(whole, folder):
     )
 
 
+@pytest.mark.slow
 def test_a_model_with_a_record_is_not_evaluated_again_and_other_settings_are_refused(whole, folder, monkeypatch):
     results, _ = whole
     before = record(results)
@@ -138,6 +141,7 @@ def test_a_model_with_a_record_is_not_evaluated_again_and_other_settings_are_ref
         run(folder, results, num_images=5)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_after_the_last_whole_corruption(whole, folder, tmp_path, monkeypatch):
     own, asked = corruptions_measure.corrupted_images.errors_of, []
 

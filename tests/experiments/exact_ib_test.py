@@ -18,7 +18,10 @@ def trained(problem, objective, num_restarts=1):
     return exact_ib.measure(problem, BETAS, params, tails)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.standard
+@pytest.mark.parametrize(
+    "objective", ["vib", *(pytest.param(name, marks=pytest.mark.slow) for name in OBJECTIVES if name != "vib")]
+)
 def test_linear_codes_of_gaussians_come_to_the_exact_curve(objective):
     rows = trained(gaussian_problem(num_examples=2**14, num_steps=1200), objective)
     for row, beta in zip(rows, BETAS, strict=True):
@@ -33,6 +36,7 @@ def test_linear_codes_of_gaussians_come_to_the_exact_curve(objective):
         assert abs(tight) < 0.05
 
 
+@pytest.mark.slow
 def test_gaussian_codes_of_a_discrete_problem_come_to_the_exact_curve_where_it_is_hard():
     rows = trained(discrete_problem(num_steps=800), "vib", num_restarts=4)
     assert rows[1]["contained"]

@@ -65,6 +65,7 @@ def test_the_ratio_is_exact_and_drawn_afresh():
     assert set(attacked_rows(40, 0.25, 0, 2)) != set(attacked_rows(40, 0.25, 0, 3))
 
 
+@pytest.mark.slow
 def test_mixing_replaces_those_rows_alone(folder):
     dataset = load_averaged(folder[1])
     trainer = Trainer(folder[1], dataset)
@@ -87,6 +88,7 @@ def test_mixing_replaces_those_rows_alone(folder):
     np.testing.assert_allclose(mixed[rows], np.clip(before[rows] + TINY.epsilon * np.sign(slope), 0, 1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_record_holds_every_model(folder, record):
     found = [(row["attack"], row["ratio"], row["seed"]) for row in record["models"]]
     assert found == [("none", 0.0, 0), (FGSM, 0.25, 0), (FGSM, 0.5, 0)]
@@ -99,6 +101,7 @@ def test_the_record_holds_every_model(folder, record):
         assert beside["worst"] <= min(value for name, value in beside.items() if name != "worst")
 
 
+@pytest.mark.slow
 def test_entropies_follow_from_the_records_own_counts(record):
     for model in record["models"]:
         assert list(model["entropy"]) == list(feature_entropy_measure.GRIDS)
@@ -134,6 +137,7 @@ def test_components_are_those_of_the_correlations():
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_goes_on_and_refuses_other_settings(folder):
     results, config = folder
     before = (results / "digits.json").read_bytes()

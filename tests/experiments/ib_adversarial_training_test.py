@@ -84,6 +84,7 @@ def read(results, name):
     return json.loads((pathlib.Path(results) / name).read_text())
 
 
+@pytest.mark.slow
 def test_every_model_has_a_record_with_every_attack(folder):
     _, results = folder
     assert sorted(path.name for path in results.glob("*.json")) == sorted(
@@ -106,6 +107,7 @@ def test_every_model_has_a_record_with_every_attack(folder):
         assert row["accuracy"][names.WORST] <= min(row["accuracy"].values())
 
 
+@pytest.mark.slow
 def test_a_deterministic_model_has_no_rate_and_is_spared_averages(folder):
     record = read(folder[1], "cross_entropy_seed0.json")
     assert all(row["rate_bits"] is None for row in record["attacks"])
@@ -117,6 +119,7 @@ def test_a_deterministic_model_has_no_rate_and_is_spared_averages(folder):
     )
 
 
+@pytest.mark.slow
 def test_a_second_call_trains_and_attacks_nothing_and_gives_the_same_table(folder, monkeypatch):
     workdir, results = folder
     table = (results / "table.md").read_text()
@@ -129,6 +132,7 @@ def test_a_second_call_trains_and_attacks_nothing_and_gives_the_same_table(folde
     assert (results / "table.md").read_text() == table
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_and_nothing_is_written(folder):
     workdir, _ = folder
     before = sorted(workdir.rglob("*"))
@@ -138,6 +142,7 @@ def test_other_settings_are_refused_and_nothing_is_written(folder):
     assert sorted(workdir.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_adversary_decides_what_is_trained():
     dataset = load(TINY)
     losses_of = {}
@@ -150,6 +155,7 @@ def test_the_adversary_decides_what_is_trained():
     assert len(set(losses_of.values())) == 4
 
 
+@pytest.mark.standard
 def test_the_rate_on_attacked_images_is_the_mean_divergence_from_the_prior():
     dataset = load(TINY)
     model = recipe_of(TINY, dataset).model
@@ -206,6 +212,7 @@ def test_settings_that_will_not_do_are_refused(kind, settings, message):
         kind(**settings)
 
 
+@pytest.mark.standard
 def test_consistency_trains_on_pairs():
     config = dataclasses.replace(TINY, adversary="pgd", consistency=2.0)
     dataset = load(config)
@@ -216,6 +223,7 @@ def test_consistency_trains_on_pairs():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
+@pytest.mark.slow
 def test_a_table_of_records_shows_the_papers_numbers_for_its_data_set_alone(folder):
     lines = ib_adversarial_training_table.first_table(ib_adversarial_training_table.read(folder[1]), "mnist")
     assert "(32.7)" in lines[2]

@@ -71,6 +71,7 @@ def recipe(workdir):
     return Recipe(dataclasses.replace(TINY, workdir=str(workdir)), DATASET, imagenet_recipe.IMAGENET)
 
 
+@pytest.mark.slow
 def test_streamed_images_train_a_resnet_and_a_stopped_run_ends_where_an_uninterrupted_one_does(tmp_path, monkeypatch):
     whole = recipe(tmp_path / "whole")
     record = image_run.train_model(whole, QUIET, experiment="imagenet_ceb", command="")

@@ -84,6 +84,7 @@ def read(workdir, name):
     return record, found
 
 
+@pytest.mark.slow
 def test_a_record_sums_up_its_answers(workdir):
     check_record(*read(workdir, CEB.name))
 
@@ -128,6 +129,7 @@ def check_record(record, found):
     assert accuracy["worst"] < accuracy["clean"]
 
 
+@pytest.mark.slow
 def test_what_is_attacked_is_what_was_trained(workdir):
     """From pixels through the network the answers are those to the cached features, but for other samples of z."""
     record, found = read(workdir, CEB.name)
@@ -160,6 +162,7 @@ def test_the_network_and_the_deterministic_head_are_attacked_too(tmp_path, monke
     assert table.count("| tiny | ours |") == table.count("| deterministic | ours |") == 2
 
 
+@pytest.mark.slow
 def test_a_second_run_goes_on_where_the_first_stood(workdir, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("again")

@@ -78,6 +78,7 @@ def whole(tiny, tmp_path_factory):
     return workdir, run(workdir)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_bit_for_bit_as_an_uninterrupted_one(whole, tmp_path, monkeypatch):
     workdir, results = whole
     assert results["steps"] == 10  # 2 epochs of 90 // 16 batches
@@ -99,6 +100,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_an_uninterrupted_one(whole, tmp_path,
     assert run(tmp_path)["steps"] == 10  # done; nothing is trained again
 
 
+@pytest.mark.slow
 def test_the_export_makes_the_features_of_the_trained_encoder(whole):
     workdir, _ = whole
     recipe, params = make_recipe(), state_of(workdir).params
@@ -119,6 +121,7 @@ def test_the_export_makes_the_features_of_the_trained_encoder(whole):
     assert len(data.load_tokenizer(workdir / "encoder", max_length=500)(["film " * 300])[0]) == 302
 
 
+@pytest.mark.slow
 def test_the_record_tells_the_errors_of_texts_encoded_one_at_a_time_whatever_the_lengths(whole, monkeypatch):
     workdir, results = whole
     recipe, params = make_recipe(), state_of(workdir).params

@@ -55,6 +55,7 @@ def read(results, objective):
     return json.loads((results / f"{objective}.json").read_text())
 
 
+@pytest.mark.slow
 def test_records_hold_every_head_and_attack(finished):
     config, results = finished
     assert sorted(path.name for path in results.iterdir()) == [
@@ -79,6 +80,7 @@ def test_records_hold_every_head_and_attack(finished):
     assert "vub_beta0.001_seed0" in page
 
 
+@pytest.mark.slow
 def test_a_head_of_the_population_is_the_head_alone(finished, small):
     """Features of `text_features`, one head's parameters, plain arithmetic: the answers that attacks see."""
     config, _ = finished
@@ -103,6 +105,7 @@ def test_a_head_of_the_population_is_the_head_alone(finished, small):
     np.testing.assert_allclose(found, jax.nn.softmax(logits).mean(0), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
     """One head's answer and another text's are forgotten, and found again, one text at a time."""
     config, results = finished
@@ -131,6 +134,7 @@ def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
     assert before == {name: read(results, name)["members"] for name in before}
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused(finished):
     config, _ = finished
     with pytest.raises(records.ConfigMismatchError, match="--max_length: 24 there, 20 now"):
@@ -148,6 +152,7 @@ def test_what_an_attack_needs_is_missed_at_the_start(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_table_shows_ours_beside_the_papers_on_imdb(finished):
     _, results = finished
     found = imdb_vub_table.read(results)

@@ -39,6 +39,7 @@ def whole(tmp_path_factory):
     return folder, *run(folder)
 
 
+@pytest.mark.slow
 def test_every_member_is_the_model_trained_alone(whole, tmp_path):
     _, found, _ = whole
     assert [record["config"]["latent_dim"] for record in found] == [4, 2]
@@ -56,6 +57,7 @@ def test_every_member_is_the_model_trained_alone(whole, tmp_path):
     assert members[2]["test"]["rate_bits"] < members[0]["test"]["rate_bits"]
 
 
+@pytest.mark.slow
 def test_every_member_is_attacked_as_alone(tmp_path):
     curve = CurveConfig(betas=(1e-3, 1.0), latent_dims=(2,))
     found, _ = run(tmp_path / "curve", curve, num_attack_images=20)
@@ -66,6 +68,7 @@ def test_every_member_is_attacked_as_alone(tmp_path):
     assert "PGD-2 L2, 1" in render(found)
 
 
+@pytest.mark.slow
 def test_records_table_and_figures_are_left_and_say_what_was_done(whole):
     folder, found, text = whole
     results = folder / "results"
@@ -86,6 +89,7 @@ def test_records_table_and_figures_are_left_and_say_what_was_done(whole):
     assert "6 members on 1 device, 6 on each, in one program" in text.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_is_reported_and_the_others_are_there(whole):
     _, found, text = whole
     assert [member["diverged_at"] for member in found[1]["members"]] == [-1, -1, -1, -1, 1, 1]
@@ -95,6 +99,7 @@ def test_a_member_that_diverges_is_reported_and_the_others_are_there(whole):
     assert np.isfinite(found[1]["members"][3]["history"]["loss"]).all()
 
 
+@pytest.mark.slow
 def test_a_stopped_curve_of_several_programs_goes_on_to_the_same_end(whole, tmp_path, monkeypatch):
     _, found, _ = whole
     plan, curve = training.plan_programs, dataclasses.replace(CURVE, latent_dims=(4,))
@@ -145,6 +150,7 @@ def test_strengths_become_each_objectives_own():
         information_curve.check(CURVE, Config(input_pipeline="grain"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("objective", "plane"), [("ceb", True), ("label_smoothing", False)])
 def test_other_objectives_are_trained_and_drawn(tmp_path, objective, plane):
     curve = CurveConfig(betas=(1e-3, 0.1), latent_dims=(2,))

@@ -47,6 +47,7 @@ def numbers(workdir):
     return jax.tree_util.tree_leaves_with_path(rows)
 
 
+@pytest.mark.standard
 def test_grain_ends_as_resident_also_when_stopped_in_between(compiled_once, tmp_path, monkeypatch):
     resident = run(tmp_path / "resident")
     stops = iter([True])

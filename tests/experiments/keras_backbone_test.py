@@ -47,6 +47,7 @@ def mobilenet(keras, images):
     return made[0], backbone
 
 
+@pytest.mark.slow
 def test_features_and_logits_are_those_of_keras(keras, mobilenet, images):
     model, early = mobilenet
     images = images[:6]
@@ -68,6 +69,7 @@ def test_features_and_logits_are_those_of_keras(keras, mobilenet, images):
     assert early.preprocessing == "keras.applications.mobilenet.preprocess_input(255 x)"
 
 
+@pytest.mark.slow
 def test_random_weights_take_the_statistics_of_the_images(keras, mobilenet, images):
     model, _ = mobilenet
     norms = [model.get_layer(name).output for name in ("conv1_bn", "conv_pw_2_bn")]
@@ -77,6 +79,7 @@ def test_random_weights_take_the_statistics_of_the_images(keras, mobilenet, imag
     assert model.get_layer("conv1_bn").momentum == 0.99
 
 
+@pytest.mark.slow
 def test_weights_of_a_file_are_loaded(mobilenet, images, tmp_path):
     model, early = mobilenet
     path = tmp_path / "own.weights.h5"
@@ -130,6 +133,7 @@ def test_gradients_reach_the_pixels(keras):
         assert abs(difference) > 1e-3
 
 
+@pytest.mark.slow
 def test_what_cannot_be_loaded_is_refused(keras, mobilenet):
     settings = {"weights": "none", "image_size": SIZE, "num_classes": 7}
     with pytest.raises(ValueError, match=r"backbone is 'ResNet51'; expected one of keras.applications: .*InceptionV3"):

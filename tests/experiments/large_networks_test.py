@@ -46,7 +46,7 @@ print(record["num_parameters"], "parameters on", jax.device_count(), "devices")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.manual
 @pytest.mark.parametrize("name", ["wrn", "50x1", "152x2"])
 def test_a_sharded_step_a_stop_and_the_rest(name, tmp_path):
     subprocess.run(

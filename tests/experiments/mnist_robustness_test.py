@@ -66,6 +66,7 @@ def read(workdir, name):
         return record, dict(arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_record_sums_up_its_answers(workdir, name):
     record, arrays = read(workdir, name)
@@ -95,6 +96,7 @@ def test_a_record_sums_up_its_answers(workdir, name):
         assert len(zeros[attack]["answers"]) == len(zeros[attack]["l2"]) == 10
 
 
+@pytest.mark.slow
 def test_the_trained_model_is_the_one_that_is_attacked(workdir):
     record, arrays = read(workdir, NAMES[0])  # without noise every answer is the same
     with np.load(workdir / NAMES[0] / "per_example.npz") as trained:
@@ -103,6 +105,7 @@ def test_the_trained_model_is_the_one_that_is_attacked(workdir):
     assert read(workdir, NAMES[2])[0]["clean_accuracy"] > 0.6
 
 
+@pytest.mark.slow
 def test_what_has_a_record_is_not_trained_or_attacked_again(workdir, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("again")
@@ -120,6 +123,7 @@ def test_what_has_a_record_is_not_trained_or_attacked_again(workdir, monkeypatch
         run(workdir, num_queries=4)
 
 
+@pytest.mark.slow
 def test_table_and_figures_are_made_from_records(workdir, tmp_path):
     for name in NAMES:
         record, _ = read(workdir, name)

@@ -30,7 +30,10 @@ def run(workdir, **settings):
 ATTACKED = ("vib", "consistent_ceb", "cross_entropy")  # a sampled code, a decoder by Bayes' rule, and no noise
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.standard
+@pytest.mark.parametrize(
+    "objective", ["vib", *(pytest.param(name, marks=pytest.mark.slow) for name in OBJECTIVES if name != "vib")]
+)
 def test_every_objective_trains_and_is_drawn_and_each_kind_is_attacked(tmp_path, objective):
     attacked = {} if objective in ATTACKED else {"num_attack_images": 0}
     results, text = run(tmp_path, objective=objective, figures=objective == "vib", **attacked)
@@ -60,6 +63,7 @@ def test_every_objective_trains_and_is_drawn_and_each_kind_is_attacked(tmp_path,
     assert figures == ({"training.png", "robustness.png", "latent_plane.png"} if objective == "vib" else set())
 
 
+@pytest.mark.standard
 def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(tmp_path):
     first, _ = run(tmp_path, figures=False)
     again, text = run(tmp_path, figures=False, num_attack_images=0)
@@ -70,7 +74,8 @@ def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(t
         run(tmp_path, learning_rate=0.1)
 
 
-@pytest.mark.parametrize("schedule", ["linear_gamma", "gated_rho"])
+@pytest.mark.standard
+@pytest.mark.parametrize("schedule", ["linear_gamma", pytest.param("gated_rho", marks=pytest.mark.slow)])
 def test_a_schedule_is_resumed_where_it_stood(tmp_path, schedule):
     settings = {"objective": "ceb", "schedule": schedule, "rho": 2.0, "anneal_epochs": 2.0, "num_attack_images": 0}
     whole, _ = run(tmp_path / "whole", figures=False, num_epochs=3, **settings)
@@ -90,6 +95,7 @@ def test_a_schedule_is_resumed_where_it_stood(tmp_path, schedule):
     assert resumed["test"] == whole["test"]
 
 
+@pytest.mark.standard
 def test_held_out_images_choose_the_best_checkpoint(tmp_path):
     results, text = run(tmp_path, figures=False, num_validation=200, num_attack_images=0)
     assert "validation" in text
@@ -97,6 +103,7 @@ def test_held_out_images_choose_the_best_checkpoint(tmp_path):
     assert errors[results["best_step"]] == min(errors.values())
 
 
+@pytest.mark.standard
 def test_a_diverging_run_ends_with_a_message_and_no_results(tmp_path):
     with pytest.raises(training.NonFiniteLossError, match=r"the loss is (nan|inf) at step"):
         run(tmp_path, learning_rate=1e30, num_epochs=4)
@@ -147,6 +154,7 @@ def main(*arguments):
     )
 
 
+@pytest.mark.standard
 def test_help_is_in_groups_with_units_and_the_papers_values():
     text = main("--help").stdout
     for group in ("Run", "Data", "Objective", "Network", "Training", "Evaluation", "Attacks"):
@@ -157,6 +165,7 @@ def test_help_is_in_groups_with_units_and_the_papers_values():
     assert "tuned: --num_epochs=60, --learning_rate=0.0005" in text
 
 
+@pytest.mark.standard
 def test_mistakes_on_the_command_line_are_answered():
     assert "Did you mean: num_epochs" in main("--num_epoch=3").stderr
     assert "must be numbers with commas between" in main("--attack_epsilons=a,b").stderr

@@ -13,6 +13,8 @@ import pytest
 
 from ib_jax import training
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = [
     "--num_epochs=12", "--epochs_per_eval=1", "--hidden_width=32", "--latent_dim=2", "--num_attack_images=0",
     "--nofigures", "--steps_per_call=7",

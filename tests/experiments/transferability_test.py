@@ -109,6 +109,7 @@ def test_the_lipschitz_bound_holds_and_leaves_unused_layers_out(params, batch):
     assert smoothness(encoder_layers(changed, 1, 8), 0.5) == found
 
 
+@pytest.mark.standard
 def test_the_second_decoder_gives_the_encoder_no_gradient(params, batch):
     def gradient(params):
         return jax.grad(lambda params: PAIR.loss(own(2, 12), params, *batch).loss.sum())(params)
@@ -142,6 +143,7 @@ def test_the_second_decoder_sees_a_draw_of_its_own(params, batch):
     np.testing.assert_allclose(terms.distortion, mean, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_member_is_trained_as_it_would_be_alone():
     dataset = data.load("digits", num_validation=0)
     dataset = dataset._replace(train=data.Split(*(field[:300] for field in dataset.train)))
@@ -165,6 +167,7 @@ def test_a_member_is_trained_as_it_would_be_alone():
     assert moved > 1e-3
 
 
+@pytest.mark.slow
 def test_a_record_holds_every_pair(finished):
     _, record = finished
     pairs = record["pairs"]
@@ -183,6 +186,7 @@ def test_a_record_holds_every_pair(finished):
     assert "workdir" not in record["config"]
 
 
+@pytest.mark.slow
 def test_a_record_that_is_there_is_kept(finished, monkeypatch):
     workdir, _ = finished
     results = workdir / "digits" / "results"

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.forced_devices import forced_devices
+
+pytestmark = pytest.mark.standard
 
 PROGRAM = """
 import dataclasses

@@ -9,6 +9,8 @@ import pytest
 
 from tests.forced_devices import forced_devices
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 import jax, jax.numpy as jnp, numpy as np

@@ -26,6 +26,7 @@ def test_what_does_not_fit_is_refused_at_once(arguments, message):
         training.initialize(*arguments)
 
 
+@pytest.mark.standard
 def test_without_a_cluster_nothing_is_joined():
     """In a process of its own: it would otherwise be the tests' process that is, or is not, joined."""
     code = """

@@ -122,6 +122,7 @@ def test_an_early_stop_keeps_the_first_iterate_that_fools():
     np.testing.assert_array_equal(stopped.success, climbed.success)
 
 
+@pytest.mark.standard
 def test_the_expectation_is_of_losses_or_of_probabilities():
     """Two equal samples, one saturated: the mean loss follows both slopes, the loss of the mean softmax mostly one."""
     slopes = jnp.array([[1.0, 0.0], [0.0, 8.0]])

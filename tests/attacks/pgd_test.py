@@ -104,6 +104,7 @@ def test_gradients_far_below_float32s_squares_still_attack():
         np.testing.assert_allclose(moved, 0.1 * worst, atol=1e-4)
 
 
+@pytest.mark.standard
 def test_expectation_over_samples_finds_a_gradient_under_noise():
     """The sign of a gradient drowned in noise is hardly better than a guess from one sample, and right from 1600.
 

@@ -25,6 +25,7 @@ LABELS = np.asarray(apply_fn(PARAMS, None, INPUTS).argmax(-1))
 LOGITS = functools.partial(apply_fn, PARAMS)
 
 
+@pytest.mark.standard
 @pytest.mark.parametrize(
     "attack",
     [

@@ -66,6 +66,11 @@ def call(bound, batch_size=6, key=KEY, inputs=None, labels=None, **kwargs):
     return bound(key, inputs, labels, **({"encode_fn": encode_fn, "decode_fn": decode_fn} | kwargs))
 
 
+def compiled(bound, **apply_fns):
+    """As `call` without defaults, as one program: eagerly each bound is some thirty."""
+    return jax.jit(lambda key, inputs, labels: call(bound, key=key, inputs=inputs, labels=labels, **apply_fns))
+
+
 def assert_close(terms, expected, **kwargs):
     for got, wanted in zip(jax.tree.leaves(terms), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(got, wanted, **kwargs)
@@ -75,7 +80,7 @@ def assert_close(terms, expected, **kwargs):
 class TestBound:
     @pytest.mark.parametrize("batch_size", [0, 1, 6])
     def test_terms_are_per_example_and_finite(self, bound, batch_size):
-        terms = call(bound, batch_size)
+        terms = jax.jit(lambda: call(bound, batch_size))()
         assert isinstance(terms, BoundTerms)
         for leaf in jax.tree.leaves(terms):
             assert leaf.shape == (batch_size,)
@@ -90,10 +95,11 @@ class TestBound:
 
     def test_an_examples_terms_do_not_depend_on_its_neighbours(self, bound):
         inputs, labels, keys = jax.random.uniform(KEY, (6, 4)), jnp.arange(6) % 5, losses.per_example_keys(KEY, 6)
-        whole = call(bound, key=KEY, inputs=inputs, labels=labels)
+        run = compiled(bound)
+        whole = run(KEY, inputs, labels)
         for rows in ([4], [5, 1, 0]):
             rows = jnp.array(rows)
-            part = call(bound, key=keys[rows], inputs=inputs[rows], labels=labels[rows])
+            part = run(keys[rows], inputs[rows], labels[rows])
             assert_close(part, jax.tree.map(lambda x, rows=rows: x[rows], whole), rtol=1e-5)
 
     def test_gradients_are_those_of_finite_differences(self, bound):
@@ -112,7 +118,9 @@ class TestBound:
         with jax.enable_x64(True):
             wide = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(leaf, jnp.float64))
             arguments = wide((W_IN, 0.5 * W_IN[::-1], W_OUT, learned))
-            jax.test_util.check_grads(mean_loss, arguments, order=1, modes=["rev"], eps=1e-5, rtol=1e-5, atol=1e-7)
+            jax.test_util.check_grads(
+                jax.jit(mean_loss), arguments, order=1, modes=["rev"], eps=1e-5, rtol=1e-5, atol=1e-7
+            )
 
     def test_one_hot_labels_are_integer_labels(self, bound):
         labels = jnp.arange(6) % 5
@@ -132,8 +140,9 @@ class TestBound:
             terms = call(bound, inputs=inputs, labels=labels, encode_fn=functools.partial(encode_fn, weight=weight))
             return jnp.mean(terms.loss, where=mask)
 
-        value, gradient = jax.value_and_grad(loss)(jnp.asarray(W_IN), inputs)
-        other, same = jax.value_and_grad(loss)(jnp.asarray(W_IN), inputs.at[4:].set(7.0))
+        value_and_grad = jax.jit(jax.value_and_grad(loss))
+        value, gradient = value_and_grad(jnp.asarray(W_IN), inputs)
+        other, same = value_and_grad(jnp.asarray(W_IN), inputs.at[4:].set(7.0))
         np.testing.assert_allclose(value, call(bound, inputs=inputs, labels=labels).loss[:4].mean(), rtol=1e-5)
         np.testing.assert_allclose(other, value, rtol=1e-6)
         np.testing.assert_allclose(same, gradient, rtol=1e-5, atol=1e-7)
@@ -143,9 +152,10 @@ class TestBound:
         mapped = jax.pmap(lambda inputs, labels: call(bound, inputs=inputs, labels=labels))(inputs, labels)
         assert_close(jax.tree.map(lambda x: x[0], mapped), call(bound, inputs=inputs[0], labels=labels[0]), rtol=1e-5)
 
-    @pytest.mark.parametrize(("logit", "scale"), [(1e4, 1e-6), (1e4, 1e6), (-1e4, 1e-6), (-1e4, 1.0)])
-    def test_saturated_logits_and_extreme_scales_stay_finite(self, bound, logit, scale):
-        def mean_loss(weight):
+    def test_saturated_logits_and_extreme_scales_stay_finite(self, bound):
+        @jax.jit
+        @jax.value_and_grad
+        def mean_loss(weight, logit, scale):
             terms = call(
                 bound,
                 encode_fn=functools.partial(encode_fn, weight=weight, scale=scale),
@@ -153,9 +163,10 @@ class TestBound:
             )
             return terms.loss.mean()
 
-        loss, gradient = jax.value_and_grad(mean_loss)(jnp.asarray(W_IN))
-        assert np.isfinite(loss)
-        assert np.isfinite(gradient).all()
+        for logit, scale in [(1e4, 1e-6), (1e4, 1e6), (-1e4, 1e-6), (-1e4, 1.0)]:
+            loss, gradient = mean_loss(jnp.asarray(W_IN), logit, scale)
+            assert np.isfinite(loss), (logit, scale)
+            assert np.isfinite(gradient).all(), (logit, scale)
 
     def test_bfloat16_inputs_give_float32_terms(self, bound):
         inputs = jax.random.uniform(KEY, (6, 4))
@@ -193,7 +204,8 @@ def test_the_deterministic_limit(name):
         plain = call(bounds.cross_entropy, inputs=jnp.ones((6, 4)), encode_fn=encode, decode_fn=decode).loss - entropy
         return call(bound, inputs=jnp.ones((6, 4)), encode_fn=encode).loss.mean(), plain.mean()
 
-    (loss, plain), (gradient, expected) = losses_of(jnp.asarray(W_IN)), jax.jacobian(losses_of)(jnp.asarray(W_IN))
+    both = jax.jit(lambda weight: (losses_of(weight), jax.jacobian(losses_of)(weight)))
+    (loss, plain), (gradient, expected) = both(jnp.asarray(W_IN))
     np.testing.assert_allclose(loss, plain, rtol=1e-6)
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
 

@@ -86,7 +86,7 @@ def test_errors(changes, message):
 @pytest.mark.parametrize("name", NAMES)
 def test_all_severities_run_at_batch_128(name, constants):
     size = 32 if constants == "cifar10" else 224
-    images = jnp.asarray(np.resize(photographs(size if size == 32 else 120, 4), (128, size, size, 3)))
+    images = jnp.asarray(np.resize(photographs(size if size == 32 else 100, 4), (128, size, size, 3)))
     keys = jax.random.split(jax.random.key(1), 128)
     for severity in corruptions.SEVERITIES:
         run = jax.jit(functools.partial(corruptions.corrupt, name=name, severity=severity, constants=constants))

@@ -9,7 +9,6 @@ import pytest
 from ib_jax import models, training
 from ib_jax.models.normalise import Normalise
 from ib_jax.types import BoundTerms
-from tests.training.quick import quick
 
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.uniform(size=(8, 8, 8, 3)), jnp.float32)
@@ -44,12 +43,12 @@ def test_it_normalises_by_the_batch_in_training_and_by_running_statistics_otherw
 
 
 def test_the_step_moves_the_statistics_and_the_gradient_leaves_them(params):
-    gradient = quick(training.make_gradient(loss_fn))
+    gradient = jax.jit(training.make_gradient(loss_fn))
     slope, _, statistics = gradient(params, training.Batch(IMAGES, LABELS), jax.random.key(1))
     assert all(not leaf.any() for leaf in jax.tree.leaves(slope["batch_stats"]))
     assert any(leaf.any() for leaf in jax.tree.leaves(slope["encoder"]))
     optimizer = optax.adamw(1e-2, weight_decay=0.5)  # decays whatever it is given, the statistics too
-    step = quick(training.make_train_step(loss_fn, optimizer, average_decay=0.0))
+    step = jax.jit(training.make_train_step(loss_fn, optimizer, average_decay=0.0))
     state = training.init_state(jax.random.key(2), params, optimizer, 0.0)
     state, _ = step(state, training.Batch(IMAGES, LABELS), jax.random.key(1))
     for found, wanted in zip(
@@ -61,9 +60,10 @@ def test_the_step_moves_the_statistics_and_the_gradient_leaves_them(params):
     assert training.averaged_params(state, 0.0) is state.params
 
 
+@pytest.mark.standard
 def test_the_statistics_of_microbatches_are_averaged(params):
     batch, key = training.Batch(IMAGES, LABELS), jax.random.key(1)
-    _, _, found = quick(training.make_gradient(loss_fn, num_microbatches=2))(params, batch, key)
+    _, _, found = jax.jit(training.make_gradient(loss_fn, num_microbatches=2))(params, batch, key)
     halves = [MODEL.encode_train(params, part, None)[1] for part in (IMAGES[:4], IMAGES[4:])]
     wanted = jax.tree.map(lambda *leaves: sum(leaves) / 2, *halves)
     for mine, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):

@@ -10,7 +10,6 @@ import pytest
 import scipy.special
 
 from ib_jax import BoundTerms, attacks, bounds, evaluation, losses, models, training
-from tests.training.quick import quick
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.uniform(0.3, 0.7, size=(8, 3)).astype(np.float32)
@@ -44,7 +43,7 @@ def expected_gradient(attacked, epsilon):
 @pytest.mark.parametrize("options", [{}, {"num_microbatches": 2}, {"remat": True}], ids=str)
 def test_the_gradient_is_that_of_the_mixed_batch(fraction, rows, options):
     perturb = training.attacked(attacks.fgsm(0.1), linear, fraction=fraction)
-    gradient = quick(training.make_gradient(cross_entropy, perturb=perturb, **options))
+    gradient = jax.jit(training.make_gradient(cross_entropy, perturb=perturb, **options))
     grads, metrics, _ = gradient(jnp.asarray(WEIGHTS), training.Batch(INPUTS, LABELS), KEY)
     expected, loss = expected_gradient(list(rows), 0.1)
     np.testing.assert_allclose(grads, expected, rtol=1e-5, atol=1e-6)
@@ -78,6 +77,7 @@ def bottleneck():
     return model.init(jax.random.key(1), jnp.zeros((1, 3))), apply_fn, loss_fn
 
 
+@pytest.mark.standard
 def test_the_radius_may_be_traced_and_members_may_differ_in_it():
     params, apply_fn, loss_fn = bottleneck()
 
@@ -85,8 +85,8 @@ def test_the_radius_may_be_traced_and_members_may_differ_in_it():
         perturb = training.attacked(attacks.pgd(epsilon, num_steps=3), apply_fn)
         return training.make_gradient(loss_fn, perturb=perturb)(params, training.Batch(INPUTS, LABELS), KEY)[1]["loss"]
 
-    mapped = quick(jax.vmap(gradient))(jnp.array([0.0, 0.2]))
-    alone = [quick(gradient)(epsilon) for epsilon in (0.0, 0.2)]
+    mapped = jax.jit(jax.vmap(gradient))(jnp.array([0.0, 0.2]))
+    alone = [jax.jit(gradient)(epsilon) for epsilon in (0.0, 0.2)]
     np.testing.assert_allclose(mapped, alone, rtol=1e-5)
     plain = training.make_gradient(loss_fn)(params, training.Batch(INPUTS, LABELS), KEY)[1]["loss"]
     np.testing.assert_allclose(mapped[0], plain, rtol=1e-6)  # the attack's noise is not the loss's

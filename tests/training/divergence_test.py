@@ -7,7 +7,6 @@ import optax
 import pytest
 
 from ib_jax import BoundTerms, training
-from tests.training.quick import quick
 
 NUM_STEPS, STRETCH = 60, 10
 DATA = training.Batch(np.ones(20, np.float32), np.ones(20, np.float32))
@@ -34,7 +33,7 @@ def population_of(*rates):
 
 
 SWEEP = training.make_sweep(run_member)
-QUICK_SWEEP = quick(SWEEP)
+QUICK_SWEEP = jax.jit(SWEEP)
 
 
 def train(population, num_stretches=NUM_STEPS // STRETCH):
@@ -99,7 +98,7 @@ def test_parameters_that_are_not_finite_are_caught_where_the_loss_still_is():
         return training.make_epoch(step, num_examples=20, batch_size=20, num_steps=1)(state, data)
 
     population = population_of(0.1, 3e38)  # 0 + 3e38 * 2 is more than float32 holds
-    population, metrics = quick(training.make_sweep(one_step))(population, DATA)
+    population, metrics = jax.jit(training.make_sweep(one_step))(population, DATA)
     assert population.diverged_at.tolist() == [-1, 1]
     np.testing.assert_allclose(population.members.params["w"], [0.2, 0.0], rtol=1e-6)
     np.testing.assert_allclose(metrics["loss"], [[1.0], [np.nan]])

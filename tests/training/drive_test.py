@@ -10,7 +10,6 @@ import pytest
 from experiments.mnist_vib_config import Config
 from experiments.recipe import Recipe
 from ib_jax import data, training
-from tests.training.quick import quick
 
 SETTINGS = Config(latent_dim=3, hidden_width=8, batch_size=8, steps_per_call=4, num_epochs=2, learning_rate=1e-2)
 RNG = np.random.default_rng(0)
@@ -89,6 +88,7 @@ def test_fit_reports_and_saves_the_same(made, tmp_path):
         assert_close(mine, its)
 
 
+@pytest.mark.standard
 def test_images_read_from_disk_drive_the_same_steps():
     config = Config(dataset="digits", latent_dim=2, hidden_width=8, steps_per_call=2)
     digits = data.load("digits", num_validation=config.num_validation, seed=config.seed)
@@ -108,7 +108,7 @@ MEMBERS = {"beta": [1e-3, 1e-2, 0.5], "learning_rate": [1e-2, 1e30, 3e-3], "seed
 
 def train_population(whole, members_at_once):
     made = recipe(whole)
-    sweep = quick(made.run_population(members_at_once))
+    sweep = jax.jit(made.run_population(members_at_once))
     run, population, traces = made.driven(lambda state: sweep(state, BATCH)), start(), []
     for _ in range(2):
         population, metrics = run(population)

@@ -7,7 +7,6 @@ import optax
 import pytest
 
 from ib_jax import BoundTerms, training
-from tests.training.quick import quick
 
 RNG = np.random.default_rng(0)
 SIZE, BATCH, STEPS = 23, 4, 5  # three examples are left over in each epoch
@@ -26,8 +25,8 @@ def prepare(inputs):
 
 
 STEP = training.make_train_step(loss_fn, OPTIMIZER)
-EPOCH = quick(training.make_epoch(STEP, num_examples=SIZE, batch_size=BATCH, num_steps=STEPS, prepare=prepare))
-STRETCH = quick(training.make_stretch(STEP, prepare=prepare))
+EPOCH = jax.jit(training.make_epoch(STEP, num_examples=SIZE, batch_size=BATCH, num_steps=STEPS, prepare=prepare))
+STRETCH = jax.jit(training.make_stretch(STEP, prepare=prepare))
 
 
 def start():

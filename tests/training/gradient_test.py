@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ib_jax import BoundTerms, bounds, models, training
-from tests.training.quick import quick
 
 RNG = np.random.default_rng(0)
 INPUTS, LABELS = RNG.normal(size=(10, 3)).astype(np.float32), RNG.normal(size=10).astype(np.float32)
@@ -23,7 +22,7 @@ def noisy_squares(params, keys, inputs, labels):
 
 
 def gradient(batch, loss_fn=noisy_squares, params=W, **options):
-    return quick(training.make_gradient(loss_fn, **options))(jnp.asarray(params), batch, KEY)
+    return jax.jit(training.make_gradient(loss_fn, **options))(jnp.asarray(params), batch, KEY)
 
 
 def expected(weights):
@@ -88,7 +87,7 @@ def test_no_microbatches_are_refused():
 
 def vib_gradient(compute_dtype):
     model = models.mlp_classifier(latent_dim=4, num_classes=3, hidden=(16, 16), compute_dtype=compute_dtype)
-    params = quick(model.init)(jax.random.key(0), INPUTS)
+    params = jax.jit(model.init)(jax.random.key(0), INPUTS)
 
     def loss_fn(params, keys, inputs, labels):
         encode_fn, decode_fn = (lambda x: model.encode(params, x)), (lambda z: model.decode(params, z))
@@ -101,7 +100,7 @@ def vib_gradient(compute_dtype):
     code = jax.eval_shape(model.encode, params, INPUTS)
     terms = (terms, code, jax.eval_shape(model.decode, params, code.mean))
     run = training.make_gradient(loss_fn)
-    return params, terms, quick(run)(params, batch, KEY), jax.make_jaxpr(run)(params, batch, KEY)
+    return params, terms, jax.jit(run)(params, batch, KEY), jax.make_jaxpr(run)(params, batch, KEY)
 
 
 def products(jaxpr):

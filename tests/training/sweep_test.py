@@ -11,7 +11,6 @@ import pytest
 from experiments.mnist_vib_config import Config
 from experiments.recipe import Recipe
 from ib_jax import data, training
-from tests.training.quick import quick
 
 SETTINGS = Config(latent_dim=3, hidden_width=8, batch_size=10, steps_per_call=4, num_epochs=5, learning_rate=1e-2)
 RNG = np.random.default_rng(0)
@@ -23,7 +22,7 @@ BATCH = training.Batch(INPUTS, LABELS)
 
 def train_alone(config):
     recipe = Recipe(config, DATASET)
-    state, epoch, traces = quick(recipe.init)(), quick(recipe.epoch(None, 1)), []
+    state, epoch, traces = jax.jit(recipe.init)(), jax.jit(recipe.epoch(None, 1)), []
     for _ in range(config.num_epochs):
         state, metrics = epoch(state, BATCH)
         traces.append(metrics)
@@ -35,7 +34,7 @@ def start_together(config, hyperparams):
 
 
 def train_together(config, population, members_at_once=None):
-    sweep, traces = quick(Recipe(config, DATASET).run_population(members_at_once)), []
+    sweep, traces = jax.jit(Recipe(config, DATASET).run_population(members_at_once)), []
     for _ in range(config.num_epochs):
         population, metrics = sweep(population, BATCH)
         traces.append(metrics)

@@ -1,5 +1,7 @@
 """BIM, MI-FGSM, L1 steps, step rules, restarts and early stops against answers that are known."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -140,7 +142,8 @@ def test_the_expectation_is_of_losses_or_of_probabilities():
         "probabilities": np.array([1.0 * 0.25, 8.0 * _sigmoid(4.0) * (1 - _sigmoid(4.0))]),
     }
     for of, slope in expected.items():
-        moved = attacks.fgsm(1.0, expectation_of=of, **settings)(KEY, two_faced, inputs, labels).inputs - inputs
+        attack = attacks.fgsm(1.0, expectation_of=of, **settings)
+        moved = jax.jit(lambda attack=attack: attack(KEY, two_faced, inputs, labels))().inputs - inputs
         np.testing.assert_allclose(moved[0], -slope / np.linalg.norm(slope), atol=0.03)
     with pytest.raises(ValueError, match="expectation_of must be losses or probabilities, got 'logits'"):
         attacks.fgsm(0.1, expectation_of="logits")
@@ -158,7 +161,11 @@ def test_success_is_judged_on_as_many_fresh_samples_as_stated():
         return 9.0 * jax.nn.one_hot(wrong.astype(int), 2) + 0 * inputs
 
     inputs, labels = jnp.full((300, 2), 0.5), jnp.zeros(300, jnp.int32)
-    judged = lambda count: attacks.fgsm(0.1, num_judge_samples=count)(KEY, sometimes, inputs, labels).success.mean()
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def judged(count):
+        return attacks.fgsm(0.1, num_judge_samples=count)(KEY, sometimes, inputs, labels).success.mean()
+
     np.testing.assert_allclose(judged(1), 1 / 3, atol=0.08)
     assert judged(101) == 0.0
     with pytest.raises(ValueError, match="num_judge_samples must be at least 1, got 0"):

@@ -145,7 +145,8 @@ def test_random_starts_fill_the_ball():
     flat = lambda keys, x: jnp.zeros((len(x), 2)) + 0 * x.sum()
     inputs, labels = jnp.full((4000, 3), 0.5), jnp.zeros(4000, jnp.int32)
     for norm in ("linf", "l2"):
-        start = attacks.pgd(0.2, norm=norm, num_steps=1)(KEY, flat, inputs, labels).inputs - 0.5
+        attack = attacks.pgd(0.2, norm=norm, num_steps=1)
+        start = jax.jit(lambda attack=attack: attack(KEY, flat, inputs, labels))().inputs - 0.5
         size = np.abs(start).max(-1) if norm == "linf" else np.linalg.norm(start, axis=-1)
         # Uniform in the ball: the share within half the radius is 2^-3.
         np.testing.assert_allclose(np.mean(size < 0.1), 0.125, atol=0.02)

@@ -32,7 +32,7 @@ ENVIRONMENT = {  # most of the tests' time is compiling, of programs that many o
 }
 LINT = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]
 PYTEST = ["pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
-PLUGINS = ["tests.few_programs", "tests.durations", "tests.tiers"]
+PLUGINS = ["tests.few_programs", "tests.tiers", "tests.durations"]
 
 
 def main() -> int:

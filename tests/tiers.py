@@ -1,21 +1,17 @@
-"""A plugin of pytest: the tiers, and the order in which files are run.
+"""A plugin of pytest: the tiers.
 
 fast       no marker: a kernel, a refusal, a record; under five seconds. `--fast`: on every JAX and Python supported.
 standard   several seconds, a model trained by an experiment, or a process. With the fast ones: `python -m tests`.
 slow       experiments end to end, kill and resume, several processes, peers. `python -m tests --all`, or `--slow`.
 manual     more memory or minutes than a shared machine has. By hand, with `-m manual`.
-
-A worker takes whole files (`--dist loadfile`), so that a fixture is made once; the longest start first, by the
-durations that are kept, so that none is left for the end.
 """
 
 import time
 
 import pytest
 
-from tests import durations
-
 TIERS = ("fast", "standard", "slow", "manual")
+_START = pytest.StashKey[float]()
 
 
 def tier_of(item: pytest.Item) -> str:
@@ -24,16 +20,12 @@ def tier_of(item: pytest.Item) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--minutes", type=float, help="start no test after so many minutes; the rest is said to be skipped"
-    )
+    parser.addoption("--minutes", type=float, help="start no test after so many minutes; say which")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest files first, and each test marked with its tier, before `-m` chooses."""
-    kept = durations.kept_files()
-    items.sort(key=lambda item: -kept.get(durations.file_of(item.nodeid), 0.0))
+    """Each test is marked with its tier, before `-m` chooses."""
     for item in items:
         item.add_marker(tier_of(item))
         item.user_properties.append(("tier", tier_of(item)))
@@ -45,6 +37,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     minutes = item.config.getoption("--minutes")
     if minutes is not None and time.monotonic() - item.config.stash[_START] > 60 * minutes:
         pytest.skip(f"the {minutes:g} minutes are over")
-
-
-_START = pytest.StashKey[float]()

@@ -32,6 +32,7 @@ def test_a_restored_state_is_the_saved_one_bit_for_bit(tmp_path):
     for got, expected in zip(jax.tree.leaves(data_of(restored)), jax.tree.leaves(data_of(state)), strict=True):
         assert got.dtype == expected.dtype
         np.testing.assert_array_equal(got, expected)
+    assert restored.key.dtype == state.key.dtype  # typed, not its plain numbers
     assert jax.random.normal(restored.key) == jax.random.normal(state.key)
 
 

@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     reports = [one for kind in terminalreporter.stats.values() for one in kind if isinstance(one, pytest.TestReport)]
-    if not reports:
+    if not reports or hasattr(config, "workerinput"):  # a worker knows only its own
         return
     seconds: collections.Counter[str] = collections.Counter()
     tiers: dict[str, str] = {}

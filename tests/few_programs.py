@@ -13,7 +13,7 @@ import jax
 import pytest
 
 MOST = 40_000
-"""Mappings; some modules add ten thousand."""
+"""Mappings; a module of tests adds up to some six thousand."""
 _MAPS = pathlib.Path("/proc/self/maps")  # of Linux; elsewhere there is no such limit
 gc.set_threshold(100_000, 20, 20)
 

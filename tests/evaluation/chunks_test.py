@@ -119,6 +119,7 @@ print(len(devices))
 def test_a_killed_evaluation_goes_on_over_two_devices(tmp_path, expected):
     folder = tmp_path / "chunks"
     environment = forced_devices(2) | {"PYTHONPATH": str(pathlib.Path(evaluation.__file__).parents[2])}
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "cache")  # a kill may leave half an entry
     first = subprocess.Popen([sys.executable, "-c", _program(folder, 0.5)], env=environment)
     deadline = time.monotonic() + 120
     while len(list(folder.glob("from_*.npz"))) < 3 and time.monotonic() < deadline:

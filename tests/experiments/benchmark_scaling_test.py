@@ -5,6 +5,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+from concurrent import futures
 from typing import Any
 
 import pytest
@@ -25,7 +26,9 @@ def start(arguments: list[str], **environment: str) -> subprocess.Popen:
 
 def finish(*processes: subprocess.Popen) -> list[tuple[int, str, str]]:
     try:
-        return [(process.returncode, *texts) for process in processes for texts in [process.communicate(timeout=300)]]
+        with futures.ThreadPoolExecutor() as pool:  # all at once: a pipe that nobody reads fills and stops its process
+            texts = list(pool.map(lambda process: process.communicate(timeout=300), processes))
+        return [(process.returncode, *said) for process, said in zip(processes, texts, strict=True)]
     finally:
         for process in processes:
             process.kill()  # a process that waits for a dead one takes no notice of SIGTERM

@@ -28,6 +28,10 @@ def command(workdir):
     return [sys.executable, "-m", "experiments.mnist_vib", f"--workdir={workdir}", cache, *SETTINGS]
 
 
+def log_of(workdir):
+    return workdir.with_suffix(".log")
+
+
 def start(workdir, *, slow_saves=False):
     code = "import runpy; runpy.run_module('experiments.mnist_vib', run_name='__main__', alter_sys=True)"
     if slow_saves:  # so that a kill finds a save half written
@@ -36,7 +40,7 @@ def start(workdir, *, slow_saves=False):
             "def slow_save(self, state, *, score):\n    save(self, state, score=score)\n    time.sleep(0.05)\n"
             "training.Checkpoints.save = slow_save\n" + code
         )
-    with open(workdir.with_suffix(".log"), "w") as log:  # a pipe that nobody reads would fill and stop the run
+    with open(log_of(workdir), "w") as log:  # a pipe that nobody reads would fill and stop the run
         return subprocess.Popen(
             [sys.executable, "-c", code, *command(workdir)[3:]], stdout=log, stderr=subprocess.STDOUT
         )
@@ -74,11 +78,11 @@ def uninterrupted(tmp_path_factory):
     return finish(workdir), parameters(workdir)
 
 
-def wait_for(condition, process, what):
+def wait_for(condition, process, workdir, what):
     deadline = time.monotonic() + 120
     while not condition():
-        assert process.poll() is None, f"the run ended before {what}: its log lies beside its workdir"
-        assert time.monotonic() < deadline, f"no {what} within two minutes"
+        assert process.poll() is None, f"the run ended before {what}: {log_of(workdir).read_text()}"
+        assert time.monotonic() < deadline, f"no {what} within two minutes: {log_of(workdir).read_text()}"
         time.sleep(0.002)
 
 
@@ -96,7 +100,7 @@ def assert_same_end(workdir, uninterrupted):
 
 def test_killed_between_saves(tmp_path, uninterrupted):
     process = start(tmp_path)
-    wait_for(lambda: len(complete_steps(tmp_path)) >= 2, process, "a second checkpoint")
+    wait_for(lambda: len(complete_steps(tmp_path)) >= 2, process, tmp_path, "a second checkpoint")
     process.kill()
     process.wait()
     assert 0 < max(complete_steps(tmp_path)) < 12 * 14
@@ -106,7 +110,7 @@ def test_killed_between_saves(tmp_path, uninterrupted):
 def test_killed_during_a_save(tmp_path, uninterrupted):
     process = start(tmp_path, slow_saves=True)
     unfinished = lambda: list((tmp_path / "checkpoints").glob("*.orbax-checkpoint-tmp"))
-    wait_for(lambda: len(complete_steps(tmp_path)) >= 2 and unfinished(), process, "a save under way")
+    wait_for(lambda: len(complete_steps(tmp_path)) >= 2 and unfinished(), process, tmp_path, "a save under way")
     process.kill()
     process.wait()
     assert_same_end(tmp_path, uninterrupted)
@@ -114,10 +118,10 @@ def test_killed_during_a_save(tmp_path, uninterrupted):
 
 def test_sigterm_saves_says_so_and_goes_on(tmp_path, uninterrupted):
     process = start(tmp_path)
-    wait_for(lambda: complete_steps(tmp_path), process, "a checkpoint")
+    wait_for(lambda: complete_steps(tmp_path), process, tmp_path, "a checkpoint")
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=120)
-    output = tmp_path.with_suffix(".log").read_text()
+    output = log_of(tmp_path).read_text()
     assert process.returncode == 143, output
     assert "Stopped and saved at step" in output
     assert str(tmp_path) in output.replace("\n", "")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 Array = jax.Array
 Params = Any
@@ -70,14 +71,35 @@ class AttackResult(NamedTuple):
     """What an attack returns.
 
     Attributes:
-      inputs: float [B, ...], the perturbed inputs, inside the ball and inside the bounds.
+      inputs: float [B, ...], the perturbed inputs: finite, inside the ball and inside the bounds.
       success: bool [B], whether the model, asked afresh, answers as the attacker wants.
       member: int [B], of an attack that has members which of them gave the result, -1 where none succeeded; else None.
+      blocked: bool [B], whether the search met a gradient or a loss that is not finite, and so may have missed a way;
+        None if it is not known. `evaluation.check_search` reports it.
+      undecided: bool [B], whether the model has no answer at the result (its logits are NaN, or all are -inf): such an
+        example has not fallen, and does not stand either. None if it is not known.
     """
 
     inputs: Array
     success: Array
     member: Array | None = None
+    blocked: Array | None = None
+    undecided: Array | None = None
+
+    def decided(self) -> np.ndarray:
+        """Success as NumPy bool [B], where every example stands or falls; outside of `jit`.
+
+        Raises:
+          ValueError: the model has no answer for some examples.
+        """
+        if self.undecided is not None and np.asarray(self.undecided).any():
+            rows = np.flatnonzero(self.undecided)
+            raise ValueError(
+                f"logits_fn answers NaN at {len(rows)} of {len(self.undecided)} attacked examples, the first of them "
+                f"{rows[0]}: they neither stand nor fall, so there is no number to report; mend the model "
+                "(evaluation.check_model looks for more)"
+            )
+        return np.asarray(self.success)
 
 
 EncodeFn = Callable[[Array], DiagGaussian]

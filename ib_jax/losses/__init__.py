@@ -16,6 +16,7 @@ from ib_jax.losses.sampling import (
 )
 from ib_jax.losses.spectral import LinearMap, gradient_penalty, operator_norm, spectral_penalty
 from ib_jax.losses.tradeoff import beta_to_rho, choose_beta, rho_to_beta, rho_to_gamma, weigh
+from ib_jax.losses.verdict import pooled_logits, predicted_class, sampled_class
 
 __all__ = [
     "NORMS",
@@ -42,12 +43,15 @@ __all__ = [
     "operator_norm",
     "per_example_keys",
     "perturbation_norm",
+    "pooled_logits",
+    "predicted_class",
     "prediction_entropy",
     "rho_to_beta",
     "rho_to_gamma",
     "sample",
     "sample_keys",
     "sample_with_log_prob",
+    "sampled_class",
     "sampled_probabilities",
     "spectral_penalty",
     "standard_normal",

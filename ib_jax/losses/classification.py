@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ib_jax.losses.verdict import predicted_class
 from ib_jax.types import Array
 
 
@@ -93,16 +94,17 @@ def correct(logits: Array, labels: Array) -> Array:
       labels: int [...] or, one-hot or soft, [..., C]; of a soft label the most probable class counts.
 
     Returns:
-      float32 [...], 1 or 0.
+      float32 [...], 1 or 0; NaN where there is no answer (see `predicted_class`), so that no mean hides it.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from ib_jax import losses
-      >>> losses.correct(jnp.array([[2.0, 1.0], [0.0, 1.0]]), jnp.array([0, 0]))
-      Array([1., 0.], dtype=float32)
+      >>> losses.correct(jnp.array([[2.0, 1.0], [0.0, 1.0], [0.0, jnp.nan]]), jnp.array([0, 0, 0]))
+      Array([ 1.,  0., nan], dtype=float32)
     """
     labels = labels.argmax(-1) if is_soft(labels) else labels
-    return (logits.argmax(-1) == labels).astype(jnp.float32)
+    answer = predicted_class(logits)
+    return jnp.where(answer < 0, jnp.nan, (answer == labels).astype(jnp.float32))
 
 
 def entropy(logits: Array) -> Array:

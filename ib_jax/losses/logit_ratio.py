@@ -7,8 +7,6 @@ import jax.numpy as jnp
 from ib_jax.losses.classification import margin
 from ib_jax.types import Array
 
-_TINY = 1e-12  # keeps equal logits from giving NaN
-
 
 def dlr(logits: Array, labels: Array) -> Array:
     r"""Difference of logits ratio: minus the margin of the label, in units of the gap from first to third.
@@ -16,7 +14,8 @@ def dlr(logits: Array, labels: Array) -> Array:
     .. math:: \mathrm{DLR} = -\frac{l_y - \max_{j \ne y} l_j}{l_{\pi_1} - l_{\pi_3}}
 
     with :math:`\pi` the classes in falling order. Neither a shift nor a scale of the logits changes it, so that a
-    confident model cannot hide its gradient. Positive exactly when another class wins.
+    confident model cannot hide its gradient. Positive exactly when another class wins. Where the ratio has no unit, for
+    fewer than three classes above -inf or equal logits, it is the difference itself.
 
     Args:
       logits: float [..., C], C >= 3.
@@ -38,11 +37,11 @@ def dlr(logits: Array, labels: Array) -> Array:
       Array([-0.75], dtype=float32)
     """
     first, _, third = jnp.moveaxis(_top(logits, 3, "dlr"), -1, 0)
-    return -margin(logits, labels) / (first - third + _TINY)
+    return _ratio(-margin(logits, labels), first - third)
 
 
 def targeted_dlr(logits: Array, labels: Array, targets: Array) -> Array:
-    r"""Targeted difference of logits ratio: how far the target is ahead of the label.
+    r"""Targeted difference of logits ratio: how far the target is ahead of the label; without a unit as `dlr`.
 
     .. math:: -\frac{l_y - l_t}{l_{\pi_1} - \tfrac12 (l_{\pi_3} + l_{\pi_4})}
 
@@ -68,7 +67,11 @@ def targeted_dlr(logits: Array, labels: Array, targets: Array) -> Array:
     first, _, third, fourth = jnp.moveaxis(_top(logits, 4, "targeted_dlr"), -1, 0)
     logits = logits.astype(first.dtype)
     ahead = _pick(logits, targets) - _pick(logits, labels)
-    return ahead / (first - 0.5 * (third + fourth) + _TINY)
+    return _ratio(ahead, first - 0.5 * (third + fourth))
+
+
+def _ratio(ahead: Array, unit: Array) -> Array:
+    return ahead / jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1.0)
 
 
 def _top(logits: Array, count: int, name: str) -> Array:

@@ -1,0 +1,93 @@
+"""Which class a model answers with: at every scale of its logits, and nothing where they are NaN."""
+
+import jax
+import jax.numpy as jnp
+
+from ib_jax.losses.sampling import sample_keys
+from ib_jax.types import Array, LogitsFn
+
+
+def pooled_logits(logits: Array) -> Array:
+    r"""Logits of the mean softmax over samples, up to a constant.
+
+    .. math:: l_c = \log \frac1S \sum_s \frac{e^{l_{sc} - m_s}}{Z_s} - \log \frac1S \sum_s \frac1{Z_s},
+              \quad m_s = \max_c l_{sc}, \quad Z_s = \sum_c e^{l_{sc} - m_s}
+
+    A softmax in float32 ties logits that differ by less than 1e-8, or by more than 87 from the largest. This form does
+    neither, so that its largest entry is the class of the largest mean probability at every scale of the logits. Equal
+    samples give their own logits back, less the largest.
+
+    Args:
+      logits: float [S, ..., C]; -inf for a class that cannot be answered.
+
+    Returns:
+      float [..., C], in nats; of one sample the logits as they are, else float32 for logits of lower precision.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.pooled_logits(jnp.array([[2e-9, 1e-9], [2e-9, 1e-9]])).argmax(-1)
+      Array(0, dtype=int32)
+    """
+    if logits.shape[0] == 1:
+        return logits[0]
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    top = jax.lax.stop_gradient(logits.max(-1, keepdims=True))
+    infinite = jnp.isinf(top)  # inf - inf would be NaN
+    below = jnp.where(infinite, jnp.where(logits == top, 0.0, -jnp.inf), logits - jnp.where(infinite, 0.0, top))
+    weight = 1.0 / jnp.exp(below).sum(-1, keepdims=True)
+    total = weight.sum(0)
+    change = (jnp.expm1(below) * weight).sum(0) / total
+    near = change > -0.5
+    # The same where a class is far behind; one at -inf in every sample stays there, without a gradient.
+    never = jnp.isneginf(below).all(0)
+    log_probability = jnp.where(never, 0.0, below) + jnp.log(weight)
+    far = jnp.where(never, -jnp.inf, jax.nn.logsumexp(log_probability, axis=0) - jnp.log(total))
+    return jnp.where(near, jnp.log1p(jnp.where(near, change, 0.0)), far)
+
+
+def predicted_class(logits: Array) -> Array:
+    """The class with the largest logit; no class where there is no answer.
+
+    Args:
+      logits: float [..., C].
+
+    Returns:
+      int32 [...], in [0, C); -1 where a logit is NaN or all are -inf: such an example is neither right nor wrong.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.predicted_class(jnp.array([[1e-9, 2e-9], [jnp.nan, 0.0]]))
+      Array([ 1, -1], dtype=int32)
+    """
+    # The largest is NaN if any is.
+    return jnp.where(logits.max(-1) > -jnp.inf, logits.argmax(-1), -1)
+
+
+def sampled_class(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples: int) -> Array:
+    """The class that a stochastic classifier answers with: the largest mean probability over samples of it.
+
+    Args:
+      keys: one key for each example, [B].
+      logits_fn: (keys [B], inputs [B, ...]) -> logits [B, C].
+      inputs: float [B, ...].
+      num_samples: S >= 1; the samples are those of `sampled_probabilities`.
+
+    Returns:
+      int32 [B], as of `predicted_class`: -1 where the logits of a sample are NaN.
+
+    Raises:
+      ValueError: `num_samples` is less than 1.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> keys = losses.per_example_keys(jax.random.key(0), 1)
+      >>> losses.sampled_class(keys, lambda keys, x: x, jnp.array([[1e-9, 2e-9]]), 12)
+      Array([1], dtype=int32)
+    """
+    sampled = sample_keys(keys, num_samples)
+    if num_samples == 1:  # without a vmap, which convolutions would pay for
+        return predicted_class(logits_fn(sampled[0], inputs))
+    return predicted_class(pooled_logits(jax.vmap(logits_fn, (0, None))(sampled, inputs)))

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 
 from ib_jax import losses
+from ib_jax.attacks import box
 from ib_jax.attacks import problem as problems
+from ib_jax.attacks.box import Bounds
 from ib_jax.attacks.ensemble import restarts
 from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.norms import get_norm
 from ib_jax.attacks.objective import AttackLoss, ExpectationOf, Objective, TargetedLoss, loss_score
-from ib_jax.attacks.problem import Bounds, Problem
+from ib_jax.attacks.problem import Problem, choose
+from ib_jax.attacks.refuse import require_count, require_radius
 from ib_jax.types import Array, Attack, LogitsFn
 
 _MOMENTUM = 0.75  # weight of the new step; the rest is the step before
@@ -19,7 +22,16 @@ _RISING = 0.75  # share of steps that must raise the loss between two checkpoint
 _FIRST, _SHRINK, _LEAST = 0.22, 0.03, 0.06  # time between checkpoints, and by how much it falls, as shares of all steps
 
 
-class _State(NamedTuple):
+class Settings(NamedTuple):
+    """See `apgd`."""
+
+    objective: Objective
+    bounds: Bounds
+    norm: str
+    num_steps: int
+
+
+class State(NamedTuple):
     """One row for each example. `best` is by loss, `answer` by success and then by loss."""
 
     step: Array
@@ -39,6 +51,7 @@ class _State(NamedTuple):
     rises: Array
     shortened: Array
     checkpoint_loss: Array
+    blocked: Array
 
 
 def apgd(
@@ -95,105 +108,126 @@ def apgd(
       >>> result.success
       Array([ True, False], dtype=bool)
     """
-    if num_steps < 1:
-        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
-    geometry = get_norm(norm, among=("l2", "linf"))
+    require_radius(epsilon)
+    require_count("num_steps", num_steps)
+    get_norm(norm, among=("l2", "linf"))
     objective = Objective(loss_fn, num_eot_samples, expectation_of, num_judge_samples, targeted_loss_fn)
-    first, shrink, least = (max(1, int(share * num_steps)) for share in (_FIRST, _SHRINK, _LEAST))
-
-    def feasible(example: Array, point: Array, radius: Array) -> Array:
-        low, high = problems.limits(bounds, example.dtype)
-        return jnp.clip(example + geometry.project(point - example, radius), low, high)
-
-    def start(logits_fn: LogitsFn, problem: Problem) -> _State:
-        inputs, radius = problem.inputs, problem.epsilon
-        assert radius is not None
-        draws = jax.vmap(lambda key: _surface(key, inputs.shape[1:], norm, inputs.dtype))(problem.start_keys())
-        current = jax.vmap(feasible)(inputs, inputs + problems.rows(radius, draws) * draws, radius)
-        slope, loss, pooled = objective.gradient(problem.look_keys(), logits_fn, problem, current)
-        zero = jnp.zeros(inputs.shape[0], jnp.int32)
-        return _State(
-            step=zero,
-            current=current,
-            previous=current,
-            slope=slope,
-            loss=loss,
-            best=current,
-            best_slope=slope,
-            best_loss=loss,
-            answer=current,
-            answer_loss=loss,
-            fooled=problem.fooled(pooled),
-            length=2.0 * radius,
-            period=zero + first,
-            since=zero,
-            rises=zero,
-            shortened=zero > -1,  # so that the first checkpoint judges by the rises alone
-            checkpoint_loss=loss,
-        )
-
-    def step(logits_fn: LogitsFn, problem: Problem, state: _State) -> _State:
-        radius = problem.epsilon
-        assert radius is not None
-        move = jax.vmap(geometry.direction)(state.slope, state.slope != 0)
-        ahead = state.current + problems.rows(state.length, move) * move
-        ahead = jax.vmap(feasible)(problem.inputs, ahead, radius)
-        # The first step has no step before it.
-        weight = problems.rows(jnp.where(state.step == 0, 1.0, _MOMENTUM).astype(move.dtype), move)
-        mixed = state.current + weight * (ahead - state.current) + (1 - weight) * (state.current - state.previous)
-        point = jax.vmap(feasible)(problem.inputs, mixed, radius)
-        slope, loss, pooled = objective.gradient(problem.step_keys(state.step), logits_fn, problem, point)
-        fooled = problem.fooled(pooled)
-
-        better = loss > state.best_loss
-        best, best_slope = _where(better, point, state.best), _where(better, slope, state.best_slope)
-        best_loss = jnp.where(better, loss, state.best_loss)
-        chosen = (fooled & ~state.fooled) | ((fooled == state.fooled) & (loss > state.answer_loss))
-
-        rises, since = state.rises + (loss > state.loss), state.since + 1
-        checkpoint = since == state.period
-        stuck = ~state.shortened & (state.checkpoint_loss >= best_loss)
-        shorten = checkpoint & ((rises <= _RISING * state.period) | stuck)
-        return _State(
-            step=state.step + 1,
-            current=_where(shorten, best, point),
-            previous=state.current,
-            slope=_where(shorten, best_slope, slope),
-            loss=loss,
-            best=best,
-            best_slope=best_slope,
-            best_loss=best_loss,
-            answer=_where(chosen, point, state.answer),
-            answer_loss=jnp.where(chosen, loss, state.answer_loss),
-            fooled=state.fooled | fooled,
-            length=jnp.where(shorten, state.length / 2, state.length),
-            period=jnp.where(checkpoint, jnp.maximum(state.period - shrink, least), state.period),
-            since=jnp.where(checkpoint, 0, since),
-            rises=jnp.where(checkpoint, 0, rises),
-            shortened=jnp.where(checkpoint, shorten, state.shortened),
-            checkpoint_loss=jnp.where(checkpoint, best_loss, state.checkpoint_loss),
-        )
-
-    def active(problem: Problem, state: _State) -> Array:
-        return (state.step < num_steps) & ~state.fooled
-
     attack = IterativeAttack(
-        start,
-        step,
-        active if early_stop else None,
-        lambda problem, state: state.answer,
-        objective,
-        num_steps,
-        bounds,
-        epsilon,
+        settings=Settings(objective, bounds, norm, num_steps),
+        init=init,
+        step=step,
+        active=active if early_stop else None,
+        finish=finish,
+        num_steps=num_steps,
+        epsilon=epsilon,
     )
     if num_restarts == 1:
         return attack
     return restarts(attack, num_restarts, loss_score(objective), stop_at_success=early_stop)
 
 
-def _where(mask: Array, new: Array, old: Array) -> Array:
-    return jnp.where(problems.rows(mask, new), new, old)
+def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
+    """A random point of the ball's surface, and what the model says of it."""
+    inputs, dtype = problem.inputs, box.wide(problem.inputs.dtype)
+    draws = jax.vmap(lambda key: _surface(key, inputs.shape[1:], settings.norm, dtype))(problem.start_keys())
+    current = _feasible(settings, problem, problems.rows(problem.radius, draws) * draws)
+    told = settings.objective.gradient(problem.look_keys(), logits_fn, problem, current)
+    zero = jnp.zeros(inputs.shape[0], jnp.int32)
+    first, _, _ = _periods(settings.num_steps)
+    return State(
+        step=zero,
+        current=current,
+        previous=current,
+        slope=told.gradient,
+        loss=told.loss,
+        best=current,
+        best_slope=told.gradient,
+        best_loss=told.loss,
+        answer=current,
+        answer_loss=told.loss,
+        fooled=problem.fooled(told.pooled),
+        length=2.0 * problem.radius,
+        period=zero + first,
+        since=zero,
+        rises=zero,
+        shortened=zero > -1,  # so that the first checkpoint judges by the rises alone
+        checkpoint_loss=told.loss,
+        blocked=told.blocked,
+    )
+
+
+def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> State:
+    """One step, and what the checkpoint makes of it where there is one."""
+    point = _ahead(settings, problem, state)
+    told = settings.objective.gradient(problem.step_keys(state.step), logits_fn, problem, point)
+    slope, loss, fooled = told.gradient, told.loss, problem.fooled(told.pooled)
+
+    better = loss > state.best_loss
+    best, best_slope = choose(better, point, state.best), choose(better, slope, state.best_slope)
+    best_loss = jnp.where(better, loss, state.best_loss)
+    chosen = (fooled & ~state.fooled) | ((fooled == state.fooled) & (loss > state.answer_loss))
+
+    rises, since = state.rises + (loss > state.loss), state.since + 1
+    checkpoint = since == state.period
+    stuck = ~state.shortened & (state.checkpoint_loss >= best_loss)
+    shorten = checkpoint & ((rises <= _RISING * state.period) | stuck)
+    _, shrink, least = _periods(settings.num_steps)
+    return State(
+        step=state.step + 1,
+        current=choose(shorten, best, point),
+        previous=state.current,
+        slope=choose(shorten, best_slope, slope),
+        loss=loss,
+        best=best,
+        best_slope=best_slope,
+        best_loss=best_loss,
+        answer=choose(chosen, point, state.answer),
+        answer_loss=jnp.where(chosen, loss, state.answer_loss),
+        fooled=state.fooled | fooled,
+        length=jnp.where(shorten, state.length / 2, state.length),
+        period=jnp.where(checkpoint, jnp.maximum(state.period - shrink, least), state.period),
+        since=jnp.where(checkpoint, 0, since),
+        rises=jnp.where(checkpoint, 0, rises),
+        shortened=jnp.where(checkpoint, shorten, state.shortened),
+        checkpoint_loss=jnp.where(checkpoint, best_loss, state.checkpoint_loss),
+        blocked=state.blocked | told.blocked,
+    )
+
+
+def active(settings: Settings, problem: Problem, state: State) -> Array:
+    """Which examples have work left, if those that are fooled stop."""
+    return (state.step < settings.num_steps) & ~state.fooled
+
+
+def finish(settings: Settings, problem: Problem, state: State) -> Array:
+    """The point of the highest loss, among those that fool the model if there are any."""
+    return state.answer
+
+
+def _ahead(settings: Settings, problem: Problem, state: State) -> Array:
+    """The next point: a step along the slope, mixed with the step before."""
+    start = problem.inputs.astype(state.length.dtype)
+    current, previous = (point.astype(start.dtype) for point in (state.current, state.previous))
+    slope = state.slope.astype(start.dtype)
+    move = jax.vmap(get_norm(settings.norm).step)(slope, slope, state.length)  # these norms do not ask for the room
+    ahead = _feasible(settings, problem, current + move - start).astype(start.dtype)
+    # The first step has no step before it.
+    weight = problems.rows(jnp.where(state.step == 0, 1.0, _MOMENTUM).astype(start.dtype), start)
+    mixed = current + weight * (ahead - current) + (1 - weight) * (current - previous)
+    return _feasible(settings, problem, mixed - start)
+
+
+def _feasible(settings: Settings, problem: Problem, perturbation: Array) -> Array:
+    low, high = problem.box(settings.bounds)
+    start = problem.inputs.astype(perturbation.dtype)
+    project = jax.vmap(get_norm(settings.norm).project)
+    return box.move(problem.inputs, project(perturbation, problem.radius, low - start, high - start), low, high)
+
+
+def _periods(num_steps: int) -> tuple[int, int, int]:
+    """Steps before the first checkpoint, by how many the next ones are closer, and how many there are at least."""
+    first, shrink, least = (max(1, int(share * num_steps)) for share in (_FIRST, _SHRINK, _LEAST))
+    return first, shrink, least
 
 
 def _surface(key: Array, shape: tuple[int, ...], norm: str, dtype: jnp.dtype) -> Array:

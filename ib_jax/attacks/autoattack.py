@@ -1,15 +1,17 @@
 """AutoAttack: four attacks without a parameter to tune, each on what the ones before left standing."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from ib_jax import losses
 from ib_jax.attacks.apgd import apgd
+from ib_jax.attacks.box import Bounds
 from ib_jax.attacks.ensemble import Ensemble, Member
 from ib_jax.attacks.fab import fab
 from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.objective import ExpectationOf
-from ib_jax.attacks.problem import Bounds
+from ib_jax.attacks.refuse import require_count
 from ib_jax.attacks.square import square
 from ib_jax.types import Array, Attack
 
@@ -24,7 +26,8 @@ def autoattack(
     num_steps: int = 100,
     num_targets: int = 9,
     num_queries: int = 5000,
-    image_shape: tuple[int, int, int] | None = None,
+    image_shape: Sequence[int] | None = None,
+    channel_axis: Literal[-1, -3] | None = None,
     bounds: Bounds = (0.0, 1.0),
     num_eot_samples: int | None = None,
     expectation_of: ExpectationOf = "losses",
@@ -44,7 +47,8 @@ def autoattack(
       num_steps: steps of APGD and FAB.
       num_targets: wrong classes aimed at, at most C - 1.
       num_queries: queries of Square.
-      image_shape: (height, width, channels) of flattened images, for Square.
+      image_shape: the shape of flattened images, for Square; see there.
+      channel_axis: -3 for channels first, for Square.
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example.
       num_eot_samples: samples averaged in each gradient; by default 1 in "standard" and 20 in "rand".
       expectation_of: what is averaged: "losses", or "probabilities" under the loss.
@@ -71,11 +75,11 @@ def autoattack(
     """
     if version not in get_args(Version):
         raise ValueError(f"version must be one of {', '.join(get_args(Version))}, got {version!r}")
-    if num_targets < 1:
-        raise ValueError(f"num_targets must be at least 1, got {num_targets}")
+    require_count("num_targets", num_targets)
     samples = (1 if version == "standard" else 20) if num_eot_samples is None else num_eot_samples
     settings: dict[str, Any] = {"norm": norm, "bounds": bounds}
     settings |= {"num_eot_samples": samples, "num_judge_samples": num_judge_samples}
+    pixels: dict[str, Any] = {"image_shape": image_shape, "channel_axis": channel_axis}
     ascent = settings | {"num_steps": num_steps, "expectation_of": expectation_of}
     if version == "rand":
         # A lucky draw must not end the search, so every step is taken.
@@ -84,7 +88,7 @@ def autoattack(
         return Ensemble([Member("apgd-ce", _needs(apgd(epsilon, **ascent), 2)), Member("apgd-dlr", dlr)])
     targeted = _needs(apgd(epsilon, targeted_loss_fn=losses.targeted_dlr, **ascent), 4)
     boundary = _needs(fab(epsilon=epsilon, num_steps=num_steps, **settings), 2)
-    black_box = _needs(square(epsilon, num_queries=num_queries, image_shape=image_shape, **settings), 2)
+    black_box = _needs(square(epsilon, num_queries=num_queries, **pixels, **settings), 2)
     return Ensemble(
         [
             Member("apgd-ce", _needs(apgd(epsilon, **ascent), 2)),

@@ -1,9 +1,9 @@
 """The basic iterative method."""
 
 from ib_jax import losses
+from ib_jax.attacks.box import Bounds
 from ib_jax.attacks.first_order import first_order
 from ib_jax.attacks.objective import AttackLoss, ExpectationOf, Objective
-from ib_jax.attacks.problem import Bounds
 from ib_jax.attacks.step_size import StepSize, path_length
 from ib_jax.types import Array, Attack
 

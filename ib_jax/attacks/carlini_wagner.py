@@ -1,29 +1,48 @@
 """The Carlini-Wagner L2 attack."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from ib_jax import losses
+from ib_jax.attacks import box
 from ib_jax.attacks import problem as problems
+from ib_jax.attacks.box import Bounds
 from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.objective import ExpectationOf, Objective
-from ib_jax.attacks.problem import Bounds, Problem
+from ib_jax.attacks.problem import Problem, choose
+from ib_jax.attacks.refuse import require, require_count, require_finite
 from ib_jax.types import Array, Attack, LogitsFn
 
 _ENOUGH = 0.9999  # a tenth of a round must lower the loss at least by this factor to go on
 _CHECKS = 10  # how often a round looks
 _INSIDE = 0.99  # at the bounds themselves tanh is flat, so the search begins a little inside
 
+ConstPer = Literal["slope", "nat"]
 
-class _State(NamedTuple):
+
+class Settings(NamedTuple):
+    """See `carlini_wagner`."""
+
+    objective: Objective
+    bounds: Bounds
+    num_steps: int
+    num_binary_steps: int
+    adam: optax.GradientTransformation
+    initial_const: float
+    const_per: ConstPer
+    abort_early: bool
+
+
+class State(NamedTuple):
     """One row for each example: the round of the binary search, and the descent within it."""
 
     step: Array
     round: Array
     const: Array
+    unit: Array  # of the margin
     low: Array
     high: Array
     found: Array
@@ -33,6 +52,7 @@ class _State(NamedTuple):
     last_loss: Array
     answer: Array
     distance: Array
+    blocked: Array
 
 
 def carlini_wagner(
@@ -41,6 +61,7 @@ def carlini_wagner(
     num_binary_steps: int = 9,
     learning_rate: float = 1e-2,
     initial_const: float = 1e-3,
+    const_per: ConstPer = "slope",
     confidence: float = 0.0,
     abort_early: bool = True,
     bounds: Bounds = (0.0, 1.0),
@@ -50,11 +71,12 @@ def carlini_wagner(
 ) -> Attack:
     r"""Carlini and Wagner's attack: the smallest L2 perturbation that changes the answer.
 
-    .. math:: \min_u \|x'(u) - x\|_2^2 + c\, \max\big(0,\, l_y - \max_{j \ne y} l_j + \kappa\big), \quad
+    .. math:: \min_u \|x'(u) - x\|_2^2 + \frac cg \max\big(0,\, l_y - \max_{j \ne y} l_j + \kappa\big), \quad
               x'(u) = \tfrac{\mathrm{lower} + \mathrm{upper}}2 + \tfrac{\mathrm{upper} - \mathrm{lower}}2 \tanh u
 
     by Adam, with c found by binary search for each example: 10 times larger as long as nothing is found, halfway
-    between the largest failure and the smallest success afterwards. A targeted attack has
+    between the largest failure and the smallest success afterwards. g is the L2 norm of the margin's gradient at the
+    input, so that the search is the same whatever the scale of the logits. A targeted attack has
     :math:`\max_{j \ne t} l_j - l_t` for the margin. Every example stops on its own: batch-mates play no part. Inputs at
     the bounds are a finite u, and x'(u) starts at the input exactly. Where nothing is found the input is returned.
 
@@ -62,7 +84,8 @@ def carlini_wagner(
       num_steps: steps of one round at most; the paper takes 10,000.
       num_binary_steps: rounds, one for each c.
       learning_rate: Adam's, in units of u.
-      initial_const: the first c > 0, per nat of margin.
+      initial_const: the first c > 0, in units of the inputs; of logits (nats) per squared unit if `const_per` is "nat".
+      const_per: "slope", or "nat" for g = 1 as in the paper and in other libraries.
       confidence: kappa >= 0, in units of the logits (nats): by how much the wrong answer must lead.
       abort_early: a round ends once a tenth of its steps no longer lowers the example's loss.
       bounds: lower and upper limits of the inputs, finite; scalars, or arrays that broadcast against one example.
@@ -87,16 +110,14 @@ def carlini_wagner(
       >>> print(f"{0.6 - float(result.inputs[0, 0]):.2f} {result.success}")
       0.10 [ True]
     """
-    for name, value in [("num_steps", num_steps), ("num_binary_steps", num_binary_steps)]:
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    for name, number in [("learning_rate", learning_rate), ("initial_const", initial_const)]:
-        if not number > 0:
-            raise ValueError(f"{name} must be positive, got {number}")
-    if not confidence >= 0:
-        raise ValueError(f"confidence must be at least 0, got {confidence}")
-    adam = optax.adam(learning_rate)
-    every = max(1, num_steps // _CHECKS)
+    require_count("num_steps", num_steps)
+    require_count("num_binary_steps", num_binary_steps)
+    require("learning_rate", learning_rate, 0, inside=True)
+    require("initial_const", initial_const, 0, inside=True)
+    require("confidence", confidence, 0)
+    require_finite(bounds)
+    if const_per not in get_args(ConstPer):
+        raise ValueError(f"const_per must be {' or '.join(get_args(ConstPer))}, got {const_per!r}")
     objective = Objective(
         loss_fn=lambda logits, labels: -jax.nn.relu(losses.margin(logits, labels) + confidence),
         targeted_loss_fn=lambda logits, labels, targets: -jax.nn.relu(confidence - losses.margin(logits, targets)),
@@ -104,84 +125,117 @@ def carlini_wagner(
         expectation_of=expectation_of,
         num_judge_samples=num_judge_samples,
     )
-
-    def image(problem: Problem, origin: Array, point: Array) -> Array:
-        """The inputs at a point of the unbounded space, which is centred at the example."""
-        low, high = problems.limits(bounds, point.dtype)
-        moved = problem.inputs + (high - low) / 2 * (jnp.tanh(origin + point) - jnp.tanh(origin))
-        # Inputs at a bound go a little beyond it; clip's own gradient is zero there, and would never let them return.
-        # The difference is zero, and only its gradient counts.
-        return jax.lax.stop_gradient(jnp.clip(moved, low, high)) + (moved - jax.lax.stop_gradient(moved))
-
-    def start(logits_fn: LogitsFn, problem: Problem) -> _State:
-        inputs = problem.inputs
-        _, pooled = objective.evaluate(problem.look_keys(), logits_fn, problem, inputs)
-        zero, point = jnp.zeros(inputs.shape[0]), jnp.zeros_like(inputs)
-        return _State(
-            step=zero.astype(jnp.int32),
-            # An input that fools the model as it is needs no search.
-            round=jnp.where(problem.fooled(pooled), num_binary_steps, 0),
-            const=zero + initial_const,
-            low=zero,
-            high=zero + jnp.inf,
-            found=zero > 0,
-            origin=_origin(inputs, *problems.limits(bounds, inputs.dtype)),
-            point=point,
-            moments=jax.vmap(adam.init)(point),
-            last_loss=zero + jnp.inf,
-            answer=inputs,
-            distance=zero + jnp.inf,
-        )
-
-    def step(logits_fn: LogitsFn, problem: Problem, state: _State) -> _State:
-        keys = problems.fold(problem.step_keys(state.step), state.round)
-
-        def total(point: Array) -> tuple[Array, tuple[Array, ...]]:
-            perturbed = image(problem, state.origin, point)
-            climbed, pooled = objective.evaluate(keys, logits_fn, problem, perturbed)
-            squares = jnp.square(perturbed - problem.inputs).sum(range(1, perturbed.ndim))
-            loss = squares - state.const * climbed
-            return loss.sum(), (loss, climbed, pooled, perturbed, squares)
-
-        slope, (loss, climbed, pooled, perturbed, squares) = jax.grad(total, has_aux=True)(state.point)
-        success = problem.fooled(pooled) & (climbed >= 0)
-        closer = success & (squares < state.distance)
-        found = state.found | success
-        updates, moments = jax.vmap(adam.update)(slope, state.moments)
-        step = state.step + 1
-        looks = step % every == 0
-        over = step >= num_steps
-        if abort_early:
-            over |= looks & (loss > _ENOUGH * state.last_loss)
-        # The end of a round: the next c, and a fresh descent.
-        high = jnp.where(over & found, jnp.minimum(state.high, state.const), state.high)
-        low = jnp.where(over & ~found, jnp.maximum(state.low, state.const), state.low)
-        following = jnp.where(jnp.isinf(high), 10.0 * state.const, (low + high) / 2)
-        fresh = jax.vmap(adam.init)(jnp.zeros_like(state.point))
-        return _State(
-            step=jnp.where(over, 0, step),
-            round=state.round + over,
-            const=jnp.where(over, following, state.const),
-            low=low,
-            high=high,
-            found=found & ~over,
-            origin=state.origin,
-            point=jnp.where(problems.rows(over, slope), 0.0, state.point + updates),
-            moments=jax.tree.map(lambda new, old: jnp.where(problems.rows(over, old), new, old), fresh, moments),
-            last_loss=jnp.where(over, jnp.inf, jnp.where(looks, loss, state.last_loss)),
-            answer=jnp.where(problems.rows(closer, perturbed), perturbed, state.answer),
-            distance=jnp.where(closer, squares, state.distance),
-        )
-
+    adam = optax.adam(learning_rate)
     return IterativeAttack(
-        start,
-        step,
-        lambda problem, state: state.round < num_binary_steps,
-        lambda problem, state: state.answer,
-        objective,
-        num_steps * num_binary_steps,
-        bounds,
+        settings=Settings(objective, bounds, num_steps, num_binary_steps, adam, initial_const, const_per, abort_early),
+        init=init,
+        step=step,
+        active=active,
+        finish=finish,
+        num_steps=num_steps * num_binary_steps,
+        minimal="l2",
     )
+
+
+def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
+    """The input, at the first c; an input that fools the model as it is needs no search."""
+    inputs, objective = problem.inputs, settings.objective
+    zero, point = jnp.zeros(inputs.shape[0]), jnp.zeros(inputs.shape, box.wide(inputs.dtype))
+    if settings.const_per == "slope":
+        told = objective.gradient(problem.look_keys(), logits_fn, problem, inputs)
+        pooled, unit, blocked = told.pooled, losses.perturbation_norm(told.gradient, "l2"), told.blocked
+    else:
+        _, pooled = objective.evaluate(problem.look_keys(), logits_fn, problem, inputs)
+        unit, blocked = zero + 1.0, zero > 0
+    return State(
+        step=zero.astype(jnp.int32),
+        round=jnp.where(problem.fooled(pooled), settings.num_binary_steps, 0),
+        const=zero + settings.initial_const,
+        unit=jnp.where(unit > 0, unit, 1.0),
+        low=zero,
+        high=zero + jnp.inf,
+        found=zero > 0,
+        origin=_origin(inputs.astype(point.dtype), *problem.box(settings.bounds)),
+        point=point,
+        moments=jax.vmap(settings.adam.init)(point),
+        last_loss=zero + jnp.inf,
+        answer=inputs,
+        distance=zero + jnp.inf,
+        blocked=blocked,
+    )
+
+
+def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> State:
+    """One step of Adam, and at the end of a round the next c."""
+    keys = problems.fold(problem.step_keys(state.step), state.round)
+
+    def total(point: Array) -> tuple[Array, tuple[Array, ...]]:
+        perturbed = _image(settings, problem, state.origin, point)
+        climbed, pooled = settings.objective.evaluate(keys, logits_fn, problem, perturbed)
+        change = perturbed.astype(point.dtype) - problem.inputs.astype(point.dtype)
+        squares = jnp.square(change).sum(range(1, change.ndim))
+        loss = squares - state.const * (climbed / state.unit)
+        return loss.sum(), (loss, climbed, pooled, perturbed, squares)
+
+    slope, (loss, climbed, pooled, perturbed, squares) = jax.grad(total, has_aux=True)(state.point)
+    slope, blocked = problems.finite_or_zero(slope)
+    success = problem.fooled(pooled) & (climbed >= 0)
+    closer = success & (squares < state.distance)
+    updates, moments = jax.vmap(settings.adam.update)(slope, state.moments)
+    step, looks = state.step + 1, (state.step + 1) % max(1, settings.num_steps // _CHECKS) == 0
+    over = step >= settings.num_steps
+    if settings.abort_early:
+        over |= looks & (loss > _ENOUGH * state.last_loss)
+    moved = state._replace(
+        step=step,
+        found=state.found | success,
+        point=state.point + updates,
+        moments=moments,
+        last_loss=jnp.where(looks, loss, state.last_loss),
+        answer=choose(closer, perturbed, state.answer),
+        distance=jnp.where(closer, squares, state.distance),
+        blocked=state.blocked | blocked | jnp.isnan(loss),
+    )
+    return jax.tree.map(lambda new, old: choose(over, new, old), _next_round(settings, moved), moved)
+
+
+def active(settings: Settings, problem: Problem, state: State) -> Array:
+    """Which examples have rounds left."""
+    return state.round < settings.num_binary_steps
+
+
+def finish(settings: Settings, problem: Problem, state: State) -> Array:
+    """The closest success, or the input."""
+    return state.answer
+
+
+def _next_round(settings: Settings, state: State) -> State:
+    """A fresh descent with the next c."""
+    high = jnp.where(state.found, jnp.minimum(state.high, state.const), state.high)
+    low = jnp.where(state.found, state.low, jnp.maximum(state.low, state.const))
+    point = jnp.zeros_like(state.point)
+    return state._replace(
+        step=jnp.zeros_like(state.step),
+        round=state.round + 1,
+        const=jnp.where(jnp.isinf(high), 10.0 * state.const, (low + high) / 2),
+        low=low,
+        high=high,
+        found=jnp.zeros_like(state.found),
+        point=point,
+        moments=jax.vmap(settings.adam.init)(point),
+        last_loss=jnp.full_like(state.last_loss, jnp.inf),
+    )
+
+
+def _image(settings: Settings, problem: Problem, origin: Array, point: Array) -> Array:
+    """The inputs at a point of the unbounded space, which is centred at the example."""
+    low, high = problem.box(settings.bounds)
+    width = high.astype(point.dtype) - low.astype(point.dtype)
+    moved = problem.inputs.astype(point.dtype) + width / 2 * (jnp.tanh(origin + point) - jnp.tanh(origin))
+    moved = moved.astype(problem.inputs.dtype)
+    # Inputs at a bound go a little beyond it; clip's own gradient is zero there, and would never let them return.
+    # The difference is zero, and only its gradient counts.
+    return jax.lax.stop_gradient(jnp.clip(moved, low, high)) + (moved - jax.lax.stop_gradient(moved))
 
 
 def _origin(inputs: Array, low: Array, high: Array) -> Array:

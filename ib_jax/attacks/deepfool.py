@@ -5,12 +5,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ib_jax import losses
+from ib_jax.attacks import box
 from ib_jax.attacks import problem as problems
-from ib_jax.attacks.hyperplane import DUAL, Face, clearly_fooled, nearest_face, rounding, step_onto
+from ib_jax.attacks.box import Bounds
+from ib_jax.attacks.hyperplane import DUAL, Face, clearly_fooled, nearest_face, step_onto
 from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.norms import get_norm
-from ib_jax.attacks.objective import Objective, pool
-from ib_jax.attacks.problem import Bounds, Problem
+from ib_jax.attacks.objective import Objective
+from ib_jax.attacks.problem import Problem, choose
+from ib_jax.attacks.refuse import require, require_count
 from ib_jax.loops import compiles_whole
 from ib_jax.types import Array, Attack, LogitsFn
 
@@ -18,7 +22,21 @@ _PLAIN_STEPS = 3
 """Steps as published; those that follow reckon with the bounds."""
 
 
-class _State(NamedTuple):
+class Settings(NamedTuple):
+    """See `deepfool`."""
+
+    objective: Objective
+    bounds: Bounds
+    norm: str
+    num_steps: int
+    num_candidates: int
+    overshoot: float
+    num_bisections: int
+
+
+class State(NamedTuple):
+    """One row for each example: the search, and once it has found something the bisection."""
+
     step: Array
     rivals: Array
     perturbation: Array
@@ -27,6 +45,7 @@ class _State(NamedTuple):
     low: Array  # the bisection's interval, in units of the perturbation
     high: Array
     bisections: Array
+    blocked: Array
 
 
 def deepfool(
@@ -54,8 +73,8 @@ def deepfool(
     later ones are therefore the smallest inside the bounds that reach it. Far from the bounds they are the same.
 
     Guaranteed: the result lies in the bounds; an example that already answers as wanted stays as it is; an example's
-    result depends on its own key, input and label alone. The perturbation is small, not minimal, and has no radius:
-    where no step finds success, the result is where the last step led.
+    result depends on its own key, input and label alone. The perturbation is small, not minimal. Without a radius
+    (a `Runner` may give one), where no step finds success the result is where the last step led.
 
     Args:
       norm: "l2" or "linf", what is kept small.
@@ -88,93 +107,116 @@ def deepfool(
       Array([[0.499], [0.4 ]], dtype=float32)
     """
     get_norm(norm, tuple(DUAL))
-    for name, value, least in (
-        ("num_steps", num_steps, 1),
-        ("num_candidates", num_candidates, 2),
-        ("overshoot", overshoot, 0),
-        ("num_bisections", num_bisections, 0),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+    require_count("num_steps", num_steps)
+    require_count("num_candidates", num_candidates, 2)
+    require_count("num_bisections", num_bisections, 0)
+    require("overshoot", overshoot, 0)
     objective = Objective(num_eot_samples=num_eot_samples, num_judge_samples=num_judge_samples)
+    return IterativeAttack(
+        settings=Settings(objective, bounds, norm, num_steps, num_candidates, overshoot, num_bisections),
+        init=init,
+        step=step,
+        active=active,
+        finish=finish,
+        num_steps=num_steps + num_bisections,
+        minimal=norm,
+    )
 
-    def place(problem: Problem, perturbation: Array, scale: Array) -> Array:
-        moved = problem.inputs + problems.rows(scale, perturbation) * perturbation
-        return jnp.clip(moved, *problems.limits(bounds, moved.dtype))
 
-    def start(logits_fn: LogitsFn, problem: Problem) -> _State:
-        step = jnp.zeros(problem.inputs.shape[0], jnp.int32)
-        logits = pool(objective.logits(problem.step_keys(step), logits_fn, problem.inputs))
-        if problem.targets is None:
-            is_label = problem.labels[:, None] == jnp.arange(logits.shape[-1])
-            count = min(num_candidates, logits.shape[-1]) - 1
-            rivals = jax.lax.top_k(jnp.where(is_label, -jnp.inf, logits), count)[1]
-        else:
-            rivals = problem.targets[:, None]
-        found = problem.fooled(logits)
-        low = jnp.zeros(step.shape, problem.inputs.dtype)
-        bisections = jnp.where(found, num_bisections, 0)  # what has not moved needs none
-        return _State(
-            step, rivals, jnp.zeros_like(problem.inputs), problem.inputs, found, low, low + 1 + overshoot, bisections
+def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
+    """The input, and the classes that are considered."""
+    step = jnp.zeros(problem.inputs.shape[0], jnp.int32)
+    logits = _logits(settings, logits_fn, problem, step, problem.inputs)
+    if problem.targets is None:
+        is_label = problem.labels[:, None] == jnp.arange(logits.shape[-1])
+        count = min(settings.num_candidates, logits.shape[-1]) - 1
+        rivals = jax.lax.top_k(jnp.where(is_label, -jnp.inf, logits), count)[1]
+    else:
+        rivals = problem.targets[:, None]
+    found, perturbation = problem.fooled(logits), jnp.zeros(problem.inputs.shape, box.wide(problem.inputs.dtype))
+    low = jnp.zeros(step.shape, perturbation.dtype)
+    return State(
+        step=step,
+        rivals=rivals,
+        perturbation=perturbation,
+        point=problem.inputs,
+        found=found,
+        low=low,
+        high=low + 1 + settings.overshoot,
+        bisections=jnp.where(found, settings.num_bisections, 0),  # what has not moved needs none
+        blocked=step > 0,
+    )
+
+
+def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> State:
+    """One step onto a boundary, or one halving of the way back from it."""
+    moved, blocked = state.perturbation, state.blocked
+    if settings.num_bisections and compiles_whole(logits_fn, problem.keys, problem.inputs):
+        # Gradients only while an example wants one.
+        seeking = ~state.found & (state.step < settings.num_steps)
+        moved, blocked = jax.lax.cond(
+            seeking.any(), lambda: _move(settings, logits_fn, problem, state), lambda: (moved, blocked)
         )
+    else:
+        moved, blocked = _move(settings, logits_fn, problem, state)
+    moved = choose(state.found, state.perturbation, moved)
+    scale = jnp.where(state.found, (state.low + state.high) / 2, state.high)
+    point = box.move(problem.inputs, problems.rows(scale, moved) * moved, *problem.box(settings.bounds))
+    # Judged with the keys of the next step, whose gradient starts from these logits.
+    fooled = clearly_fooled(problem, _logits(settings, logits_fn, problem, state.step + 1, point))
+    return State(
+        step=state.step + 1,
+        rivals=state.rivals,
+        perturbation=moved,
+        point=choose(fooled | ~state.found, point, state.point),
+        found=state.found | fooled,
+        low=jnp.where(state.found & ~fooled, scale, state.low),
+        high=jnp.where(state.found & fooled, scale, state.high),
+        bisections=state.bisections + state.found,
+        blocked=jnp.where(state.found, state.blocked, blocked),
+    )
 
-    def move(logits_fn: LogitsFn, problem: Problem, state: _State) -> Array:
-        keys = problem.step_keys(state.step)
-        face = nearest_face(objective, keys, logits_fn, problem, state.point, state.rivals, norm)
-        low, high = problems.limits(bounds, problem.inputs.dtype)
 
-        def blocked() -> Array:
-            inside = step_onto(-_needed(face), face.slope, low - state.point, high - state.point, norm)
-            return jnp.where(problems.rows(late, inside), inside, _onto(face, norm))
+def active(settings: Settings, problem: Problem, state: State) -> Array:
+    """Which examples have steps left or, once they are found, halvings."""
+    return jnp.where(state.found, state.bisections < settings.num_bisections, state.step < settings.num_steps)
 
-        # Where the bounds clip them, plain steps fall short of the boundary again and again.
-        late = state.step >= _PLAIN_STEPS
-        step = jax.lax.cond((late & ~state.found).any(), blocked, lambda: _onto(face, norm))
-        moved = state.perturbation + step.astype(state.perturbation.dtype)
-        return jnp.clip(moved, low - problem.inputs, high - problem.inputs)
 
-    def step(logits_fn: LogitsFn, problem: Problem, state: _State) -> _State:
-        if num_bisections and compiles_whole(
-            logits_fn, problem.keys, problem.inputs
-        ):  # gradients only while an example wants one
-            seeking = ~state.found & (state.step < num_steps)
-            moved = jax.lax.cond(seeking.any(), lambda: move(logits_fn, problem, state), lambda: state.perturbation)
-        else:
-            moved = move(logits_fn, problem, state)
-        moved = jnp.where(problems.rows(state.found, moved), state.perturbation, moved)
-        scale = jnp.where(state.found, (state.low + state.high) / 2, state.high)
-        point = place(problem, moved, scale)
-        # Judged with the keys of the next step, whose gradient starts from these logits.
-        logits = pool(objective.logits(problem.step_keys(state.step + 1), logits_fn, point))
-        fooled = clearly_fooled(problem, logits)
-        kept = problems.rows(fooled | ~state.found, point)
-        return _State(
-            step=state.step + 1,
-            rivals=state.rivals,
-            perturbation=moved,
-            point=jnp.where(kept, point, state.point),
-            found=state.found | fooled,
-            low=jnp.where(state.found & ~fooled, scale, state.low),
-            high=jnp.where(state.found & fooled, scale, state.high),
-            bisections=state.bisections + state.found,
-        )
+def finish(settings: Settings, problem: Problem, state: State) -> Array:
+    """The closest success, or where the last step led."""
+    return state.point
 
-    def active(problem: Problem, state: _State) -> Array:
-        return jnp.where(state.found, state.bisections < num_bisections, state.step < num_steps)
 
-    def finish(problem: Problem, state: _State) -> Array:
-        return state.point
+def _logits(settings: Settings, logits_fn: LogitsFn, problem: Problem, step: Array, inputs: Array) -> Array:
+    return losses.pooled_logits(settings.objective.logits(problem.step_keys(step), logits_fn, inputs))
 
-    return IterativeAttack(start, step, active, finish, objective, num_steps + num_bisections, bounds)
+
+def _move(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> tuple[Array, Array]:
+    """The perturbation after a step onto the nearest face, and which rows met a gradient that is not finite."""
+    keys, norm = problem.step_keys(state.step), settings.norm
+    face = nearest_face(settings.objective, keys, logits_fn, problem, state.point, state.rivals, norm)
+    low, high = problem.box(settings.bounds)
+
+    def blocked() -> Array:
+        inside = step_onto(-_needed(face), face.slope, low - state.point, high - state.point, norm)
+        return choose(late, inside, _onto(face, norm).astype(inside.dtype))
+
+    # Where the bounds clip them, plain steps fall short of the boundary again and again.
+    late = state.step >= _PLAIN_STEPS
+    step = jax.lax.cond((late & ~state.found).any(), blocked, lambda: _onto(face, norm))
+    moved = state.perturbation + step.astype(state.perturbation.dtype)
+    start = problem.inputs.astype(moved.dtype)
+    return jnp.clip(moved, low - start, high - start), state.blocked | face.blocked
 
 
 def _needed(face: Face) -> Array:
     # Past the face by rounding's worth, without which the label might stay the answer.
-    return jnp.abs(face.gap) + 2 * rounding(face.logits)
+    return jnp.abs(face.gap) + 2 * face.doubt
 
 
 def _onto(face: Face, norm: str) -> Array:
     size = jnp.where(face.size > 0, face.size, 1.0)
     length = jnp.where(face.size > 0, _needed(face) / size, 0.0)
-    direction = jnp.sign(face.slope) if norm == "linf" else face.slope / problems.rows(size, face.slope)
+    slope = face.slope.astype(size.dtype)
+    direction = jnp.sign(slope) if norm == "linf" else slope / problems.rows(size, slope)
     return problems.rows(length, direction) * direction

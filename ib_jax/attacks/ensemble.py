@@ -13,14 +13,14 @@ import numpy as np
 from ib_jax import losses
 from ib_jax.attacks import problem as problems
 from ib_jax.attacks.iterative import IterativeAttack
-from ib_jax.attacks.objective import pool
 from ib_jax.attacks.problem import Problem
+from ib_jax.attacks.refuse import require_count
 from ib_jax.types import Array, AttackResult, LogitsFn
 
 Score = Callable[[LogitsFn, Problem, AttackResult], Array]
 """(logits_fn, problem, result) -> [B]; among results of equal success the highest is kept."""
 
-_SALT = 1000  # members fold their keys with numbers that no step uses
+_SALT = 1000  # what members fold the keys with, beyond the streams of the problem
 
 
 class Member(NamedTuple):
@@ -38,7 +38,7 @@ class Member(NamedTuple):
     rank: int | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Ensemble:
     """An Attack that runs its members in turn and keeps, for each example, the best of their results.
 
@@ -54,6 +54,11 @@ class Ensemble:
     members: Sequence[Member]
     score: Score | None = None
     stop_at_success: bool = True
+
+    @property
+    def attacks(self) -> list[IterativeAttack]:
+        """The members' attacks, each once: members may differ by their keys and targets alone."""
+        return list(dict.fromkeys(member.attack for member in self.members))
 
     @property
     def epsilon(self) -> float | Array | None:
@@ -73,9 +78,9 @@ class Ensemble:
         ranks = [member.rank for member in self.members if member.rank is not None]
         if targets is not None and ranks:
             raise ValueError("targets must be None: this attack chooses its own targets")
-        for attack in {id(member.attack): member.attack for member in self.members}.values():
+        for attack in self.attacks:
             problem = attack.problem(key, logits_fn, inputs, labels, targets, epsilon)
-        num_classes = jax.eval_shape(logits_fn, problem.keys, problem.inputs).shape[-1]
+        num_classes = losses.count_classes(logits_fn, problem.keys, problem.inputs)
         if ranks and max(ranks) + 2 > num_classes:
             raise ValueError(
                 f"num_targets must be at most {num_classes - 1}, one less than the classes, got {max(ranks) + 1}"
@@ -84,8 +89,9 @@ class Ensemble:
 
     def first(self, logits_fn: LogitsFn, problem: Problem) -> AttackResult:
         """The result before any member has run: the inputs; they may fool the model as they are."""
-        fooled = self.members[0].attack.objective.judge(logits_fn, problem, problem.inputs)
-        return AttackResult(problem.inputs, fooled, jnp.full(problem.labels.shape, -1))
+        success, undecided = self.members[0].attack.objective.judge(logits_fn, problem, problem.inputs)
+        none = jnp.full(problem.labels.shape, -1)
+        return AttackResult(problem.inputs, success, none, none > 0, undecided)
 
     def keep(
         self, logits_fn: LogitsFn, problem: Problem, best: AttackResult, new: AttackResult, index: Array
@@ -97,19 +103,29 @@ class Ensemble:
             better |= (new.success == best.success) & higher
         if self.stop_at_success:
             better &= ~best.success
-        inputs = jnp.where(problems.rows(better, new.inputs), new.inputs, best.inputs)
+        chosen: AttackResult = jax.tree.map(
+            lambda new, old: problems.choose(better, new, old), new._replace(member=None), best._replace(member=None)
+        )
+        blocked = jax.tree.map(jnp.logical_or, new.blocked, best.blocked)
         member = None if best.member is None else jnp.where(better & new.success, index, best.member)
-        return AttackResult(inputs, jnp.where(better, new.success, best.success), member)
+        return chosen._replace(member=member, blocked=blocked)
 
     def wrong_classes(self, logits_fn: LogitsFn, problem: Problem) -> Array:
         """All classes, [B, C], from the most probable wrong one at the input to the least, and then the label."""
-        logits = pool(self.members[0].attack.objective.logits(problem.judge_keys(), logits_fn, problem.inputs))
+        objective = self.members[0].attack.objective
+        logits = losses.pooled_logits(objective.logits(problem.look_keys(), logits_fn, problem.inputs))
         is_label = problem.labels[:, None] == jnp.arange(logits.shape[-1])
         return jnp.argsort(jnp.where(is_label, -jnp.inf, logits), axis=-1, descending=True)
 
     def standing(self, result: AttackResult) -> dict[str, float]:
-        """The share of examples that stand before the first attack and after each, by name."""
-        member, success = np.asarray(result.member), np.asarray(result.success)
+        """The share of examples that stand before the first attack and after each, by name.
+
+        Raises:
+          ValueError: there are no examples, or the model has no answer at some results.
+        """
+        member, success = np.asarray(result.member), result.decided()
+        if not len(success):
+            raise ValueError("result must hold at least one example, got none")
         last = {member.name: index for index, member in enumerate(self.members)}
         fallen = {"clean": success & (member < 0)} | {name: success & (member <= index) for name, index in last.items()}
         return {name: float(1.0 - fell.mean()) for name, fell in fallen.items()}
@@ -123,7 +139,7 @@ class Ensemble:
         best = self.first(logits_fn, problem)
         numbered = list(enumerate(self.members))
         # Members that differ by key and target alone are one program, run over and over.
-        for _, group in itertools.groupby(numbered, key=lambda pair: (id(pair[1].attack), pair[1].rank is None)):
+        for _, group in itertools.groupby(numbered, key=lambda pair: (pair[1].attack, pair[1].rank is None)):
             indices, members = zip(*group, strict=True)
             attack, aims = members[0].attack, order if members[0].rank is not None else None
 
@@ -154,6 +170,5 @@ def smallest(norm: str) -> Score:
 
 def restarts(attack: IterativeAttack, num_restarts: int, score: Score, stop_at_success: bool) -> "Ensemble":
     """The same attack from several random starts."""
-    if num_restarts < 1:
-        raise ValueError(f"num_restarts must be at least 1, got {num_restarts}")
+    require_count("num_restarts", num_restarts)
     return Ensemble([Member(f"start {index}", attack) for index in range(num_restarts)], score, stop_at_success)

@@ -1,26 +1,46 @@
 """The fast adaptive boundary attack."""
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ib_jax import losses
+from ib_jax.attacks import box
 from ib_jax.attacks import problem as problems
+from ib_jax.attacks.box import Bounds
 from ib_jax.attacks.ensemble import Ensemble, Member
 from ib_jax.attacks.hyperplane import DUAL, clearly_fooled, nearest_face, step_onto
 from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.norms import get_norm
-from ib_jax.attacks.objective import Objective, pool
-from ib_jax.attacks.problem import Bounds, Problem
+from ib_jax.attacks.objective import Objective
+from ib_jax.attacks.problem import Problem, choose
+from ib_jax.attacks.refuse import require, require_count, require_radius
 from ib_jax.types import Array, Attack, LogitsFn
 
 
-class _State(NamedTuple):
+class Settings(NamedTuple):
+    """See `fab`; without a random start it begins at the input."""
+
+    objective: Objective
+    bounds: Bounds
+    norm: str
+    num_steps: int
+    alpha_max: float
+    eta: float
+    beta: float
+    random_start: bool = False
+
+
+class State(NamedTuple):
+    """One row for each example."""
+
     step: Array
     point: Array  # not judged yet
     best: Array
     distance: Array  # of the best; infinite without one
+    blocked: Array
 
 
 def fab(
@@ -85,92 +105,102 @@ def fab(
       Array([[0.499], [0.4 ]], dtype=float32)
     """
     get_norm(norm, tuple(DUAL))
-    for name, value, allowed, right in (
-        ("num_steps", num_steps, num_steps >= 1, "at least 1"),
-        ("alpha_max", alpha_max, 0 <= alpha_max <= 1, "in [0, 1]"),
-        ("eta", eta, eta >= 1, "at least 1"),
-        ("beta", beta, 0 < beta < 1, "in (0, 1)"),
-        ("num_restarts", num_restarts, num_restarts >= 1, "at least 1"),
-        ("num_restarts", num_restarts, num_restarts == 1 or epsilon is not None, "1 without an epsilon"),
-    ):
-        if not allowed:
-            raise ValueError(f"{name} must be {right}, got {value}")
+    require_count("num_steps", num_steps)
+    require_count("num_restarts", num_restarts)
+    require("alpha_max", alpha_max, 0, 1)
+    require("eta", eta, 1)
+    require("beta", beta, 0, 1, inside=True)
+    if epsilon is not None:
+        require_radius(epsilon)
+    elif num_restarts > 1:
+        raise ValueError(f"num_restarts must be 1 without an epsilon, got {num_restarts}")
     objective = Objective(num_eot_samples=num_eot_samples, num_judge_samples=num_judge_samples)
-    settings = _Settings(norm, num_steps, alpha_max, eta, beta)
-    from_input = _from(False, settings, bounds, objective, epsilon)
+    settings = Settings(objective, bounds, norm, num_steps, alpha_max, eta, beta)
+    from_input = _from(settings, epsilon)
     if num_restarts == 1:
         return from_input
-    drawn = _from(True, settings, bounds, objective, epsilon)
+    drawn = _from(settings._replace(random_start=True), epsilon)
     members = [Member("start 0", from_input)] + [Member(f"start {n}", drawn) for n in range(1, num_restarts)]
     return Ensemble(members)  # with a radius, the first success is as good as any
 
 
-class _Settings(NamedTuple):
-    norm: str
-    num_steps: int
-    alpha_max: float
-    eta: float
-    beta: float
+def _from(settings: Settings, epsilon: float | Array | None) -> IterativeAttack:
+    return IterativeAttack(
+        settings=settings,
+        init=init,
+        step=step,
+        active=active,
+        finish=finish,
+        num_steps=settings.num_steps + 1,
+        epsilon=epsilon,
+        minimal=settings.norm,
+    )
 
 
-def _from(
-    random_start: bool, settings: _Settings, bounds: Bounds, objective: Objective, epsilon: float | Array | None
-) -> IterativeAttack:
-    """The attack from one start."""
-    norm, num_steps, alpha_max, eta, beta = settings
-    geometry = get_norm(norm)
+def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
+    """The input, or a uniform draw from the ball of half the radius."""
+    inputs = problem.inputs
+    step = jnp.zeros(inputs.shape[0], jnp.int32)
+    distance = jnp.full(step.shape, jnp.inf, box.wide(inputs.dtype))
+    point = inputs
+    if settings.random_start:
+        logits = losses.pooled_logits(settings.objective.logits(problem.look_keys(), logits_fn, inputs))
+        distance = jnp.where(problem.fooled(logits), 0.0, distance)
+        random = get_norm(settings.norm).random
+        draw = jax.vmap(lambda key: random(key, inputs.shape[1:], distance.dtype))(problem.start_keys())
+        point = box.move(inputs, problems.rows(problem.radius / 2, draw) * draw, *problem.box(settings.bounds))
+    return State(step, point, inputs, distance, step > 0)
 
-    def start(logits_fn: LogitsFn, problem: Problem) -> _State:
-        inputs = problem.inputs
-        step = jnp.zeros(inputs.shape[0], jnp.int32)
-        distance = jnp.full(step.shape, jnp.inf, jnp.promote_types(inputs.dtype, jnp.float32))
-        point = inputs
-        if random_start:
-            assert problem.epsilon is not None
-            logits = pool(objective.logits(problem.start_keys(), logits_fn, inputs))
-            distance = jnp.where(problem.fooled(logits), 0.0, distance)
-            draw = jax.vmap(lambda key: geometry.random(key, inputs.shape[1:], inputs.dtype))
-            moved = inputs + problems.rows(problem.epsilon / 2, inputs) * draw(problem.start_keys())
-            point = jnp.clip(moved, *problems.limits(bounds, inputs.dtype))
-        return _State(step, point, inputs, distance)
 
-    def step(logits_fn: LogitsFn, problem: Problem, state: _State) -> _State:
-        inputs, point = problem.inputs, state.point
-        if problem.targets is None:
-            num_classes = jax.eval_shape(logits_fn, problem.keys, inputs).shape[-1]
-            rivals = (problem.labels[:, None] + jnp.arange(1, num_classes)) % num_classes
-        else:
-            rivals = problem.targets[:, None]
-        face = nearest_face(objective, problem.step_keys(state.step), logits_fn, problem, point, rivals, norm)
+def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> State:
+    """Judges the iterate by the logits of its own linearisation, and steps towards the boundary from there."""
+    inputs, point, norm = problem.inputs, state.point, settings.norm
+    rivals = _rivals(logits_fn, problem)
+    keys = problem.step_keys(state.step)
+    face = nearest_face(settings.objective, keys, logits_fn, problem, point, rivals, norm)
 
-        fooled = jnp.where(state.step > 0, clearly_fooled(problem, face.logits), problem.fooled(face.logits))
-        perturbation = point - inputs
-        distance = losses.perturbation_norm(perturbation, norm)
-        closer = fooled & (distance < state.distance)
-        best = jnp.where(problems.rows(closer, point), point, state.best)
+    fooled = jnp.where(state.step > 0, clearly_fooled(problem, face.logits), problem.fooled(face.logits))
+    perturbation = point - inputs
+    distance = losses.perturbation_norm(perturbation, norm)
+    closer = fooled & (distance < state.distance)
 
-        # On the linearisation at the iterate lie also the point it is drawn back to, and the input.
-        share = jnp.where(fooled, beta, 1.0).astype(inputs.dtype)
-        base = jnp.where(problems.rows(fooled, point), inputs + beta * perturbation, point)
-        gain = (face.slope * perturbation).sum(tuple(range(1, inputs.ndim)))
-        low, high = problems.limits(bounds, inputs.dtype)
-        from_base = step_onto(face.gap - (1 - share) * gain, face.slope, low - base, high - base, norm)
-        from_input = step_onto(face.gap - gain, face.slope, low - inputs, high - inputs, norm)
-        length, reach = losses.perturbation_norm(from_base, norm), losses.perturbation_norm(from_input, norm)
-        both = length + reach
-        alpha = problems.rows(jnp.minimum(length / jnp.where(both > 0, both, 1.0), alpha_max), base)
-        moved = (1 - alpha) * (base + eta * from_base) + alpha * (inputs + eta * from_input)
-        moved = jnp.clip(moved.astype(inputs.dtype), low, high)
-        return _State(state.step + 1, moved, best, jnp.where(closer, distance, state.distance))
+    # On the linearisation at the iterate lie also the point it is drawn back to, and the input.
+    share = jnp.where(fooled, settings.beta, 1.0).astype(inputs.dtype)
+    base = choose(fooled, inputs + settings.beta * perturbation, point)
+    gain = (face.slope * perturbation).sum(tuple(range(1, inputs.ndim)))
+    low, high = problem.box(settings.bounds)
+    from_base = step_onto(face.gap - (1 - share) * gain, face.slope, low - base, high - base, norm)
+    from_input = step_onto(face.gap - gain, face.slope, low - inputs, high - inputs, norm)
+    length, reach = losses.perturbation_norm(from_base, norm), losses.perturbation_norm(from_input, norm)
+    both = length + reach
+    alpha = problems.rows(jnp.minimum(length / jnp.where(both > 0, both, 1.0), settings.alpha_max), base)
+    moved = (1 - alpha) * (base + settings.eta * from_base) + alpha * (inputs + settings.eta * from_input)
+    return State(
+        step=state.step + 1,
+        point=jnp.clip(moved.astype(inputs.dtype), low, high),
+        best=choose(closer, point, state.best),
+        distance=jnp.where(closer, distance, state.distance),
+        blocked=state.blocked | face.blocked,
+    )
 
-    def active(problem: Problem, state: _State) -> Array:
-        # Step n judges the n-th iterate, so that one more than the steps judges the last.
-        goal = 0.0 if problem.epsilon is None else problem.epsilon
-        return (state.step <= num_steps) & (state.distance > goal)
 
-    def finish(problem: Problem, state: _State) -> Array:
-        if problem.epsilon is None:
-            return state.best
-        return jnp.where(problems.rows(state.distance <= problem.epsilon, state.best), state.best, problem.inputs)
+def active(settings: Settings, problem: Problem, state: State) -> Array:
+    """Which examples have work left: with a radius, those that no iterate within it fooled."""
+    # Step n judges the n-th iterate, so that one more than the steps judges the last.
+    within = state.distance <= 0.0
+    if problem.epsilon is not None:
+        within |= state.distance <= box.shrunk(problem.epsilon, math.prod(problem.inputs.shape[1:]))
+    return (state.step <= settings.num_steps) & ~within
 
-    return IterativeAttack(start, step, active, finish, objective, num_steps + 1, bounds, epsilon)
+
+def finish(settings: Settings, problem: Problem, state: State) -> Array:
+    """The closest success, or the input."""
+    return state.best
+
+
+def _rivals(logits_fn: LogitsFn, problem: Problem) -> Array:
+    """The classes whose boundaries are looked at, int [B, K]."""
+    if problem.targets is not None:
+        return problem.targets[:, None]
+    num_classes = losses.count_classes(logits_fn, problem.keys, problem.inputs)
+    return (problem.labels[:, None] + jnp.arange(1, num_classes)) % num_classes

@@ -5,20 +5,39 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ib_jax.attacks import box
 from ib_jax.attacks import problem as problems
+from ib_jax.attacks.box import Bounds
 from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.norms import get_norm
 from ib_jax.attacks.objective import Objective
-from ib_jax.attacks.problem import Bounds, Problem
+from ib_jax.attacks.problem import Problem
+from ib_jax.attacks.refuse import require, require_count, require_radius
 from ib_jax.attacks.step_size import StepSize, step_lengths
 from ib_jax.types import Array, LogitsFn
 
 
-class _State(NamedTuple):
+class Settings(NamedTuple):
+    """See `pgd` and `mi_fgsm`; without a decay there is no momentum."""
+
+    objective: Objective
+    bounds: Bounds
+    norm: str
+    num_steps: int
+    step_size: StepSize
+    random_start: bool
+    early_stop: bool
+    decay: float | None
+
+
+class State(NamedTuple):
+    """One row for each example. The perturbation is kept in float32 or more, whatever the inputs are in."""
+
     step: Array
     perturbation: Array
     velocity: Array | None
     done: Array | None
+    blocked: Array
 
 
 def first_order(
@@ -34,55 +53,75 @@ def first_order(
     decay: float | None = None,
 ) -> IterativeAttack:
     """Start, step along the direction of the gradient (or of its decaying sum), project; see `pgd` and `mi_fgsm`."""
-    if num_steps < 1:
-        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
-    geometry = get_norm(norm)
+    require_radius(epsilon)
+    require_count("num_steps", num_steps)
+    get_norm(norm)
+    if not callable(step_size):
+        require("step_size", step_size, 0)
+    return IterativeAttack(
+        settings=Settings(objective, bounds, norm, num_steps, step_size, random_start, early_stop, decay),
+        init=init,
+        step=step,
+        active=active if early_stop else None,
+        finish=finish,
+        num_steps=num_steps,
+        epsilon=epsilon,
+    )
 
-    def feasible(example: Array, perturbation: Array, radius: Array) -> Array:
-        low, high = problems.limits(bounds, example.dtype)
-        return jnp.clip(example + geometry.project(perturbation, radius), low, high) - example
 
-    def start(logits_fn: LogitsFn, problem: Problem) -> _State:
-        inputs, zero = problem.inputs, jnp.zeros_like(problem.inputs)
-        perturbation = zero
-        if random_start:
-            assert problem.epsilon is not None
-            directions = jax.vmap(lambda key: geometry.random(key, inputs.shape[1:], inputs.dtype))(
-                problem.start_keys()
-            )
-            perturbation = problems.rows(problem.epsilon, inputs) * directions
-            perturbation = jax.vmap(feasible)(inputs, perturbation, problem.epsilon)
-        step = jnp.zeros(inputs.shape[0], jnp.int32)
-        return _State(step, perturbation, None if decay is None else zero, step > 0 if early_stop else None)
+def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
+    """The input, or a uniform draw from the ball around it."""
+    inputs = problem.inputs
+    zero = jnp.zeros(inputs.shape, box.wide(inputs.dtype))
+    perturbation = zero
+    if settings.random_start:
+        random = get_norm(settings.norm).random
+        directions = jax.vmap(lambda key: random(key, inputs.shape[1:], zero.dtype))(problem.start_keys())
+        perturbation = _project(settings, problem, problems.rows(problem.radius, zero) * directions)
+    count = jnp.zeros(inputs.shape[0], jnp.int32)
+    return State(
+        step=count,
+        perturbation=perturbation,
+        velocity=None if settings.decay is None else zero,
+        done=count > 0 if settings.early_stop else None,
+        blocked=count > 0,
+    )
 
-    def step(logits_fn: LogitsFn, problem: Problem, state: _State) -> _State:
-        assert problem.epsilon is not None
-        low, high = problems.limits(bounds, problem.inputs.dtype)
-        current = problem.inputs + state.perturbation
-        slope, _, pooled = objective.gradient(problem.step_keys(state.step), logits_fn, problem, current)
-        velocity = state.velocity
-        if velocity is not None and decay is not None:
-            slope = velocity = decay * velocity + jax.vmap(_unit_l1)(slope)
-        free = jnp.where(slope > 0, current < high, current > low)
-        move = jax.vmap(geometry.direction)(slope, free)
-        lengths = step_lengths(step_size, problem.epsilon, num_steps)
-        moved = state.perturbation + problems.rows(lengths, move) * move
-        moved = jax.vmap(feasible)(problem.inputs, moved, problem.epsilon)
-        done = state.done
-        if done is not None:
-            done = problem.fooled(pooled)
-            moved = jnp.where(problems.rows(done, moved), state.perturbation, moved)
-        return _State(state.step + 1, moved, velocity, done)
 
-    def active(problem: Problem, state: _State) -> Array:
-        assert state.done is not None
-        return (state.step < num_steps) & ~state.done
+def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> State:
+    """One step up the loss, and back into the ball and the bounds."""
+    geometry, (low, high) = get_norm(settings.norm), problem.box(settings.bounds)
+    current = finish(settings, problem, state)
+    told = settings.objective.gradient(problem.step_keys(state.step), logits_fn, problem, current)
+    slope, velocity = told.gradient.astype(state.perturbation.dtype), state.velocity
+    if velocity is not None and settings.decay is not None:
+        slope = velocity = settings.decay * velocity + jax.vmap(_unit_l1)(slope)
+    lengths = step_lengths(settings.step_size, problem.radius, settings.num_steps)
+    room = jnp.where(slope > 0, high - current, current - low).astype(slope.dtype)
+    move = jax.vmap(geometry.step)(slope, room, lengths)
+    moved = _project(settings, problem, state.perturbation + move)
+    done = state.done
+    if done is not None:
+        done = problem.fooled(told.pooled)
+        moved = problems.choose(done, state.perturbation, moved)
+    return State(state.step + 1, moved, velocity, done, state.blocked | told.blocked)
 
-    def finish(problem: Problem, state: _State) -> Array:
-        # Rounding in `inputs + perturbation` can leave the bounds by one unit in the last place.
-        return jnp.clip(problem.inputs + state.perturbation, *problems.limits(bounds, problem.inputs.dtype))
 
-    return IterativeAttack(start, step, active if early_stop else None, finish, objective, num_steps, bounds, epsilon)
+def active(settings: Settings, problem: Problem, state: State) -> Array:
+    """Which examples have work left, if those that are fooled stop."""
+    assert state.done is not None
+    return (state.step < settings.num_steps) & ~state.done
+
+
+def finish(settings: Settings, problem: Problem, state: State) -> Array:
+    """The perturbed inputs."""
+    return box.move(problem.inputs, state.perturbation, *problem.box(settings.bounds))
+
+
+def _project(settings: Settings, problem: Problem, perturbation: Array) -> Array:
+    low, high = problem.box(settings.bounds)
+    start = problem.inputs.astype(perturbation.dtype)
+    return jax.vmap(get_norm(settings.norm).project)(perturbation, problem.radius, low - start, high - start)
 
 
 def _unit_l1(slope: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ib_jax import losses
 from ib_jax.attacks import problem as problems
-from ib_jax.attacks.objective import Objective, pool
+from ib_jax.attacks.objective import Objective
 from ib_jax.attacks.problem import Problem
 from ib_jax.loops import compiles_whole
 from ib_jax.types import Array, LogitsFn
@@ -32,20 +32,28 @@ class Face(NamedTuple):
 
     Attributes:
       logits: [B, C], pooled over the samples of the model, at x.
+      doubt: [B], by how much rounding may have changed the gap.
       gap: [B], logit of the rival less that of the class to leave; positive where the rival is ahead.
       slope: [B, ...], its gradient.
       size: [B], the dual norm of the slope, so that |gap| / size is the distance; 0 for a zero slope.
+      blocked: bool [B], whether the gradient of any rival was not finite somewhere; there it counts as zero.
     """
 
     logits: Array
+    doubt: Array
     gap: Array
     slope: Array
     size: Array
+    blocked: Array
 
 
-def rounding(logits: Array, dtype: jnp.dtype | None = None) -> Array:
-    """What the difference of two logits may be wrong by, [B], from logits [B, C], of their own dtype or another."""
-    return _ROUNDINGS * jnp.finfo(dtype or logits.dtype).eps * jnp.max(jnp.abs(logits), -1)
+def rounding(first: Array, second: Array, dtype: jnp.dtype | None = None) -> Array:
+    """What the difference of two logits may be wrong by, from both, of their own dtype or another.
+
+    Only of these two: others may be masked by -1e9, and say nothing of the precision of the model.
+    """
+    largest = jnp.maximum(jnp.abs(first), jnp.abs(second))
+    return _ROUNDINGS * jnp.finfo(dtype or first.dtype).eps * jnp.where(jnp.isfinite(largest), largest, 0.0)
 
 
 def clearly_fooled(problem: Problem, logits: Array) -> Array:
@@ -55,8 +63,11 @@ def clearly_fooled(problem: Problem, logits: Array) -> Array:
     bfloat16, whose rounding is worth a share of the perturbation, no more is asked than to fool.
     """
     doubted, sign = (problem.labels, 1) if problem.wanted is None else (problem.wanted, -1)
-    handicap = sign * rounding(logits, jnp.float32).astype(logits.dtype)
-    return problem.fooled(logits + handicap[:, None] * jax.nn.one_hot(doubted, logits.shape[-1], dtype=logits.dtype))
+    is_doubted = doubted[:, None] == jnp.arange(logits.shape[-1])
+    own = jnp.where(is_doubted, logits, 0.0).sum(-1)
+    others = jnp.where(is_doubted, -jnp.inf, logits).max(-1)
+    handicap = sign * rounding(own, others, jnp.float32).astype(logits.dtype)
+    return problem.fooled(logits + jnp.where(is_doubted, handicap[:, None], 0.0))
 
 
 def nearest_face(
@@ -86,7 +97,7 @@ def nearest_face(
     """
 
     def pooled(inputs: Array) -> Array:
-        return pool(objective.logits(keys, logits_fn, inputs))
+        return losses.pooled_logits(objective.logits(keys, logits_fn, inputs))
 
     logits, pullback = jax.vjp(pooled, inputs)
     leave = problem.labels
@@ -96,18 +107,23 @@ def nearest_face(
     chosen = jax.nn.one_hot(leave, logits.shape[-1], dtype=logits.dtype)
     row = jnp.arange(inputs.shape[0])
 
+    left = jnp.take_along_axis(logits, leave[:, None], -1)[:, 0]
+
     def nearest(nearer: tuple[Array, Face], rivals: Array) -> tuple[tuple[Array, Face], None]:
         differences = jax.nn.one_hot(rivals, logits.shape[-1], dtype=logits.dtype) - chosen  # [k, B, C]
-        slopes = jax.vmap(lambda difference: pullback(difference)[0])(differences)
-        gaps = (differences * jnp.where(differences == 0, 0.0, logits)).sum(-1)
+        slopes, blocked = jax.vmap(lambda difference: problems.finite_or_zero(pullback(difference)[0]))(differences)
+        gaps = jnp.take_along_axis(logits, rivals.T, -1).T - left
         sizes = losses.perturbation_norm(slopes.reshape(-1, *inputs.shape[1:]), DUAL[norm]).reshape(gaps.shape)
-        distances = jnp.where(sizes > 0, jnp.abs(gaps).astype(sizes.dtype) / jnp.where(sizes > 0, sizes, 1.0), jnp.inf)
+        distances = jnp.abs(gaps).astype(sizes.dtype) / jnp.where(sizes > 0, sizes, 1.0)
+        # NaN would be the smallest of all.
+        distances = jnp.where((sizes > 0) & jnp.isfinite(distances), distances, jnp.inf)
         first = distances.argmin(0)
-        distance = distances[first, row]
-        face = Face(logits, gaps[first, row], slopes[first, row], sizes[first, row])
-        new = (distance, face)
+        distance, gap = distances[first, row], gaps[first, row]
+        doubt, all_blocked = rounding(left + gap, left), blocked.any(0) | nearer[1].blocked
+        face = Face(logits, doubt, gap, slopes[first, row], sizes[first, row], all_blocked)
         is_nearer = distance < nearer[0]
-        return jax.tree.map(lambda new, old: jnp.where(problems.rows(is_nearer, new), new, old), new, nearer), None
+        new, old = (distance, face), (nearer[0], nearer[1]._replace(blocked=all_blocked))
+        return jax.tree.map(lambda new, old: problems.choose(is_nearer, new, old), new, old), None
 
     # All rivals at once are fastest for few examples; for many it is a few at a time, which also bounds the memory.
     num_rivals = rivals.shape[1]
@@ -115,7 +131,8 @@ def nearest_face(
     padded = np.minimum(np.arange(num_parts * -(-num_rivals // num_parts)), num_rivals - 1)
     parts = rivals.T[padded.reshape(num_parts, -1)]  # [num_parts, k, B]
     none = jnp.zeros(len(row), jnp.promote_types(inputs.dtype, jnp.float32))
-    nearer = (none + jnp.inf, Face(logits, none.astype(logits.dtype), jnp.zeros_like(inputs), none))
+    zero = none.astype(logits.dtype)
+    nearer = (none + jnp.inf, Face(logits, zero, zero, jnp.zeros_like(inputs), none, none > 0))
     if num_parts > 1 and compiles_whole(logits_fn, problem.keys, problem.inputs):
         nearer, _ = jax.lax.scan(nearest, nearer, parts)
     else:

@@ -1,9 +1,10 @@
 """The momentum iterative method."""
 
 from ib_jax import losses
+from ib_jax.attacks.box import Bounds
 from ib_jax.attacks.first_order import first_order
 from ib_jax.attacks.objective import AttackLoss, ExpectationOf, Objective
-from ib_jax.attacks.problem import Bounds
+from ib_jax.attacks.refuse import require
 from ib_jax.attacks.step_size import StepSize, path_length
 from ib_jax.types import Array, Attack
 
@@ -45,7 +46,7 @@ def mi_fgsm(
       Attack: (key, logits_fn, inputs, labels, targets=None) -> AttackResult.
 
     Raises:
-      ValueError: `decay` is negative; else as `pgd`.
+      ValueError: `decay` is negative or not finite; else as `pgd`.
 
     Source: Dong et al., Boosting Adversarial Attacks with Momentum, 2018.
 
@@ -57,8 +58,7 @@ def mi_fgsm(
       >>> result.inputs
       Array([[0.4]], dtype=float32)
     """
-    if not decay >= 0:
-        raise ValueError(f"decay must be at least 0, got {decay}")
+    require("decay", decay, 0)
     return first_order(
         epsilon,
         num_steps=num_steps,

@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 
 from ib_jax import losses
+from ib_jax.attacks import problem as problems
 from ib_jax.attacks.problem import Problem
+from ib_jax.attacks.refuse import require_count
 from ib_jax.types import Array, AttackResult, LogitsFn
 
 AttackLoss = Callable[[Array, Array], Array]
@@ -42,10 +44,9 @@ class Objective:
     targeted_loss_fn: TargetedLoss | None = None
 
     def __post_init__(self) -> None:
-        for name in ("num_eot_samples", "num_judge_samples"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        require_count("num_eot_samples", self.num_eot_samples)
+        if self.num_judge_samples is not None:
+            require_count("num_judge_samples", self.num_judge_samples)
         if self.expectation_of not in get_args(ExpectationOf):
             names = " or ".join(get_args(ExpectationOf))
             raise ValueError(f"expectation_of must be {names}, got {self.expectation_of!r}")
@@ -59,7 +60,7 @@ class Objective:
 
     def values(self, logits: Array, problem: Problem) -> tuple[Array, Array]:
         """The loss that the attack climbs, [B], and the logits of the mean softmax, [B, C], from those of samples."""
-        pooled = pool(logits)
+        pooled = losses.pooled_logits(logits)
         answers = logits if self.expectation_of == "losses" else pooled[None]
         if problem.targets is None:
             climbed = self.loss_fn(answers, problem.labels)
@@ -73,8 +74,8 @@ class Objective:
         """The loss [B] and the pooled logits [B, C] at some inputs."""
         return self.values(self.logits(keys, logits_fn, inputs), problem)
 
-    def gradient(self, keys: Array, logits_fn: LogitsFn, problem: Problem, inputs: Array) -> tuple[Array, Array, Array]:
-        """The loss's gradient [B, ...], the loss [B] and the pooled logits [B, C] at some inputs.
+    def gradient(self, keys: Array, logits_fn: LogitsFn, problem: Problem, inputs: Array) -> "Slope":
+        """Loss, gradient and pooled logits at some inputs.
 
         The losses of the batch are added, not averaged, so an example's gradient is its own.
         """
@@ -83,25 +84,42 @@ class Objective:
             loss, pooled = self.evaluate(keys, logits_fn, problem, inputs)
             return loss.sum(), (loss, pooled)
 
-        slope, (loss, pooled) = jax.grad(total, has_aux=True)(inputs)
-        return slope, loss, pooled
+        gradient, (loss, pooled) = jax.grad(total, has_aux=True)(inputs)
+        gradient, blocked = problems.finite_or_zero(gradient)
+        return Slope(gradient, worst_if_nan(loss), pooled, blocked | jnp.isnan(loss))
 
-    def judge(self, logits_fn: LogitsFn, problem: Problem, inputs: Array) -> Array:
-        """Whether the attack succeeded, bool [B]: the mean softmax over fresh samples is as the attacker wants."""
+    def judge(self, logits_fn: LogitsFn, problem: Problem, inputs: Array) -> tuple[Array, Array]:
+        """Success and undecided, bool [B] each: what the mean softmax over fresh samples answers at the inputs."""
         num_samples = self.num_judge_samples or self.num_eot_samples
-        probabilities = losses.sampled_probabilities(problem.judge_keys(), logits_fn, inputs, num_samples)
-        return problem.fooled(probabilities)
+        answer = losses.sampled_class(problem.judge_keys(), logits_fn, inputs, num_samples)
+        return problem.wins(answer), answer < 0
+
+
+class Slope(NamedTuple):
+    """What an attack is told at some inputs.
+
+    Attributes:
+      gradient: [B, ...], of the loss; zero where it is not finite.
+      loss: [B], -inf where it is NaN, so that nothing is worse.
+      pooled: [B, C], logits of the mean softmax.
+      blocked: bool [B], whether the gradient was not finite somewhere, or the loss NaN.
+    """
+
+    gradient: Array
+    loss: Array
+    pooled: Array
+    blocked: Array
+
+
+def worst_if_nan(loss: Array) -> Array:
+    """A loss that an attack climbs, with NaN, which compares as nothing does, below every number."""
+    return jnp.where(jnp.isnan(loss), -jnp.inf, loss)
 
 
 def loss_score(objective: Objective) -> Callable[[LogitsFn, Problem, AttackResult], Array]:
     """Prefers the result with the higher loss, on the samples that judge."""
-    return lambda logits_fn, problem, result: objective.evaluate(
-        problem.judge_keys(), logits_fn, problem, result.inputs
-    )[0]
 
+    def score(logits_fn: LogitsFn, problem: Problem, result: AttackResult) -> Array:
+        return worst_if_nan(objective.evaluate(problem.judge_keys(), logits_fn, problem, result.inputs)[0])
 
-def pool(logits: Array) -> Array:
-    """Logits of the mean softmax over samples, up to a constant, [S, B, C] -> [B, C]; of one sample its own."""
-    if logits.shape[0] == 1:
-        return logits[0]
-    return jax.nn.logsumexp(jax.nn.log_softmax(logits.astype(jnp.float32)), axis=0)
+    return score

@@ -1,10 +1,10 @@
 """Projected gradient descent."""
 
 from ib_jax import losses
+from ib_jax.attacks.box import Bounds
 from ib_jax.attacks.ensemble import restarts
 from ib_jax.attacks.first_order import first_order
 from ib_jax.attacks.objective import AttackLoss, ExpectationOf, Objective, loss_score
-from ib_jax.attacks.problem import Bounds
 from ib_jax.attacks.step_size import StepSize, path_length
 from ib_jax.types import Array, Attack
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ib_jax.attacks.ensemble import Ensemble, member_problem
-from ib_jax.attacks.iterative import IterativeAttack, State
+from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.problem import Problem
 from ib_jax.loops import compiles_whole
 from ib_jax.types import Array, Attack, AttackResult, LogitsFn, Params
@@ -63,8 +63,8 @@ class Runner:
         self.batch_size = batch_size
         self._apply, self._steps = jax.jit(apply_fn), steps_per_call  # traced once, for every program below
         self._attack = attack
-        singles = [attack] if isinstance(attack, IterativeAttack) else [member.attack for member in attack.members]
-        self._drivers = {id(single): _Driver(single, self._apply, self) for single in singles}
+        singles = [attack] if isinstance(attack, IterativeAttack) else attack.attacks
+        self._drivers = {single: _Driver(single, self._apply, self) for single in singles}
         if isinstance(attack, Ensemble):
             self._first = jax.jit(lambda params, problem: attack.first(self.logits_fn(params), problem))
             self._keep = jax.jit(lambda params, *args: attack.keep(self.logits_fn(params), *args))
@@ -92,7 +92,8 @@ class Runner:
           inputs: float [N, ...].
           labels: int [N].
           targets: int [N] for a targeted attack.
-          epsilon: overrides the attack's radius: a scalar, or one for each example.
+          epsilon: overrides the attack's radius: a scalar, or one for each example. An attack that looks for the
+            smallest perturbation is judged by its distance: what it finds outside the ball is no success.
 
         Returns:
           AttackResult of NumPy arrays.
@@ -100,13 +101,12 @@ class Runner:
         Raises:
           ValueError: as the attack, before anything is computed.
         """
-        inputs, labels = jnp.asarray(inputs), jnp.asarray(labels)
-        targets = None if targets is None else jnp.asarray(targets)
         problem = self._attack.problem(key, self.logits_fn(params), inputs, labels, targets, epsilon)
-        whole = not len(labels) or compiles_whole(self.logits_fn(params), problem.keys, problem.inputs)
+        count = len(problem.labels)
+        whole = not count or compiles_whole(self.logits_fn(params), problem.keys, problem.inputs)
         results = []
-        for first in range(0, max(1, len(labels)), self.batch_size):
-            rows = np.arange(first, min(first + self.batch_size, len(labels)))
+        for first in range(0, max(1, count), self.batch_size):
+            rows = np.arange(first, min(first + self.batch_size, count))
             results.append(self._batch(params, _take(problem, rows), whole))
         return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
@@ -126,15 +126,12 @@ class Runner:
             targets = None if member.rank is None or order is None else jnp.asarray(order[rows, member.rank])
             own = member_problem(_take(problem, rows), index, targets)
             found = self._single(member.attack, params, own, whole)
-            # Back into the batch; the rows that were spared keep what they have, as a failure of their own inputs.
-            inputs, success = np.asarray(padded.inputs).copy(), np.zeros(len(padded.labels), bool)
-            inputs[rows], success[rows] = found.inputs, found.success
-            best = self._keep(params, padded, best, AttackResult(jnp.asarray(inputs), jnp.asarray(success)), index)
+            best = self._keep(params, padded, best, _spread(found, rows, padded.inputs), index)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_rows], best)
 
     def _single(self, attack: IterativeAttack, params: Params, problem: Problem, whole: bool) -> AttackResult:
         num_rows = len(problem.labels)
-        result = self._drivers[id(attack)](params, self._pad(problem), num_rows, self._steps, whole)
+        result = self._drivers[attack](params, self._pad(problem), num_rows, self._steps, whole)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_rows], result)
 
     def _pad(self, problem: Problem) -> Problem:
@@ -165,10 +162,12 @@ class _Driver:
         self._start, self._result = compiled(attack.start), compiled(attack.result)
         self._step = compiled(attack.guarded_step)
         self._advance = compiled(attack.advance, static_argnums=3)
-        self._active = jax.jit(attack.active) if attack.active is not None else None
+        self._active = None if attack.active is None else jax.jit(attack.working)
 
     def __call__(self, params: Params, problem: Problem, num_rows: int, stride: int, whole: bool) -> AttackResult:
         state = self._start(params, problem)
+        if problem.epsilon is not None and not np.asarray(problem.epsilon)[:num_rows].any():
+            return self._result(params, problem, state)  # nothing can move
         if self._active is None:
             return self._result(params, problem, self._move(params, problem, state, self._attack.num_steps, whole))
         total = len(problem.labels)
@@ -191,12 +190,24 @@ class _Driver:
         state = _scatter(state, part_state, rows) if len(rows) < total else part_state
         return self._result(params, problem, state)
 
-    def _move(self, params: Params, problem: Problem, state: State, num_steps: int, whole: bool) -> State:
+    def _move(self, params: Params, problem: Problem, state: Any, num_steps: int, whole: bool) -> Any:
         if whole:
             return self._advance(params, problem, state, num_steps)
         for _ in range(num_steps):
             state = self._step(params, problem, state)
         return state
+
+
+def _spread(found: AttackResult, rows: np.ndarray, inputs: Array) -> AttackResult:
+    """Results of some rows as those of the batch; rows that were spared get a failure of their own inputs."""
+
+    def put(whole: np.ndarray, part: Array) -> Array:
+        whole[rows] = part
+        return jnp.asarray(whole)
+
+    nothing: Any = np.zeros(len(inputs), bool)
+    spared = AttackResult(np.array(inputs), nothing, None, nothing, nothing)  # type: ignore[arg-type]
+    return jax.tree.map(lambda whole, part: put(whole.copy(), part), spared, found)
 
 
 @jax.jit

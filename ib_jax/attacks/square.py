@@ -1,30 +1,51 @@
 """Square Attack: random search with the answers of the model alone."""
 
-import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ib_jax import losses
+from ib_jax.attacks import box as boxes
 from ib_jax.attacks import problem as problems
 from ib_jax.attacks import windows
+from ib_jax.attacks.box import Bounds
 from ib_jax.attacks.iterative import IterativeAttack
+from ib_jax.attacks.layout import Layout
 from ib_jax.attacks.norms import get_norm
-from ib_jax.attacks.objective import Objective, pool
-from ib_jax.attacks.problem import Bounds, Problem
+from ib_jax.attacks.objective import Objective
+from ib_jax.attacks.problem import Problem, choose
+from ib_jax.attacks.refuse import require_count, require_radius
 from ib_jax.types import Array, Attack, LogitsFn
 
 _DRAW, _ASK = 0, 1  # what a key is folded with: for the candidate, and for the model
 
 
-Layout = tuple[int, int, int, int]
-"""An example as N frames of H x W pixels in C channels; every frame and channel has signs of its own."""
+class Settings(NamedTuple):
+    """See `square`."""
+
+    objective: Objective
+    bounds: Bounds
+    norm: str
+    num_queries: int
+    p_init: float
+    layout: Layout
+    halvings: tuple[int, ...]
+
+
+class State(NamedTuple):
+    """One row for each example."""
+
+    queries: Array
+    best: Array
+    score: Array
+    done: Array
+    blocked: Array
 
 
 class _Box(NamedTuple):
-    """One example, as [N, H, W, C], and what its candidates must keep to; the bounds are those of the whole batch."""
+    """Examples as [..., N, H, W, C], and what their candidates must keep to."""
 
     example: Array
     low: Array
@@ -32,21 +53,14 @@ class _Box(NamedTuple):
     radius: Array
 
     @property
-    def layout(self) -> Layout:
+    def shape(self) -> tuple[int, int, int, int]:
         """Frames, height, width and channels."""
         frames, height, width, channels = self.example.shape[-4:]
         return frames, height, width, channels
 
-    def clip(self, point: Array) -> Array:
-        """The point in the bounds, which is no farther from the example; in the example's precision."""
-        return jnp.clip(point.astype(self.example.dtype), self.low, self.high)
-
-
-class _State(NamedTuple):
-    queries: Array
-    best: Array
-    score: Array
-    done: Array
+    def move(self, perturbation: Array) -> Array:
+        """The example with a perturbation that is in the ball, in the bounds and in its own precision."""
+        return boxes.move(self.example, perturbation, self.low, self.high)
 
 
 def square(
@@ -56,6 +70,7 @@ def square(
     num_queries: int = 5000,
     p_init: float = 0.8,
     image_shape: Sequence[int] | None = None,
+    channel_axis: Literal[-1, -3] | None = None,
     rescale_schedule: bool = False,
     bounds: Bounds = (0.0, 1.0),
     num_eot_samples: int = 1,
@@ -85,8 +100,11 @@ def square(
       norm: "linf" or "l2".
       num_queries: most candidates that an example is given, >= 1.
       p_init: share of the pixels in the first windows, in (0, 1]; 0.8 in the paper's L-inf attacks, 0.1 in its L2.
-      image_shape: (H, W) or (H, W, C) of examples that are flattened images. By default an example is a vector, whose
-        windows are intervals, or an image [H, W] or [..., H, W, C], whose leading axes are frames with their own signs.
+      image_shape: (H, W), (H, W, C) or, for channels first, (C, H, W) of examples that are flattened images. By default
+        an example is a vector, whose windows are intervals, or an image [H, W] or [..., H, W, C], whose leading axes
+        are frames with their own signs.
+      channel_axis: -1 for [..., H, W, C], -3 for [..., C, H, W]. None is -1, and refuses an example that looks
+        channel-first: three rows of pixels or fewer, in more channels than four.
       rescale_schedule: halve p after that many queries of every 10,000 in `num_queries`.
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example in the shape
         in which it is given (per channel).
@@ -97,8 +115,8 @@ def square(
       Attack: (key, logits_fn, inputs, labels, targets=None) -> AttackResult.
 
     Raises:
-      ValueError: a setting is out of its range; from the attack: `image_shape` is not that of the inputs, inputs
-        outside the bounds or NaN, epsilon < 0, labels of a wrong shape, type or range.
+      ValueError: a setting is out of its range; from the attack: `image_shape` is not that of the inputs, these look
+        channel-first, inputs outside the bounds or NaN, epsilon < 0, labels of a wrong shape, type or range.
 
     Source: Andriushchenko et al., Square Attack: a query-efficient black-box adversarial attack via random search,
     2020.
@@ -112,13 +130,11 @@ def square(
       >>> result.success
       Array([ True, False], dtype=bool)
     """
+    require_radius(epsilon)
     get_norm(norm, ("linf", "l2"))
-    if num_queries < 1:
-        raise ValueError(f"num_queries must be at least 1, got {num_queries}")
+    require_count("num_queries", num_queries)
     if not 0 < p_init <= 1:
         raise ValueError(f"p_init must lie in (0, 1], got {p_init}")
-    if image_shape is not None and (len(image_shape) not in (2, 3) or min(image_shape) < 1):
-        raise ValueError(f"image_shape must be (H, W) or (H, W, C), each at least 1, got {tuple(image_shape)}")
     # Climbed: minus the margin, or minus the surprise at the target.
     objective = Objective(
         lambda logits, labels: -losses.margin(logits, labels),
@@ -126,77 +142,73 @@ def square(
         num_judge_samples=num_judge_samples,
         targeted_loss_fn=lambda logits, labels, targets: -losses.cross_entropy(logits, targets),
     )
-    first, propose = (_stripes, _repaint) if norm == "linf" else (_grid, _move_mass)
-    least = 1 if norm == "linf" else 3  # a pair of bumps in two pixels has no shape
     halvings = windows.halvings(num_queries, rescale_schedule)
-
-    axes = _Box(0, None, None, 0)  # type: ignore[arg-type]  # what `vmap` maps over
-
-    def boxes(problem: Problem) -> _Box:
-        assert problem.epsilon is not None
-        shape = problem.inputs.shape[1:]
-        layout = _layout(shape, image_shape)
-        low, high = (
-            jnp.broadcast_to(limit, shape).reshape(layout) for limit in problems.limits(bounds, problem.inputs.dtype)
-        )
-        return _Box(problem.inputs.reshape(problem.inputs.shape[0], *layout), low, high, problem.epsilon)
-
-    def start(logits_fn: LogitsFn, problem: Problem) -> _State:
-        box, keys = boxes(problem), problem.start_keys()
-        candidate = jax.vmap(first, (0, axes))(problems.fold(keys, _DRAW), box).reshape(problem.inputs.shape)
-        pooled = pool(objective.logits(problems.fold(keys, _ASK), logits_fn, problem.inputs))
-        done = problem.fooled(pooled)
-        queries = jnp.zeros_like(problem.labels, jnp.int32)
-        score = jnp.full(queries.shape, -jnp.inf, jnp.promote_types(candidate.dtype, jnp.float32))
-        return _State(queries, jnp.where(problems.rows(done, candidate), problem.inputs, candidate), score, done)
-
-    def step(logits_fn: LogitsFn, problem: Problem, state: _State) -> _State:
-        box, keys = boxes(problem), problem.step_keys(state.queries)
-        stage = (state.queries[:, None] >= jnp.asarray(halvings)).sum(-1)
-        sides = jnp.asarray(windows.sides(p_init, box.layout[1:3], least))[stage]
-        best = state.best.reshape(box.example.shape)
-        candidate = jax.vmap(propose, (0, axes, 0, 0))(problems.fold(keys, _DRAW), box, best, sides)
-        # The first query is about the start itself.
-        asked = problems.rows(state.queries > 0, state.best)
-        candidate = jnp.where(asked, candidate.reshape(state.best.shape), state.best)
-        score, pooled = objective.evaluate(problems.fold(keys, _ASK), logits_fn, problem, candidate)
-        done = problem.fooled(pooled)
-        accepted = (score > state.score) | done
-        return _State(
-            state.queries + 1,
-            jnp.where(problems.rows(accepted, candidate), candidate, state.best),
-            jnp.where(accepted, score, state.score).astype(state.score.dtype),
-            done,
-        )
-
-    def active(problem: Problem, state: _State) -> Array:
-        return (state.queries < num_queries) & ~state.done
-
-    def finish(problem: Problem, state: _State) -> Array:
-        return state.best
-
-    return IterativeAttack(start, step, active, finish, objective, num_queries, bounds, epsilon)
+    layout = Layout.of(image_shape, channel_axis)
+    return IterativeAttack(
+        settings=Settings(objective, bounds, norm, num_queries, p_init, layout, halvings),
+        init=init,
+        step=step,
+        active=active,
+        finish=finish,
+        num_steps=num_queries,
+        epsilon=epsilon,
+    )
 
 
-def _layout(shape: tuple[int, ...], image_shape: Sequence[int] | None) -> Layout:
-    """Frames, height, width and channels of an example."""
-    if image_shape is not None:
-        if math.prod(image_shape) != math.prod(shape):
-            raise ValueError(f"image_shape must have the size of an example of shape {shape}, got {tuple(image_shape)}")
-        shape = (*image_shape, 1)[:3]
-    if len(shape) < 2:
-        # A row, not a column: the stripes at the start then have a sign for each coordinate.
-        shape = (1, math.prod(shape))
-    height, width, channels = (*shape, 1) if len(shape) == 2 else shape[-3:]
-    return math.prod(shape[:-3]), height, width, channels
+def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
+    """The first candidate, which nobody was asked about yet; the input where it fools the model as it is."""
+    box, keys, first = _boxes(settings, problem), problem.start_keys(), _METHODS[settings.norm].first
+    candidate = settings.layout.back(jax.vmap(first)(problems.fold(keys, _DRAW), box), problem.inputs)
+    logits = settings.objective.logits(problems.fold(keys, _ASK), logits_fn, problem.inputs)
+    done = problem.fooled(losses.pooled_logits(logits))
+    queries = jnp.zeros_like(problem.labels, jnp.int32)
+    score = jnp.full(queries.shape, -jnp.inf, boxes.wide(candidate.dtype))
+    return State(queries, choose(done, problem.inputs, candidate), score, done, queries > 0)
+
+
+def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> State:
+    """One candidate, and the model's answer to it."""
+    box, keys, method = _boxes(settings, problem), problem.step_keys(state.queries), _METHODS[settings.norm]
+    stage = (state.queries[:, None] >= jnp.asarray(settings.halvings)).sum(-1)
+    sides = jnp.asarray(windows.sides(settings.p_init, box.shape[1:3], method.least))[stage]
+    best = settings.layout.images(state.best)
+    candidate = jax.vmap(method.propose)(problems.fold(keys, _DRAW), box, best, sides)
+    # The first query is about the start itself.
+    candidate = choose(state.queries > 0, settings.layout.back(candidate, state.best), state.best)
+    score, pooled = settings.objective.evaluate(problems.fold(keys, _ASK), logits_fn, problem, candidate)
+    done = problem.fooled(pooled)
+    accepted = (score > state.score) | done
+    return State(
+        queries=state.queries + 1,
+        best=choose(accepted, candidate, state.best),
+        score=jnp.where(accepted, score, state.score).astype(state.score.dtype),
+        done=done,
+        blocked=state.blocked | jnp.isnan(score),
+    )
+
+
+def active(settings: Settings, problem: Problem, state: State) -> Array:
+    """Which examples have queries left."""
+    return (state.queries < settings.num_queries) & ~state.done
+
+
+def finish(settings: Settings, problem: Problem, state: State) -> Array:
+    """The candidate with the smallest margin."""
+    return state.best
+
+
+def _boxes(settings: Settings, problem: Problem) -> _Box:
+    low, high = problem.box(settings.bounds)
+    images = settings.layout.images
+    return _Box(images(problem.inputs), images(low), images(high), problem.radius)
 
 
 def _stripes(key: Array, box: _Box) -> Array:
     """L-inf: stripes of one pixel that run down the image, with random signs."""
-    frames, _, width, channels = box.layout
+    frames, _, width, channels = box.shape
     words = jax.random.bits(key, (windows.num_words(frames * width * channels),), jnp.uint32)
-    signs = windows.signs_of(words, (frames, 1, width, channels)).astype(box.example.dtype)
-    return box.clip(box.example + box.radius * signs)
+    signs = windows.signs_of(words, (frames, 1, width, channels))
+    return box.move(jnp.broadcast_to(box.radius * signs, box.shape))
 
 
 def _repaint(key: Array, box: _Box, best: Array, sides: Array) -> Array:
@@ -207,14 +219,15 @@ def _repaint(key: Array, box: _Box, best: Array, sides: Array) -> Array:
     frames, height, width, channels = best.shape
     words = jax.random.bits(key, (2 + windows.num_words(frames * channels),), jnp.uint32)
     window = windows.inside(windows.place(words[:2], sides, (height, width)), (height, width))[:, :, None]
-    move = box.radius * windows.signs_of(words[2:], (frames, 1, 1, channels)).astype(best.dtype)
-    changed = (window & (box.clip(box.example + move) != best)).any()
-    return jnp.where(window, box.clip(box.example + jnp.where(changed, move, -move)), best)
+    move = jnp.broadcast_to(box.radius * windows.signs_of(words[2:], (frames, 1, 1, channels)), best.shape)
+    changed = (window & (box.move(move) != best)).any()
+    return jnp.where(window, box.move(jnp.where(changed, move, -move)), best)
 
 
 def _grid(key: Array, box: _Box) -> Array:
     """L2: bumps all over the image."""
-    return box.clip(box.example + _to_sphere(windows.tiles(key, box.layout), box.radius))
+    grid = windows.tiles(key, box.shape).astype(box.radius.dtype)
+    return box.move(_to_sphere(grid, boxes.shrunk(box.radius, grid.size)))
 
 
 def _move_mass(key: Array, box: _Box, best: Array, sides: Array) -> Array:
@@ -233,7 +246,19 @@ def _move_mass(key: Array, box: _Box, best: Array, sides: Array) -> Array:
     length = jnp.sqrt(_by_plane(jnp.where(gain | lose, mass, 0.0)) + unused)
     bumps = _to_sphere(eta + _to_sphere(jnp.where(gain, moved, 0.0), 1.0, _by_plane), length, _by_plane)
     moved = jnp.where(gain, bumps, jnp.where(lose, 0.0, moved))
-    return box.clip(box.example + _to_sphere(moved, box.radius))
+    return box.move(_to_sphere(moved, boxes.shrunk(box.radius, moved.size)))
+
+
+class _Method(NamedTuple):
+    """How a norm is searched: the first candidate, the next ones, and the least side of a window."""
+
+    first: Callable[[Array, _Box], Array]
+    propose: Callable[[Array, _Box, Array, Array], Array]
+    least: int
+
+
+# A pair of bumps in two pixels has no shape.
+_METHODS = {"linf": _Method(_stripes, _repaint, 1), "l2": _Method(_grid, _move_mass, 3)}
 
 
 def _by_plane(values: Array) -> Array:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from ib_jax.attacks.refuse import require
 from ib_jax.types import Array
 
 StepRule = Callable[[Array, int], Array]
@@ -23,7 +24,7 @@ def path_length(total: float) -> StepRule:
       StepRule.
 
     Raises:
-      ValueError: `total` is not positive.
+      ValueError: `total` is not positive and finite.
 
     Source: Madry et al., 2018; Fischer and Alemi, CEB Improves Model Robustness, 2020.
 
@@ -33,8 +34,7 @@ def path_length(total: float) -> StepRule:
       >>> print(attacks.path_length(4 / 3)(jnp.array([0.3]), 20))
       [0.02]
     """
-    if not total > 0:
-        raise ValueError(f"total must be positive, got {total}")
+    require("total", total, 0, inside=True)
     return lambda epsilon, num_steps: total * epsilon / num_steps
 
 
@@ -48,7 +48,7 @@ def share_of_radius(share: float) -> StepRule:
       StepRule.
 
     Raises:
-      ValueError: `share` is not positive.
+      ValueError: `share` is not positive and finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -56,8 +56,7 @@ def share_of_radius(share: float) -> StepRule:
       >>> print(attacks.share_of_radius(0.1)(jnp.array([0.3]), 20))
       [0.03]
     """
-    if not share > 0:
-        raise ValueError(f"share must be positive, got {share}")
+    require("share", share, 0, inside=True)
     return lambda epsilon, num_steps: share * epsilon
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from ib_jax import losses
 from ib_jax.attacks.ensemble import Ensemble, Member, smallest
 from ib_jax.attacks.iterative import IterativeAttack
+from ib_jax.attacks.refuse import require_count
 from ib_jax.types import Array, Attack, LogitsFn
 
 
@@ -29,15 +30,14 @@ def random_targets(key: Array, labels: Array, num_classes: int) -> Array:
       >>> attacks.random_targets(jax.random.key(0), jnp.array([0, 1]), 2)
       Array([1, 0], dtype=int32)
     """
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+    require_count("num_classes", num_classes, 2)
     keys = losses.per_example_keys(key, labels.shape[0])
     shifts = jax.vmap(lambda key: jax.random.randint(key, (), 1, num_classes, labels.dtype))(keys)
     return (labels + shifts) % num_classes
 
 
 def least_likely_targets(key: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, num_samples: int = 1) -> Array:
-    """The wrong class that the model finds least probable.
+    """The wrong class that the model finds least probable, of those it can answer with at all (logits above -inf).
 
     Args:
       key: one PRNG key, or one for each example ([B]).
@@ -59,9 +59,13 @@ def least_likely_targets(key: Array, logits_fn: LogitsFn, inputs: Array, labels:
       Array([1], dtype=int32)
     """
     keys = losses.per_example_keys(key, labels.shape[0])
-    probabilities = losses.sampled_probabilities(keys, logits_fn, inputs, num_samples)
-    is_label = labels[:, None] == jnp.arange(probabilities.shape[-1])
-    return jnp.where(is_label, jnp.inf, probabilities).argmin(-1).astype(labels.dtype)
+    logits = losses.pooled_logits(jax.vmap(logits_fn, (0, None))(losses.sample_keys(keys, num_samples), inputs))
+    is_label = labels[:, None] == jnp.arange(logits.shape[-1])
+    reachable = jnp.where(is_label | jnp.isneginf(logits), jnp.inf, logits)
+    # Where no other class can be reached, any of them.
+    others = jnp.where(is_label, jnp.inf, 0.0)
+    least = jnp.where(jnp.isinf(reachable).all(-1), others.argmin(-1), reachable.argmin(-1))
+    return least.astype(labels.dtype)
 
 
 def every_target(attack: Attack, num_targets: int, *, norm: str | None = None) -> Attack:
@@ -88,8 +92,7 @@ def every_target(attack: Attack, num_targets: int, *, norm: str | None = None) -
       >>> attack(jax.random.key(0), logits_fn, jnp.array([[0.6]]), jnp.array([0])).success
       Array([ True], dtype=bool)
     """
-    if num_targets < 1:
-        raise ValueError(f"num_targets must be at least 1, got {num_targets}")
+    require_count("num_targets", num_targets)
     if not isinstance(attack, IterativeAttack) or not attack.targeted:
         raise ValueError(f"attack must be a single attack of this package that can be targeted, got {attack!r}")
     members = [Member(f"target {rank}", attack, rank) for rank in range(num_targets)]

@@ -1,8 +1,8 @@
 """Attacks that are made on one model and judged on another."""
 
-from ib_jax import losses
+from ib_jax.attacks.iterative import make_problem
 from ib_jax.attacks.objective import Objective
-from ib_jax.attacks.problem import Problem, check
+from ib_jax.attacks.refuse import check
 from ib_jax.types import Array, Attack, AttackResult, LogitsFn
 
 
@@ -38,10 +38,10 @@ def transfer(attack: Attack, source_fn: LogitsFn, *, num_judge_samples: int = 1)
     def transferred(
         key: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, targets: Array | None = None
     ) -> AttackResult:
-        keys = losses.per_example_keys(key, inputs.shape[0])
-        problem = Problem(keys, inputs, labels, targets, targets, None)
+        problem = make_problem(key, inputs, labels, targets, None)
         check(logits_fn, problem)
-        adversarial = attack(keys, source_fn, inputs, labels, targets).inputs
-        return AttackResult(adversarial, judge(logits_fn, problem, adversarial))
+        made = attack(problem.keys, source_fn, *problem[1:4])
+        success, undecided = judge(logits_fn, problem, made.inputs)
+        return AttackResult(made.inputs, success, None, made.blocked, undecided)
 
     return transferred

@@ -16,7 +16,7 @@ from ib_jax.losses.sampling import (
 )
 from ib_jax.losses.spectral import LinearMap, gradient_penalty, operator_norm, spectral_penalty
 from ib_jax.losses.tradeoff import beta_to_rho, choose_beta, rho_to_beta, rho_to_gamma, weigh
-from ib_jax.losses.verdict import pooled_logits, predicted_class, sampled_class
+from ib_jax.losses.verdict import count_classes, pooled_logits, predicted_class, sampled_class
 
 __all__ = [
     "NORMS",
@@ -27,6 +27,7 @@ __all__ = [
     "choose_beta",
     "class_divergence",
     "correct",
+    "count_classes",
     "cross_entropy",
     "divergence",
     "dlr",

@@ -65,6 +65,40 @@ def predicted_class(logits: Array) -> Array:
     return jnp.where(logits.max(-1) > -jnp.inf, logits.argmax(-1), -1)
 
 
+def count_classes(logits_fn: LogitsFn, keys: Array, inputs: Array) -> int:
+    """How many classes a model answers with, from its types alone.
+
+    Args:
+      logits_fn: (keys [B], inputs [B, ...]) -> logits [B, C]; traced, not run.
+      keys: one key for each example, [B].
+      inputs: float [B, ...].
+
+    Returns:
+      C.
+
+    Raises:
+      ValueError: the answer is something else than floating logits [B, C].
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.count_classes(lambda keys, x: x, jax.random.split(jax.random.key(0), 2), jnp.zeros((2, 5)))
+      5
+    """
+    batch_size = inputs.shape[0]
+    answers = jax.eval_shape(logits_fn, keys, inputs)
+    if not isinstance(answers, jax.ShapeDtypeStruct):
+        what = f"{type(answers).__name__} of {len(answers)}" if hasattr(answers, "__len__") else type(answers).__name__
+        raise ValueError(
+            f"logits_fn must return one array, logits [{batch_size}, C], got {what}: pick the logits from it"
+        )
+    if answers.ndim != 2 or answers.shape[0] != batch_size:
+        raise ValueError(f"logits_fn must return logits [{batch_size}, C], got shape {list(answers.shape)}")
+    if not jnp.issubdtype(answers.dtype, jnp.floating):
+        raise ValueError(f"logits_fn must return floating logits, got {answers.dtype}: convert them with astype(float)")
+    return answers.shape[1]
+
+
 def sampled_class(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples: int) -> Array:
     """The class that a stochastic classifier answers with: the largest mean probability over samples of it.
 

@@ -10,6 +10,7 @@ import pytest
 
 from ib_jax.attacks import text
 from tests.attacks.text import toy
+from tests.data.labelled import Column
 
 ALL = {
     "deep_word_bug": functools.partial(text.deep_word_bug, stop_words=toy.STOP_WORDS),
@@ -118,6 +119,28 @@ class TestTextAttack:
         for result in results:
             assert result.success == (not result.skipped and toy.predicted(result.perturbed) == 1)
         assert any(result.success for result in results)
+
+    def test_texts_and_classes_belong_together_by_position(self, name):
+        texts, models = toy.some_texts(10, seed=8), np.arange(10) % 2
+        labels = np.array([toy.predicted(string, model) for string, model in zip(texts, models, strict=True)])
+        plain = run(name, texts, labels, models=models)
+        assert any(result.success for result in plain)
+        # Columns of a shuffled table: [] goes by the labels of their index.
+        assert run(name, Column(texts), Column(labels), models=Column(models)) == plain
+        assert run(name, np.array(texts), labels.tolist(), models=models.tolist()) == plain
+
+    def test_of_no_text_there_is_no_result(self, name):
+        for texts, labels in (([], []), ((), ()), (Column([]), Column([])), (np.array([], str), np.zeros(0))):
+            results = run(name, texts, labels)
+            assert results == []
+            assert text.summarise(results).num_texts == 0
+
+    def test_what_is_no_text_is_refused_by_its_position(self, name):
+        for value in (("premise", "hypothesis"), float("nan"), None, b"a film", 3):
+            with pytest.raises(TypeError, match=r"texts must be strings, got .* at position 1; "):
+                run(name, ["a film", value], [0, 0])
+        with pytest.raises(ValueError, match=r"labels must be int \[2\], got float64 \[2\], nan at position 1; drop"):
+            run(name, ["a", "b"], [0, float("nan")])
 
     @pytest.mark.parametrize("string", ["", " ", "🎬", "❤️", "the", "...", "x"])
     def test_nothing_to_attack(self, name, string):

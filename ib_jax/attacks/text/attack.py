@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ib_jax.attacks.text.answers import whole_number
 from ib_jax.attacks.text.candidates import Candidates
 from ib_jax.attacks.text.constraints import Constraint
 from ib_jax.attacks.text.goal import Goal
+from ib_jax.attacks.text.strings import shown
 from ib_jax.attacks.text.words import Words, split
 
 
@@ -115,10 +117,15 @@ class TextAttack(NamedTuple):
         return TextProblem(start, label, indices, self.goal, replacements, self.constraints, self.margin)
 
     def checked(self) -> "TextAttack":
-        """The attack itself; raises ValueError if `max_queries` or `margin` is out of range."""
+        """The attack itself; ValueError or TypeError if `max_queries`, `margin` or the constraints are none."""
+        for constraint in self.constraints:
+            if not isinstance(constraint, Constraint):
+                raise TypeError(
+                    f"constraints must be Constraints, got {shown(constraint)}; put a single one in a tuple"
+                )
         if not 0 <= self.margin < 1:
             raise ValueError(f"margin must lie in [0, 1), got {self.margin}")
-        if self.max_queries is not None and self.max_queries < 1:
+        if self.max_queries is not None and whole_number("max_queries", self.max_queries) < 1:
             raise ValueError(
                 f"max_queries must be None or at least 1 (the original text is one), got {self.max_queries}"
             )

@@ -4,6 +4,7 @@ import hashlib
 import string
 from collections.abc import Callable, Mapping, Sequence
 
+from ib_jax.attacks.text.strings import shown
 from ib_jax.attacks.text.words import Words
 
 Candidates = Callable[[int, Words], Callable[[int], Sequence[str]]]
@@ -94,6 +95,10 @@ def synonym_swaps(
     Returns:
       Candidates, in the order of `synonyms`.
 
+    Raises:
+      TypeError: from the candidates: one string stands where a sequence of them should.
+      ValueError: from the candidates: the tagger does not give a tag for each word.
+
     Source: Ren et al., Generating Natural Language Adversarial Examples through Probability Weighted Word Saliency,
     2019, section 3.2.1.
 
@@ -107,24 +112,33 @@ def synonym_swaps(
     names = named_entities or {}
 
     def of_text(seed: int, original: Words) -> Callable[[int], Sequence[str]]:
-        tags = None if tagger is None else tagger(original.words)
+        tags = None if tagger is None else list(tagger(original.words))
         if tags is not None and len(tags) != len(original.words):
             raise ValueError(f"tagger must return a tag for each of {len(original.words)} words, got {len(tags)}")
 
         def of_word(index: int) -> Sequence[str]:
             word = original.words[index]
             if word in names:
-                found: Sequence[str] = names[word]
+                found: Sequence[str] = _several("named_entities", word, names[word])
             elif tags is not None and tags[index] is None:
                 return ()
             else:
-                means = synonyms(word, None if tags is None else tags[index])
+                means = _several("synonyms", word, synonyms(word, None if tags is None else tags[index]))
                 found = [in_case_of(word, new) for new in means if new.lower() != word.lower()]
             return tuple(new for new in dict.fromkeys(found) if new != word)
 
         return of_word
 
     return of_text
+
+
+def _several(name: str, word: str, found: Sequence[str]) -> Sequence[str]:
+    """The replacements of a word. One string would be taken for its characters."""
+    if isinstance(found, str):
+        raise TypeError(
+            f"{name} must give a sequence of strings, got one, {shown(found)} for {word!r}; put it in a list"
+        )
+    return found
 
 
 def in_case_of(word: str, new: str) -> str:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from ib_jax.attacks.text.strings import string
 from ib_jax.attacks.text.words import Words
 
 
@@ -81,7 +82,7 @@ def no_stop_words(stop_words: Collection[str] | None = None) -> Callable[[str], 
       word -> whether an attack may touch it.
 
     Raises:
-      TypeError: `stop_words` is one string.
+      TypeError: `stop_words` is one string, or holds anything but strings.
 
     Example:
       >>> from ib_jax.attacks import text
@@ -96,7 +97,7 @@ def no_stop_words(stop_words: Collection[str] | None = None) -> Callable[[str], 
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
         stop_words = ENGLISH_STOP_WORDS
-    kept = frozenset(word.lower() for word in stop_words)
+    kept = frozenset(string(word, "stop_words must be strings, got {}").lower() for word in stop_words)
     return lambda word: word.lower() not in kept
 
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ib_jax.attacks.text.answers import whole_number
+
 
 class Goal(NamedTuple):
     """What an attack wants of the model's answers.
@@ -48,6 +50,7 @@ def targeted(target: int) -> Goal:
       Goal.
 
     Raises:
+      TypeError: `target` is no whole number.
       ValueError: `target` is negative; from the goal: the model has no such class.
 
     Example:
@@ -56,6 +59,7 @@ def targeted(target: int) -> Goal:
       >>> text.targeted(2).score(np.array([[0.4, 0.4, 0.2]]), 0)
       array([0.2])
     """
+    target = whole_number("target", target)
     if target < 0:
         raise ValueError(f"target must be at least 0, got {target}")
 

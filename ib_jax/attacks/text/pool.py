@@ -7,6 +7,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from ib_jax.attacks.text.answers import one_array, token_arrays, whole_number
+from ib_jax.attacks.text.strings import text_list
+
 Tokenise = Callable[[Sequence[str]], Sequence[np.ndarray]]
 """Texts -> the tokens of each, int [n]; see `ib_jax.data.load_tokenizer`."""
 
@@ -37,8 +40,9 @@ class Pool:
       num_computed: rows computed for them, without fillers.
 
     Raises:
-      ValueError: `batch_size`, `lengths` or `max_cached` is out of range; from a call: no texts, a text with more
-        tokens than the greatest length, or an answer of a wrong shape.
+      ValueError: `batch_size`, `lengths` or `max_cached` is out of range; from a call: a text with more tokens than the
+        greatest length, or tokens or an answer of a wrong shape.
+      TypeError: from a call: the texts are one string, or not all of them are strings.
 
     Example:
       >>> import numpy as np
@@ -60,7 +64,7 @@ class Pool:
         lengths: Sequence[int],
         max_cached: int = 1 << 29,
     ):
-        if batch_size < 1:
+        if whole_number("batch_size", batch_size) < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if not len(lengths) or min(lengths) < 1:
             raise ValueError(f"lengths must be one or more whole numbers from 1 up, got {list(lengths)}")
@@ -70,14 +74,16 @@ class Pool:
         self._batch_size, self._lengths = batch_size, np.unique(lengths)
         self._key_of: _Recent[bytes] = _Recent(max_cached, len)
         self._answers: _Recent[np.ndarray] = _Recent(max_cached, lambda answer: answer.nbytes)
+        self._row_shape: tuple[int, ...] | None = None
         self.num_asked = self.num_computed = 0
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Answers [n, ...] to n >= 1 texts, in their order."""
-        if not len(texts):
-            raise ValueError("texts must hold at least one text, got none")
+        """Answers [n, ...] to n >= 0 texts, in their order. Of none it is the shape of the answer to an empty text."""
+        texts = text_list(texts)
         self.num_asked += len(texts)
         names = [_digest(text.encode("utf-8", "surrogatepass")) for text in texts]
+        if not texts:
+            return np.stack(self._answer([""], [_digest(b"")]))[:0]
         distinct = dict(zip(names, texts, strict=True))
         found: dict[bytes, np.ndarray] = {}
         for name in distinct:
@@ -92,9 +98,7 @@ class Pool:
         return np.stack([found[name] for name in names])
 
     def _answer(self, texts: list[str], names: list[bytes]) -> list[np.ndarray]:
-        tokens = [np.asarray(one, np.int32) for one in self._tokenise(texts)]
-        if len(tokens) != len(texts):
-            raise ValueError(f"tokenise must return tokens for each of {len(texts)} texts, got {len(tokens)}")
+        tokens = token_arrays(self._tokenise(list(texts)), len(texts))
         keys = [_digest(one.tobytes()) for one in tokens]
         distinct = dict(zip(keys, tokens, strict=True))
         known = {key: self._answers.get(key) for key in distinct}
@@ -127,9 +131,15 @@ class Pool:
                 batches.append((rows, self._apply_fn(batch)))
         answers: list[Any] = [None] * len(tokens)
         for rows, result in batches:
-            result = np.asarray(result)
+            result = one_array(result, f"apply_fn must return [{self._batch_size}, ...], got {{}}; return one array")
             if result.shape[:1] != (self._batch_size,):
                 raise ValueError(f"apply_fn must return [{self._batch_size}, ...], got {list(result.shape)}")
+            if self._row_shape not in (None, result.shape[1:]):
+                raise ValueError(
+                    f"apply_fn must return rows of one shape, whatever the length of its tokens, got "
+                    f"{list(self._row_shape or ())} and {list(result.shape[1:])}"
+                )
+            self._row_shape = result.shape[1:]
             for place, row in enumerate(rows):
                 answers[row] = result[place].copy()  # a view would keep the whole batch alive
         self.num_computed += len(tokens)

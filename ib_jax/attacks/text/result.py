@@ -66,10 +66,10 @@ def summarise(results: Sequence[TextResult]) -> TextSummary:
     """Sums up an attack.
 
     Args:
-      results: of `TextRunner`.
+      results: of `TextRunner`, none as well.
 
     Returns:
-      TextSummary.
+      TextSummary; of no result the numbers are 0 and the means NaN.
 
     Example:
       >>> from ib_jax.attacks import text
@@ -78,6 +78,7 @@ def summarise(results: Sequence[TextResult]) -> TextSummary:
       >>> text.summarise([fallen, missed]).success_rate
       100.0
     """
+    results = list(results)
     attacked = [result for result in results if not result.skipped]
     fallen = [result for result in attacked if result.success]
     right = [result.label == result.prediction_before for result in results]

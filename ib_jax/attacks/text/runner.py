@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ib_jax.attacks.text.answers import classes, probability_rows, whole_number
 from ib_jax.attacks.text.attack import TextAttack
 from ib_jax.attacks.text.result import TextResult
 from ib_jax.attacks.text.searching import OpenSearch
+from ib_jax.attacks.text.strings import text_list
 from ib_jax.attacks.text.words import split
 
 Score = Callable[[Sequence[str], np.ndarray], np.ndarray]
@@ -49,8 +51,8 @@ class TextRunner:
 
     Raises:
       ValueError: `max_requests` is out of range; from a call: lengths differ, labels are no classes of the model, or
-        the score returns something else than probabilities.
-      TypeError: from a call: the texts are one string.
+        the score or the judge returns something else than probabilities, or of another number of classes.
+      TypeError: from a call: the texts are one string, or not all of them are strings.
 
     Example:
       >>> import numpy as np
@@ -67,7 +69,7 @@ class TextRunner:
     def __init__(
         self, attack: TextAttack, score: Score, judge: Score | None = None, *, max_requests: int | None = 4096
     ):
-        if max_requests is not None and max_requests < 1:
+        if max_requests is not None and whole_number("max_requests", max_requests) < 1:
             raise ValueError(f"max_requests must be None or at least 1, got {max_requests}")
         self._attack, self._score, self._judge = attack, score, judge
         self._max_requests = max_requests
@@ -84,27 +86,25 @@ class TextRunner:
 
         Args:
           seed: of the attack's draws, any whole number. A text has the same draws wherever it stands.
-          texts: N strings.
+          texts: N strings. They, the labels and the models belong together by their position, also if they are columns
+            of a table with an index.
           labels: int [N], the true classes.
           models: int [N], handed to `score` beside each text that is asked about for this example; zeros by default.
           report: called after each round.
 
         Returns:
-          TextResult of each text, in order.
+          TextResult of each text, in order; of no text an empty list.
         """
-        if isinstance(texts, str):
-            raise TypeError("texts must be a sequence of strings, got one string")
-        labels = np.asarray(labels)
-        models = np.zeros(len(texts), np.int32) if models is None else np.asarray(models)
-        for name, array in (("labels", labels), ("models", models)):
-            if array.shape != (len(texts),) or (len(array) and array.dtype.kind not in "iu"):
-                raise ValueError(f"{name} must be int [{len(texts)}], got {array.dtype} {list(array.shape)}")
-        if not len(texts):
+        texts = text_list(texts)
+        labels = classes("labels", labels, len(texts))
+        models = np.zeros(len(texts), np.int32) if models is None else classes("models", models, len(texts))
+        if not texts:
             return []
-        clean = self._ask(self._score, texts, models)
-        if labels.min() < 0 or labels.max() >= clean.shape[1]:
-            raise ValueError(f"labels must lie in [0, {clean.shape[1]}), got {labels.min()} to {labels.max()}")
-        before = clean if self._judge is None else self._ask(self._judge, texts, models)
+        clean = self._ask("score", self._score, texts, models)
+        num_classes = clean.shape[1]
+        if labels.min() < 0 or labels.max() >= num_classes:
+            raise ValueError(f"labels must lie in [0, {num_classes}), got {labels.min()} to {labels.max()}")
+        before = clean if self._judge is None else self._ask("judge", self._judge, texts, models, num_classes)
         searches: dict[int, OpenSearch] = {}
         for row, label in enumerate(labels.tolist()):
             if before[row].argmax() == label and not self._reached(before[row], label):
@@ -113,12 +113,12 @@ class TextRunner:
         clock.tell(searches.values())
         working = list(searches.values())
         while working:
-            self._round(working)
+            self._round(working, num_classes)
             clock.tell(searches.values())
             working = [search for search in working if search.standing is None]
         return self._results(texts, labels, models, before, searches)
 
-    def _round(self, working: Sequence[OpenSearch]) -> None:
+    def _round(self, working: Sequence[OpenSearch], num_classes: int) -> None:
         questions: list[str] = []
         asked: list[tuple[OpenSearch, int]] = []
         for search in working:
@@ -130,23 +130,23 @@ class TextRunner:
             asked.append((search, len(part)))
         if not questions:
             return
-        answers = self._ask(self._score, questions, np.repeat([s.model for s, _ in asked], [n for _, n in asked]))
+        models = np.repeat([s.model for s, _ in asked], [n for _, n in asked])
+        answers = self._ask("score", self._score, questions, models, num_classes)
         for (search, count), own in zip(asked, np.split(answers, np.cumsum([n for _, n in asked])[:-1]), strict=True):
             if count:
                 search.answer(own)
 
-    def _ask(self, score: Score, texts: Sequence[str], models: np.ndarray) -> np.ndarray:
+    def _ask(
+        self, name: str, function: Score, texts: list[str], models: np.ndarray, num_classes: int | None = None
+    ) -> np.ndarray:
         size = self._max_requests or len(texts)
         parts = []
         for first in range(0, len(texts), size):
-            part = list(texts[first : first + size])
-            answers = np.asarray(score(part, models[first : first + size]), np.float64)
-            if answers.ndim != 2 or len(answers) != len(part) or answers.shape[1] < 2:
-                raise ValueError(f"score must return [{len(part)}, C] with C >= 2, got {list(answers.shape)}")
-            # Logits in their place would go unnoticed otherwise; also catches NaN.
-            if not (answers >= 0).all() or not np.allclose(answers.sum(-1), 1, atol=1e-2):
-                raise ValueError("score must return probabilities: a row is negative, NaN, or does not sum to 1")
-            parts.append(answers)
+            part = texts[first : first + size]
+            # A list of its own: what the function does to it changes no text here.
+            answers = function(list(part), models[first : first + size])
+            parts.append(probability_rows(name, answers, part, num_classes))
+            num_classes = parts[-1].shape[1]
         return np.concatenate(parts)
 
     def _reached(self, probabilities: np.ndarray, label: int) -> bool:
@@ -154,7 +154,7 @@ class TextRunner:
 
     def _results(
         self,
-        texts: Sequence[str],
+        texts: list[str],
         labels: np.ndarray,
         models: np.ndarray,
         before: np.ndarray,
@@ -166,7 +166,8 @@ class TextRunner:
         if moved and self._judge is None:
             after[moved] = [ends[row].probabilities for row in moved]
         elif moved and self._judge is not None:
-            after[moved] = self._ask(self._judge, [ends[row].text.string for row in moved], models[moved])
+            judged = [ends[row].text.string for row in moved]
+            after[moved] = self._ask("judge", self._judge, judged, models[moved], before.shape[1])
         results = []
         for row, text in enumerate(texts):
             label, words = int(labels[row]), split(text).words

@@ -7,6 +7,8 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
+from ib_jax.attacks.text.strings import string
+
 # The last two, the zero-width joiners, stand inside words of Hindi and Persian.
 _JOINERS = frozenset("'\u2019-_*@\u200c\u200d")
 _LETTER, _MARK, _JOINER, _OTHER = "lmj "
@@ -56,6 +58,9 @@ def split(text: str) -> Words:
     Returns:
       Words; `str()` of it is the text.
 
+    Raises:
+      TypeError: `text` is no string.
+
     Example:
       >>> from ib_jax.attacks import text
       >>> words = text.split("It's  well-made, really!")
@@ -64,6 +69,7 @@ def split(text: str) -> Words:
       >>> str(words.replace(1, "fine"))
       "It's  fine, really!"
     """
+    text = string(text, "text must be a string, got {}")
     kinds = text.translate({ord(char): _kind(char) for char in set(text)})
     matches = list(_WORD.finditer(kinds))
     return Words(

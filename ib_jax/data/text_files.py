@@ -1,18 +1,20 @@
 """Labelled texts from a file of one's own, such as SST-2's: TSV, CSV or JSON lines."""
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from ib_jax.data.dataset import DatasetCorruptError
+from ib_jax.data.strings import shown, text_list
+from ib_jax.data.table import comma_rows, lines, tab_rows
 from ib_jax.data.text import TextSplit
 
 _Row = tuple[int, dict[str, Any]]  # the number of its last line, and the fields by their columns
+_LARGEST = 2**31 - 1
 
 
 def read_text_file(
@@ -26,23 +28,24 @@ def read_text_file(
 
     `.tsv` has a header and fields between tabs, in which quotation marks are plain characters, as in GLUE's files
     (SST-2 has the default columns); `.csv` a header and fields between commas, quoted where need be; `.jsonl` an object
-    a line.
+    a line. Texts may be of any length.
 
     Args:
       path: the file.
       text_column: the column, or key, of the texts.
       label_column: that of the labels.
       class_names: the names of the classes, if the file has names for labels; class i is the i-th. By default the
-        labels are integers from 0.
+        labels are integers from 0 to 2,147,483,647.
 
     Returns:
       The N texts in the order of the file, and their labels int32 [N].
 
     Raises:
       ValueError: if the suffix is another one, or a class is named twice.
+      TypeError: if `class_names` is one string, or not all of them are strings.
       FileNotFoundError: if there is no such file.
-      DatasetCorruptError: if it has no example, lacks a column, or a line is malformed or has no label as expected; the
-        message says which line and what is there.
+      DatasetCorruptError: if it has no example, lacks a column or has it twice, is not UTF-8, or a line is malformed or
+        has no label as expected; the message says which line and what is there.
 
     Example:
       >>> import tempfile
@@ -54,34 +57,47 @@ def read_text_file(
     path = Path(path)
     if path.suffix.lower() not in _READERS:
         raise ValueError(f"path is {str(path)!r}; expected a file ending in {', '.join(_READERS)}")
-    numbers = None if class_names is None else {name: number for number, name in enumerate(class_names)}
-    if class_names is not None and numbers is not None and len(numbers) < len(class_names):
-        raise ValueError(f"class_names is {tuple(class_names)}; expected each name once")
+    numbers = None if class_names is None else _numbered(class_names)
+    expected = f"an integer from 0 to {_LARGEST}" if numbers is None else f"one of {_short(', '.join(numbers))}"
+    rows = _READERS[path.suffix.lower()](_content(path))
     texts, labels = [], []
     try:
-        # utf-8-sig: spreadsheets begin their CSV files with a mark that would become part of the first column's name.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for line, fields in _READERS[path.suffix.lower()](file, path):
-                for column in (text_column, label_column):
-                    if column not in fields:
-                        raise DatasetCorruptError(
-                            f"{path}, line {line}: there is no column {column!r}; there are {', '.join(fields)}"
-                        )
-                text, label = fields[text_column], _class_of(fields[label_column], numbers)
-                if not isinstance(text, str):
-                    raise DatasetCorruptError(f"{path}, line {line}: {text_column} is {text!r}; expected a text")
-                if label is None:
-                    expected = "an integer from 0" if numbers is None else f"one of {', '.join(numbers)}"
-                    raise DatasetCorruptError(
-                        f"{path}, line {line}: {label_column} is {fields[label_column]!r}; expected {expected}"
+        for line, fields in rows:
+            for column in (text_column, label_column):
+                if column not in fields:
+                    raise ValueError(
+                        f"line {line}: there is no column {column!r}; there are {_short(', '.join(fields))}"
                     )
-                texts.append(text)
-                labels.append(label)
-    except UnicodeDecodeError as error:
-        raise DatasetCorruptError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
+            text, label = fields[text_column], _class_of(fields[label_column], numbers)
+            if not isinstance(text, str):
+                raise ValueError(f"line {line}: {text_column} is {shown(text)}; expected a text")
+            if label is None:
+                raise ValueError(f"line {line}: {label_column} is {shown(fields[label_column])}; expected {expected}")
+            texts.append(text)
+            labels.append(label)
+    except ValueError as error:
+        raise DatasetCorruptError(f"{path}, {error}") from error
     if not texts:
         raise DatasetCorruptError(f"{path} has no examples; expected at least one below the header")
     return TextSplit(tuple(texts), np.array(labels, np.int32))
+
+
+def _numbered(class_names: Sequence[str]) -> dict[str, int]:
+    names = text_list(class_names, "class_names")
+    numbers = {name: number for number, name in enumerate(names)}
+    if len(numbers) < len(names):
+        raise ValueError(f"class_names is {tuple(names)}; expected each name once")
+    return numbers
+
+
+def _content(path: Path) -> str:
+    written = path.read_bytes()
+    try:
+        # Spreadsheets begin their CSV files with a mark that would become part of the first column's name.
+        return written.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = 1 + error.object.count(b"\n", 0, error.start)
+        raise DatasetCorruptError(f"{path}, line {line}: is not UTF-8 ({error.reason}); save it as UTF-8") from error
 
 
 def _class_of(value: Any, numbers: dict[str, int] | None) -> int | None:
@@ -89,45 +105,43 @@ def _class_of(value: Any, numbers: dict[str, int] | None) -> int | None:
     if numbers is not None:
         return numbers.get(value) if isinstance(value, str) else None
     if isinstance(value, str):
-        return int(value) if value.strip().isdecimal() else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+        # Python turns thousands of digits into no number.
+        digits = value.strip().lstrip("0") or value.strip()[:1]
+        value = int(digits) if digits.isdecimal() and len(digits) <= 10 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST else None
 
 
-def _read_table(file: TextIO, path: Path, **dialect: Any) -> Iterator[_Row]:
-    reader = csv.DictReader(file, strict=True, restkey=None, restval=None, **dialect)
-    try:
-        for fields in reader:
-            # DictReader files surplus fields under None, and fills absent ones with None.
-            if None in fields or None in fields.values():
-                surplus = "more" if None in fields else "fewer"
-                raise DatasetCorruptError(
-                    f"{path}, line {reader.line_num}: has {surplus} fields than the {len(reader.fieldnames or ())} "
-                    f"of the header"
-                )
-            yield reader.line_num, fields
-    except csv.Error as error:
-        raise DatasetCorruptError(f"{path}, line {reader.reader.line_num}: is malformed ({error})") from error
+def _read_table(rows: Iterator[tuple[int, list[str]]]) -> Iterator[_Row]:
+    _, names = next(rows, (0, []))
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"line 1: there are several columns {_short(repr(name))}; expected each name once")
+    for line, fields in rows:
+        if len(fields) != len(names):
+            surplus = "more" if len(fields) > len(names) else "fewer"
+            raise ValueError(f"line {line}: has {surplus} fields than the {len(names)} of the header")
+        yield line, dict(zip(names, fields, strict=True))
 
 
-def _read_tsv(file: TextIO, path: Path) -> Iterator[_Row]:
-    return _read_table(file, path, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def _read_json_lines(file: TextIO, path: Path) -> Iterator[_Row]:
-    for line, written in enumerate(file, start=1):
+def _read_json_lines(content: str) -> Iterator[_Row]:
+    for line, written in lines(content):
         if not written.strip():
             continue
         try:
             fields = json.loads(written)
-        except json.JSONDecodeError as error:
-            raise DatasetCorruptError(f"{path}, line {line}: is no JSON ({error})") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+            raise ValueError(f"line {line}: is no JSON ({error})") from error
         if not isinstance(fields, dict):
-            raise DatasetCorruptError(f"{path}, line {line}: is {written.strip()[:60]!r}; expected an object {{...}}")
+            raise ValueError(f"line {line}: is {shown(written.strip())}; expected an object {{...}}")
         yield line, fields
 
 
-_READERS: dict[str, Callable[[TextIO, Path], Iterator[_Row]]] = {
-    ".tsv": _read_tsv,
-    ".csv": _read_table,
+def _short(line: str) -> str:
+    return line if len(line) <= 200 else line[:197] + "..."
+
+
+_READERS: dict[str, Callable[[str], Iterator[_Row]]] = {
+    ".tsv": lambda content: _read_table(tab_rows(content)),
+    ".csv": lambda content: _read_table(comma_rows(content)),
     ".jsonl": _read_json_lines,
 }

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ib_jax.data.strings import shown, text_list
+
 Tokenise = Callable[[Sequence[str]], list[np.ndarray]]
 """Texts -> for each its tokens int32 [n], n >= 2: a first token such as [CLS] and a last one such as [SEP] included."""
 
@@ -16,7 +18,10 @@ _FILE = "tokenizer.json"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tokeniser:
-    """A `Tokenise`: texts in, their tokens out, cut to `max_length`.
+    """A `Tokenise`: texts in, their tokens out, cut to `max_length`; of no text an empty list.
+
+    It raises a TypeError where the texts are one string or not all of them are strings, and a ValueError where one
+    holds half of a character's surrogate pair.
 
     Attributes:
       tokenizer: a `tokenizers.Tokenizer`, which is not to be changed.
@@ -27,13 +32,13 @@ class Tokeniser:
     max_length: int
 
     def __call__(self, texts: Sequence[str], /) -> list[np.ndarray]:
-        if isinstance(texts, str):
-            raise TypeError(f"texts is one str, {texts[:40]!r}; expected a list of them")
-        return [np.array(encoding.ids, np.int32) for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+        encodings = self.tokenizer.encode_batch_fast(_encodable(texts))
+        return [np.array(encoding.ids, np.int32) for encoding in encodings]
 
     def visible(self, texts: Sequence[str]) -> list[str]:
         """The beginning of each text that its tokens stand for: all of it, unless it was cut to `max_length`."""
-        encodings = self.tokenizer.encode_batch(list(texts))
+        texts = _encodable(texts)
+        encodings = self.tokenizer.encode_batch(texts)
         return [
             text[: max((end for _, end in encoding.offsets), default=0)] if encoding.overflowing else text
             for text, encoding in zip(texts, encodings, strict=True)
@@ -89,7 +94,7 @@ def word_tokenizer(texts: Sequence[str], *, max_length: int, vocab_size: int) ->
     tokens 0 to 3, then come the words by their frequency.
 
     Args:
-      texts: the training texts.
+      texts: the training texts, at least one.
       max_length: the most tokens of a text, with the special ones; the rest of a text is cut off.
       vocab_size: the most tokens that there are, with the special ones.
 
@@ -98,7 +103,8 @@ def word_tokenizer(texts: Sequence[str], *, max_length: int, vocab_size: int) ->
 
     Raises:
       ImportError: if `tokenizers` is not installed.
-      ValueError: if `max_length` is less than 3 or `vocab_size` less than 5.
+      TypeError: if the texts are one string, or not all of them are strings.
+      ValueError: if there are no texts, `max_length` is less than 3 or `vocab_size` less than 5.
 
     Example:
       >>> tokenise = word_tokenizer(["A fine film!", "A film"], max_length=6, vocab_size=7)
@@ -108,6 +114,9 @@ def word_tokenizer(texts: Sequence[str], *, max_length: int, vocab_size: int) ->
     tokenizers = _library()
     if vocab_size < 5:
         raise ValueError(f"vocab_size is {vocab_size}; expected at least 5, four special tokens and a word")
+    texts = _encodable(texts)
+    if not texts:
+        raise ValueError("texts is empty; expected at least one to learn the words from")
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(unk_token="[UNK]"))
     tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
@@ -129,6 +138,19 @@ def _ready(tokenizer: Any, max_length: int) -> Tokeniser:
     if special < 2:
         raise ValueError(f"the tokenizer adds {special} special tokens to a text; expected two, as [CLS] and [SEP]")
     return Tokeniser(tokenizer, max_length)
+
+
+def _encodable(texts: Sequence[str]) -> list[str]:
+    found = text_list(texts)
+    for row, text in enumerate(found):
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"texts must be valid Unicode, got half of a surrogate pair at position {row}, in {shown(text)}; take "
+                f"it out, as by text.encode('utf-8', 'replace').decode()"
+            ) from error
+    return found
 
 
 def _library() -> Any:

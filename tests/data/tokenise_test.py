@@ -71,6 +71,34 @@ def test_what_is_refused(tmp_path):
         data.word_tokenizer(TEXTS, max_length=9, vocab_size=4)
     with pytest.raises(TypeError, match="texts is one str, 'a text'"):
         data.word_tokenizer(TEXTS, max_length=9, vocab_size=9)("a text")
+    with pytest.raises(TypeError, match="texts is one str, 'a text'"):
+        data.word_tokenizer("a text", max_length=9, vocab_size=9)
+    with pytest.raises(ValueError, match="texts is empty; expected at least one"):
+        data.word_tokenizer([], max_length=9, vocab_size=9)
+
+
+@pytest.mark.parametrize(
+    "value, error, message",
+    [
+        # The library itself would take a pair, and leave out the special tokens.
+        (("a", "b"), TypeError, r"texts must be strings, got \('a', 'b'\) at position 1; drop the rows without a text"),
+        (None, TypeError, "texts must be strings, got None at position 1"),
+        (float("nan"), TypeError, "texts must be strings, got nan at position 1"),
+        (b"a", TypeError, "texts must be strings, got b'a' at position 1"),
+        ("a \ud800", ValueError, r"got half of a surrogate pair at position 1, in 'a \\ud800'; take it out"),
+    ],
+)
+def test_what_is_no_text_is_named(value, error, message):
+    tokenise = data.word_tokenizer(TEXTS, max_length=9, vocab_size=9)
+    learn = lambda texts: data.word_tokenizer(texts, max_length=9, vocab_size=9)
+    for take in (tokenise, tokenise.visible, learn):
+        with pytest.raises(error, match=message):
+            take(["a film", value])
+
+
+def test_of_no_text_there_are_no_tokens():
+    tokenise = data.word_tokenizer(TEXTS, max_length=9, vocab_size=9)
+    assert tokenise([]) == tokenise.visible([]) == []
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):

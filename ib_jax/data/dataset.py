@@ -100,7 +100,8 @@ def hold_out(train: Split, num_validation: int, seed: int) -> tuple[Split, Split
     kept, held_out = hold_out_rows(len(train.labels), num_validation, seed)
     if num_validation == 0:
         return train, None
-    return Split(*(field[kept] for field in train)), Split(*(field[held_out] for field in train))
+    fields = [np.asarray(field) for field in train]  # a pandas column would take rows for labels of its index
+    return Split(*(field[kept] for field in fields)), Split(*(field[held_out] for field in fields))
 
 
 def hold_out_rows(num_train: int, num_validation: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +109,7 @@ def hold_out_rows(num_train: int, num_validation: int, seed: int) -> tuple[np.nd
 
     Args:
       num_train: number of training images, N.
-      num_validation: how many to hold out, 0 <= num_validation < N.
+      num_validation: how many to hold out, 0 <= num_validation < N, or 0.
       seed: seed of the permutation.
 
     Returns:
@@ -122,7 +123,7 @@ def hold_out_rows(num_train: int, num_validation: int, seed: int) -> tuple[np.nd
       >>> kept.tolist(), held_out.tolist()
       ([2, 3, 4], [0, 1])
     """
-    if not 0 <= num_validation < num_train:
+    if num_validation and not 0 <= num_validation < num_train:
         raise ValueError(
             f"num_validation is {num_validation}; expected 0 <= num_validation < {num_train}, "
             f"the number of training images"

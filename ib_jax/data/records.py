@@ -47,7 +47,7 @@ class Records:
 
     def read_rows(self, rows: np.ndarray, /) -> Split:
         """Reads rows int [n] in any order: inputs uint8 [n, H, W, C], labels int32 [n]."""
-        check_rows(rows, len(self))
+        rows = check_rows(rows, len(self))
         with damage_named(self._spec, self._folder):
             records = self._source.__getitems__(rows.tolist())
             inputs = np.empty((len(records), *self._decode.image_shape), np.uint8)

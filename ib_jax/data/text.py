@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ib_jax.data.access import check_rows
 from ib_jax.data.dataset import hold_out_rows
+from ib_jax.data.strings import text_list
 
 
 class TextSplit(NamedTuple):
@@ -42,22 +44,27 @@ def take_texts(split: TextSplit, rows: np.ndarray | Sequence[int]) -> TextSplit:
     """Some rows of a split, in the order given.
 
     Args:
-      split: N texts.
-      rows: int [n], each 0 <= row < N.
+      split: N texts. They and their labels count by position, also if they are columns of a table with an index.
+      rows: int [n], each 0 <= row < N; none as well.
 
     Returns:
       n texts with their labels int32 [n].
 
     Raises:
-      IndexError: if there is no such row.
+      TypeError: if the texts are not strings, or the rows no whole numbers, such as a mask.
+      ValueError: if there is not a label for each text.
+      IndexError: if there is no such row; a negative one is none.
 
     Example:
       >>> split = TextSplit(("a", "b", "c"), np.array([0, 1, 0], np.int32))
       >>> take_texts(split, [2, 1])
       TextSplit(texts=('c', 'b'), labels=array([0, 1], dtype=int32))
     """
-    chosen = np.asarray(rows, np.int64)
-    return TextSplit(tuple(split.texts[row] for row in chosen.tolist()), split.labels[chosen])
+    texts, labels = text_list(split.texts), np.asarray(split.labels)
+    if len(texts) != len(labels):
+        raise ValueError(f"split must have one label for each text, got {len(texts)} texts and {len(labels)} labels")
+    chosen = check_rows(np.asarray(rows), len(texts))
+    return TextSplit(tuple(texts[row] for row in chosen.tolist()), labels[chosen])
 
 
 def hold_out_texts(train: TextSplit, num_validation: int, seed: int) -> tuple[TextSplit, TextSplit | None]:

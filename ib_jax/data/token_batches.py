@@ -41,15 +41,17 @@ def pad_tokens(token_lists: Sequence[np.ndarray], length: int) -> np.ndarray:
       length: L >= every n_i.
 
     Returns:
-      int32 [B, L].
+      int32 [B, L], of no texts [0, L].
 
     Raises:
+      TypeError: if they are no token numbers, but texts for instance.
       ValueError: if a text has more than L tokens; it should have been cut by the tokeniser.
 
     Example:
       >>> pad_tokens([np.array([2, 7, 3]), np.array([2, 3])], 4).tolist()
       [[2, 7, 3, -1], [2, 3, -1, -1]]
     """
+    token_lists = _token_list(token_lists)
     padded = np.full((len(token_lists), length), PAD, np.int32)
     for row, tokens in enumerate(token_lists):
         if len(tokens) > length:
@@ -74,9 +76,10 @@ def token_batches(
       lengths: what texts may be padded to; the largest must hold the longest text.
 
     Returns:
-      An iterator of batches.
+      An iterator of batches, of no texts an empty one.
 
     Raises:
+      TypeError: if they are no token numbers, but texts for instance.
       ValueError: if a number is less than 1, or a text is longer than every length.
 
     Example:
@@ -85,6 +88,7 @@ def token_batches(
       [([1, 2], (2, 4)), ([3], (2, 4)), ([0], (2, 8))]
     """
     _check_batch_size(batch_size)
+    token_lists = _token_list(token_lists)
     num_tokens = np.array([len(tokens) for tokens in token_lists], np.int64)
     lengths, bucket = _buckets(num_tokens, lengths)
     by_length = np.argsort(num_tokens, kind="stable")
@@ -122,6 +126,7 @@ def bucketed_epoch(
       N // B batches.
 
     Raises:
+      TypeError: if `num_tokens` are no whole numbers.
       ValueError: if the sizes do not fit each other, or a text is longer than every length.
 
     Example:
@@ -129,7 +134,9 @@ def bucketed_epoch(
       >>> [(batch.rows.tolist(), batch.length) for batch in batches]
       [([2, 3], 4), ([0, 4], 16)]
     """
-    num_tokens = np.asarray(num_tokens, np.int64)
+    num_tokens = np.asarray(num_tokens)
+    if num_tokens.ndim != 1 or (num_tokens.size and num_tokens.dtype.kind not in "iu"):
+        raise TypeError(f"num_tokens must be int [N], got {num_tokens.dtype} {list(num_tokens.shape)}")
     _check_batch_size(batch_size)
     if batch_size > len(num_tokens):
         raise ValueError(f"batch_size must be at most the {len(num_tokens)} texts, got {batch_size}")
@@ -146,6 +153,18 @@ def bucketed_epoch(
         left_over = members[num_full:]
     # Nothing is left over of the longest, since the number of texts kept is a multiple of the batch.
     return [batches[index] for index in random.permutation(num_batches)]
+
+
+def _token_list(token_lists: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The texts' tokens in a list, which a pandas column would give by the labels of its index."""
+    found = [np.asarray(tokens) for tokens in token_lists]
+    for row, tokens in enumerate(found):
+        if tokens.ndim != 1 or (tokens.size and tokens.dtype.kind not in "iu"):
+            raise TypeError(
+                f"token_lists must hold int [n], got {tokens.dtype} {list(tokens.shape)} for text {row}; a tokeniser "
+                f"gives them"
+            )
+    return found
 
 
 def _check_batch_size(batch_size: int) -> None:

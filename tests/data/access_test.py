@@ -10,9 +10,11 @@ import pytest
 
 from ib_jax import data
 from ib_jax.data import loading, raw_files
-from ib_jax.data.access import Subset
+from ib_jax.data.access import EpochSubset, Subset
+from ib_jax.data.dataset import hold_out
 from ib_jax.data.records import Exact, Records
 from ib_jax.data.source import load_splits
+from tests.data.labelled import Column
 
 NAMES = ["mnist", "fashion_mnist", "cifar10"]
 
@@ -159,3 +161,59 @@ def test_labels_out_of_range_are_refused_as_they_are_read(prepared):
     records = Records(fewer, spec.prepared_dir(data_dir), "train", Exact(spec.image_shape))
     with pytest.raises(data.DatasetCorruptError, match=r"labels in .*, expected 0\.\.0"):
         records.read_rows(np.arange(40))
+
+
+def by_label():
+    """Inputs and labels whose [] does not go by position."""
+    return data.Split(Column(np.arange(8).reshape(4, 2)), Column(np.arange(4, dtype=np.int32)))
+
+
+def test_columns_with_an_index_are_read_by_position():
+    source = data.ArraySource(by_label())
+    plain = data.ArraySource(data.Split(*map(np.asarray, by_label())))
+    rows = np.array([3, 0, 1])
+    for one, other in (
+        (source, plain),
+        (data.Subset(source, Column(rows)), data.Subset(plain, rows)),
+        (data.Subset(source, rows.tolist()), data.Subset(plain, rows)),
+    ):
+        for asked in (np.array([2, 0]), [2, 0], Column(np.array([2, 0]))):
+            for field, expected in zip(one.read_rows(asked), other.read_rows(np.array([2, 0])), strict=True):
+                np.testing.assert_array_equal(field, expected)
+    for found, expected in zip(hold_out(by_label(), 2, seed=1), hold_out(plain.examples, 2, seed=1), strict=True):
+        np.testing.assert_array_equal(found.inputs, expected.inputs)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_a_mask_is_no_rows():
+    source = data.ArraySource(data.Split(np.arange(4), np.arange(4, dtype=np.int32)))
+    mask = np.array([True, False, True, False])
+    for take in (source.read_rows, lambda rows: data.Subset(source, rows), lambda rows: EpochSubset(None, rows)):
+        with pytest.raises(
+            TypeError, match=r"rows must be int \[n\], got bool \[4\]; np.flatnonzero makes rows of a mask"
+        ):
+            take(mask)
+
+
+def test_a_memory_map_is_not_read_as_a_whole(tmp_path):
+    np.save(tmp_path / "inputs.npy", np.arange(8).reshape(4, 2))
+    inputs = np.load(tmp_path / "inputs.npy", mmap_mode="r")
+    source = data.ArraySource(data.Split(inputs, np.arange(4, dtype=np.int32)))
+    assert source.examples.inputs is inputs
+
+
+def test_no_rows_have_the_shape_of_any():
+    class Single:
+        def __init__(self, size):
+            self.size = size
+
+        def __len__(self):
+            return self.size
+
+        def __getitem__(self, row):
+            return data.Split(np.full((2, 3), row, np.uint8), np.int32(row))
+
+    inputs, labels = data.Subset(Single(5), []).read_rows([])
+    assert (inputs.shape, inputs.dtype, labels.shape, labels.dtype) == ((0, 2, 3), np.uint8, (0,), np.int32)
+    with pytest.raises(ValueError, match="source has no examples"):
+        data.Subset(Single(0), []).read_rows([])

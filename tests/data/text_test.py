@@ -13,6 +13,8 @@ import pytest
 from ib_jax import data
 from ib_jax.data import imdb, text_loading, toy_reviews
 from ib_jax.data.quiet import no_progress_bars
+from ib_jax.data.text import hold_out_texts
+from tests.data.labelled import Column
 
 SIZES = {"train": 9, "test": 5}
 SHA256 = "ef852cb939c74b9008ac7701bc9c71aeb31499336f13c8839c0100c2eeab4738"
@@ -164,3 +166,43 @@ def test_the_made_up_reviews_mean_their_labels_but_for_one_in_ten():
     assert 0.07 < sum(undecided.values()) / len(pairs) < 0.13  # more than three standard deviations around 0.1
     assert min(undecided.values()) > 15
     assert 0.44 < np.mean([label for _, label in pairs]) < 0.56
+
+
+SPLIT = data.TextSplit(("a", "b", "c", "d"), np.array([0, 1, 2, 3], np.int32))
+
+
+def assert_same(found, expected):
+    assert found.texts == expected.texts
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_rows_are_taken_by_position():
+    columns = data.TextSplit(Column(SPLIT.texts), Column(SPLIT.labels))
+    for split in (SPLIT, columns, data.TextSplit(list(SPLIT.texts), SPLIT.labels.tolist())):
+        for rows in ([2, 0], (2, 0), np.array([2, 0], np.uint8), range(2, -1, -2), Column(np.array([2, 0]))):
+            assert_same(data.take_texts(split, rows), data.TextSplit(("c", "a"), np.array([2, 0])))
+    for found, expected in zip(hold_out_texts(columns, 2, seed=0), hold_out_texts(SPLIT, 2, seed=0), strict=True):
+        assert_same(found, expected)
+
+
+def test_rows_that_are_none_are_refused():
+    with pytest.raises(TypeError, match=r"rows must be int \[n\], got bool \[4\]; np.flatnonzero makes rows of a mask"):
+        data.take_texts(SPLIT, [True, False, True, False])
+    with pytest.raises(TypeError, match=r"rows must be int \[n\], got float64 \[2\]; give whole numbers from 0"):
+        data.take_texts(SPLIT, [1.7, 0])
+    for row in (-1, 4):
+        with pytest.raises(IndexError, match=f"row is {row}; expected 0 <= row < 4"):
+            data.take_texts(SPLIT, [0, row])
+    with pytest.raises(ValueError, match="one label for each text, got 4 texts and 3 labels"):
+        data.take_texts(data.TextSplit(SPLIT.texts, SPLIT.labels[:3]), [0])
+    with pytest.raises(TypeError, match="texts must be strings, got nan at position 1; drop the rows without a text"):
+        data.take_texts(data.TextSplit(("a", float("nan")), SPLIT.labels[:2]), [0])
+
+
+def test_no_rows_and_no_texts():
+    none = data.TextSplit((), np.zeros(0, np.int32))
+    for found in (data.take_texts(SPLIT, []), data.take_texts(none, []), hold_out_texts(none, 0, seed=0)[0]):
+        assert_same(found, none)
+        assert found.labels.dtype == np.int32
+    with pytest.raises(ValueError, match="num_validation is 1; expected 0 <= num_validation < 0"):
+        hold_out_texts(none, 1, seed=0)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ib_jax import data
+from tests.data.labelled import Column
 
 LENGTHS = st.lists(st.integers(1, 20), min_size=1, max_size=4)
 
@@ -77,6 +78,34 @@ def test_epochs_and_seeds_differ_and_repeat():
     left_out = {row for epoch in range(30) for row in set(range(100)) - set(flat(0, epoch)[0])}
     assert any(row < 30 for row in left_out)
     assert any(row >= 60 for row in left_out)
+
+
+def test_texts_are_taken_by_position():
+    tokens = Column([np.arange(3), np.arange(1), np.arange(2)])
+    assert data.pad_tokens(tokens, 3).tolist() == [[0, 1, 2], [0, -1, -1], [0, 1, -1]]
+    (batch,) = data.token_batches(tokens, batch_size=3, lengths=[3])
+    assert batch.rows.tolist() == [1, 2, 0]
+    assert batch.tokens.tolist() == [[0, -1, -1], [0, 1, -1], [0, 1, 2]]
+    sizes = Column(np.array([3, 9, 4, 2, 8]))
+    batches = data.bucketed_epoch(sizes, batch_size=2, lengths=[4, 16], seed=0, epoch=0)
+    assert [batch.length for batch in batches] == [4, 16]
+
+
+def test_of_no_text_there_is_no_batch():
+    assert data.pad_tokens([], 3).shape == (0, 3)
+    assert list(data.token_batches([], batch_size=2, lengths=[3])) == []
+    with pytest.raises(ValueError, match="batch_size must be at most the 0 texts, got 2"):
+        data.bucketed_epoch([], batch_size=2, lengths=[3], seed=0, epoch=0)
+
+
+def test_what_are_no_tokens_is_named():
+    for take in (lambda one: data.pad_tokens(one, 9), lambda one: data.token_batches(one, batch_size=1, lengths=[9])):
+        with pytest.raises(TypeError, match=r"token_lists must hold int \[n\], got <U6 \[\] for text 0; a tokeniser"):
+            take(["a film"])
+        with pytest.raises(TypeError, match=r"token_lists must hold int \[n\], got float64 \[1\] for text 1"):
+            take([[1], [1.5]])
+    with pytest.raises(TypeError, match=r"num_tokens must be int \[N\], got float64 \[2\]"):
+        data.bucketed_epoch([3, float("nan")], batch_size=1, lengths=[9], seed=0, epoch=0)
 
 
 def test_padding_refuses_a_longer_text():

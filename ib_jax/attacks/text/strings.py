@@ -40,7 +40,11 @@ def text_list(texts: Iterable[str]) -> list[str]:
             f"texts must be a sequence of strings, got {type(texts).__name__}{shape}; hand over one list, or column, "
             f"of texts, pairs joined into one string"
         )
-    return [string(text, f"texts must be strings, got {{}} at position {row}") for row, text in enumerate(texts)]
+    found = list(texts)
+    for row, text in enumerate(found):
+        if type(text) is not str:
+            found[row] = string(text, f"texts must be strings, got {{}} at position {row}")
+    return found
 
 
 def string(value: Any, message: str) -> str:

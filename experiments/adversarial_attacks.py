@@ -14,11 +14,11 @@ import numpy as np
 from experiments import adversarial_attacks_config as names
 from experiments.adversarial_attacks_config import AttackSettings, Step
 from experiments.adversarial_recipe import apply_fn
+from experiments.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
 from ib_jax.models import Classifier
 from ib_jax.types import Array, Attack, Params
 
-_ATTACK, _JUDGE, _CHECK = 0, 1, 2  # what a model's key is folded with
 _CW_RATE = 0.05  # of Adam; 0.01 in the attack's paper, with 10,000 steps
 _NUM_CHECKED = 100  # images whose gradients are looked at
 
@@ -49,7 +49,7 @@ class Attacker:
             return losses.sampled_probabilities(keys, logits_fn, inputs, samples).argmax(-1)
 
         def rate(params: Params, inputs: Array) -> Array:
-            codes = losses.draw_codes(jax.random.key(0), model.encode(params, inputs), 1)
+            codes = losses.draw_codes(stream(0, "rate"), model.encode(params, inputs), 1)
             return losses.divergence(codes, model.prior(params))
 
         self._predict, self._rate = jax.jit(predict), jax.jit(rate)
@@ -60,12 +60,12 @@ class Attacker:
             made = make(attack, self._settings, self._settings.num_eot_samples if self._stochastic else 1)
             self._runners[attack] = attacks.Runner(made, self._apply, batch_size=self._settings.attack_batch_size)
         inputs, labels = jnp.asarray(self.images[:count]), jnp.asarray(self.labels[:count])
-        keys = self._keys(seed, _ATTACK, count)
+        keys = self._keys(seed, "attack", count)
         return np.asarray(self._runners[attack](params, keys, inputs, labels, epsilon=epsilon).inputs)
 
     def answers(self, params: Params, seed: int, images: np.ndarray) -> np.ndarray:
         """The class answered for each of the first images, as given, int [n]."""
-        keys, size = self._keys(seed, _JUDGE, len(images)), self._settings.attack_batch_size
+        keys, size = self._keys(seed, "judge", len(images)), self._settings.attack_batch_size
         rows = [slice(first, first + size) for first in range(0, len(images), size)]
         return np.concatenate([np.asarray(self._predict(params, keys[part], images[part])) for part in rows])
 
@@ -122,9 +122,8 @@ class Attacker:
         """Images made by PGD on a model, to be shown to another."""
         return self.attacked(params, seed, names.PGD_EOT, epsilon, self._count)
 
-    def _keys(self, seed: int, use: int, count: int) -> Array:
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2**31), use)
-        return losses.per_example_keys(key, max(count, len(self.labels)))[:count]
+    def _keys(self, seed: int, name: Name, count: int) -> Array:
+        return losses.per_example_keys(stream(seed, name), max(count, len(self.labels)))[:count]
 
     def _beside(self, right: dict[tuple[str, float | None], np.ndarray], epsilon: float) -> dict[str, Any]:
         """Every attack of a radius on the images that all were tried on, and the share that stands under all."""
@@ -140,7 +139,7 @@ class Attacker:
     ) -> list[dict[str, Any]]:
         """What looks like masked gradients: in the model, and in PGD's results beside the others'."""
         count = min(_NUM_CHECKED, self._count)
-        logits_fn, keys = (lambda *args: self._apply(params, *args)), self._keys(seed, _CHECK, count)
+        logits_fn, keys = (lambda *args: self._apply(params, *args)), self._keys(seed, "check", count)
         inputs, labels = jnp.asarray(self.images[:count]), jnp.asarray(self.labels[:count])
         samples = self._settings.num_eot_samples if self._stochastic else 1
         found = list(evaluation.check_model(keys, logits_fn, inputs, labels, num_eot_samples=samples))

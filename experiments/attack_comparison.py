@@ -28,7 +28,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
@@ -38,6 +37,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from experiments import attack_comparison_table, attack_peers, attack_victim, flags, records, torch_worker
 from experiments.attack_comparison_rows import ComparisonConfig, Row, rows
 from experiments.attack_victim import Judge, Victim
+from experiments.keys import stream
 from ib_jax import attacks, data, training
 
 RESULTS = pathlib.Path("experiments/results/attack_comparison")
@@ -181,7 +181,7 @@ def _ours(config: ComparisonConfig, row: Row, victim: Victim, judge: Judge) -> d
     runner = attacks.Runner(row.attack, victim.apply_fn, batch_size=min(config.batch_size, len(judge.labels)))
     images, labels = jnp.asarray(judge.images), jnp.asarray(judge.labels)
     start = time.perf_counter()
-    result = runner(victim.params, jax.random.key(config.seed), images, labels)
+    result = runner(victim.params, stream(config.seed, "attack"), images, labels)
     seconds = time.perf_counter() - start
     judged = judge(np.asarray(result.inputs), norm=row.norm, epsilon=row.epsilon)
     standing = {"standing": row.attack.standing(result)} if row.group == "autoattack" else {}

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from experiments import mnist_vib
+from experiments.keys import stream
 from experiments.mnist_vib_config import Config
 from experiments.objectives import make_classifier
 from ib_jax import AttackResult, data, evaluation, losses, training
@@ -129,7 +130,7 @@ class Judge:
 
     def __init__(self, victim: Victim, num_images: int):
         self.images, self.labels = victim.images[:num_images], victim.labels[:num_images]
-        keys = losses.per_example_keys(jax.random.key(0), len(self.labels))
+        keys = losses.per_example_keys(stream(0, "judge"), len(self.labels))
 
         @jax.jit
         def answers(images: Array) -> tuple[Array, Array]:

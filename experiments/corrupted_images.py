@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.keys import stream
 from ib_jax import corruptions, data, losses
 from ib_jax.types import Array
 
@@ -29,7 +30,7 @@ def made(split: data.Split, constants: str, seed: int = 0) -> Callable[[str, int
     Returns:
       (corruption, severity) -> batches of corrupted images with their labels, the last one smaller.
     """
-    keys = losses.per_example_keys(jax.random.key(seed), len(split.labels))
+    keys = losses.per_example_keys(stream(seed, "corruption"), len(split.labels))
 
     def batches(name: str, severity: int) -> Iterator[data.Split]:
         run = jax.jit(

@@ -22,6 +22,7 @@ import numpy as np
 import PIL.Image
 import sklearn.datasets
 
+from experiments.keys import stream
 from ib_jax import corruptions
 
 NAMES = (*corruptions.CORRUPTIONS, *corruptions.EXTRA_CORRUPTIONS)
@@ -37,7 +38,7 @@ def ours(constants: str, seed: int = 0) -> Corrupt:
 
     def corrupt(image: np.ndarray, name: str, severity: int) -> np.ndarray:
         run = jax.jit(functools.partial(corruptions.corrupt, name=name, severity=severity, constants=constants))
-        return np.asarray(run(jax.random.split(jax.random.key(seed), 1), jnp.asarray(image[None]))[0])
+        return np.asarray(run(jax.random.split(stream(seed, "corruption"), 1), jnp.asarray(image[None]))[0])
 
     return corrupt
 

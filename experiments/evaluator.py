@@ -7,19 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.keys import stream
 from experiments.recipe import Streamed
 from experiments.settings import RunSettings
 from ib_jax import data, evaluation, training
 from ib_jax.models import Classifier
 from ib_jax.types import Array, Params
-
-_EVALUATION, _ATTACK = 0, 1  # what the evaluation's key is folded with
-
-
-def evaluation_keys(seed: int | Array) -> tuple[Array, Array]:
-    """The keys of evaluation and attacks, which training does not use: evaluating more often changes no run."""
-    key = jax.random.fold_in(jax.random.key(seed), 2**31)
-    return jax.random.fold_in(key, _EVALUATION), jax.random.fold_in(key, _ATTACK)
 
 
 def held_out_score(progress: training.Progress) -> float:
@@ -41,7 +34,8 @@ class Evaluator:
     def __init__(self, config: RunSettings, model: Classifier, dataset: data.Dataset | Streamed):
         self._config, self._model = config, model
         self._dataset: Any = dataset
-        self._evaluation_key, self._attack_key = evaluation_keys(config.seed)
+        # Training does not use this key: evaluating more often changes no run.
+        self._key = stream(config.seed, "evaluation")
         self._evaluate = training.map_examples(self.example_terms, batch_size=config.eval_batch_size)
 
     def during_training(self, params: Params) -> dict[str, Any]:
@@ -68,7 +62,7 @@ class Evaluator:
         return summaries, per_example | {"labels": labels}
 
     def _terms(self, params: Params, split: data.Split) -> evaluation.ExampleTerms:
-        return self._evaluate(params, self._evaluation_key, tuple(split))
+        return self._evaluate(params, self._key, tuple(split))
 
     def _labelled_terms(
         self, params: Params, split: data.Split | data.Source
@@ -78,7 +72,7 @@ class Evaluator:
         parts, labels = [], []
         for index, batch in enumerate(data.batches(split, self._config.eval_batch_size)):
             # An image's samples follow from its place in the split, so the size of a batch must not change.
-            key = jax.random.fold_in(self._evaluation_key, index)
+            key = jax.random.fold_in(self._key, index)
             parts.append(self._evaluate(params, key, tuple(batch)))
             labels.append(batch.labels)
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts), np.concatenate(labels)

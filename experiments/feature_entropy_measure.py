@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.feature_entropy_config import FGSM, FeatureConfig
 from experiments.feature_entropy_train import Trainer
+from experiments.keys import stream
 from ib_jax import attacks, data, evaluation, losses
 from ib_jax.types import Params
 
@@ -20,7 +21,6 @@ ESTIMATORS: dict[str, Callable[[np.ndarray], float]] = {
     JVHW: evaluation.entropy_jvhw,
 }
 _ENDS = (1.0, 99.0)  # percentiles between which a unit's own bins lie: one outlier shall not decide them
-_JUDGED = 2**31 + 8  # what the key of a run is folded with
 
 
 class Grid(NamedTuple):
@@ -124,7 +124,7 @@ class Measure:
             attacks.square(config.epsilon, num_queries=config.num_queries), trainer.apply, batch_size=size
         )
         self._beside = self._first(config.num_beside)
-        self._source, self._made = source, _attacked(self._pgd, source, self._key(0), self._beside)
+        self._source, self._made = source, _attacked(self._pgd, source, stream(0, "attack"), self._beside)
         self._frozen: dict[str, np.ndarray] = {}
 
     def features(self, params: Params) -> np.ndarray:
@@ -150,7 +150,7 @@ class Measure:
 
     def robustness(self, params: Params, attack: str, seed: int) -> dict[str, Any]:
         """How a model stands the attack it was trained against, and others beside."""
-        split, key = self._first(self._config.num_attack_images), self._key(seed)
+        split, key = self._first(self._config.num_attack_images), stream(seed, "attack")
         images, labels = map(np.asarray, split)
         clean = self.answers(params, images) == labels
         found = _attacked(self._trainer.runners[attack], params, key, split)
@@ -179,15 +179,12 @@ class Measure:
 
     def answers(self, params: Params, images: np.ndarray) -> np.ndarray:
         """The class answered for each image, int [N]."""
-        keys, size = losses.per_example_keys(jax.random.key(0), len(images)), self._config.attack_batch_size
+        keys, size = losses.per_example_keys(stream(0, "judge"), len(images)), self._config.attack_batch_size
         parts = [slice(first, first + size) for first in range(0, len(images), size)]
         return np.concatenate([np.asarray(self._answer(params, keys[part], images[part])) for part in parts])
 
     def _first(self, count: int) -> data.Split:
         return data.Split(*(field[:count] for field in self._test))
-
-    def _key(self, seed: int) -> jax.Array:
-        return jax.random.fold_in(jax.random.key(seed), _JUDGED)
 
 
 def _attacked(runner: attacks.Runner, params: Params, key: jax.Array, split: data.Split) -> np.ndarray:

@@ -14,10 +14,9 @@ import numpy as np
 
 from experiments.adversarial_recipe import apply_fn, load, recipe_of
 from experiments.feature_entropy_config import FeatureConfig
+from experiments.keys import stream
 from ib_jax import attacks, data, training
 from ib_jax.types import Params
-
-_ATTACK = 2**31 + 7  # what the key of a run is folded with
 
 
 class Trained(NamedTuple):
@@ -90,7 +89,7 @@ class Trainer:
         images = self._train.inputs.copy()
         if not len(rows):
             return images, {}
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _ATTACK), epoch)
+        key = jax.random.fold_in(stream(seed, "training_attack"), epoch)
         found = self.runners[attack](params, key, images[rows], self._train.labels[rows])
         images[rows] = found.inputs
         return images, {"num_attacked": len(rows), "fooled": float(np.mean(found.success))}

@@ -15,11 +15,11 @@ import numpy as np
 
 from experiments import image_attacks_config as names
 from experiments.image_attacks_config import LEVELS, AttackSettings, Step
+from experiments.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
 from ib_jax.models import Classifier
 from ib_jax.types import Array, Params
 
-_ATTACK, _JUDGE, _CHECK = 0, 1, 2  # what the evaluation's key is folded with
 _NUM_CHECKED = 100  # images whose gradients are looked at
 
 
@@ -49,7 +49,7 @@ class Measurer:
         self._settings, self._stochastic, self._num_samples = settings, stochastic, num_eval_samples
         self._images = np.asarray(data.to_unit_interval(split.inputs[:count]))
         self._labels = split.labels[:count]
-        self._targets = np.asarray(attacks.random_targets(jax.random.key(0), jnp.asarray(self._labels), num_classes))
+        self._targets = np.asarray(attacks.random_targets(stream(0, "targets"), jnp.asarray(self._labels), num_classes))
         self.plan = names.plan(settings, count, stochastic=stochastic)
 
         def at_mean(params: Params, keys: Array, inputs: Array) -> Array:
@@ -130,19 +130,18 @@ class Measurer:
         """Images made by PGD on a model at an L-inf radius in levels, to be shown to another."""
         return self._attacked(params, seed, names.PGD, "linf", epsilon / LEVELS, len(self._labels))
 
-    def _keys(self, seed: int, use: int, count: int) -> Array:
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2**31), use)
-        return losses.per_example_keys(key, len(self._labels))[:count]
+    def _keys(self, seed: int, name: Name, count: int) -> Array:
+        return losses.per_example_keys(stream(seed, name), len(self._labels))[:count]
 
     def _attacked(self, params: Params, seed: int, attack: str, norm: str, epsilon: float, count: int) -> np.ndarray:
         targets = jnp.asarray(self._targets[:count]) if attack == names.TARGETED else None
-        keys, labels = self._keys(seed, _ATTACK, count), jnp.asarray(self._labels[:count])
+        keys, labels = self._keys(seed, "attack", count), jnp.asarray(self._labels[:count])
         run = self._runners[attack, norm]
         return np.asarray(run(params, keys, jnp.asarray(self._images[:count]), labels, targets, epsilon=epsilon).inputs)
 
     def _right(self, params: Params, seed: int, images: np.ndarray, average: bool) -> np.ndarray:
         """Whether the first images, as given, are classified right, bool [n]."""
-        keys, answers = self._keys(seed, _JUDGE, len(images)), []
+        keys, answers = self._keys(seed, "judge", len(images)), []
         predict = self._at_samples if average and self._stochastic else self._at_mean
         for first in range(0, len(images), self._settings.attack_batch_size):
             rows = slice(first, first + self._settings.attack_batch_size)
@@ -164,7 +163,7 @@ class Measurer:
     ) -> list[dict[str, Any]]:
         """What looks like masked gradients: in the model, and in the attacks' results beside each other."""
         count = min(_NUM_CHECKED, len(self._labels))
-        logits_fn, keys = functools.partial(self._at_mean, params), self._keys(seed, _CHECK, count)
+        logits_fn, keys = functools.partial(self._at_mean, params), self._keys(seed, "check", count)
         inputs, labels = jnp.asarray(self._images[:count]), jnp.asarray(self._labels[:count])
         found = list(evaluation.check_model(keys, logits_fn, inputs, labels, num_eot_samples=1))
         radius, num_square = self._settings.radius, len(correct[names.SQUARE, "linf", self._settings.radius])

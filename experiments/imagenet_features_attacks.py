@@ -17,11 +17,11 @@ import numpy as np
 from experiments import imagenet_features_config as names
 from experiments.feature_fill import ImageSource
 from experiments.imagenet_features_config import FeaturesConfig, Model
+from experiments.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.types import Array, Params
 
-_ATTACK, _JUDGE = 0, 1  # what a model's key is folded with
 _ORDER = 3  # seed of the order in which images are taken
 _BLOCK = 1024  # images read at a time
 
@@ -178,7 +178,7 @@ class Measurer:
         result = evaluation.attack_in_chunks(
             lambda *args: runner(*args, epsilon=radius),
             victim.params,
-            self._keys(victim, _ATTACK, rows),
+            self._keys(victim, "attack", rows),
             jnp.asarray(images),
             jnp.asarray(labels),
             None if target is None else jnp.full(len(rows), target, jnp.int32),
@@ -198,14 +198,13 @@ class Measurer:
         split = self._source.read_rows(rows)
         return np.asarray(data.to_unit_interval(split.inputs)), split.labels
 
-    def _keys(self, victim: Victim, use: int, rows: np.ndarray) -> Array:
-        """An image's keys do not depend on how many are attacked. Training uses no such key."""
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(victim.model.seed), 2**31), use)
-        return losses.per_example_keys(key, self._num_images)[rows]
+    def _keys(self, victim: Victim, name: Name, rows: np.ndarray) -> Array:
+        """An image's keys do not depend on how many are attacked."""
+        return losses.per_example_keys(stream(victim.model.seed, name), self._num_images)[rows]
 
     def _answers(self, victim: Victim, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
         """int [n, 2], in batches of one size."""
-        size, keys = self._config.attack_batch_size, self._keys(victim, _JUDGE, rows)
+        size, keys = self._config.attack_batch_size, self._keys(victim, "judge", rows)
         found = [np.empty((0, 2), np.int32)]
         for first in range(0, len(rows), size):
             batch = np.arange(first, first + size) % len(rows)  # filled up with others, whose answers are dropped

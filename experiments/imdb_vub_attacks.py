@@ -16,13 +16,12 @@ from experiments import records
 from experiments.imdb_vub_config import DEEP_WORD_BUG, VANILLA, Model, TextConfig, objectives
 from experiments.imdb_vub_features import Features
 from experiments.imdb_vub_victims import Victims
+from experiments.keys import stream
 from experiments.text_encoder import TextEncoder
 from ib_jax import attacks
 from ib_jax.attacks.text import TextResult
-from ib_jax.types import Array
 
-SEARCH_KEY, JUDGE_KEY, ONE_KEY = 0, 1, 2
-_SEED = 0  # of the edits that DeepWordBug draws
+_SEED = 0  # of the samples of z, the same for all heads, and of the edits that DeepWordBug draws
 
 Answers = dict[str, list[TextResult]]
 """By the name of a head what became of each text."""
@@ -77,7 +76,7 @@ class Siege:
             {objective: recipe.model for objective, recipe in recipes.items()},
             recipes[VANILLA].config.latent_dim,
         )
-        self._judge = self._victims.score(self._key(JUDGE_KEY), config.num_judge_samples)
+        self._judge = self._victims.score(stream(_SEED, "judge"), config.num_judge_samples)
 
     def attack(self, name: str, console: Console) -> Answers:
         """Attacks every head with every text, but for those that have answers already.
@@ -90,7 +89,7 @@ class Siege:
           Answers.
         """
         config = self._config
-        score = self._victims.score(self._key(SEARCH_KEY), config.num_score_samples)
+        score = self._victims.score(stream(_SEED, "attack"), config.num_score_samples)
         runners = {
             kind: attacks.text.TextRunner(make_attack(config, name, stochastic=kind), score, self._judge)
             for kind in (False, True)
@@ -125,7 +124,7 @@ class Siege:
 
     def success_at_one_sample(self, answers: Sequence[TextResult], model: Model) -> float | None:
         """How many of a head's own adversarial texts deceive one fresh sample of z, in % of those attacked."""
-        score = self._victims.score(self._key(ONE_KEY), 1)
+        score = self._victims.score(stream(_SEED, "one_sample"), 1)
         attacked = [answer for answer in answers if not answer.skipped]
         if not attacked:
             return None
@@ -156,9 +155,6 @@ class Siege:
 
     def _path(self, name: str, row: int) -> pathlib.Path:
         return self._workdir / "attacks" / name / f"text_{row:05d}.json"
-
-    def _key(self, number: int) -> Array:
-        return jax.random.fold_in(jax.random.key(0), number)
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.evaluator import evaluation_keys
+from experiments.keys import stream
 from experiments.mnist_vib_config import Config
 from experiments.mnist_vib_evaluation import AttackEvaluator, NamedAttack, attack_batch_size, attacked_images
 from experiments.population_measure import TermsMeasure
@@ -26,7 +26,7 @@ class Measure(TermsMeasure):
                 return correct(training.averaged_params(state, decay), keys, batch)
 
             size = attack_batch_size(recipe.config)
-            return self._mapped(of_member, batch_size=size, key_fn=lambda hyper: evaluation_keys(hyper["seed"])[1])
+            return self._mapped(of_member, batch_size=size, key_fn=lambda hyper: stream(hyper["seed"], "robustness"))
 
         self._attacks = [(attack, robust(attack)) for attack in evaluator.attacks if attack.epsilons]
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments import mnist_robustness_config as names
 from experiments import mnist_robustness_summary as summary
+from experiments.keys import Name, stream
 from experiments.mnist_robustness_config import RobustnessConfig, Step
 from ib_jax import attacks, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn
@@ -22,7 +23,6 @@ from ib_jax.types import Array, Params
 
 NUM_ZEROS, ZERO, ONE = 10, 0, 1  # the paper's Figure 3: ten zeros, each to become a one
 
-_ATTACK, _JUDGE, _CHECK = 0, 1, 2  # what a model's key is folded with
 _NUM_CHECKED = 200  # images whose gradients are looked at
 _BATCH = 500
 
@@ -166,15 +166,14 @@ class Measurer:
             record[attack] = {"pixels": summary.pack(images), "answers": answers.tolist(), "l2": distances.tolist()}
         return record
 
-    def _keys(self, victim: Victim, use: int, index: np.ndarray) -> Array:
-        """An image's keys do not depend on how many are attacked. Training uses no such key."""
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(victim.seed), 2**31), use)
-        return losses.per_example_keys(key, len(self._labels))[index]
+    def _keys(self, victim: Victim, name: Name, index: np.ndarray) -> Array:
+        """An image's keys do not depend on how many are attacked."""
+        return losses.per_example_keys(stream(victim.seed, name), len(self._labels))[index]
 
     def _attack(
         self, victim: Victim, attack: str, index: np.ndarray, targets: np.ndarray | None, epsilon: float | None
     ) -> np.ndarray:
-        keys, inputs, labels = self._keys(victim, _ATTACK, index), self._images[index], self._labels[index]
+        keys, inputs, labels = self._keys(victim, "attack", index), self._images[index], self._labels[index]
         aims = None if targets is None else jnp.asarray(targets)
         run = self._runners[attack]
         return np.asarray(
@@ -182,7 +181,7 @@ class Measurer:
         )
 
     def _answers(self, victim: Victim, index: np.ndarray, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self._predict(victim.params, self._keys(victim, _JUDGE, index), images)).astype(np.int8)
+        return np.asarray(self._predict(victim.params, self._keys(victim, "judge", index), images)).astype(np.int8)
 
     def _distances(self, index: np.ndarray, images: np.ndarray) -> np.ndarray:
         return np.asarray(losses.perturbation_norm(jnp.asarray(images - self._images[index]), "l2"))
@@ -194,14 +193,14 @@ class Measurer:
             return index, None
         if self._config.cw_targets == "random":
             labels = jnp.asarray(self._labels[index])
-            return index, np.asarray(attacks.random_targets(jax.random.key(0), labels, self._num_classes))
+            return index, np.asarray(attacks.random_targets(stream(0, "targets"), labels, self._num_classes))
         others = np.tile(np.arange(1, self._num_classes), len(index))
         index = index.repeat(self._num_classes - 1)
         return index, ((self._labels[index] + others) % self._num_classes).astype(self._labels.dtype)
 
     def _findings(self, victim: Victim, correct: summary.Correct) -> list[dict[str, Any]]:
         index = np.arange(min(_NUM_CHECKED, len(self._labels)))
-        logits_fn, keys = functools.partial(self._apply, victim.params), self._keys(victim, _CHECK, index)
+        logits_fn, keys = functools.partial(self._apply, victim.params), self._keys(victim, "check", index)
         inputs, labels = jnp.asarray(self._images[index]), jnp.asarray(self._labels[index])
         model = evaluation.check_model(keys, logits_fn, inputs, labels, num_eot_samples=self._num_eot)
         return [summary.finding(None, found) for found in model] + summary.check_attacks(

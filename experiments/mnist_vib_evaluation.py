@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.evaluator import Evaluator
+from experiments.keys import stream
 from experiments.mnist_vib_config import Config
 from ib_jax import attacks, data, evaluation, losses, training
 from ib_jax.models import Classifier
@@ -36,8 +37,8 @@ def attack_batch_size(config: Config) -> int:
 def attacked_images(config: Config, dataset: data.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The first test images, their labels, and targets drawn among the other classes."""
     inputs, labels = (array[: config.num_attack_images] for array in dataset.test)
-    offsets = np.random.default_rng(config.seed).integers(1, dataset.num_classes, len(labels))
-    return inputs, labels, ((labels + offsets) % dataset.num_classes).astype(np.int32)
+    targets = attacks.random_targets(stream(config.seed, "targets"), jnp.asarray(labels), dataset.num_classes)
+    return inputs, labels, np.asarray(targets, np.int32)
 
 
 class AttackEvaluator(Evaluator):
@@ -60,11 +61,11 @@ class AttackEvaluator(Evaluator):
         num_images = min(self._attack_config.num_attack_images, len(self._dataset.test.labels))
         if not num_images:
             return {"num_images": 0, "rows": []}
-        batch = attacked_images(self._attack_config, self._dataset)
+        batch, key = attacked_images(self._attack_config, self._dataset), stream(self._config.seed, "robustness")
         rows = []
         for attack, robust in zip(self.attacks, self._robust, strict=True):
             if attack.epsilons:
-                correct = robust(params, self._attack_key, batch)
+                correct = robust(params, key, batch)
                 rows.append(attack.row(correct.mean(0).tolist()))
         clean = self._terms(params, data.Split(*batch[:2])).correct_avg.mean()
         return {"num_images": num_images, "clean_accuracy": float(clean), "rows": rows}

@@ -6,7 +6,8 @@ from typing import Any
 
 import jax
 
-from experiments.evaluator import Evaluator, evaluation_keys
+from experiments.evaluator import Evaluator
+from experiments.keys import stream
 from experiments.recipe import Recipe
 from ib_jax import data, evaluation, training
 from ib_jax.training import Hyperparams, Population, TrainState
@@ -38,7 +39,7 @@ class TermsMeasure:
             return evaluator.example_terms(training.averaged_params(state, decay), keys, batch)
 
         size = recipe.config.eval_batch_size
-        self._terms = self._mapped(terms, batch_size=size, key_fn=lambda hyper: evaluation_keys(hyper["seed"])[0])
+        self._terms = self._mapped(terms, batch_size=size, key_fn=lambda hyper: stream(hyper["seed"], "evaluation"))
 
     def during_training(self, placed: Population) -> dict[str, dict[str, list[float]]]:
         """Every member's summary of the test split, as lists by name."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from experiments.evaluator import evaluation_keys, held_out_score
+from experiments.evaluator import held_out_score
+from experiments.keys import stream
 from experiments.text_recipe import TextRecipe
 from ib_jax import data, evaluation, training
 from ib_jax.types import Array, Params
@@ -21,7 +22,7 @@ class TextEvaluator:
     """
 
     def __init__(self, recipe: TextRecipe):
-        self._recipe, self._key = recipe, evaluation_keys(recipe.config.seed)[0]
+        self._recipe, self._key = recipe, stream(recipe.config.seed, "evaluation")
         named = {"validation": recipe.texts.validation, "test": recipe.texts.test}
         self._splits = {name: split for name, split in named.items() if split is not None}
         # All splits together, so that there is one number of texts of each length, and one program.

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.evaluator import evaluation_keys
+from experiments.keys import stream
 from experiments.recipe import Recipe
 from experiments.transferability_config import ATTACKS, FGSM, PGD, PairConfig
 from experiments.transferability_models import Pair, encoder_layers, own_draw
@@ -19,7 +19,6 @@ from ib_jax import attacks, data, evaluation, losses, training
 from ib_jax.training import Hyperparams, Population, TrainState
 from ib_jax.types import Array, Params
 
-_ATTACK, _JUDGE = 1, 0  # which of `evaluation_keys`
 _BATCH = 500
 
 
@@ -66,7 +65,7 @@ class PairMeasure:
         self._answers = training.map_members(
             answers,
             batch_size=config.eval_batch_size,
-            key_fn=lambda hyperparams: evaluation_keys(hyperparams["seed"])[_JUDGE],
+            key_fn=lambda hyperparams: stream(hyperparams["seed"], "evaluation"),
             num_members=num_members,
             members_at_once=members_at_once,
         )
@@ -121,8 +120,8 @@ class PairAttacker:
     def measure(self, hyperparams: Mapping[str, Any], params: Params) -> dict[str, Any]:
         """Every attack at every radius on one pair, and the Lipschitz constants of its encoder."""
         own = {name: jnp.int32(hyperparams[name]) for name in ("depth", "width")}
-        member, all_keys = (own, params), evaluation_keys(hyperparams["seed"])
-        judge, keys = (losses.per_example_keys(all_keys[use], len(self._labels)) for use in (_JUDGE, _ATTACK))
+        member, seed = (own, params), hyperparams["seed"]
+        judge, keys = (losses.per_example_keys(stream(seed, use), len(self._labels)) for use in ("judge", "attack"))
         clean = self._answers(member, judge, self._images)
         least, rows = float(clean.min_scale.min()), []
         for name, runner in self._runners.items():

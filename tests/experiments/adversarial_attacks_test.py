@@ -10,6 +10,7 @@ from experiments.adversarial_attacks import Attacker, make
 from experiments.adversarial_attacks_config import AttackSettings
 from experiments.adversarial_config import AdversarialConfig
 from experiments.adversarial_recipe import apply_fn, load, recipe_of
+from experiments.keys import stream
 from ib_jax import attacks, evaluation, losses
 
 CONFIG = AdversarialConfig(num_train_images=16, scale_width=1 / 32, num_layers=1, latent_dim=4)
@@ -118,7 +119,7 @@ def test_an_answer_is_that_of_the_mean_of_the_stated_samples():
         attacker = Attacker(settings, model, stochastic=True, split=dataset.test, num_eval_samples=samples)
         answers[samples] = attacker.answers(params, 3, attacker.images)
         logits_fn = lambda keys, x: apply_fn(model)(params, keys, x)
-        keys = attacker._keys(3, 1, 100)
+        keys = losses.per_example_keys(stream(3, "judge"), 100)
         expected = losses.sampled_probabilities(keys, logits_fn, attacker.images, samples).argmax(-1)
         np.testing.assert_array_equal(answers[samples], expected)
     assert (answers[1] != answers[12]).any()

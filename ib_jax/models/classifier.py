@@ -1,5 +1,6 @@
 """A bottleneck classifier as a bundle of pure functions."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, cast, get_args
 
@@ -104,56 +105,69 @@ def make_classifier(
     for name, kind, kinds in [("prior", prior, PriorKind), ("backward", backward, BackwardKind)]:
         if kind not in get_args(kinds):
             raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {kind!r}")
-    module = cast(nn.Module, encoder)
-    drops = getattr(encoder, "dropout_rate", 0.0) > 0.0
+    network = cast(nn.Module, encoder)
     decoder = LinearDecoder(num_classes, decoder_init or kernel_init, compute_dtype)
-    prior_module = MixturePrior(code_dim, num_components) if prior == "mixture" else LearnedPrior(code_dim)
-    backward_module = BackwardEncoder(code_dim, num_classes, backward == "learned", kernel_init)
+    others: dict[str, nn.Module] = {"decoder": decoder} if linear_decoder else {}
+    if prior != "standard":
+        others["prior"] = MixturePrior(code_dim, num_components) if prior == "mixture" else LearnedPrior(code_dim)
+    if backward != "none":
+        others["backward"] = BackwardEncoder(code_dim, num_classes, backward == "learned", kernel_init)
+    densities = {name: functools.partial(_density, module, name) for name, module in others.items()}
+    return Classifier(
+        functools.partial(_init, network, others, code_dim),
+        functools.partial(_encode, network),
+        functools.partial(_encode_train, network),
+        functools.partial(_decode, decoder),
+        densities.get("prior", functools.partial(_standard_prior, code_dim)),
+        densities.get("backward"),
+    )
 
-    def init(key: Array, inputs: Array) -> Params:
-        encoder_key, decoder_key, prior_key = jax.random.split(key, 3)
-        variables = module.init(encoder_key, inputs)
-        params: dict[str, Any] = {"encoder": variables["params"]}
-        if "batch_stats" in variables:
-            params["batch_stats"] = variables["batch_stats"]
-        if linear_decoder:
-            params["decoder"] = decoder.init(decoder_key, jnp.zeros((1, code_dim)))["params"]
-        if prior != "standard":
-            params["prior"] = prior_module.init(prior_key)["params"]
-        if backward != "none":
-            params["backward"] = backward_module.init(jax.random.fold_in(prior_key, 1))["params"]
-        return params
 
-    def variables_of(params: Params) -> dict[str, Params]:
-        statistics = {"batch_stats": params["batch_stats"]} if "batch_stats" in params else {}
-        return {"params": params["encoder"], **statistics}
+def _init(encoder: nn.Module, others: dict[str, nn.Module], code_dim: int, key: Array, inputs: Array) -> Params:
+    encoder_key, decoder_key, prior_key = jax.random.split(key, 3)
+    keys = {"decoder": decoder_key, "prior": prior_key, "backward": jax.random.fold_in(prior_key, 1)}
+    variables = encoder.init(encoder_key, inputs)
+    params: dict[str, Any] = {"encoder": variables["params"]}
+    if "batch_stats" in variables:
+        params["batch_stats"] = variables["batch_stats"]
+    for name, module in others.items():
+        codes = [jnp.zeros((1, code_dim))] if name == "decoder" else []
+        params[name] = module.init(keys[name], *codes)["params"]
+    return params
 
-    def encode(params: Params, inputs: Array) -> DiagGaussian:
-        return cast(DiagGaussian, module.apply(variables_of(params), inputs))
 
-    def encode_train(params: Params, inputs: Array, keys: Array) -> tuple[DiagGaussian, Statistics]:
-        variables = variables_of(params)
-        if not drops:
-            encoding, moved = module.apply(variables, inputs, train=True, mutable=["batch_stats"])
-            return encoding, dict(moved)
+def _encoder_variables(params: Params) -> dict[str, Params]:
+    statistics = {"batch_stats": params["batch_stats"]} if "batch_stats" in params else {}
+    return {"params": params["encoder"], **statistics}
 
-        # Flax draws one mask for the whole batch; example by example, each mask comes from the example's own key,
-        # so that training on eight devices draws the masks of training on one.
-        def encode_one(key: Array, example: Array) -> DiagGaussian:
-            encoding = module.apply(variables, example[None], train=True, rngs={"dropout": key})
-            return jax.tree.map(lambda field: field[0], encoding)
 
-        return jax.vmap(encode_one)(keys, inputs), {}
+def _encode(encoder: nn.Module, params: Params, inputs: Array) -> DiagGaussian:
+    return cast(DiagGaussian, encoder.apply(_encoder_variables(params), inputs))
 
-    def decode(params: Params, codes: Array) -> Array:
-        return cast(Array, decoder.apply({"params": params["decoder"]}, codes))
 
-    def prior_of(params: Params) -> Reference:
-        if prior == "standard":
-            return DiagGaussian(jnp.zeros(code_dim), jnp.ones(code_dim))
-        return cast(Reference, prior_module.apply({"params": params["prior"]}))
+def _encode_train(encoder: nn.Module, params: Params, inputs: Array, keys: Array) -> tuple[DiagGaussian, Statistics]:
+    variables = _encoder_variables(params)
+    if not getattr(encoder, "dropout_rate", 0.0) > 0.0:
+        encoding, moved = encoder.apply(variables, inputs, train=True, mutable=["batch_stats"])
+        return encoding, dict(moved)
 
-    def backward_of(params: Params) -> DiagGaussian:
-        return cast(DiagGaussian, backward_module.apply({"params": params["backward"]}))
+    # Flax draws one mask for the whole batch; example by example, each mask comes from the example's own key, so that
+    # training on eight devices draws the masks of training on one.
+    def encode_one(key: Array, example: Array) -> DiagGaussian:
+        encoding = encoder.apply(variables, example[None], train=True, rngs={"dropout": key})
+        return jax.tree.map(lambda field: field[0], encoding)
 
-    return Classifier(init, encode, encode_train, decode, prior_of, None if backward == "none" else backward_of)
+    return jax.vmap(encode_one)(keys, inputs), {}
+
+
+def _decode(decoder: nn.Module, params: Params, codes: Array) -> Array:
+    return cast(Array, decoder.apply({"params": params["decoder"]}, codes))
+
+
+def _density(module: nn.Module, name: str, params: Params) -> Any:
+    """What a prior or a backward encoder makes of its own entry of the parameters."""
+    return module.apply({"params": params[name]})
+
+
+def _standard_prior(code_dim: int, params: Params) -> Reference:
+    return DiagGaussian(jnp.zeros(code_dim), jnp.ones(code_dim))

@@ -1,0 +1,87 @@
+"""Each function of a classifier alone, on the one entry of the parameters that it needs."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ib_jax import models
+from ib_jax.models import classifier
+from ib_jax.types import DiagGaussian
+
+INPUTS = jax.random.uniform(jax.random.key(0), (3, 4))
+ENCODER = models.MLPEncoder(latent_dim=2, hidden=(8,))
+DROPPING = models.MLPEncoder(latent_dim=2, hidden=(8,), dropout_rate=0.5)
+KEYS = jax.random.split(jax.random.key(1), 3)
+
+
+class Normed(nn.Module):
+    """Batch normalisation and nothing else."""
+
+    code_dim = 4
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False):
+        normed = nn.BatchNorm(use_running_average=not train, momentum=0.9)(inputs)
+        return DiagGaussian(normed, jnp.ones_like(normed))
+
+
+@pytest.mark.parametrize("prior", ["standard", "learned", "mixture"])
+@pytest.mark.parametrize("backward", ["none", "unit", "learned"])
+@pytest.mark.parametrize("linear_decoder", [True, False])
+def test_there_is_an_entry_for_what_has_parameters(prior, backward, linear_decoder):
+    model = models.make_classifier(
+        ENCODER, num_classes=5, prior=prior, backward=backward, linear_decoder=linear_decoder, num_components=3
+    )
+    params = jax.eval_shape(model.init, jax.random.key(0), INPUTS)
+    has = {"encoder": True, "decoder": linear_decoder, "prior": prior != "standard", "backward": backward != "none"}
+    assert set(params) == {name for name, is_there in has.items() if is_there}
+    assert jax.eval_shape(model.prior, params).mean.shape == ((3, 2) if prior == "mixture" else (2,))
+    assert (model.backward is None) == (backward == "none")
+    if model.backward is not None:
+        assert jax.eval_shape(model.backward, params).mean.shape == (5, 2)
+
+
+def test_the_functions_take_the_arguments_that_they_are_documented_with():
+    model = models.make_classifier(ENCODER, num_classes=5, backward="unit")
+    params = model.init(key=jax.random.key(0), inputs=INPUTS)
+    encoding = model.encode(params=params, inputs=INPUTS)
+    np.testing.assert_array_equal(model.encode_train(params=params, inputs=INPUTS, keys=KEYS)[0].mean, encoding.mean)
+    assert model.decode(params=params, codes=encoding.mean).shape == (3, 5)
+    assert model.prior(params=params).mean.shape == (2,)
+    assert model.backward(params=params).mean.shape == (5, 2)
+
+
+def test_the_mask_of_an_example_follows_from_its_own_key():
+    params = {"encoder": DROPPING.init(jax.random.key(0), INPUTS)["params"]}
+    together, statistics = classifier._encode_train(DROPPING, params, INPUTS, KEYS)
+    assert statistics == {}
+    for row in range(3):
+        alone, _ = classifier._encode_train(DROPPING, params, INPUTS[row : row + 1], KEYS[row : row + 1])
+        np.testing.assert_allclose(together.mean[row], alone.mean[0], rtol=1e-6)
+    swapped, _ = classifier._encode_train(DROPPING, params, INPUTS, KEYS[::-1])
+    assert np.abs(swapped.mean[0] - together.mean[0]).max() > 1e-4
+
+
+def test_running_statistics_are_read_and_handed_back():
+    model = models.make_classifier(Normed(), num_classes=5)
+    params = model.init(jax.random.key(0), INPUTS)
+    assert set(params) == {"encoder", "batch_stats", "decoder"}
+    encoding, statistics = model.encode_train(params, INPUTS, KEYS)
+    np.testing.assert_allclose(encoding.mean.mean(0), 0.0, atol=1e-5)  # by the batch
+    np.testing.assert_allclose(statistics["batch_stats"]["BatchNorm_0"]["mean"], 0.1 * INPUTS.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(model.encode(params, INPUTS).mean, INPUTS, rtol=1e-4)  # by means of 0, variances of 1
+    shifted = INPUTS - 0.1 * INPUTS.mean(0)
+    scale = np.sqrt(0.9 + 0.1 * INPUTS.var(0))
+    np.testing.assert_allclose(model.encode(params | statistics, INPUTS).mean, shifted / scale, rtol=1e-4)
+
+
+def test_the_decoder_is_linear_and_the_standard_prior_has_no_parameters():
+    decoder = models.LinearDecoder(5)
+    own = decoder.init(jax.random.key(0), jnp.zeros((1, 2)))["params"]
+    codes = np.ones((4, 3, 2), np.float32)
+    expected = codes @ own["Dense_0"]["kernel"] + own["Dense_0"]["bias"]
+    np.testing.assert_allclose(classifier._decode(decoder, {"decoder": own}, codes), expected, rtol=1e-5)
+    prior = classifier._standard_prior(3, {})
+    np.testing.assert_array_equal((prior.mean, prior.scale), (np.zeros(3), np.ones(3)))

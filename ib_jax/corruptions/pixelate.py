@@ -12,7 +12,7 @@ from ib_jax.types import Array
 
 
 def pixelate(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
-    """Fewer pixels: each side shrunk to a share c by means over boxes, and enlarged again.
+    """Fewer pixels: each side shrunk by means over boxes to a share c, cut off but at least one, and enlarged again.
 
     Args:
       keys: one PRNG key for each image, [B]; not used.
@@ -21,7 +21,7 @@ def pixelate(keys: Array, images: Array, *, severity: int, constants: str = "cif
       constants: "cifar10" or "imagenet".
 
     Returns:
-      uint8 [B, H, W, 3].
+      uint8 [B, H, W, 3], equal to Pillow's `image.resize(small, BOX).resize((W, H), BOX)` at every size.
 
     Raises:
       ValueError: an argument is not as above.
@@ -39,15 +39,27 @@ def pixelate(keys: Array, images: Array, *, severity: int, constants: str = "cif
     """
     check_batch(keys, images)
     share = strength("pixelate", severity, constants)
-    height, width = images.shape[1:3]
-    # Pillow goes along the rows first, and rounds to levels in between. Rounding may wait until a row is enlarged.
-    planes = images.transpose(0, 3, 1, 2).astype(jnp.float32)
+    sides = images.shape[1:3]
+    new_sides = tuple(max(1, int(side * share)) for side in sides)
+    first = 0 if down_first(sides, new_sides) else 1
+    # Pillow rounds to levels between its passes. The second rounding may wait until the image is enlarged.
+    planes = images.transpose(0, 3, 2 - first, 1 + first).astype(jnp.float32)
     precision = jax.lax.Precision.HIGHEST  # sums of levels are whole numbers, and must stay so
-    inside, counts = (jnp.asarray(array, jnp.float32) for array in boxes(width, int(width * share)))
-    rows = _round_means(jnp.einsum("bchw,pw->bchp", planes, inside, precision=precision), counts)
-    inside, counts = (jnp.asarray(array, jnp.float32) for array in boxes(height, int(height * share)))
-    whole = _round_means(jnp.einsum("bchp,oh->bcpo", rows, inside, precision=precision), counts)
-    return whole.transpose(0, 3, 2, 1).astype(jnp.uint8)
+    inside, counts = (jnp.asarray(array, jnp.float32) for array in boxes(sides[first], new_sides[first]))
+    half = _round_means(jnp.einsum("bcsf,pf->bcsp", planes, inside, precision=precision), counts)
+    inside, counts = (jnp.asarray(array, jnp.float32) for array in boxes(sides[1 - first], new_sides[1 - first]))
+    whole = _round_means(jnp.einsum("bcsp,os->bcpo", half, inside, precision=precision), counts)
+    return whole.transpose(0, 2 + first, 3 - first, 1).astype(jnp.uint8)
+
+
+def down_first(sides: tuple[int, ...], new_sides: tuple[int, ...]) -> bool:
+    """Whether Pillow resizes the height before the width; both are (H, W).
+
+    It does since version 13 if the height loses more than twice as many pixels as the width, or any while the width
+    loses none. Earlier versions go across first, but for images a hundred times as tall as wide in some.
+    """
+    down, across = (side - new_side for side, new_side in zip(sides, new_sides, strict=True))
+    return down > max(0, 2 * across)
 
 
 def _round_means(sums: Array, counts: Array) -> Array:
@@ -61,7 +73,7 @@ def boxes(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
       size: pixels of the side.
-      new_size: pixels in between, less than `size`.
+      new_size: pixels in between, at most `size`.
 
     Returns:
       (bool [size, size]: whether the pixel of the column counts for that of the row; how many do, int [size]).
@@ -76,8 +88,13 @@ def box_members(size: int, new_size: int) -> np.ndarray:
 
     New pixel i covers [i, i + 1) * size / new_size, or half a pixel on both sides of its middle if that is more, and
     takes those pixels whose middles lie in that, the upper end included. Enlarged, it takes one.
+
+    Where a middle lies on an end, rounding decides. So this asks the two questions that Pillow asks, in float64 and in
+    its order: whether the pixel is between the first and the last, and whether it is near enough.
     """
     scale = size / new_size
-    middles = (np.arange(new_size)[:, None] + 0.5) * scale
-    distance = (np.arange(size) + 0.5 - middles) / max(scale, 1.0)
-    return (distance > -0.5) & (distance <= 0.5)
+    width = max(scale, 1.0)
+    pixels, middles = np.arange(size), (np.arange(new_size)[:, None] + 0.5) * scale
+    first, last = ((middles + side * 0.5 * width + 0.5).astype(int) for side in (-1, 1))
+    distance = (pixels - middles + 0.5) * (1.0 / width)
+    return (pixels >= first) & (pixels < last) & (distance > -0.5) & (distance <= 0.5)

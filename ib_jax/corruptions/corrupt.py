@@ -54,7 +54,7 @@ def corrupt(
 
     Args:
       keys: one PRNG key for each image, [B], as of `jax.random.split` or `losses.per_example_keys`.
-      images: uint8 [B, H, W, 3], RGB, H and W at least 8.
+      images: uint8 [B, H, W, 3], RGB, H and W at least 1; B may be 0.
       name: of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`.
       severity: 1 (weakest) to 5.
       constants: "cifar10", made for 32 x 32 pixels, or "imagenet", for 224 x 224.

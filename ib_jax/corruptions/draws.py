@@ -38,7 +38,9 @@ def normal16(keys: Array, shape: tuple[int, ...]) -> Array:
 def uniform(keys: Array, shape: tuple[int, ...], low: float, high: float) -> Array:
     """float32 [B, *shape] in [low, high)."""
     size = math.prod(shape)
-    return jax.vmap(lambda key: jax.random.uniform(key, (size,), minval=low, maxval=high))(keys).reshape(-1, *shape)
+    return jax.vmap(lambda key: jax.random.uniform(key, (size,), minval=low, maxval=high))(keys).reshape(
+        len(keys), *shape
+    )
 
 
 def integers(keys: Array, shape: tuple[int, ...], low: int, high: int) -> Array:

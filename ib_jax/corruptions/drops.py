@@ -94,14 +94,14 @@ def equalise(levels: Array) -> Array:
 
     The darkest level that occurs becomes 0; an image of one level stays as it is.
     """
-    total = levels.shape[1] * levels.shape[2]
+    num_images, total = len(levels), levels.shape[1] * levels.shape[2]
     thresholds = jnp.arange(FAR + 1)
     up_to = (levels[:, None] <= thresholds[:, None, None]).sum((2, 3))
     first = jnp.where(up_to > 0, up_to, total).min(1, keepdims=True)
     scale = 255.0 / jnp.maximum(total - first, 1).astype(jnp.float32)
     table = jnp.round((up_to - first) * scale).astype(jnp.int32)
     table = jnp.where(first == total, thresholds, table)
-    return jnp.take_along_axis(table, levels.reshape(len(levels), -1), 1).reshape(levels.shape)
+    return jnp.take_along_axis(table, levels.reshape(num_images, total), 1).reshape(levels.shape)
 
 
 def _correlate(values: Array, kernel: tuple[tuple[int, ...], ...], border: str = "reflect") -> Array:

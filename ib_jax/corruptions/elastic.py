@@ -58,7 +58,7 @@ def affine_maps(shape: tuple[int, int], moves: Array) -> Array:
     Returns:
       float [B, 2, 3], from (x, y, 1) after the move to (x, y) before it.
     """
-    middle, reach = np.array(shape) // 2, min(shape) // 3
+    middle, reach = np.array(shape) // 2, max(1, min(shape) // 3)
     points = middle + reach * np.array([[1, 1], [1, -1], [-1, -1]])
     from_points = jnp.asarray(np.linalg.inv(np.c_[points, np.ones(3)]), jnp.float32)  # (x, y, 1) rows to shares
     precision = jax.lax.Precision.HIGHEST
@@ -101,14 +101,15 @@ def displace(images: Array, moves: Array) -> Array:
 def _interpolate(images: Array, y: Array, x: Array, *, repeat_border: bool) -> Array:
     """Linear interpolation of images [B, H, W, C] at places [B, H, W]."""
     num_images, height, width, channels = images.shape
-    flat = images.reshape(num_images, height * width, channels)
+    num_pixels = height * width  # by name and not as -1, which an empty batch leaves open
+    flat = images.reshape(num_images, num_pixels, channels)
     top, left = jnp.floor(y), jnp.floor(x)
-    down, right = (y - top).reshape(num_images, -1, 1), (x - left).reshape(num_images, -1, 1)
+    down, right = ((place - whole).reshape(num_images, num_pixels, 1) for place, whole in ((y, top), (x, left)))
     rows = [_mirror(top + i, height, repeat_border) for i in range(2)]
     columns = [_mirror(left + i, width, repeat_border) for i in range(2)]
 
     def at(i: int, j: int) -> Array:
-        places = (rows[i] * width + columns[j]).reshape(num_images, -1, 1)
+        places = (rows[i] * width + columns[j]).reshape(num_images, num_pixels, 1)
         return jnp.take_along_axis(flat, places, 1, mode="promise_in_bounds")
 
     upper, lower = (at(i, 0) * (1 - right) + at(i, 1) * right for i in range(2))
@@ -117,6 +118,6 @@ def _interpolate(images: Array, y: Array, x: Array, *, repeat_border: bool) -> A
 
 def _mirror(index: Array, size: int, repeat_border: bool) -> Array:
     """Whole numbers, as floats, folded into 0..size - 1: int32. In floats, for CPUs divide those many at a time."""
-    period = 2 * size - (0 if repeat_border else 2)
+    period = max(1, 2 * size - (0 if repeat_border else 2))
     folded = index - period * jnp.floor((index + 0.5) / period)
     return jnp.where(folded < size, folded, period - repeat_border - folded).astype(jnp.int32)

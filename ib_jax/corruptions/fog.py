@@ -24,8 +24,8 @@ def fog(keys: Array, images: Array, *, severity: int, constants: str = "cifar10"
     Raises:
       ValueError: an argument is not as above.
 
-    Source: Hendrycks and Dietterich 2019. The fractal covers the next power of two of the longer side, as theirs does
-      for 32 and 224 pixels.
+    Source: Hendrycks and Dietterich 2019. The fractal covers the next power of two of the longer side, at least two, as
+      theirs does for 32 and 224 pixels.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -38,8 +38,7 @@ def fog(keys: Array, images: Array, *, severity: int, constants: str = "cifar10"
     """
     check_batch(keys, images)
     amount, decay = strength("fog", severity, constants)
-    size = 1 << (max(images.shape[1:3]) - 1).bit_length()
-    return add_fog(images, plasma(draws.uniform(keys, (size**2 - 1,), -1.0, 1.0), decay), amount)
+    return add_fog(images, plasma_over(keys, images.shape[1:3], decay), amount)
 
 
 def add_fog(images: Array, field: Array, amount: float) -> Array:
@@ -50,6 +49,12 @@ def add_fog(images: Array, field: Array, amount: float) -> Array:
     return to_levels(foggy * brightest / (brightest + amount))
 
 
+def plasma_over(keys: Array, shape: tuple[int, ...], decay: float) -> Array:
+    """Random plasma fractals, one for each key, just large enough for images of H x W: float [B, N, N] in [0, 1]."""
+    size = 1 << max(1, (max(shape) - 1).bit_length())  # a fractal of one point would have no least and no largest
+    return plasma(draws.uniform(keys, (size**2 - 1,), -1.0, 1.0), decay)
+
+
 def plasma(noise: Array, decay: float) -> Array:
     """Plasma fractals by the diamond-square algorithm on a torus, scaled to [0, 1].
 
@@ -58,8 +63,9 @@ def plasma(noise: Array, decay: float) -> Array:
     uniform noise of that same amplitude).
 
     Args:
-      noise: float [B, N^2 - 1] in [-1, 1), N a power of two. The 3 s^2 numbers of the level that refines s x s points
-        are those of the squares, of the diamonds right of old points, and of those below old points, one after another.
+      noise: float [B, N^2 - 1] in [-1, 1), N a power of two, at least 2. The 3 s^2 numbers of the level that refines
+        s x s points are those of the squares, of the diamonds right of old points, and of those below old points, one
+        after another.
       decay: of the amplitude, at least 1.
 
     Returns:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ib_jax.corruptions import draws
 from ib_jax.corruptions.constants import strength
-from ib_jax.corruptions.fog import plasma
+from ib_jax.corruptions.fog import plasma_over
 from ib_jax.corruptions.motion import blur_along
 from ib_jax.corruptions.pixels import check_batch, cut_levels, split_keys
 from ib_jax.types import Array
@@ -93,11 +93,10 @@ def made_up_frost(keys: Array, height: int, width: int) -> Array:
     Source: our own; colours and contrasts are those of `PANES`.
     """
     pane_keys, needle_keys, angle_keys, slow_keys = split_keys(keys, 4)
-    size = 1 << (max(height, width) - 1).bit_length()
-    slow = plasma(draws.uniform(slow_keys, (size**2 - 1,), -1.0, 1.0), 1.3)[:, :height, :width]
+    slow = plasma_over(slow_keys, (height, width), 1.3)[:, :height, :width]
     needles = draws.normal16(needle_keys, (NUM_DIRECTIONS, height, width))
     angles = draws.uniform(angle_keys, (NUM_DIRECTIONS,), 0.0, 360.0)
-    reach = max(height, width) // 16
+    reach = max(1, max(height, width) // 16)
     strokes = blur_along(needles.reshape(-1, height, width, 1), angles.reshape(-1), reach, 1.0 * reach)
     crystals = strokes.reshape(needles.shape).max(1)  # the brightest needle is the one in front
     relief = _standardise(0.8 * _standardise(slow) + _standardise(crystals))
@@ -108,5 +107,7 @@ def made_up_frost(keys: Array, height: int, width: int) -> Array:
 
 
 def _standardise(fields: Array) -> Array:
+    """Fields with mean 0 and standard deviation 1; one without contrast, as of a single pixel, becomes 0."""
     centred = fields - fields.mean((1, 2), keepdims=True)
-    return centred / centred.std((1, 2), keepdims=True)
+    spread = centred.std((1, 2), keepdims=True)
+    return centred / jnp.where(spread > 0, spread, 1.0)

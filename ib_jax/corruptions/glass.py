@@ -14,7 +14,7 @@ def glass_blur(keys: Array, images: Array, *, severity: int, constants: str = "c
 
     Args:
       keys: one PRNG key for each image, [B].
-      images: uint8 [B, H, W, 3].
+      images: uint8 [B, H, W, 3]; none of its pixels moves if a side is at most twice the greatest move.
       severity: 1 to 5; the constants are the filter's standard deviation and the greatest move, both in pixels, and how
         often all pixels move.
       constants: "cifar10" or "imagenet".
@@ -40,9 +40,11 @@ def glass_blur(keys: Array, images: Array, *, severity: int, constants: str = "c
     sigma, reach, num_rounds = strength("glass_blur", severity, constants)
     height, width = images.shape[1:3]
     smooth = separable.gaussian((height, width), sigma)
-    moves = draws.integers(keys, (num_rounds, height - 2 * reach, width - 2 * reach, 2), -reach, reach)
     blurred = to_levels(separable.apply(smooth, to_unit(images)))
-    return to_levels(separable.apply(smooth, to_unit(shuffle_nearby(blurred, moves, reach))))
+    if min(height, width) > 2 * reach:  # else there is no pixel whose moves all stay inside
+        moves = draws.integers(keys, (num_rounds, height - 2 * reach, width - 2 * reach, 2), -reach, reach)
+        blurred = shuffle_nearby(blurred, moves, reach)
+    return to_levels(separable.apply(smooth, to_unit(blurred)))
 
 
 def shuffle_nearby(images: Array, moves: Array, reach: int) -> Array:

@@ -109,8 +109,13 @@ def _halve(plane: Array) -> Array:
 
 
 def _enlarge(plane: Array, height: int, width: int) -> Array:
-    """A colour plane at twice the size, [B, H, W]: three quarters of the nearest pixel, one of the next, each way."""
+    """A colour plane at twice the size, [B, H, W]: three quarters of the nearest pixel, one of the next, each way.
+
+    Without the next pixel, as in libjpeg, if the plane has at most two columns.
+    """
     plane = plane[:, : -(-height // 2), : -(-width // 2)]
+    if plane.shape[2] <= 2:
+        return plane.repeat(2, 1).repeat(2, 2)[:, :height, :width]
     padded = jnp.pad(plane, ((0, 0), (1, 1), (1, 1)), mode="edge")
     tall = [3 * padded[:, 1:-1] + other for other in (padded[:, :-2], padded[:, 2:])]
     wide = [

@@ -9,6 +9,9 @@ from ib_jax.corruptions.constants import strength
 from ib_jax.corruptions.pixels import check_batch, cut_levels
 from ib_jax.types import Array
 
+KEEPS_BRIGHTNESS_BELOW = 8
+"""Pixels of a side; what leaves a larger image takes its light along."""
+
 
 def motion_blur(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
     r"""A camera that moves: :math:`\sum_i w_i\, x(p + i d)`, with d of length one and an angle in (-45, 45) degrees.
@@ -47,7 +50,8 @@ def blur_along(images: Array, angles: Array, radius: int, sigma: float) -> Array
     """Motion blur by a given angle.
 
     Steps are rounded to whole pixels. The border pixels are repeated; a copy that would leave the image altogether is
-    left out with all that follow it, and the image gets darker by their weight.
+    left out with all that follow it, and the image gets darker by their weight. If a side is shorter than 8 pixels,
+    where hardly any weight would remain, the copies that are left share all of it.
 
     Args:
       images: float [B, H, W, C].
@@ -66,6 +70,8 @@ def blur_along(images: Array, angles: Array, radius: int, sigma: float) -> Array
     down, right = (jnp.ceil(jnp.arange(num_steps) * move - 0.5) for move in (jnp.sin(radians), jnp.cos(radians)))
     inside = jnp.cumprod((jnp.abs(down) < height) & (jnp.abs(right) < width), 1)
     shares = inside * jnp.asarray(weights, jnp.float32)
+    if min(height, width) < KEEPS_BRIGHTNESS_BELOW:
+        shares /= shares.sum(1, keepdims=True)
     margin = ((0, 0), (num_steps, num_steps), (num_steps, num_steps), (0, 0))
     padded = jnp.pad(images, margin, mode="edge")
     down, right = (num_steps + offset.astype(jnp.int32) for offset in (down, right))

@@ -5,23 +5,19 @@ import jax.numpy as jnp
 
 from ib_jax.types import Array
 
-SMALLEST_SIDE = 8
-"""Of an image, in pixels; glass blur and the zooms need some room."""
-
 ROUNDING = 1e-3
 """Of a level. The references compute in float64 and cut fractions off; what is a whole number there may come out a
 little below it in float32, and would lose a level."""
 
 
 def check_batch(keys: Array, images: Array) -> None:
-    """Checks that there is a batch of colour images, and a key for each.
+    """Checks that there is a batch of colour images, which may be empty, and a key for each.
 
     Raises:
       ValueError: something else; the message says what.
     """
-    height_width = f"H and W at least {SMALLEST_SIDE}"
-    if images.ndim != 4 or images.shape[-1] != 3 or min(images.shape[1:3]) < SMALLEST_SIDE:
-        raise ValueError(f"images must have shape [B, H, W, 3] with {height_width}, got {images.shape}")
+    if images.ndim != 4 or images.shape[-1] != 3 or min(images.shape[1:3]) < 1:
+        raise ValueError(f"images must have shape [B, H, W, 3] with H and W at least 1, got {images.shape}")
     if images.dtype != jnp.uint8:
         raise ValueError(f"images must be uint8, values from 0 to 255, got {images.dtype}")
     if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):

@@ -121,7 +121,7 @@ def draw_box(key: Array, height: int, width: int, *, scale: tuple[float, float],
 def _largest(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int]:
     """The largest height and width in the image whose ratio is allowed."""
     if width / height < ratio[0]:
-        return min(height, round(width / ratio[0])), width
+        return max(1, min(height, round(width / ratio[0]))), width
     if width / height > ratio[1]:
-        return height, min(width, round(height * ratio[1]))
+        return height, max(1, min(width, round(height * ratio[1])))
     return height, width

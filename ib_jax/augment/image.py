@@ -21,13 +21,15 @@ def check_image(image: Array) -> None:
     """Checks that this is one colour image.
 
     Raises:
-      ValueError: it is not uint8 [H, W, 3], or has more than 2^22 pixels.
+      ValueError: it is not uint8 [H, W, 3], has no pixel, or more than 2^22.
     """
     if image.ndim != 3 or image.shape[-1] != 3:
         hint = "; augment.batched takes a batch" if image.ndim == 4 else ""
         raise ValueError(f"image must be one image [H, W, 3], got shape {image.shape}{hint}")
     if image.dtype != jnp.uint8:
         raise ValueError(f"image must be uint8 in 0..255, got {image.dtype}; augment before scaling to floats")
+    if min(image.shape[:2]) < 1:
+        raise ValueError(f"image must have at least 1 x 1 pixels, got {image.shape[0]} x {image.shape[1]}")
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
         raise ValueError(f"image must have at most {MAX_PIXELS} pixels, got {image.shape[0]} x {image.shape[1]}")
 

@@ -34,6 +34,9 @@ def resize(image: Array, size: tuple[int, int], *, box: Box | None = None) -> Ar
     Returns:
       uint8 [H', W', 3], equal to Pillow's `image.crop(box).resize((W', H'), BILINEAR)` but where a mean lies halfway
       between two levels: Pillow's weights are rounded, so that such ties go either way. That is one level, rarely two.
+      Levels are rounded after the first of its two passes, and the order is that of Pillow 13: down before across if
+      the height loses more than twice as many pixels as the width, or any while the width loses none; else across
+      before down, as earlier versions do.
 
     Raises:
       ValueError: not uint8 [H, W, 3], or a size of less than 1.
@@ -50,11 +53,22 @@ def resize(image: Array, size: tuple[int, int], *, box: Box | None = None) -> Ar
         raise ValueError(f"size must be at least 1 x 1, got {size}")
     height, width, _ = image.shape
     part = Box(0, 0, height, width) if box is None else box
-    # Across before down, rounded in between, as in Pillow.
     across = _weights(width, size[1], part.left, part.width)
     down = _weights(height, size[0], part.top, part.height)
-    found = _rounded(jnp.einsum("hwc,vw->hvc", image.astype(jnp.float32), across, precision=lax.Precision.HIGHEST))
-    found = _rounded(jnp.einsum("hvc,uh->uvc", found, down, precision=lax.Precision.HIGHEST))
+
+    def pass_across(levels: Array) -> Array:
+        return _rounded(jnp.einsum("hwc,vw->hvc", levels, across, precision=lax.Precision.HIGHEST))
+
+    def pass_down(levels: Array) -> Array:
+        return _rounded(jnp.einsum("hwc,uh->uwc", levels, down, precision=lax.Precision.HIGHEST))
+
+    down_first = part.height - size[0] > jnp.maximum(0, 2 * (part.width - size[1]))
+    found = lax.cond(
+        down_first,
+        lambda levels: pass_across(pass_down(levels)),
+        lambda levels: pass_down(pass_across(levels)),
+        image.astype(jnp.float32),
+    )
     return found.astype(jnp.uint8)
 
 

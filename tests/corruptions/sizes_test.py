@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from ib_jax import corruptions
-from ib_jax.corruptions import jpeg
+from ib_jax.corruptions import elastic, jpeg
 from ib_jax.corruptions.constants import CONSTANTS
 from ib_jax.corruptions.fog import plasma_over
 from ib_jax.corruptions.motion import blur_along
@@ -131,3 +131,8 @@ def test_one_point_of_plasma_is_not_always_the_least():
 def test_images_without_pixels_are_refused():
     with pytest.raises(ValueError, match=r"H and W at least 1, got \(2, 0, 5, 3\)"):
         corruptions.brightness(KEYS[:2], jnp.zeros((2, 0, 5, 3), jnp.uint8), severity=1)
+
+
+def test_mirrors_of_a_single_pixel_are_that_pixel():
+    with jax.debug_nans(True):  # a period of 0 pixels would divide zero by zero, which some devices take for pixel 0
+        np.testing.assert_array_equal(elastic._mirror(jnp.array([-3.0, 0.0, 7.0]), 1, False), 0)

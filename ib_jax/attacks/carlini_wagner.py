@@ -20,7 +20,7 @@ _ENOUGH = 0.9999  # a tenth of a round must lower the loss at least by this fact
 _CHECKS = 10  # how often a round looks
 _INSIDE = 0.99  # at the bounds themselves tanh is flat, so the search begins a little inside
 
-ConstPer = Literal["slope", "nat"]
+ConstPer = Literal["distance", "nat"]
 
 
 class Settings(NamedTuple):
@@ -42,7 +42,7 @@ class State(NamedTuple):
     step: Array
     round: Array
     const: Array
-    unit: Array  # of the margin
+    unit: Array  # that the margin is divided by
     low: Array
     high: Array
     found: Array
@@ -60,8 +60,8 @@ def carlini_wagner(
     num_steps: int = 1000,
     num_binary_steps: int = 9,
     learning_rate: float = 1e-2,
-    initial_const: float = 1e-3,
-    const_per: ConstPer = "slope",
+    initial_const: float | None = None,
+    const_per: ConstPer = "distance",
     confidence: float = 0.0,
     abort_early: bool = True,
     bounds: Bounds = (0.0, 1.0),
@@ -71,21 +71,23 @@ def carlini_wagner(
 ) -> Attack:
     r"""Carlini and Wagner's attack: the smallest L2 perturbation that changes the answer.
 
-    .. math:: \min_u \|x'(u) - x\|_2^2 + \frac cg \max\big(0,\, l_y - \max_{j \ne y} l_j + \kappa\big), \quad
+    .. math:: \min_u \|x'(u) - x\|_2^2 + \frac{c\, d_0^2}{m_0}\, m(x'(u)), \quad
+              m(x) = \max\big(0,\, l_y - \max_{j \ne y} l_j + \kappa\big), \quad
               x'(u) = \tfrac{\mathrm{lower} + \mathrm{upper}}2 + \tfrac{\mathrm{upper} - \mathrm{lower}}2 \tanh u
 
     by Adam, with c found by binary search for each example: 10 times larger as long as nothing is found, halfway
-    between the largest failure and the smallest success afterwards. g is the L2 norm of the margin's gradient at the
-    input, so that the search is the same whatever the scale of the logits. A targeted attack has
-    :math:`\max_{j \ne t} l_j - l_t` for the margin. Every example stops on its own: batch-mates play no part. Inputs at
-    the bounds are a finite u, and x'(u) starts at the input exactly. Where nothing is found the input is returned.
+    between the largest failure and the smallest success afterwards. m_0 is the margin at the input and d_0 the distance
+    at which it ends if its gradient stays, so that the search is the same whatever the scale of the logits; on an
+    affine model c ends at 2. A targeted attack has :math:`\max_{j \ne t} l_j - l_t` for the margin. Every example stops
+    on its own: batch-mates play no part. Inputs at the bounds are a finite u, and x'(u) starts at the input exactly.
+    Where nothing is found the input is returned.
 
     Args:
       num_steps: steps of one round at most; the paper takes 10,000.
       num_binary_steps: rounds, one for each c.
       learning_rate: Adam's, in units of u.
-      initial_const: the first c > 0, in units of the inputs; of logits (nats) per squared unit if `const_per` is "nat".
-      const_per: "slope", or "nat" for g = 1 as in the paper and in other libraries.
+      initial_const: the first c > 0; None is 1, and 1e-3 per nat.
+      const_per: "distance", or "nat" for c m in place of c d_0^2 m / m_0, as in the paper and in other libraries.
       confidence: kappa >= 0, in units of the logits (nats): by how much the wrong answer must lead.
       abort_early: a round ends once a tenth of its steps no longer lowers the example's loss.
       bounds: lower and upper limits of the inputs, finite; scalars, or arrays that broadcast against one example.
@@ -113,6 +115,8 @@ def carlini_wagner(
     require_count("num_steps", num_steps)
     require_count("num_binary_steps", num_binary_steps)
     require("learning_rate", learning_rate, 0, inside=True)
+    if initial_const is None:
+        initial_const = 1e-3 if const_per == "nat" else 1.0
     require("initial_const", initial_const, 0, inside=True)
     require("confidence", confidence, 0)
     require_finite(bounds)
@@ -141,9 +145,12 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
     """The input, at the first c; an input that fools the model as it is needs no search."""
     inputs, objective = problem.inputs, settings.objective
     zero, point = jnp.zeros(inputs.shape[0]), jnp.zeros(inputs.shape, box.wide(inputs.dtype))
-    if settings.const_per == "slope":
+    if settings.const_per == "distance":
         told = objective.gradient(problem.look_keys(), logits_fn, problem, inputs)
-        pooled, unit, blocked = told.pooled, losses.perturbation_norm(told.gradient, "l2"), told.blocked
+        pooled, blocked = told.pooled, told.blocked
+        slope = losses.perturbation_norm(told.gradient, "l2")
+        distance = -told.loss / jnp.where(slope > 0, slope, 1.0)
+        unit = slope / jnp.where(distance > 0, distance, 1.0)
     else:
         _, pooled = objective.evaluate(problem.look_keys(), logits_fn, problem, inputs)
         unit, blocked = zero + 1.0, zero > 0
@@ -151,7 +158,7 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
         step=zero.astype(jnp.int32),
         round=jnp.where(problem.fooled(pooled), settings.num_binary_steps, 0),
         const=zero + settings.initial_const,
-        unit=jnp.where(unit > 0, unit, 1.0),
+        unit=jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1.0),
         low=zero,
         high=zero + jnp.inf,
         found=zero > 0,

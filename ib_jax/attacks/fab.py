@@ -169,8 +169,9 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
     base = choose(fooled, inputs + settings.beta * perturbation, point)
     gain = (face.slope * perturbation).sum(tuple(range(1, inputs.ndim)))
     low, high = problem.box(settings.bounds)
-    from_base = step_onto(face.gap - (1 - share) * gain, face.slope, low - base, high - base, norm)
-    from_input = step_onto(face.gap - gain, face.slope, low - inputs, high - inputs, norm)
+    gap = face.gap - 2 * face.doubt  # past the boundary by rounding's worth, as in DeepFool
+    from_base = step_onto(gap - (1 - share) * gain, face.slope, low - base, high - base, norm)
+    from_input = step_onto(gap - gain, face.slope, low - inputs, high - inputs, norm)
     length, reach = losses.perturbation_norm(from_base, norm), losses.perturbation_norm(from_input, norm)
     both = length + reach
     alpha = problems.rows(jnp.minimum(length / jnp.where(both > 0, both, 1.0), settings.alpha_max), base)

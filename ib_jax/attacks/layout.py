@@ -49,12 +49,15 @@ class Layout(NamedTuple):
     def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in which one example is an image; ValueError where it is not the one that was said."""
         if self.image_shape is not None:
-            trimmed = tuple(side for side in shape if side != 1)
-            wanted = tuple(side for side in self.image_shape if side != 1)
-            if math.prod(self.image_shape) != math.prod(shape) or (len(trimmed) > 1 and trimmed != wanted):
+            if math.prod(self.image_shape) != math.prod(shape):
                 raise ValueError(
-                    f"image_shape must be that of an example of shape {shape}, or of its pixels where it is flat, got "
-                    f"{self.image_shape}; channel_axis says where the channels are"
+                    f"image_shape must have the size of an example of shape {shape}, got {self.image_shape}"
+                )
+            sides, wanted = ([side for side in sides if side != 1] for sides in (shape, self.image_shape))
+            if len(sides) > 1 and sides != wanted:
+                raise ValueError(
+                    f"image_shape must be the shape {shape} that examples have, unless they are flat, got "
+                    f"{self.image_shape}, which scrambles the pixels; channel_axis=-3 says that channels come first"
                 )
             return self.image_shape
         if len(shape) < 2:

@@ -18,8 +18,10 @@ _SLACK = 4
 
 def require_count(name: str, value: int, least: int = 1) -> None:
     """Raises ValueError unless a setting is a whole number that is large enough."""
-    if not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} must be at least {least}, a whole number, got {value!r}")
+    if not isinstance(value, numbers.Integral):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 def require(name: str, value: Any, least: float, most: float = np.inf, *, inside: bool = False) -> None:

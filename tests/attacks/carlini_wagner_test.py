@@ -85,7 +85,7 @@ def test_what_was_pushed_beyond_a_bound_returns():
     attack = attacks.carlini_wagner(num_steps=200)
     problem = attack.problem(KEY, line, jnp.array([[1.0], [0.0]]), jnp.array([0, 1]))
     state = jax.jit(lambda: attack.start(line, problem))()._replace(point=jnp.array([[1.0], [-1.0]]))
-    moved = jax.jit(lambda state: attack.step(line, problem, state))(state).point
+    moved = jax.jit(lambda state: attack.step(attack.settings, line, problem, state))(state).point
     assert (jnp.abs(moved) < 1.0).all()
 
 
@@ -105,7 +105,7 @@ def test_the_constant_is_searched_for_each_example():
     problem = bundle.problem(KEY, hard, jnp.array([[0.2]]), jnp.array([0]))
     state, consts = bundle.start(hard, problem), []
     for _ in range(20):
-        state = bundle.step(hard, problem, state)
+        state = bundle.step(bundle.settings, hard, problem, state)
         consts.append(float(state.const[0]))
     np.testing.assert_allclose(consts[3::4], [10.0, 100.0, 1e3, 1e4, 1e5], rtol=1e-5)  # never found
     assert (np.diff(consts[:3]) == 0).all()

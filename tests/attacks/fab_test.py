@@ -153,7 +153,7 @@ def test_an_example_fooled_within_the_radius_is_done():
     assert state.step[0] == 1  # its first verdict
     assert (state.step[1:6] <= 4).all()
     np.testing.assert_array_equal(state.step[6:], 8)  # seven steps, and the verdict on the last
-    np.testing.assert_array_equal(attack.finish(problem, state)[6:], INPUTS[6:])
+    np.testing.assert_array_equal(attack.result(affine, problem, state).inputs[6:], INPUTS[6:])
 
 
 def test_the_last_iterate_is_judged():
@@ -210,7 +210,7 @@ def test_zero_gradients_give_no_nan(norm):
     attack = fab(norm=norm, num_steps=3)
     model = lambda keys, inputs: inputs @ flat["weight"] + flat["bias"]
     problem = attack.problem(KEY, model, INPUTS, 0 * LABELS)
-    state = jax.jit(lambda: attack.step(model, problem, attack.start(model, problem)))()
+    state = jax.jit(lambda: attack.step(attack.settings, model, problem, attack.start(model, problem)))()
     np.testing.assert_array_equal(state.point, INPUTS)
 
 

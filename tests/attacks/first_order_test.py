@@ -2,12 +2,16 @@
 
 import functools
 
+import hypothesis
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 
 from ib_jax import attacks, losses
+from ib_jax.attacks.norms import NORMS
 
 RNG = np.random.default_rng(0)
 WEIGHT1, WEIGHT2 = RNG.normal(size=(6, 8)), RNG.normal(size=(8, 3))
@@ -85,11 +89,54 @@ def test_the_l1_projection_is_the_nearest_point():
         threshold = excess[np.nonzero(falling > excess)[0][-1]]
         return np.sign(x) * np.maximum(np.abs(x) - threshold, 0)
 
-    from ib_jax.attacks.norms import NORMS
-
     points, radii = RNG.normal(size=(50, 20)) * np.exp(RNG.normal(size=(50, 1))), RNG.uniform(0, 9, 50)
-    got = jax.vmap(NORMS["l1"].project)(jnp.asarray(points, jnp.float32), jnp.asarray(radii, jnp.float32))
-    np.testing.assert_allclose(got, [naive(x, r) for x, r in zip(points, radii, strict=True)], atol=2e-6)
+    far = jnp.full((50, 20), jnp.inf)
+    got = jax.vmap(NORMS["l1"].project)(jnp.asarray(points, jnp.float32), jnp.asarray(radii, jnp.float32), -far, far)
+    np.testing.assert_allclose(got, [naive(x, r) for x, r in zip(points, radii, strict=True)], atol=2e-5)
+
+
+@hypothesis.given(st.integers(0, 2**32 - 1), st.floats(1e-3, 30.0))
+@hypothesis.settings(deadline=None, max_examples=60)
+def test_the_l1_projection_is_onto_ball_and_box_together(seed, radius):
+    """The nearest point has one threshold for all coordinates that no bound holds, and less for none."""
+    rng = np.random.default_rng(seed)
+    point = (rng.normal(size=24) * np.exp(2 * rng.normal(size=24))).astype(np.float32)
+    low, high = -rng.exponential(size=24).astype(np.float32), rng.exponential(size=24).astype(np.float32)
+    low[:4], high[4:8] = 0.0, 0.0  # at a bound
+    got = np.asarray(_l1_projection(point, np.float32(radius), low, high), np.float64)
+    assert (got >= low).all()
+    assert (got <= high).all()
+    assert np.abs(got).sum() <= radius
+    thresholds = lambda level: np.sign(point) * np.clip(np.abs(point) - level, 0, np.where(point > 0, high, -low))
+    if np.abs(thresholds(0.0)).sum() <= radius:
+        np.testing.assert_allclose(got, thresholds(0.0), atol=1e-6)
+        return
+    level = scipy.optimize.brentq(lambda level: np.abs(thresholds(level)).sum() - radius, 0, np.abs(point).max())
+    np.testing.assert_allclose(got, thresholds(level), atol=3e-5 * max(1.0, np.abs(point).max()))
+
+
+_l1_projection = jax.jit(NORMS["l1"].project)
+
+
+@pytest.mark.parametrize("size, epsilon", [(64, 6.0), (3072, 12.0), (3072, 60.0)])
+@pytest.mark.parametrize("make", [attacks.pgd, functools.partial(attacks.bim, num_steps=20)], ids=["pgd", "bim"])
+def test_an_l1_attack_nearly_reaches_the_optimum_of_a_linear_model(make, size, epsilon):
+    """The best step fills the steepest coordinates up to their bounds, one after another; 20 draws."""
+    rng = np.random.default_rng(0)
+    weight, inputs = rng.normal(size=(20, size)).astype(np.float32), rng.uniform(size=(20, size)).astype(np.float32)
+    room = np.where(weight > 0, 1 - inputs, inputs).astype(np.float64)
+    order = np.argsort(-np.abs(weight), axis=-1)
+    room, steep = np.take_along_axis(room, order, -1), np.take_along_axis(np.abs(weight), order, -1)
+    best = (np.clip(epsilon - (np.cumsum(room, -1) - room), 0, room) * steep).sum(-1)
+
+    def attack(weight, inputs):
+        # Each row of the batch has a linear model of its own.
+        logits_fn = lambda keys, x: jnp.stack([jnp.zeros(len(x)), (weight * (x - inputs)).sum(-1)], -1) / size
+        return make(epsilon, norm="l1")(KEY, logits_fn, inputs, jnp.zeros(len(inputs), jnp.int32)).inputs
+
+    moved = np.asarray(jax.jit(attack)(weight, inputs), np.float64) - inputs
+    assert np.abs(moved).sum(-1).max() <= epsilon
+    assert ((weight * moved).sum(-1) / best).mean() >= 0.95
 
 
 def test_restarts_keep_the_best_of_several_starts():

@@ -11,10 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ib_jax import losses
 from ib_jax.types import Array, AttackResult, Params
+
+_FORMAT = 2  # of the files in a folder; the first kept no types and knew fewer fields of a result
+_TYPES = "types"  # beside the fields of a result in a file: their dtypes by name, as JSON
 
 RunFn = Callable[..., AttackResult]
 """(params, keys [n], inputs [n, ...], labels [n], targets [n] or None) -> AttackResult, as `attacks.Runner`."""
@@ -26,7 +30,7 @@ class ChunkProgress(NamedTuple):
     Attributes:
       num_done: examples attacked, in earlier runs too.
       num_examples: examples in all.
-      num_fooled: of those attacked.
+      num_fooled: of those attacked; what is undecided is not among them.
       examples_per_second: in this run.
       seconds_left: at that speed.
     """
@@ -56,11 +60,11 @@ def attack_in_chunks(
 
     Example i has the key `fold_in(key, i)`, so neither the size of the chunks nor the number of devices changes a
     result. With a folder every finished chunk is a file in it, written whole or not at all, and the same call after a
-    kill makes only those that are missing.
+    kill makes only those that are missing. They come back bit for bit, in any dtype.
 
     Args:
       run: see `RunFn`; it is called from a thread for each device, with parameters on that device.
-      params: pytree handed to `run`.
+      params: pytree of arrays handed to `run`; PRNG keys may be among them.
       key: one PRNG key, or one for each example ([N]).
       inputs: float [N, ...].
       labels: int [N].
@@ -75,7 +79,8 @@ def attack_in_chunks(
       AttackResult of NumPy arrays [N, ...].
 
     Raises:
-      ValueError: `chunk_size` is less than 1, lengths differ, or the folder holds another evaluation.
+      ValueError: `chunk_size` is less than 1, lengths differ, or the folder holds another evaluation or one of an older
+        format.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -93,7 +98,7 @@ def attack_in_chunks(
     if len(lengths) != 1:
         raise ValueError(f"inputs, labels and targets must be of one length, got lengths {sorted(lengths)}")
     keys = losses.per_example_keys(key, len(labels))
-    store = _Store(folder, chunk_size, name, (params, jax.random.key_data(keys), data))
+    store = _Store(folder, chunk_size, name, (params, keys, data))
     firsts = range(0, max(1, len(labels)), chunk_size)
     parts: dict[int, AttackResult] = {}
     for first in firsts:
@@ -164,12 +169,14 @@ class _Store:
         self._folder = None if folder is None else pathlib.Path(folder)
         if self._folder is None:
             return
-        statement = {"chunk_size": chunk_size, "name": name, "content": _digest(content)}
+        statement = {"format": _FORMAT, "chunk_size": chunk_size, "name": name, "content": _digest(content)}
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / "evaluation.json"
         if not path.exists():
             _write_whole(path, lambda file: file.write(json.dumps(statement).encode()))
         there = json.loads(path.read_text())
+        if there.get("format") != _FORMAT:
+            raise ValueError(_refusal(self._folder))
         for field, value in statement.items():
             if there.get(field) != value:
                 what = "parameters, keys or data" if field == "content" else f"{field} = {there.get(field)!r}"
@@ -184,20 +191,37 @@ class _Store:
         if self._folder is None or not self._path(first).exists():
             return None
         with np.load(self._path(first)) as arrays:
-            return AttackResult(**{name: arrays[name] for name in arrays.files})
+            if _TYPES not in arrays.files:
+                raise ValueError(_refusal(self._folder))
+            types = json.loads(str(arrays[_TYPES]))
+            return AttackResult(**{name: arrays[name].view(np.dtype(dtype)) for name, dtype in types.items()})
 
     def write(self, first: int, chunk: AttackResult) -> None:
         """Keeps a finished chunk."""
         if self._folder is not None:
-            arrays: dict[str, Any] = {name: leaf for name, leaf in chunk._asdict().items() if leaf is not None}
-            _write_whole(self._path(first), lambda file: np.savez(file, **arrays))
+            arrays = {name: np.asarray(leaf) for name, leaf in chunk._asdict().items() if leaf is not None}
+            types = {name: array.dtype.name for name, array in arrays.items()}
+            # NumPy knows no bfloat16 and its like: as they are, they would come back as nameless bytes.
+            plain: dict[str, Any] = {name: array.view(_plain(array.dtype)) for name, array in arrays.items()}
+            plain[_TYPES] = json.dumps(types)
+            _write_whole(self._path(first), lambda file: np.savez(file, **plain))
+
+
+def _plain(dtype: np.dtype) -> np.dtype:
+    """A type of NumPy's own with as many bytes."""
+    return dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
+
+
+def _refusal(folder: pathlib.Path) -> str:
+    return f"folder {folder} holds an evaluation of an older format; name another one"
 
 
 def _digest(content: Any) -> str:
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(content):
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{array.dtype}{array.shape}".encode())
+        is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+        digest.update(f"{jax.random.key_impl(leaf) if is_key else ''}{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
 

@@ -38,7 +38,7 @@ def measure_perturbations(inputs: Array, result: AttackResult, correct: Array) -
       Perturbations.
 
     Raises:
-      ValueError: the shapes do not belong together.
+      ValueError: the shapes do not belong together, or the model has no answer at some results.
 
     Example:
       >>> import jax.numpy as jnp
@@ -49,7 +49,7 @@ def measure_perturbations(inputs: Array, result: AttackResult, correct: Array) -
       array([ 5., inf], dtype=float32)
     """
     inputs, perturbed = jnp.asarray(inputs), jnp.asarray(result.inputs)
-    right, success = np.asarray(correct, bool), np.asarray(result.success, bool)
+    right, success = np.asarray(correct, bool), result.decided().astype(bool)
     if inputs.shape != perturbed.shape or right.shape != success.shape or right.shape != inputs.shape[:1]:
         shapes = f"{inputs.shape}, {perturbed.shape}, {success.shape} and {right.shape}"
         raise ValueError(f"inputs, result and correct must be of the same examples, got shapes {shapes}")
@@ -70,6 +70,9 @@ def summarise_perturbations(perturbations: Perturbations) -> Mapping[str, float]
       and `median_l2_all` and `median_linf_all`, in which a failure counts as infinite, so that an attack cannot look
       better by failing at the hard ones. NaN where there is nothing to average.
 
+    Raises:
+      ValueError: there are no examples.
+
     Example:
       >>> import numpy as np
       >>> from ib_jax import evaluation
@@ -80,6 +83,8 @@ def summarise_perturbations(perturbations: Perturbations) -> Mapping[str, float]
       >>> summary["success_rate"], summary["median_l2"], summary["median_l2_all"]
       (0.66..., 1.5, 2.0)
     """
+    if not len(perturbations.correct):
+        raise ValueError("perturbations must hold at least one example, got none")
     correct, success = perturbations.correct, perturbations.success & perturbations.correct
     summary = {"num_correct": int(correct.sum()), "success_rate": _reduce(np.mean, success[correct])}
     for name in ("l2", "linf"):

@@ -1,5 +1,6 @@
 """Large evaluations: chunks, devices, progress, and a kill in the middle."""
 
+import json
 import pathlib
 import signal
 import subprocess
@@ -85,6 +86,51 @@ def test_a_folder_of_another_evaluation_is_refused(tmp_path):
     assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "dtype", ["bfloat16", "float16", "float8_e4m3fn", "float8_e5m2", "float64", "int8", "int64", "uint16", "bool"]
+)
+def test_what_was_kept_comes_back_bit_for_bit(tmp_path, dtype):
+    """In any dtype, and with every field of a result."""
+
+    def run(params, keys, inputs, labels, targets):
+        odd = np.asarray(labels) % 2 == 1
+        return AttackResult(np.asarray(inputs, np.dtype(dtype)), odd, np.asarray(labels), ~odd, odd)
+
+    call = lambda run: evaluation.attack_in_chunks(run, None, KEY, 100 * INPUTS, LABELS, chunk_size=9, folder=tmp_path)
+    first, again = call(run), call(None)
+    for made, kept in zip(first, again, strict=True):
+        assert made.dtype == kept.dtype
+        assert made.shape == kept.shape
+        assert made.tobytes() == kept.tobytes()
+    assert first.inputs.dtype == np.dtype(dtype)
+
+
+def test_parameters_may_hold_keys(tmp_path):
+    """And other keys, or the same numbers of another kind of key, are other parameters."""
+    params = lambda *args, **options: {"weight": WEIGHT, "rng": jax.random.key(*args, **options)}
+    run = lambda params, *args: RUNNER(params["weight"], *args)
+    call = lambda run, params: evaluation.attack_in_chunks(run, params, KEY, INPUTS, LABELS, folder=tmp_path)
+    first = call(run, params(1))
+    assert_equal(call(None, params(1)), first)
+    for other in (params(2), params(1, impl="rbg"), params(1) | {"rng": jax.random.key_data(jax.random.key(1))}):
+        with pytest.raises(ValueError, match="other parameters, keys or data"):
+            call(run, other)
+
+
+def test_a_folder_of_an_older_format_is_refused(tmp_path):
+    call = lambda: evaluation.attack_in_chunks(RUNNER, WEIGHT, KEY, INPUTS, LABELS, folder=tmp_path)
+    call()
+    path, refused = tmp_path / "evaluation.json", "holds an evaluation of an older format; name another one"
+    statement = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in statement.items() if name != "format"}))
+    with pytest.raises(ValueError, match=refused):
+        call()
+    path.unlink()  # what is left are files that do not say of what types they are
+    np.savez(tmp_path / "from_000000000.npz", inputs=INPUTS, success=LABELS > 0)
+    with pytest.raises(ValueError, match=refused):
+        call()
+
+
 def test_no_examples_and_bad_input():
     result = evaluation.attack_in_chunks(RUNNER, WEIGHT, KEY, INPUTS[:0], LABELS[:0])
     assert result.inputs.shape == (0, 4)
@@ -154,5 +200,8 @@ def test_perturbations_are_counted_over_what_was_right():
     assert summary["median_l2_all"] == 2.0  # of 1, 2, 5 and infinity the second
     none = evaluation.measure_perturbations(inputs, AttackResult(moved, success), jnp.zeros(5, bool))
     assert np.isnan(evaluation.summarise_perturbations(none)["success_rate"])
+    undecided = AttackResult(moved, success, undecided=jnp.array([False, True, False, False, False]))
+    with pytest.raises(ValueError, match="answers NaN at 1 of 5 attacked examples"):
+        evaluation.measure_perturbations(inputs, undecided, right)
     with pytest.raises(ValueError, match="must be of the same examples"):
         evaluation.measure_perturbations(inputs, AttackResult(moved, success), right[:3])

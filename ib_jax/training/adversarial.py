@@ -54,11 +54,13 @@ def attacked(attack: Attack, apply_fn: ApplyFn, *, fraction: float = 0.5) -> Per
         raise ValueError(f"fraction must be in [0, 1], got {fraction}")
 
     def perturb(params: Params, keys: Array, inputs: Array, labels: Array) -> Array:
+        labels = jnp.asarray(labels)
         rows = _spread(labels.shape[0], fraction)
         if not len(rows):
             return inputs
+        inputs = jnp.asarray(inputs)
         found = _attack(attack, params, apply_fn, keys[rows], inputs[rows], labels[rows])
-        return jnp.asarray(inputs).at[rows].set(found)
+        return inputs.at[rows].set(found)
 
     return perturb
 
@@ -110,6 +112,7 @@ def trades(
         raise ValueError(f"weight must be at least 0, got {weight}")
 
     def perturb(params: Params, keys: Array, inputs: Array, labels: Array) -> tuple[Array, Array]:
+        inputs, labels = jnp.asarray(inputs), jnp.asarray(labels)
         natural = _log_softmax(apply_fn(params, _fold(keys, _NATURAL), inputs))
         attack = make_attack(lambda logits, labels: _divergence(natural, _log_softmax(logits)))
         return inputs, _attack(attack, params, apply_fn, keys, inputs, labels)

@@ -9,7 +9,7 @@ import optax
 import pytest
 import scipy.special
 
-from ib_jax import BoundTerms, attacks, bounds, evaluation, losses, models, training
+from ib_jax import AttackResult, BoundTerms, attacks, bounds, evaluation, losses, models, training
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.uniform(0.3, 0.7, size=(8, 3)).astype(np.float32)
@@ -48,6 +48,53 @@ def test_the_gradient_is_that_of_the_mixed_batch(fraction, rows, options):
     expected, loss = expected_gradient(list(rows), 0.1)
     np.testing.assert_allclose(grads, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
+
+
+class Column:
+    """Labels in the manner of a column of a table: rows are found by their names, not by their places."""
+
+    def __init__(self, values):
+        self.values, self.shape = np.asarray(values), np.shape(values)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+    def __getitem__(self, rows):
+        raise KeyError(rows)
+
+
+@pytest.mark.parametrize("as_labels", [list, Column])
+def test_labels_may_be_a_list_or_a_column(as_labels):
+    keys, labels = jax.random.split(KEY, 8), as_labels(LABELS.tolist())
+    attack = lambda key, logits_fn, inputs, labels: AttackResult(inputs + labels[:, None], labels < 0)
+    for perturb in (
+        training.attacked(attack, linear),
+        training.trades(cross_entropy, lambda loss: attack, linear, weight=1.0)[1],
+    ):
+        expected = perturb(WEIGHTS, keys, jnp.asarray(INPUTS), jnp.asarray(LABELS))
+        jax.tree.map(np.testing.assert_array_equal, perturb(WEIGHTS, keys, INPUTS, labels), expected)
+
+
+def test_an_input_gradient_that_is_not_finite_leaves_the_parameters_finite():
+    """The standard deviation of an image of one colour has none."""
+
+    def standardised(params, keys, inputs):
+        inputs = inputs - inputs.mean(-1, keepdims=True)
+        return inputs / jnp.maximum(inputs.std(-1, keepdims=True), 1e-3) @ params
+
+    def loss_fn(params, keys, inputs, labels):
+        return BoundTerms(*[losses.cross_entropy(standardised(params, keys, inputs), labels)] * 2)
+
+    inputs = jnp.asarray(INPUTS).at[::2].set(0.5)
+    slope = jax.grad(lambda x: standardised(WEIGHTS, None, x)[:, 0].sum())(inputs)
+    assert not jnp.isfinite(slope[0]).any()
+    optimizer = optax.sgd(1.0)
+    perturb = training.attacked(attacks.fgsm(0.1), standardised, fraction=1.0)
+    step = jax.jit(training.make_train_step(loss_fn, optimizer, perturb=perturb))
+    state = training.init_state(KEY, jnp.asarray(WEIGHTS), optimizer, 0.9)
+    params = step(state, training.Batch(inputs, jnp.asarray(LABELS)), KEY)[0].params
+    assert jnp.isfinite(params).all()
+    assert (params != WEIGHTS).any()
 
 
 def test_rematerialisation_does_not_attack_again():

@@ -2,6 +2,8 @@
 
 from ib_jax.evaluation.accuracy import ExampleTerms, evaluate_examples, summarise
 from ib_jax.evaluation.aggregate import AggregateTerms, aggregate_information
+from ib_jax.evaluation.answer_checks import check_answers, check_search
+from ib_jax.evaluation.batch_checks import check_batch
 from ib_jax.evaluation.calibration import expected_calibration_error
 from ib_jax.evaluation.checks import check_gradients, check_logits, check_model, check_randomness
 from ib_jax.evaluation.chunks import ChunkProgress, attack_in_chunks
@@ -63,6 +65,8 @@ __all__ = [
     "average_corruption_error",
     "bootstrap_entropy",
     "bound_information",
+    "check_answers",
+    "check_batch",
     "check_black_box",
     "check_budget",
     "check_gradients",
@@ -73,6 +77,7 @@ __all__ = [
     "check_one_step",
     "check_randomness",
     "check_results",
+    "check_search",
     "check_unbounded",
     "count_symbols",
     "discretise",

@@ -5,24 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ib_jax import losses
-from ib_jax.evaluation.findings import Finding, require_share
+from ib_jax.evaluation.answer_checks import check_answers
+from ib_jax.evaluation.batch_checks import check_batch
+from ib_jax.evaluation.findings import Finding, draw_logits, logits_differ, require_inputs, require_share
 from ib_jax.types import Array, LogitsFn
-
-
-def _draw(keys: Array, logits_fn: LogitsFn, inputs: Array, num_draws: int) -> list[np.ndarray]:
-    """Draws of the logits, each float [B, C], all by one compiled program: equal keys then give equal numbers."""
-    jitted = jax.jit(logits_fn)
-    draws = [np.asarray(jitted(k, inputs)) for k in losses.sample_keys(keys, num_draws)]
-    shape, dtype = draws[0].shape, draws[0].dtype
-    if len(shape) != 2 or shape[0] != len(inputs) or shape[1] < 2 or not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"logits_fn must return float [{len(inputs)}, C] with C >= 2, got {dtype} {list(shape)}")
-    return draws
-
-
-def _example_keys(key: Array, inputs: Array) -> Array:
-    if inputs.ndim < 1 or inputs.shape[0] < 1:
-        raise ValueError(f"inputs must be [B, ...] with B >= 1, got shape {inputs.shape}")
-    return losses.per_example_keys(key, inputs.shape[0])
 
 
 def check_randomness(key: Array, logits_fn: LogitsFn, inputs: Array, *, num_eot_samples: int) -> Finding | None:
@@ -55,18 +41,16 @@ def check_randomness(key: Array, logits_fn: LogitsFn, inputs: Array, *, num_eot_
     """
     if num_eot_samples < 1:
         raise ValueError(f"num_eot_samples must be at least 1, got {num_eot_samples}")
-    keys = _example_keys(key, inputs)
+    keys, inputs = require_inputs(key, inputs)
     if num_eot_samples > 1:
         return None
-    first, second = (draw.astype(np.float64) for draw in _draw(keys, logits_fn, inputs, 2))
-    sizes = np.abs(first[np.isfinite(first)])
-    # The median, since some models mask classes with logits such as -1e9.
-    slack = 1e-5 * float(np.median(sizes)) if sizes.size else 0.0
-    differ = ~np.isclose(first, second, rtol=1e-5, atol=slack, equal_nan=True)
+    first, second = draw_logits(keys, logits_fn, inputs, 2)
+    differ = logits_differ(first, second, 1e-5)
     if not differ.any():
         return None
-    num_differ = int(differ.any(-1).sum())
-    flips = int((first.argmax(-1) != second.argmax(-1)).sum())
+    num_differ = int(differ.sum())
+    answers, others = (losses.predicted_class(jnp.asarray(draw)) for draw in (first, second))
+    flips = int((answers != others).sum())
     return Finding(
         "randomness",
         f"The logits of {num_differ} of {len(first)} examples differ between two keys (the predicted class of {flips})"
@@ -92,6 +76,7 @@ def check_gradients(
     Counted among the examples classified right (by the mean softmax of the same S samples) are those with g_i zero in
     every coordinate, or not finite in any. The cross-entropy is that of `losses.cross_entropy`: what vanishes here is
     lost in the model, or to a gap between logits of some 87 nats, and not to the rounding of a merely confident loss.
+    Examples without an answer are not right.
 
     Args:
       key: one PRNG key, or one for each example ([B]).
@@ -121,25 +106,29 @@ def check_gradients(
       1.0
     """
     require_share("tolerance", tolerance)
-    keys = _example_keys(key, inputs)
+    keys, inputs = require_inputs(key, inputs)
+    labels = jnp.asarray(labels)
     if labels.shape != (len(inputs),) or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"labels must be int [{len(inputs)}], got {labels.dtype} {list(labels.shape)}")
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         raise ValueError(f"inputs must be floating, got {inputs.dtype}; data.to_unit_interval converts images")
+
+    losses.count_classes(logits_fn, keys, inputs)
 
     def total_loss(inputs: Array) -> Array:
         logits = jax.vmap(logits_fn, (0, None))(losses.sample_keys(keys, num_eot_samples), inputs)
         return losses.cross_entropy(logits, labels).mean(0).sum()
 
     gradients = jax.jit(jax.grad(total_loss))(inputs)
-    predict = jax.jit(lambda x: losses.sampled_probabilities(keys, logits_fn, x, num_eot_samples).argmax(-1))
-    right = np.asarray(predict(inputs) == labels)
+    answers = np.asarray(jax.jit(lambda x: losses.sampled_class(keys, logits_fn, x, num_eot_samples))(inputs))
+    right = (answers == np.asarray(labels)) & (answers >= 0)
     total = int(right.sum())
     if not total:
         return Finding(
             "gradients",
-            f"None of the {len(inputs)} examples is classified right, so no gradient was looked at. Check that the"
-            " labels belong to these inputs and that the inputs are scaled as in training.",
+            f"None of the {len(inputs)} examples is classified right ({int((answers < 0).sum())} have no answer), so no"
+            " gradient was looked at. Check that the labels belong to these inputs and that the inputs are scaled as in"
+            " training.",
             {"num_correct": 0.0, "share_zero": 0.0, "share_not_finite": 0.0},
         )
     sizes = np.abs(np.asarray(gradients, np.float64).reshape(len(inputs), -1))[right].max(-1)
@@ -150,14 +139,17 @@ def check_gradients(
         "gradients",
         f"Of {total} examples classified right, {num_zero} have an input gradient of exactly zero and {num_not_finite}"
         " one that is not finite: attacks by gradients cannot move them. Look for rounding or quantised inputs, argmax"
-        " or stop_gradient in the model and for saturated logits; put a smooth stand-in there for the backward pass,"
-        " attack the margin of the logits instead, and add an attack that needs no gradients.",
+        " or stop_gradient in the model, and put a smooth stand-in there for the backward pass. Where the softmax"
+        " saturates, since the logits are large, climb their margin or the ratio of their differences"
+        " (loss_fn=losses.dlr), whose slopes do not vanish. Add an attack that needs no gradients.",
         {"num_correct": float(total), "share_zero": num_zero / total, "share_not_finite": num_not_finite / total},
     )
 
 
 def check_logits(key: Array, logits_fn: LogitsFn, inputs: Array) -> Finding | None:
     """Looks for probabilities given out as logits: no value below zero, and every row summing to 1 within 1e-4.
+
+    Rows with a NaN are left to `check_answers`.
 
     A loss that applies its softmax to such outputs is nearly flat: of C classes none can get a probability above
     e / (e + C - 1). Log-probabilities are logits, and pass. For outputs below float32 the limit is one unit of their
@@ -183,11 +175,13 @@ def check_logits(key: Array, logits_fn: LogitsFn, inputs: Array) -> Finding | No
       'logits'
       >>> evaluation.check_logits(jax.random.key(0), lambda keys, x: jax.nn.log_softmax(x), jnp.eye(3))
     """
-    (outputs,) = _draw(_example_keys(key, inputs), logits_fn, inputs, 1)
+    keys, inputs = require_inputs(key, inputs)
+    (outputs,) = draw_logits(keys, logits_fn, inputs, 1)
     limit = max(1e-4, float(jnp.finfo(outputs.dtype).eps))
-    outputs = outputs.astype(np.float64)
+    outputs = outputs[~np.isnan(outputs.astype(np.float64)).any(-1)].astype(np.float64)
+    if not len(outputs):
+        return None
     error = float(np.abs(outputs.sum(-1) - 1.0).max())
-    # So that a NaN, which compares as False, does not pass for a probability.
     if not (outputs.min() >= 0.0 and error <= limit):
         return None
     return Finding(
@@ -202,7 +196,9 @@ def check_logits(key: Array, logits_fn: LogitsFn, inputs: Array) -> Finding | No
 def check_model(
     key: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, *, num_eot_samples: int = 1
 ) -> list[Finding]:
-    """Runs every check of a model: `check_logits`, `check_randomness` and `check_gradients`, with their defaults.
+    """Runs every check of a model, with their defaults.
+
+    In this order: `check_answers`, `check_logits`, `check_randomness`, `check_batch` and `check_gradients`.
 
     Args:
       key: one PRNG key, or one for each example ([B]).
@@ -225,8 +221,10 @@ def check_model(
       []
     """
     findings = (
+        check_answers(key, logits_fn, inputs),
         check_logits(key, logits_fn, inputs),
         check_randomness(key, logits_fn, inputs, num_eot_samples=num_eot_samples),
+        check_batch(key, logits_fn, inputs),
         check_gradients(key, logits_fn, inputs, labels, num_eot_samples=num_eot_samples),
     )
     return [finding for finding in findings if finding is not None]

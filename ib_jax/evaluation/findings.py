@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ib_jax.types import Array
+from ib_jax import losses
+from ib_jax.types import Array, LogitsFn
 
 
 class Finding(NamedTuple):
@@ -40,3 +43,33 @@ def require_examples(**results: Array | np.ndarray) -> list[np.ndarray]:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{' and '.join(lengths)} must be of the same examples, got lengths {lengths}")
     return [values.astype(bool) for values in arrays.values()]
+
+
+def require_inputs(key: Array, inputs: Array) -> tuple[Array, Array]:
+    """A key for each example, [B], and the inputs as an array [B, ...]; ValueError unless B >= 1."""
+    array = jnp.asarray(inputs)
+    if array.ndim < 1 or array.shape[0] < 1:
+        raise ValueError(f"inputs must hold at least one example, [B, ...] with B >= 1, got shape {array.shape}")
+    return losses.per_example_keys(key, array.shape[0]), array
+
+
+def draw_logits(keys: Array, logits_fn: LogitsFn, inputs: Array, num_draws: int) -> list[np.ndarray]:
+    """Draws of the logits, each float [B, C], all by one compiled program: equal keys then give equal numbers.
+
+    Raises:
+      ValueError: the answer is something else than floating logits [B, C] with C >= 2.
+    """
+    num_classes = losses.count_classes(logits_fn, keys, inputs)
+    if num_classes < 2:
+        raise ValueError(f"logits_fn must return logits [{len(inputs)}, C] with C >= 2, got C = {num_classes}")
+    jitted = jax.jit(logits_fn)
+    return [np.asarray(jitted(each, inputs)) for each in losses.sample_keys(keys, num_draws)]
+
+
+def logits_differ(first: np.ndarray, second: np.ndarray, tolerance: float) -> np.ndarray:
+    """Where logits [B, C] differ, bool [B]: by more than a share of their own size and of the median size of all."""
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    sizes = np.abs(first[np.isfinite(first)])
+    # The median, since some models mask classes with logits such as -1e9.
+    slack = tolerance * float(np.median(sizes)) if sizes.size else 0.0
+    return ~np.isclose(first, second, rtol=tolerance, atol=slack, equal_nan=True).all(-1)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ib_jax import DiagGaussian, evaluation
+from ib_jax import DiagGaussian, evaluation, losses
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(2)
@@ -99,6 +99,21 @@ def test_vanishing_gradients_are_found(model):
     assert finding.evidence["share_not_finite"] == 0.0
 
 
+@pytest.mark.parametrize("scale, share_zero", [(1e-9, 0.0), (1.0, 0.0), (1e10, 1.0)])
+def test_a_slope_that_vanishes_with_the_scale_of_the_logits_is_found(scale, share_zero):
+    """Of the cross-entropy, while the model is right as before; the losses that the message names have one."""
+    model = lambda keys, inputs: scale * linear(keys, inputs)
+    finding = gradients(model)
+    assert (finding is not None) == (share_zero > 0)
+    if finding is not None:
+        assert finding.evidence == {"num_correct": 40.0, "share_zero": share_zero, "share_not_finite": 0.0}
+        for words in ("the softmax saturates", "climb their margin", "loss_fn=losses.dlr"):
+            assert words in finding.message
+        for loss in (losses.margin, losses.dlr):
+            slopes = jax.grad(lambda x: loss(model(None, x), LABELS).sum())(INPUTS)  # noqa: B023
+            assert (jnp.abs(slopes).max(-1) > 0).all()
+
+
 def test_gradients_that_are_not_finite_are_found():
     finding = gradients(infinite_slope)
     assert finding.evidence == {"num_correct": 40.0, "share_zero": 0.0, "share_not_finite": 1.0}
@@ -186,10 +201,21 @@ def test_bad_input_is_refused():
         evaluation.check_randomness(KEY, linear, INPUTS, num_eot_samples=0)
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
         gradients(linear, num_eot_samples=0)
-    with pytest.raises(ValueError, match=r"inputs must be \[B, ...\] with B >= 1, got shape \(0, 6\)"):
+    with pytest.raises(ValueError, match=r"inputs must hold at least one example, .* got shape \(0, 6\)"):
         evaluation.check_logits(KEY, linear, INPUTS[:0])
-    with pytest.raises(ValueError, match=r"logits_fn must return float \[40, C\].* got float32 \[40\]"):
-        evaluation.check_logits(KEY, lambda keys, inputs: inputs.sum(-1), INPUTS)
+    for model, message in {
+        lambda keys, inputs: inputs.sum(-1): r"must return logits \[40, C\], got shape \[40\]",
+        lambda keys, inputs: (linear(keys, inputs), inputs): "must return one array.* got tuple of 2",
+        lambda keys, inputs: {"logits": linear(keys, inputs)}: "must return one array.* got dict of 1",
+        lambda keys, inputs: linear(keys, inputs).astype(int): "must return floating logits, got int32",
+    }.items():
+        for check in (evaluation.check_logits, evaluation.check_answers, evaluation.check_batch):
+            with pytest.raises(ValueError, match=message):
+                check(KEY, model, INPUTS)
+        with pytest.raises(ValueError, match=message):
+            gradients(model)
+    with pytest.raises(ValueError, match="with C >= 2, got C = 1"):
+        evaluation.check_logits(KEY, lambda keys, inputs: inputs[:, :1], INPUTS)
     with pytest.raises(ValueError, match=r"labels must be int \[40\], got int32 \[39\]"):
         gradients(linear, labels=LABELS[:-1])
     with pytest.raises(ValueError, match="inputs must be floating, got int32"):

@@ -17,11 +17,13 @@ class ExampleTerms(NamedTuple):
     """What is measured of each example.
 
     Attributes:
-      correct_one: bool [B], right with one sample of z ("1 shot" in the paper).
+      correct_one: bool [B], right with one sample of z ("1 shot" in the paper); as the next two by the argmax of the
+        logits, whatever their scale, and never where the model has no answer.
       correct_avg: bool [B], right by the mean of the softmax over the samples ("avg").
       correct_mean: bool [B], right at the mean of p(z|x).
       cross_entropy: float [B], mean over the samples of -log q(y|z), in nats: the distortion.
-      confidence: float [B], probability of the class predicted by the mean of the softmax.
+      confidence: float [B], probability of the class predicted by the mean of the softmax; NaN where the model has no
+        answer by any of the three, which `summarise` refuses.
       rate: float [B], E[log p(z|x) - log r(z)] in nats; None without a prior.
       residual: float [B], E[log p(z|x) - log b(z|y)] in nats; None without a backward encoder.
     """
@@ -71,16 +73,21 @@ def evaluate_examples(
       >>> terms.correct_avg
       Array([ True], dtype=bool)
     """
+    inputs, labels = jnp.asarray(inputs), jnp.asarray(labels)
     encoding = encode_fn(inputs)
     codes = losses.draw_codes(key, encoding, num_samples)
     logits = decode_fn(codes.samples)
-    probabilities = mean_probabilities(logits)
+    answers = [
+        losses.predicted_class(each) for each in (logits[0], losses.pooled_logits(logits), decode_fn(encoding.mean))
+    ]
+    one, avg, mean = ((answer == labels) & (answer >= 0) for answer in answers)
+    answered = jnp.stack(answers).min(0) >= 0
     return ExampleTerms(
-        correct_one=logits[0].argmax(-1) == labels,
-        correct_avg=probabilities.argmax(-1) == labels,
-        correct_mean=decode_fn(encoding.mean).argmax(-1) == labels,
+        correct_one=one,
+        correct_avg=avg,
+        correct_mean=mean,
         cross_entropy=losses.cross_entropy(logits, labels).mean(0),
-        confidence=jnp.max(probabilities, axis=-1),
+        confidence=jnp.where(answered, jnp.max(mean_probabilities(logits), axis=-1), jnp.nan),
         rate=None if prior is None else losses.divergence(codes, prior),
         residual=None if backward is None else losses.class_divergence(codes, backward, labels),
     )
@@ -99,6 +106,9 @@ def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int)
       H(Y) - CE on I(Z;Y), H(Y) of these labels), calibration_error, and where there are such terms rate_bits (the upper
       bound on I(X;Z)) and residual_bits (that on I(X;Z|Y)).
 
+    Raises:
+      ValueError: there are no examples, a label is out of range, or the model has no answer for some examples.
+
     Example:
       >>> import numpy as np
       >>> from ib_jax import evaluation
@@ -107,16 +117,32 @@ def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int)
       >>> evaluation.summarise(terms, np.array([0, 1]), 2)["information_zy_bits"]
       1.0
     """
+    entropy = label_entropy(labels, num_classes)
+    require_answers(terms)
     cross_entropy = float(np.asarray(terms.cross_entropy).mean(dtype=np.float64))
     summary = {
         "error_one": 1.0 - float(np.mean(terms.correct_one)),
         "error_avg": 1.0 - float(np.mean(terms.correct_avg)),
         "error_mean": 1.0 - float(np.mean(terms.correct_mean)),
         "cross_entropy": cross_entropy,
-        "information_zy_bits": float(nats_to_bits(label_entropy(labels, num_classes) - cross_entropy)),
+        "information_zy_bits": float(nats_to_bits(entropy - cross_entropy)),
         "calibration_error": expected_calibration_error(terms.confidence, terms.correct_avg),
     }
     for name, values in (("rate_bits", terms.rate), ("residual_bits", terms.residual)):
         if values is not None:
             summary[name] = float(nats_to_bits(np.asarray(values).mean(dtype=np.float64)))
     return summary
+
+
+def require_answers(terms: ExampleTerms) -> None:
+    """ValueError unless there are examples, and the model has an answer for each."""
+    entropies, confidence = np.asarray(terms.cross_entropy), np.asarray(terms.confidence)
+    if not entropies.size:
+        raise ValueError("terms must hold at least one example, got none")
+    none = np.isnan(entropies) | np.isnan(confidence)
+    if none.any():
+        raise ValueError(
+            f"the model has no answer for {none.sum()} of {none.size} examples, the first of them {none.argmax()}: its "
+            "logits or its cross-entropy are NaN there, so there is no number to report; mend the model, or look for a "
+            "training run that diverged"
+        )

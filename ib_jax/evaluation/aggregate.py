@@ -58,7 +58,7 @@ def aggregate_information(key: Array, inputs: Array, *, encode_fn: EncodeFn, num
       >>> print(f"{terms.from_all.mean():.4f}")  # log 3
       1.0986
     """
-    encoding = encode_fn(inputs)
+    encoding = encode_fn(jnp.asarray(inputs))
     num_inputs = encoding.mean.shape[0]
     if num_inputs < 2:
         raise ValueError(f"inputs must hold at least two examples, got {num_inputs}")

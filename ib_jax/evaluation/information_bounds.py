@@ -4,11 +4,12 @@ import math
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
 from ib_jax import losses
-from ib_jax.evaluation.accuracy import ExampleTerms, evaluate_examples
+from ib_jax.evaluation.accuracy import ExampleTerms, evaluate_examples, require_answers
 from ib_jax.evaluation.information import label_entropy
 from ib_jax.types import Array, DecodeFn, EncodeFn, Reference
 
@@ -103,6 +104,7 @@ def evaluate_pairs(
       >>> print(terms.clean.rate, terms.adversarial.rate)
       [0.5] [2.]
     """
+    inputs, adversarial = jnp.asarray(inputs), jnp.asarray(adversarial)
     if inputs.shape != adversarial.shape:
         raise ValueError(f"adversarial must have the shape of inputs, {inputs.shape}, got {adversarial.shape}")
     if prior is None:
@@ -135,7 +137,8 @@ def bound_information(terms: ExampleTerms, labels: Array | np.ndarray, num_class
       InformationBounds, in nats; `nats_to_bits` gives bits.
 
     Raises:
-      ValueError: there are no rates, fewer than two examples, or another number of labels.
+      ValueError: there are no rates, fewer than two examples, another number of labels, or the model has no answer for
+        some examples.
 
     Example:
       >>> import numpy as np
@@ -151,6 +154,7 @@ def bound_information(terms: ExampleTerms, labels: Array | np.ndarray, num_class
     rates, entropies = np.asarray(terms.rate, np.float64), np.asarray(terms.cross_entropy, np.float64)
     if len(rates) < 2 or len(rates) != len(labels):
         raise ValueError(f"terms and labels must be of one length >= 2, got {len(rates)} and {len(labels)}")
+    require_answers(terms)
     h_y, root = label_entropy(labels, num_classes), math.sqrt(len(rates))
     return InformationBounds(
         information_xt=float(rates.mean()),

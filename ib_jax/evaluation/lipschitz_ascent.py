@@ -1,5 +1,6 @@
 """A lower bound on the Lipschitz constant of a network, by ascent on difference quotients."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -65,11 +66,12 @@ def lipschitz_ascent(
         raise ValueError(f"radii must be positive, got {radii}")
     if not step_size >= 0.0:
         raise ValueError(f"step_size must be at least 0, got {step_size}")
+    inputs = jnp.asarray(inputs)
     chex.assert_type(inputs, float)
 
     def climbed(start: Array, direction: Array, radius: Array) -> tuple[Array, Array]:
         end = start + radius * direction
-        difference = jax.tree.map(lambda a, b: (a - b).reshape(a.shape[0], -1), fn(end), fn(start))
+        difference = jax.tree.map(lambda a, b: (a - b).reshape(a.shape[0], math.prod(a.shape[1:])), fn(end), fn(start))
         rise = perturbation_norm(jnp.concatenate(jax.tree.leaves(difference), -1), "l2")
         # The step that was taken, after rounding, not the one that was meant.
         quotient = rise / jnp.maximum(perturbation_norm(end - start, "l2"), _TINY)
@@ -81,7 +83,7 @@ def lipschitz_ascent(
         start = start + step_size * radius * _unit(uphill, jnp.zeros_like(uphill))
         return start, _unit(towards, direction), jnp.maximum(best, quotient)
 
-    start = jnp.asarray(inputs, jnp.float32)
+    start = inputs.astype(jnp.float32)
     direction = _unit(jax.random.normal(key, start.shape), start)
     best = jnp.zeros(start.shape[0])
     for radius in jnp.geomspace(*radii, num_steps):

@@ -21,16 +21,19 @@ def robust_correct(
     targets: Array | None = None,
     num_samples: int = 12,
 ) -> Array:
-    """Which examples are still classified right after an attack, at every radius at once; pure and jittable.
+    """Which examples are classified right before an attack and after it, at every radius at once; pure and jittable.
 
-    The prediction is the mean of the softmax over `num_samples` samples that the attack has not seen. All radii start
-    from the same keys, so that they differ by the radius alone.
+    The prediction is that of the mean softmax over `num_samples` samples that the attack has not seen, the same before
+    and after: what is wrong without an attack does not stand because the attack happens to make it right. All radii
+    start from the same keys, so that they differ by the radius alone. Where the model has no answer (its logits are
+    NaN) an example neither stands nor falls: outside of `jit` that is an error; inside, where no value is known, such
+    an example counts as not right, so look for it with `check_answers`.
 
     Args:
       key: one PRNG key, or one for each example ([B]).
       logits_fn: (keys [B], inputs) -> logits [B, C].
       inputs: float [B, ...].
-      labels: true labels, int [B].
+      labels: true labels, int [B]; a list will do.
       make_attack: from a radius (a scalar array) to an Attack, for example `lambda e: attacks.pgd(e, num_steps=20)`.
       epsilons: float [E], radii in units of the inputs.
       targets: int [B] for a targeted attack; then an example counts as right when it keeps its true label.
@@ -40,7 +43,8 @@ def robust_correct(
       bool [B, E].
 
     Raises:
-      ValueError: `epsilons` is not one-dimensional or `num_samples` is less than 1.
+      ValueError: `epsilons` is not one-dimensional, `num_samples` is less than 1, `labels` does not fit the inputs,
+        `logits_fn` returns no logits [B, C], or, outside of `jit`, has no answer for some examples.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -55,13 +59,28 @@ def robust_correct(
         raise ValueError(f"epsilons must be a list of radii, got shape {epsilons.shape}")
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    inputs, labels = jnp.asarray(inputs), jnp.asarray(labels)
+    targets = None if targets is None else jnp.asarray(targets)
+    if labels.shape != inputs.shape[:1]:
+        raise ValueError(f"labels must be int [B], one for each of the inputs {inputs.shape}, got {labels.shape}")
     keys = jax.vmap(jax.random.split)(losses.per_example_keys(key, labels.shape[0]))
+    losses.count_classes(logits_fn, keys[:, 1], inputs)
 
-    def correct_at(epsilon: Array) -> Array:
-        adversarial = make_attack(epsilon)(keys[:, 0], logits_fn, inputs, labels, targets).inputs
-        return losses.sampled_probabilities(keys[:, 1], logits_fn, adversarial, num_samples).argmax(-1) == labels
+    def answer(inputs: Array) -> Array:
+        return losses.sampled_class(keys[:, 1], logits_fn, inputs, num_samples)
 
-    return jax.vmap(correct_at, out_axes=1)(epsilons)
+    def answer_at(epsilon: Array) -> Array:
+        return answer(make_attack(epsilon)(keys[:, 0], logits_fn, inputs, labels, targets).inputs)
+
+    before, after = answer(inputs)[:, None], jax.vmap(answer_at, out_axes=1)(epsilons)
+    answered = (before >= 0) & (after >= 0)
+    if not isinstance(answered, jax.core.Tracer) and not answered.all():
+        count = int((~answered).any(1).sum())
+        raise ValueError(
+            f"logits_fn answers NaN at {count} of {len(labels)} examples, before an attack or after it: they neither "
+            "stand nor fall, so there is no number to report; mend the model (evaluation.check_model looks for more)"
+        )
+    return answered & (before == labels[:, None]) & (after == labels[:, None])
 
 
 def robustness_curve(
@@ -70,11 +89,15 @@ def robustness_curve(
     inputs: Array,
     labels: Array,
     epsilons: Sequence[float] | Array,
+    *,
+    correct: Array | np.ndarray | None = None,
 ) -> np.ndarray:
     """Which examples still stand at every radius, from the smallest on, attacking only what stands.
 
     A perturbation stays one at any larger radius, so an example that fell is spared from then on: many radii cost
-    little more than a few. The radius is an argument of `run`, so all radii share its compiled programs.
+    little more than a few. The radius is an argument of `run`, so all radii share its compiled programs. An example
+    that is wrong without an attack has fallen at every radius, whatever an attack makes of it: first of all comes a run
+    at radius 0, from which a `Runner` returns at once.
 
     Args:
       run: (keys [n], inputs [n, ...], labels [n], radii [n]) -> AttackResult, for any n; for example a `Runner` of
@@ -83,12 +106,14 @@ def robustness_curve(
       inputs: float [N, ...].
       labels: true labels, int [N].
       epsilons: E radii in units of the inputs, in any order.
+      correct: bool [N], what is right before any attack, in place of the run at radius 0.
 
     Returns:
       NumPy bool [N, E], in the order of `epsilons`. The mean over N is the accuracy at each radius.
 
     Raises:
-      ValueError: `epsilons` is empty, not one-dimensional, negative or NaN.
+      ValueError: `epsilons` is empty, not one-dimensional, negative or NaN, `correct` is not bool [N], or the model has
+        no answer for some examples.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -106,12 +131,22 @@ def robustness_curve(
         raise ValueError(f"epsilons must be a list of radii of at least 0, got {radii}")
     examples, classes = np.asarray(inputs), np.asarray(labels)
     keys = losses.per_example_keys(key, len(classes))
-    standing = np.ones(len(classes), bool)
-    correct = np.empty((len(classes), radii.size), bool)
-    for index in np.argsort(radii, kind="stable"):
-        rows = np.flatnonzero(standing)
+
+    def still(standing: np.ndarray, radius: np.float32) -> np.ndarray:
+        rows, standing = np.flatnonzero(standing), standing.copy()
         if rows.size:
-            result = run(keys[rows], examples[rows], classes[rows], np.full(rows.size, radii[index]))
-            standing[rows] = ~np.asarray(result.success)
-        correct[:, index] = standing
-    return correct
+            result = run(keys[rows], examples[rows], classes[rows], np.full(rows.size, radius))
+            standing[rows] = ~result.decided().astype(bool)
+        return standing
+
+    if correct is None:
+        standing = still(np.ones(len(classes), bool), np.float32(0))
+    else:
+        standing = np.asarray(correct)
+        if standing.shape != classes.shape or standing.dtype != bool:
+            raise ValueError(f"correct must be bool [{len(classes)}], got {standing.dtype} {list(standing.shape)}")
+    curve = np.empty((len(classes), radii.size), bool)
+    for index in np.argsort(radii, kind="stable"):
+        standing = still(standing, radii[index]) if radii[index] > 0 else standing
+        curve[:, index] = standing
+    return curve

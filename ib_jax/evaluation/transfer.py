@@ -62,7 +62,7 @@ def measure_transfer(
       Transfer.
 
     Raises:
-      ValueError: an array is not of integers, or not of the one length N >= 2.
+      ValueError: an array is not of integers, not of the one length N >= 2, or negative: a model that has no answer.
 
     Source: Improving Adversarial Robustness: An Information-Theoretic Perspective, section 5, Theorem 4, and Figure 3.
 
@@ -105,7 +105,7 @@ def transfer_table(clean: Array | np.ndarray, adversarial: Array | np.ndarray) -
       float64 [M, M], at [i, j] the share of the examples on which model j's prediction changes, in [0, 1].
 
     Raises:
-      ValueError: an array is not of integers or not of its shape, or there are no examples.
+      ValueError: an array is not of integers, not of its shape or negative, or there are no examples.
 
     Source: Improving Adversarial Robustness: An Information-Theoretic Perspective, section 5.
 
@@ -119,7 +119,10 @@ def transfer_table(clean: Array | np.ndarray, adversarial: Array | np.ndarray) -
     before, after = _predictions("clean", clean, 2), _predictions("adversarial", adversarial, 3)
     num_models, num_examples = before.shape
     if after.shape != (num_models, num_models, num_examples) or not num_examples:
-        raise ValueError(f"adversarial must have shape [M, M, N] for clean [M, N], got {after.shape}, {before.shape}")
+        raise ValueError(
+            f"adversarial must have shape [M, M, N] for clean [M, N], got {after.shape}, {before.shape}; "
+            "of at least one example"
+        )
     return np.asarray((after != before).mean(-1))
 
 
@@ -129,6 +132,11 @@ def _predictions(name: str, values: Array | np.ndarray, ndim: int, length: int |
         wanted = "N" if length is None else str(length)
         raise ValueError(
             f"{name} must be integers [{', '.join(['M'] * (ndim - 1) + [wanted])}], got {array.dtype} {array.shape}"
+        )
+    if (array < 0).any():
+        raise ValueError(
+            f"{name} must be classes of at least 0, got {(array < 0).sum()} below: -1, of `losses.predicted_class`, is "
+            "no answer, which neither stays the same nor changes"
         )
     return array
 

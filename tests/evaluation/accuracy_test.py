@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,10 +23,8 @@ def decode_fn(codes):
 
 
 def terms_of(**kwargs):
-    settings = {"encode_fn": encode_fn, "decode_fn": decode_fn, "prior": PRIOR, "num_samples": 12}
-    return evaluation.evaluate_examples(
-        jax.random.key(0), jnp.asarray(INPUTS), jnp.asarray(LABELS), **(settings | kwargs)
-    )
+    settings = {"encode_fn": encode_fn, "decode_fn": decode_fn, "prior": PRIOR, "num_samples": 12, "labels": LABELS}
+    return evaluation.evaluate_examples(jax.random.key(0), jnp.asarray(INPUTS), **(settings | kwargs))
 
 
 def test_terms_equal_naive_numpy():
@@ -56,6 +56,60 @@ def test_a_deterministic_model_gives_the_same_however_it_is_sampled():
     terms = terms_of(encode_fn=lambda x: DiagGaussian(x, jnp.zeros_like(x)), prior=None)
     np.testing.assert_array_equal(terms.correct_one, terms.correct_mean)
     np.testing.assert_array_equal(terms.correct_avg, terms.correct_mean)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def scaled_terms(scale, num_samples):
+    return terms_of(decode_fn=lambda z: scale * decode_fn(z), num_samples=num_samples)
+
+
+@pytest.mark.parametrize("num_samples", [1, 12])
+@pytest.mark.parametrize("scale", [1e-9, 1e-8, 1.0, 1e4, 1e10])
+def test_verdicts_are_those_of_the_argmax_at_every_scale_of_the_logits(scale, num_samples):
+    """In NumPy's float64 the mean softmax of small logits is their mean; of large ones it counts votes, with ties."""
+    terms = scaled_terms(scale, num_samples)
+    codes = np.asarray(losses.sample(jax.random.key(0), encode_fn(jnp.asarray(INPUTS)), num_samples), np.float64)
+    logits = scale * (codes @ WEIGHT.astype(np.float64))
+    np.testing.assert_array_equal(terms.correct_one, logits[0].argmax(-1) == LABELS)
+    np.testing.assert_array_equal(terms.correct_mean, (INPUTS @ WEIGHT).argmax(-1) == LABELS)
+    mean = scipy.special.softmax(logits, -1).mean(0) if scale > 1e-6 else logits.mean(0)
+    first, second = np.sort(mean, -1)[:, ::-1][:, :2].T
+    clear = first - second > 1e-4 * min(scale, 1.0)
+    assert clear.mean() > 0.8
+    np.testing.assert_array_equal(terms.correct_avg[clear], (mean.argmax(-1) == LABELS)[clear])
+
+
+@pytest.mark.parametrize("where", ["all", "one sample", "the mean"])
+@pytest.mark.parametrize("label", [0, -1])
+def test_no_answer_is_never_right_and_leaves_nothing_to_summarise(where, label):
+    """Though the argmax of NaN is class 0."""
+
+    def decode(codes):
+        at_mean = codes.ndim == 2
+        nan = {"all": True, "the mean": at_mean, "one sample": not at_mean and jnp.arange(12)[:, None, None] == 5}[
+            where
+        ]
+        return jnp.where(nan, jnp.nan, jnp.array([1.0, 0.0, 0.0, 0.0, 0.0]) + 0.0 * decode_fn(codes))
+
+    terms = terms_of(decode_fn=decode, labels=np.full(40, label))
+    if label == 0:
+        assert not (terms.correct_avg & terms.correct_mean).any()
+        with pytest.raises(ValueError, match="the model has no answer for 40 of 40 examples, the first of them 0"):
+            evaluation.summarise(terms, np.zeros(40, int), 5)
+    else:
+        assert not (terms.correct_one | terms.correct_avg | terms.correct_mean).any()
+
+
+def test_one_example_without_an_answer_is_named():
+    right = np.ones(4, bool)
+    entropies = np.array([0.1, 0.2, np.nan, 0.3])
+    for terms in (
+        evaluation.ExampleTerms(right, right, right, entropies, np.ones(4), rate=np.ones(4)),
+        evaluation.ExampleTerms(right, right, right, np.ones(4), entropies, rate=np.ones(4)),
+    ):
+        for reduce in (evaluation.summarise, evaluation.bound_information):
+            with pytest.raises(ValueError, match="no answer for 1 of 4 examples, the first of them 2"):
+                reduce(terms, np.zeros(4, int), 2)
 
 
 def test_label_entropy():

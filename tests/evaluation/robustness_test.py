@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ib_jax import DiagGaussian, attacks, evaluation, losses
+from ib_jax import AttackResult, DiagGaussian, attacks, evaluation, losses
 
 RNG = np.random.default_rng(1)
 WEIGHT = RNG.normal(size=(6, 2)).astype(np.float32)
@@ -85,6 +85,122 @@ def test_the_curve_attacks_only_what_still_stands_and_equals_the_exact_distances
     for bad in (0.1, [], [-0.1], [float("nan")]):
         with pytest.raises(ValueError, match="epsilons must be a list of radii of at least 0"):
             evaluation.robustness_curve(run, jax.random.key(0), INPUTS, LABELS, bad)
+
+
+def wave(params, keys, inputs):
+    """Class 0 where sin(20 x) > 0: an attack on what is wrong may make it right."""
+    return jnp.concatenate([jnp.sin(20 * inputs), jnp.zeros_like(inputs)], -1)
+
+
+WAVE = jnp.linspace(0.35, 0.6, 26)[:, None]
+
+
+@pytest.fixture(scope="module")
+def wave_runner():
+    runner = attacks.Runner(attacks.fgsm(0.0), wave)
+    return lambda keys, inputs, labels, radii: runner(None, keys, inputs, labels, epsilon=radii)
+
+
+def push(epsilon):
+    """An attack that adds the radius."""
+    return lambda key, logits_fn, inputs, labels, targets=None: AttackResult(inputs + epsilon, labels < 0)
+
+
+def test_what_is_wrong_before_an_attack_does_not_stand():
+    model = functools.partial(wave, None)
+    before, after = (np.asarray(model(None, WAVE + epsilon).argmax(-1) == 0) for epsilon in (0.0, 0.15))
+    stands = evaluation.robust_correct(
+        jax.random.key(0), model, WAVE, [0] * 26, make_attack=push, num_samples=1, epsilons=jnp.array([0.0, 0.15])
+    )
+    np.testing.assert_array_equal(stands, np.stack([before, before & after], 1))
+    assert (after & ~before).any()
+
+
+def test_the_curve_does_not_count_what_was_wrong_before(wave_runner):
+    before = np.asarray(wave(None, None, WAVE).argmax(-1) == 0)
+    curve = lambda radii, **options: evaluation.robustness_curve(
+        wave_runner, jax.random.key(0), WAVE, [0] * 26, radii, **options
+    )
+    found = curve([0.15, 0.0])
+    np.testing.assert_array_equal(found[:, 1], before)
+    assert not (found[:, 0] & ~before).any()
+    np.testing.assert_array_equal(curve([0.15, 0.0], correct=before), found)
+    only = np.arange(26) == np.flatnonzero(before)[0]
+    np.testing.assert_array_equal(curve([0.0, 0.01], correct=only).any(1), only)
+    for bad in (before[:-1], before.astype(int)):
+        with pytest.raises(ValueError, match=r"correct must be bool \[26\]"):
+            curve([0.1], correct=bad)
+
+
+def test_right_before_an_attack_is_asked_for_once_and_not_at_all_if_it_is_known(wave_runner):
+    asked = []
+
+    def run(keys, inputs, labels, radii):
+        asked.append(float(radii[0]))
+        return wave_runner(keys, inputs, labels, radii)
+
+    for options in ({}, {"correct": np.ones(26, bool)}):
+        evaluation.robustness_curve(run, jax.random.key(0), WAVE, np.zeros(26, int), [0.0, 0.01, 0.0], **options)
+    assert asked == [0.0, np.float32(0.01), np.float32(0.01)]
+
+
+def nan_above(limit):
+    return lambda keys, inputs: jnp.where(inputs[:, :1] > limit, jnp.nan, linear(keys, inputs))
+
+
+def test_where_there_is_no_answer_there_is_no_accuracy():
+    inside, push_by = float(INPUTS[:, 0].max()) + 0.01, {"make_attack": push, "epsilons": jnp.array([0.0, 0.3])}
+    after = int((INPUTS[:, 0] + 0.3 > inside).sum())
+    with pytest.raises(ValueError, match=f"logits_fn answers NaN at {after} of 20 examples"):
+        robust(nan_above(inside), **push_by)
+    with pytest.raises(ValueError, match="logits_fn answers NaN at 20 of 20 examples"):
+        robust(nan_above(-1.0), **push_by)
+    assert robust(nan_above(2.0), **push_by)[:, 0].all()
+
+
+@pytest.mark.parametrize("label", [0, -1])
+def test_inside_jit_no_answer_is_never_right(label):
+    """Of NaN the argmax is 0, and -1 is no answer."""
+
+    @jax.jit
+    def traced(labels, limit):
+        return evaluation.robust_correct(
+            jax.random.key(0), nan_above(limit), INPUTS, labels, make_attack=push, epsilons=jnp.array([0.0, 0.3])
+        )
+
+    assert traced(LABELS, 2.0)[:, 0].all()
+    assert not traced(jnp.full(20, label), -1.0).any()
+
+
+def test_the_curve_refuses_what_is_undecided():
+    def run(keys, inputs, labels, radii):
+        fell = np.zeros(len(labels), bool)
+        return AttackResult(inputs, fell, undecided=fell | ((radii > 0.1) & (inputs[:, 0] > 0.5)))
+
+    with pytest.raises(ValueError, match="answers NaN at"):
+        evaluation.robustness_curve(run, jax.random.key(0), INPUTS, LABELS, [0.05, 0.2])
+    assert evaluation.robustness_curve(run, jax.random.key(0), INPUTS, LABELS, [0.05, 0.1]).all()
+
+
+@pytest.mark.parametrize("num_samples", [1, 12])
+@pytest.mark.parametrize("scale", [1e-9, 1e-8, 1.0, 1e4, 1e10])
+def test_verdicts_are_those_of_the_argmax_at_every_scale_of_the_logits(scaled, scale, num_samples):
+    np.testing.assert_array_equal(scaled(scale, num_samples)[:, 0], np.arange(20) % 2 == 0)
+
+
+@pytest.fixture(scope="module")
+def scaled():
+    """Half of the labels are wrong, class 0 and others alike; one program for all scales."""
+    labels = jnp.where(jnp.arange(20) % 2 == 0, LABELS, 1 - LABELS)
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def correct(scale, num_samples):
+        return evaluation.robust_correct(
+            jax.random.key(0), lambda keys, inputs: scale * linear(keys, inputs), INPUTS, labels,
+            make_attack=attacks.fgsm, epsilons=jnp.zeros(1), num_samples=num_samples,
+        )  # fmt: skip
+
+    return correct
 
 
 def test_sampled_logits_are_deterministic_at_scale_zero():

@@ -52,8 +52,8 @@ def evaluate_examples(
 
     Args:
       key: one PRNG key, or one for each example ([B]).
-      inputs: float [B, ...].
-      labels: int [B].
+      inputs: float [B, ...]; handed to `encode_fn` as they are.
+      labels: int [B]; a list will do.
       encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
       decode_fn: codes [..., D] -> logits [..., C].
       prior: r(z), DiagGaussian with fields [D], or a mixture, whose rate is the mean over the samples; None for a
@@ -73,7 +73,7 @@ def evaluate_examples(
       >>> terms.correct_avg
       Array([ True], dtype=bool)
     """
-    inputs, labels = jnp.asarray(inputs), jnp.asarray(labels)
+    labels = jnp.asarray(labels)
     encoding = encode_fn(inputs)
     codes = losses.draw_codes(key, encoding, num_samples)
     logits = decode_fn(codes.samples)

@@ -14,18 +14,19 @@ MAY_IMPORT = {
     "types": set(),
     "loops": set(),
     "hub": set(),
+    "strings": set(),
     "losses": {"types"},
     "bounds": {"types", "losses"},
-    "attacks": {"types", "losses", "loops"},
+    "attacks": {"types", "losses", "loops", "strings"},
     "evaluation": {"types", "losses"},
     "augment": {"types"},
-    "data": {"types", "hub"},
+    "data": {"types", "hub", "strings"},
     "models": {"types", "hub"},
     "training": {"types", "loops"},
     "exact": {"types"},
     "corruptions": {"types"},
 }
-FILES = {"types", "loops", "hub"}
+FILES = {"types", "loops", "hub", "strings"}
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 
 

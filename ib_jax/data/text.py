@@ -7,7 +7,7 @@ import numpy as np
 
 from ib_jax.data.access import check_rows
 from ib_jax.data.dataset import hold_out_rows
-from ib_jax.data.strings import text_list
+from ib_jax.strings import text_list
 
 
 class TextSplit(NamedTuple):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ib_jax.data.dataset import DatasetCorruptError
-from ib_jax.data.strings import shown, text_list
 from ib_jax.data.table import comma_rows, lines, tab_rows
 from ib_jax.data.text import TextSplit
+from ib_jax.strings import shown, text_list
 
 _Row = tuple[int, dict[str, Any]]  # the number of its last line, and the fields by their columns
 _LARGEST = 2**31 - 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ib_jax.data.strings import shown, text_list
+from ib_jax.strings import shown, text_list
 
 Tokenise = Callable[[Sequence[str]], list[np.ndarray]]
 """Texts -> for each its tokens int32 [n], n >= 2: a first token such as [CLS] and a last one such as [SEP] included."""

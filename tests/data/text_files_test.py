@@ -105,7 +105,9 @@ def test_what_the_caller_got_wrong(tmp_path):
         data.read_text_file(path, class_names=["bad", "good"])
     with pytest.raises(ValueError, match="expected each name once"):
         data.read_text_file(path, class_names=["bad", "bad"])
-    with pytest.raises(TypeError, match="class_names is one str, 'ab'; expected a list of them"):
+    with pytest.raises(
+        TypeError, match="class_names must be a sequence of strings, got one string, 'ab'; put it in a list"
+    ):
         data.read_text_file(path, class_names="ab")
     with pytest.raises(TypeError, match="class_names must be strings, got 0 at position 0"):
         data.read_text_file(path, class_names=[0, 1])

@@ -69,9 +69,9 @@ def test_what_is_refused(tmp_path):
         data.word_tokenizer(TEXTS, max_length=2, vocab_size=9)
     with pytest.raises(ValueError, match="vocab_size is 4; expected at least 5"):
         data.word_tokenizer(TEXTS, max_length=9, vocab_size=4)
-    with pytest.raises(TypeError, match="texts is one str, 'a text'"):
+    with pytest.raises(TypeError, match="texts must be a sequence of strings, got one string, 'a text'"):
         data.word_tokenizer(TEXTS, max_length=9, vocab_size=9)("a text")
-    with pytest.raises(TypeError, match="texts is one str, 'a text'"):
+    with pytest.raises(TypeError, match="texts must be a sequence of strings, got one string, 'a text'"):
         data.word_tokenizer("a text", max_length=9, vocab_size=9)
     with pytest.raises(ValueError, match="texts is empty; expected at least one"):
         data.word_tokenizer([], max_length=9, vocab_size=9)
@@ -81,7 +81,11 @@ def test_what_is_refused(tmp_path):
     "value, error, message",
     [
         # The library itself would take a pair, and leave out the special tokens.
-        (("a", "b"), TypeError, r"texts must be strings, got \('a', 'b'\) at position 1; drop the rows without a text"),
+        (
+            ("a", "b"),
+            TypeError,
+            r"texts must be strings, got \('a', 'b'\) at position 1; join its parts into one string",
+        ),
         (None, TypeError, "texts must be strings, got None at position 1"),
         (float("nan"), TypeError, "texts must be strings, got nan at position 1"),
         (b"a", TypeError, "texts must be strings, got b'a' at position 1"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ib_jax.attacks.text.strings import shown
+from ib_jax.strings import shown
 
 
 def whole_number(name: str, value: Any) -> int:

@@ -9,8 +9,8 @@ from ib_jax.attacks.text.answers import whole_number
 from ib_jax.attacks.text.candidates import Candidates
 from ib_jax.attacks.text.constraints import Constraint
 from ib_jax.attacks.text.goal import Goal
-from ib_jax.attacks.text.strings import shown
 from ib_jax.attacks.text.words import Words, split
+from ib_jax.strings import shown
 
 
 class Standing(NamedTuple):

@@ -4,8 +4,8 @@ import hashlib
 import string
 from collections.abc import Callable, Mapping, Sequence
 
-from ib_jax.attacks.text.strings import shown
 from ib_jax.attacks.text.words import Words
+from ib_jax.strings import shown
 
 Candidates = Callable[[int, Words], Callable[[int], Sequence[str]]]
 """(seed, the original text) -> (index of a word -> its replacements, without the word itself)."""

@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from ib_jax.attacks.text.strings import string
 from ib_jax.attacks.text.words import Words
+from ib_jax.strings import string
 
 
 class Constraint(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from ib_jax.attacks.text.answers import one_array, token_arrays, whole_number
-from ib_jax.attacks.text.strings import text_list
+from ib_jax.strings import text_list
 
 Tokenise = Callable[[Sequence[str]], Sequence[np.ndarray]]
 """Texts -> the tokens of each, int [n]; see `ib_jax.data.load_tokenizer`."""

@@ -10,8 +10,8 @@ from ib_jax.attacks.text.answers import classes, probability_rows, whole_number
 from ib_jax.attacks.text.attack import TextAttack
 from ib_jax.attacks.text.result import TextResult
 from ib_jax.attacks.text.searching import OpenSearch
-from ib_jax.attacks.text.strings import text_list
 from ib_jax.attacks.text.words import split
+from ib_jax.strings import text_list
 
 Score = Callable[[Sequence[str], np.ndarray], np.ndarray]
 """(texts, model of each int [n]) -> probabilities float [n, C]. A row is a function of its own text and model; of a

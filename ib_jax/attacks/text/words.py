@@ -7,7 +7,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from ib_jax.attacks.text.strings import string
+from ib_jax.strings import string
 
 # The last two, the zero-width joiners, stand inside words of Hindi and Persian.
 _JOINERS = frozenset("'\u2019-_*@\u200c\u200d")

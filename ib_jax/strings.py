@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 
-def text_list(texts: Iterable[str]) -> list[str]:
+def text_list(texts: Iterable[str], name: str = "texts") -> list[str]:
     """The texts in their order.
 
     Args:
       texts: N >= 0 strings: a list, a tuple, an array, a column of a table, an iterator.
+      name: of the argument, for the message.
 
     Returns:
       N strings.
@@ -25,6 +26,7 @@ def text_list(texts: Iterable[str]) -> list[str]:
         says which, where, and what to do.
 
     Example:
+      >>> from ib_jax.strings import text_list
       >>> text_list(("a good film", "a bad film"))
       ['a good film', 'a bad film']
       >>> text_list([("a premise", "a hypothesis")])
@@ -32,18 +34,18 @@ def text_list(texts: Iterable[str]) -> list[str]:
       TypeError: texts must be strings, got ('a premise', 'a hypothesis') at position 0; join its parts into one string
     """
     if isinstance(texts, str | bytes):
-        raise TypeError(f"texts must be a sequence of strings, got one string, {shown(texts)}; put it in a list")
+        raise TypeError(f"{name} must be a sequence of strings, got one string, {shown(texts)}; put it in a list")
     # Of a mapping or a table the names would come, of a set any order.
     if not isinstance(texts, Iterable) or isinstance(texts, Mapping | Set) or getattr(texts, "ndim", 1) != 1:
         shape = f" {list(texts.shape)}" if hasattr(texts, "shape") else ""
         raise TypeError(
-            f"texts must be a sequence of strings, got {type(texts).__name__}{shape}; hand over one list, or column, "
+            f"{name} must be a sequence of strings, got {type(texts).__name__}{shape}; hand over one list, or column, "
             f"of texts, pairs joined into one string"
         )
     found = list(texts)
     for row, text in enumerate(found):
         if type(text) is not str:
-            found[row] = string(text, f"texts must be strings, got {{}} at position {row}")
+            found[row] = string(text, f"{name} must be strings, got {{}} at position {row}")
     return found
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ib_jax.attacks import text
-from ib_jax.attacks.text.strings import text_list
+from ib_jax.strings import text_list
 from tests.data.labelled import Column
 
 

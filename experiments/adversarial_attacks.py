@@ -14,6 +14,7 @@ import numpy as np
 from experiments import adversarial_attacks_config as names
 from experiments.adversarial_attacks_config import AttackSettings, Step
 from experiments.adversarial_recipe import apply_fn
+from experiments.carlini_wagner import carlini_wagner
 from experiments.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
 from ib_jax.models import Classifier
@@ -162,10 +163,8 @@ def make(attack: str, settings: AttackSettings, num_eot_samples: int) -> Attack:
         names.BIM: lambda: attacks.bim(0.0, num_steps=settings.bim_steps),
         names.PGD: lambda: attacks.pgd(0.0, num_steps=settings.pgd_steps),
         names.DEEPFOOL: lambda: attacks.deepfool(num_steps=settings.deepfool_steps),
-        names.CW: lambda: attacks.carlini_wagner(num_binary_steps=1, initial_const=settings.cw_const, **cw),
-        names.CW_EOT: lambda: attacks.carlini_wagner(
-            num_binary_steps=settings.cw_binary_steps, initial_const=0.1, **cw, **eot
-        ),
+        names.CW: lambda: carlini_wagner(num_binary_steps=1, initial_const=settings.cw_const, **cw),
+        names.CW_EOT: lambda: carlini_wagner(num_binary_steps=settings.cw_binary_steps, initial_const=0.1, **cw, **eot),
         names.PGD_EOT: lambda: attacks.pgd(0.0, num_steps=settings.pgd_steps, **eot),
         names.MARGIN_EOT: lambda: attacks.pgd(0.0, num_steps=settings.pgd_steps, loss_fn=_minus_margin, **eot),
         names.SQUARE: lambda: attacks.square(0.0, num_queries=settings.num_queries, **eot),

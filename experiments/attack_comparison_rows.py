@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from experiments.carlini_wagner import carlini_wagner
 from experiments.flags import setting
 from ib_jax import attacks, losses
 
@@ -161,7 +162,7 @@ def _minimal_rows(config: ComparisonConfig) -> list[Row]:
     made = [
         Row(
             *("cw", name, "l2", None, cw | {"abort_early": early}),
-            attacks.carlini_wagner(**cw, abort_early=early),
+            carlini_wagner(**cw, abort_early=early),
             {"foolbox.L2CarliniWagnerAttack": their_cw | {"abort_early": early}},
             LENGTH,
         )

@@ -17,6 +17,7 @@ import numpy as np
 from experiments import attack_peers, torch_worker
 from experiments.attack_victim import Judge, Victim
 from experiments.benchmark_attacks_report import AVX512, CW, CW_WHOLE, DEEPFOOL, LIBRARIES, PGD, RADII
+from experiments.carlini_wagner import carlini_wagner
 from ib_jax import attacks, evaluation
 from ib_jax.types import Array, AttackResult, Params
 
@@ -105,7 +106,7 @@ def jax_rows(config: "Config", victim: Victim, judge: Judge) -> Rows:
     at_once = curve(lambda: vmapped(victim.params))
 
     def cw(task: str) -> Callable[[], Turn]:
-        return attack(runner(attacks.carlini_wagner(**SETTINGS[task]), num_cw), task, num_cw)
+        return attack(runner(carlini_wagner(**SETTINGS[task]), num_cw), task, num_cw)
 
     return {
         (PGD, "jax"): Row("JAX, all steps", num_images, attack(every, PGD)),

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from experiments.adversarial_config import DATASETS, PRESETS, AdversarialConfig
+from experiments.carlini_wagner import carlini_wagner
 from experiments.flags import setting
 from experiments.mnist_vib_config import EVALUATION, NEVER
 from ib_jax import attacks
@@ -136,7 +137,7 @@ class FeatureConfig:
             return attacks.fgsm(self.epsilon)
         if name == DEEPFOOL:
             return attacks.deepfool(num_steps=self.deepfool_steps, num_candidates=self.deepfool_candidates)
-        return attacks.carlini_wagner(
+        return carlini_wagner(
             num_steps=self.cw_steps,
             num_binary_steps=1,
             initial_const=self.cw_const,

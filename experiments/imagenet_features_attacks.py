@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import imagenet_features_config as names
+from experiments.carlini_wagner import carlini_wagner
 from experiments.feature_fill import ImageSource
 from experiments.imagenet_features_config import FeaturesConfig, Model
 from experiments.keys import Name, stream
@@ -67,10 +68,10 @@ class Measurer:
             names.FGSM: attacks.fgsm(0.0, **eot),
             names.PGD: attacks.pgd(config.radius, num_steps=config.pgd_steps, **eot),
             names.SQUARE: attacks.square(config.radius, num_queries=config.num_queries, **eot),
-            names.CW: attacks.carlini_wagner(**minimal, **eot),
+            names.CW: carlini_wagner(**minimal, **eot),
         }
         if stochastic:
-            made |= {names.FGSM_ONE: attacks.fgsm(0.0), names.CW_ONE: attacks.carlini_wagner(**minimal)}
+            made |= {names.FGSM_ONE: attacks.fgsm(0.0), names.CW_ONE: carlini_wagner(**minimal)}
         batch = config.attack_batch_size
         self._runners = {name: attacks.Runner(attack, self._apply, batch_size=batch) for name, attack in made.items()}
         averaged = config.num_eval_samples if stochastic else 1

@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments import mnist_robustness_config as names
 from experiments import mnist_robustness_summary as summary
+from experiments.carlini_wagner import carlini_wagner
 from experiments.keys import Name, stream
 from experiments.mnist_robustness_config import RobustnessConfig, Step
 from ib_jax import attacks, evaluation, losses
@@ -76,8 +77,8 @@ class Measurer:
             names.PGD_MARGIN: attacks.pgd(0.0, num_steps=names.PGD_STEPS, loss_fn=_minus_margin, **eot),
             names.PGD_LONG: attacks.pgd(0.0, num_steps=2 * names.PGD_STEPS, **eot),
             names.SQUARE: attacks.square(0.0, num_queries=config.num_queries, **eot),
-            names.CW_ONE: attacks.carlini_wagner(**minimal),
-            names.CW: attacks.carlini_wagner(
+            names.CW_ONE: carlini_wagner(**minimal),
+            names.CW: carlini_wagner(
                 **minimal, num_eot_samples=config.num_cw_eot_samples if stochastic else 1, num_judge_samples=1
             ),
         }

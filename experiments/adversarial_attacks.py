@@ -1,6 +1,7 @@
 """What is measured of one model under attack: its answer to every attacked image, and the rate of its code there.
 
-An answer is the argmax of the mean softmax over fresh samples of z, the same for every attack on an image.
+An answer is the class of the largest mean softmax over fresh samples of z, the same for every attack on an image. An
+image stands if it was right before and still is.
 """
 
 import time
@@ -14,6 +15,7 @@ import numpy as np
 from experiments import adversarial_attacks_config as names
 from experiments.adversarial_attacks_config import AttackSettings, Step
 from experiments.adversarial_recipe import apply_fn
+from experiments.answers import is_right, median_size, standing
 from experiments.carlini_wagner import carlini_wagner
 from experiments.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
@@ -47,7 +49,7 @@ class Attacker:
 
         def predict(params: Params, keys: Array, inputs: Array) -> Array:
             logits_fn = lambda *args: self._apply(params, *args)  # noqa: E731
-            return losses.sampled_probabilities(keys, logits_fn, inputs, samples).argmax(-1)
+            return losses.sampled_class(keys, logits_fn, inputs, samples)
 
         def rate(params: Params, inputs: Array) -> Array:
             codes = losses.draw_codes(stream(0, "rate"), model.encode(params, inputs), 1)
@@ -65,7 +67,7 @@ class Attacker:
         return np.asarray(self._runners[attack](params, keys, inputs, labels, epsilon=epsilon).inputs)
 
     def answers(self, params: Params, seed: int, images: np.ndarray) -> np.ndarray:
-        """The class answered for each of the first images, as given, int [n]."""
+        """The class answered for each of the first images, as given, int [n]; -1 where there is none."""
         keys, size = self._keys(seed, "judge", len(images)), self._settings.attack_batch_size
         rows = [slice(first, first + size) for first in range(0, len(images), size)]
         return np.concatenate([np.asarray(self._predict(params, keys[part], images[part])) for part in rows])
@@ -90,7 +92,7 @@ class Attacker:
         Returns:
           For the record: accuracies, rates on clean and attacked images, and findings.
         """
-        clean = self.answers(params, seed, self.images) == self.labels
+        clean = is_right(self.answers(params, seed, self.images), self.labels)
         right: dict[tuple[str, float | None], np.ndarray] = {(names.CLEAN, None): clean}
         rows = []
         for step in names.plan(self._settings, self._count, stochastic=self._stochastic):
@@ -100,14 +102,14 @@ class Attacker:
                 images = source(step.epsilon)
             else:
                 images = self.attacked(params, seed, step.attack, step.epsilon, step.num_images)
-            stands = self.answers(params, seed, images) == self.labels[: len(images)]
+            stands = standing(self.answers(params, seed, images), self.labels, clean)
             right[step.attack, step.epsilon] = stands
             row: dict[str, Any] = {"attack": step.attack, "epsilon": step.epsilon, "num_images": len(images)}
             row |= {"accuracy": float(stands.mean()), "rate_bits": self.rate_bits(params, images)}
             if step.attack in names.MINIMAL:
                 change = jnp.asarray(images - self.images[: len(images)])
                 sizes = np.asarray(losses.perturbation_norm(change, "l2"))
-                row["median_l2"] = float(np.quantile(np.where(stands, np.inf, sizes), 0.5, method="lower"))
+                row["median_l2"] = median_size(sizes, stands, clean)
             rows.append(row | {"seconds": time.monotonic() - start})
             report(step)
         return {

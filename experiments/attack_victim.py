@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from experiments import mnist_vib
+from experiments.answers import decided, is_right
 from experiments.keys import stream
 from experiments.mnist_vib_config import Config
 from experiments.objectives import make_classifier
@@ -136,10 +137,10 @@ class Judge:
         def answers(images: Array) -> tuple[Array, Array]:
             logits = victim.apply_fn(victim.params, keys, images)
             lead = losses.margin(logits, jnp.asarray(self.labels))
-            return logits.argmax(-1), lead <= BOUNDARY * jnp.abs(logits).max(-1)
+            return losses.predicted_class(logits), lead <= BOUNDARY * jnp.abs(logits).max(-1)
 
         self._answers = answers
-        self.correct = np.asarray(answers(jnp.asarray(self.images))[0]) == self.labels
+        self.correct = is_right(answers(jnp.asarray(self.images))[0], self.labels)
 
     def __call__(self, images: np.ndarray, *, norm: str, epsilon: float | None = None) -> dict[str, Any]:
         """Robust accuracy and the sizes of the perturbations.
@@ -153,6 +154,9 @@ class Judge:
           `robust_accuracy`, the share still classified right; `outside`, images outside the ball or [0, 1] or with a
           NaN, which count as failures; what `evaluation.summarise_perturbations` says; `on_boundary`, failures that end
           on the boundary itself, where another rounding may see a success; and `boundary`, the sizes if they were.
+
+        Raises:
+          ValueError: the network answers NaN to an image that counts.
         """
         count = len(images)
         padded = self.images.copy()
@@ -166,6 +170,7 @@ class Judge:
             size = np.abs(moved).max(-1) if norm == "linf" else np.linalg.norm(moved, axis=-1)
             inside &= size <= epsilon + TOLERANCE
         inside, outside = inside & flat.any(-1), int((~inside).sum())
+        decided(np.where(inside, answers[:count], 0))
         success, correct = wrong & inside, self.correct[:count]
 
         def sizes(success: np.ndarray) -> Mapping[str, float]:

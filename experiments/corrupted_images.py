@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.answers import is_right
 from experiments.keys import stream
 from ib_jax import corruptions, data, losses
 from ib_jax.types import Array
@@ -82,10 +83,14 @@ def errors_of(
 
 
 def error_of(predicts: Mapping[str, Predict], batches: Iterable[data.Split]) -> dict[str, float]:
-    """Every model's error on the same images, a share, by name."""
+    """Every model's error on the same images, a share, by name.
+
+    Raises:
+      ValueError: a model answers NaN.
+    """
     wrong: dict[str, list[Any]] = {model: [] for model in predicts}
     for batch in batches:
         images = data.to_unit_interval(batch.inputs)
         for model, predict in predicts.items():
-            wrong[model].append(np.asarray(predict(images)).argmax(-1) != batch.labels)
+            wrong[model].append(~is_right(losses.predicted_class(predict(images)), batch.labels))
     return {model: float(np.concatenate(parts).mean()) for model, parts in wrong.items()}

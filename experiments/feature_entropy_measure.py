@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.answers import is_right, median_size, standing
 from experiments.feature_entropy_config import FGSM, FeatureConfig
 from experiments.feature_entropy_train import Trainer
 from experiments.keys import stream
@@ -116,7 +117,7 @@ class Measure:
         self._config, self._trainer, self._test = config, trainer, test
         model, size = trainer.recipe.model, config.attack_batch_size
         self._encode = jax.jit(lambda params, inputs: model.encode(params, inputs).mean)
-        self._answer = jax.jit(lambda params, keys, inputs: trainer.apply(params, keys, inputs).argmax(-1))
+        self._answer = jax.jit(lambda *args: losses.predicted_class(trainer.apply(*args)))
         self._pgd = attacks.Runner(
             attacks.pgd(config.epsilon, num_steps=config.pgd_steps), trainer.apply, batch_size=size
         )
@@ -152,33 +153,34 @@ class Measure:
         """How a model stands the attack it was trained against, and others beside."""
         split, key = self._first(self._config.num_attack_images), stream(seed, "attack")
         images, labels = map(np.asarray, split)
-        clean = self.answers(params, images) == labels
+        clean = is_right(self.answers(params, images), labels)
         found = _attacked(self._trainer.runners[attack], params, key, split)
-        stands = self.answers(params, found) == labels
+        stands = standing(self.answers(params, found), labels, clean)
         sizes = np.asarray(losses.perturbation_norm(jnp.asarray(found - images), "l2"))
         far = sizes > self._config.l2_radius
         # An attack without a radius fools nearly every image, from near or far: how far is what counts.
-        robust = stands if attack == FGSM else clean & (stands | far)
+        robust = stands if attack == FGSM else stands | (clean & far)
         if attack not in self._frozen:
             self._frozen[attack] = _attacked(self._trainer.runners[attack], self._source, key, split)
         inputs, own = map(np.asarray, self._beside)
         pgd, square = (_attacked(runner, params, key, self._beside) for runner in (self._pgd, self._square))
-        beside = {"clean": inputs, "pgd": pgd, "transfer": self._made, "square": square}
-        right = {name: self.answers(params, tried) == own for name, tried in beside.items()}
+        beside = {"pgd": pgd, "transfer": self._made, "square": square}
+        right = {"clean": is_right(self.answers(params, inputs), own)}
+        right |= {name: standing(self.answers(params, tried), own, right["clean"]) for name, tried in beside.items()}
         right["worst"] = np.all(list(right.values()), axis=0)
         return {
             "clean_accuracy": float(clean.mean()),
             "robustness": float(robust.mean()),
             "attacked_accuracy": float(stands.mean()),
-            "median_l2": float(np.quantile(np.where(stands, np.inf, sizes), 0.5, method="lower")),
-            "frozen_accuracy": float((self.answers(params, self._frozen[attack]) == labels).mean()),
+            "median_l2": median_size(sizes, stands, clean),
+            "frozen_accuracy": float(standing(self.answers(params, self._frozen[attack]), labels, clean).mean()),
             "num_images": len(labels),
             "beside": {name: float(stood.mean()) for name, stood in right.items()},
             "num_beside": len(own),
         }
 
     def answers(self, params: Params, images: np.ndarray) -> np.ndarray:
-        """The class answered for each image, int [N]."""
+        """The class answered for each image, int [N]; -1 where there is none."""
         keys, size = losses.per_example_keys(stream(0, "judge"), len(images)), self._config.attack_batch_size
         parts = [slice(first, first + size) for first in range(0, len(images), size)]
         return np.concatenate([np.asarray(self._answer(params, keys[part], images[part])) for part in parts])

@@ -92,7 +92,7 @@ class Trainer:
         key = jax.random.fold_in(stream(seed, "training_attack"), epoch)
         found = self.runners[attack](params, key, images[rows], self._train.labels[rows])
         images[rows] = found.inputs
-        return images, {"num_attacked": len(rows), "fooled": float(np.mean(found.success))}
+        return images, {"num_attacked": len(rows), "fooled": float(found.decided().mean())}
 
     def train(self, attack: str, ratio: float, seed: int) -> Trained:
         """Trains one model.

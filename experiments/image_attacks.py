@@ -1,7 +1,8 @@
 """What is measured of an image model under attack: its answer to every attacked image.
 
 The model answers from the mean of its code, as in the paper; against EOT it answers from samples of z, too. Two attacks
-on an image differ by the images that they make, not by luck.
+on an image differ by the images that they make, not by luck. An image stands, under a targeted attack as well, if it
+was right before by the same kind of answer and still is.
 """
 
 import functools
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import image_attacks_config as names
+from experiments.answers import is_right
 from experiments.image_attacks_config import LEVELS, AttackSettings, Step
 from experiments.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
@@ -79,8 +81,9 @@ class Measurer:
             self._runners[names.TARGETED, norm] = self._runners[names.PGD, norm]
         self._runners[names.WHOLE_RANGE, "linf"] = self._runners[names.PGD, "linf"]
         self._at_mean = jax.jit(at_mean)
-        self._at_samples = jax.jit(
-            lambda params, keys, inputs: losses.sampled_probabilities(
+        self._class_at_mean = jax.jit(lambda *args: losses.predicted_class(at_mean(*args)))
+        self._class_of_samples = jax.jit(
+            lambda params, keys, inputs: losses.sampled_class(
                 keys, lambda *args: at_sample(params, *args), inputs, num_eval_samples
             )
         )
@@ -112,7 +115,8 @@ class Measurer:
                 images = source(step.epsilon)
             else:
                 images = self._attacked(params, seed, step.attack, step.norm, epsilon, step.num_images)
-            right = self._right(params, seed, images, step.attack == names.EOT)
+            average = step.attack == names.EOT
+            right = self._right(params, seed, images, average) & (sampled if average else clean)[: len(images)]
             correct[step.attack, step.norm, step.epsilon] = right
             row = {**step._asdict(), "accuracy": float(right.mean()), "seconds": time.monotonic() - start}
             rows.append({name: value for name, value in row.items() if name != "work"})
@@ -142,11 +146,11 @@ class Measurer:
     def _right(self, params: Params, seed: int, images: np.ndarray, average: bool) -> np.ndarray:
         """Whether the first images, as given, are classified right, bool [n]."""
         keys, answers = self._keys(seed, "judge", len(images)), []
-        predict = self._at_samples if average and self._stochastic else self._at_mean
+        predict = self._class_of_samples if average and self._stochastic else self._class_at_mean
         for first in range(0, len(images), self._settings.attack_batch_size):
             rows = slice(first, first + self._settings.attack_batch_size)
-            answers.append(np.asarray(predict(params, keys[rows], images[rows])).argmax(-1))
-        return np.concatenate(answers) == self._labels[: len(images)]
+            answers.append(np.asarray(predict(params, keys[rows], images[rows])))
+        return is_right(np.concatenate(answers), self._labels[: len(images)])
 
     def _at_radius(self, correct: dict[tuple[str, str, float], np.ndarray]) -> dict[str, Any]:
         """The attacks at the one radius, on the images that all were tried on."""

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import imagenet_features_config as names
+from experiments.answers import decided
 from experiments.carlini_wagner import carlini_wagner
 from experiments.feature_fill import ImageSource
 from experiments.imagenet_features_config import FeaturesConfig, Model
@@ -80,7 +81,7 @@ class Measurer:
         def predict(params: Params, keys: Array, images: Array) -> Array:
             sample_keys = losses.sample_keys(keys, averaged)
             logits = jax.vmap(functools.partial(apply_fn, params), (0, None))(sample_keys, images)
-            return jnp.stack([logits[0].argmax(-1), evaluation.mean_probabilities(logits).argmax(-1)], axis=-1)
+            return jnp.stack([*map(losses.predicted_class, (logits[0], losses.pooled_logits(logits)))], axis=-1)
 
         self._predict = predict
 
@@ -210,7 +211,7 @@ class Measurer:
         for first in range(0, len(rows), size):
             batch = np.arange(first, first + size) % len(rows)  # filled up with others, whose answers are dropped
             found.append(np.asarray(self._predict(victim.params, keys[batch], images[batch]))[: len(rows) - first])
-        return np.concatenate(found)
+        return decided(np.concatenate(found).T).T
 
     def _step(self, folder: pathlib.Path, name: str, make: Callable[[], dict[str, np.ndarray]]) -> Arrays:
         path = folder / f"{name}.npz"

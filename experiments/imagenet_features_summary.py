@@ -27,16 +27,17 @@ def outcome(found: Mapping[str, np.ndarray], clean: np.ndarray, target: int | No
       column: which answer.
 
     Returns:
-      `accuracy` after the attack; `num_right` before it; `success`, among these; `success_of_all`, in images that were
-      right and no longer are (or are answered with the target) among all n; for a minimal attack `mean_l2`, `mean_linf`
-      and medians over successes, and `median_l2_all`, with a failure counted as infinitely far.
+      `accuracy`, in images that were right and still are; `num_right` before the attack; `success`, among these;
+      `success_of_all`, in images that were right and no longer are (or are answered with the target) among all n; for a
+      minimal attack `mean_l2`, `mean_linf` and medians over successes, and `median_l2_all`, with a failure counted as
+      infinitely far.
     """
     answers, labels = found["answers"][:, column], found["labels"]
     right = clean[:, column] == labels
     fooled = answers != labels if target is None else answers == target
     success = right & fooled
     row: dict[str, Any] = {
-        "accuracy": _mean(answers == labels),
+        "accuracy": _mean(right & (answers == labels)),
         "num_right": int(right.sum()),
         "success": _mean(success[right]),
         "success_of_all": _mean(success),
@@ -94,7 +95,7 @@ def same_images(found: Mapping[str, Mapping[str, np.ndarray]], radius: float) ->
 
     Returns:
       For the record: `num_images` and `accuracy` by attack, `worst` being the share that stands under every attack; and
-      which images stand, bool [n] by attack.
+      which images stand, bool [n] by attack: right before and after it.
     """
     wanted = {names.CLEAN: names.CLEAN} | {
         attack: f"{attack}_{radius:g}"
@@ -102,10 +103,11 @@ def same_images(found: Mapping[str, Mapping[str, np.ndarray]], radius: float) ->
         if f"{attack}_{radius:g}" in found
     }
     count = min(len(found[name]["labels"]) for name in wanted.values())
-    stands = {
+    right = {
         attack: found[name]["answers"][:count, ANSWERS["mean"]] == found[name]["labels"][:count]
         for attack, name in wanted.items()
     }
+    stands = {attack: each & right[names.CLEAN] for attack, each in right.items()}
     worst = np.all(list(stands.values()), axis=0)
     accuracy = {attack: _mean(each) for attack, each in stands.items()} | {names.WORST: _mean(worst)}
     return {"epsilon": radius, "num_images": count, "accuracy": accuracy}, stands

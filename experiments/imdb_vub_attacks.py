@@ -13,6 +13,7 @@ from rich.console import Console
 from experiments import console as show
 from experiments import imdb_vub_heads as heads
 from experiments import records
+from experiments.answers import is_right, most_probable
 from experiments.imdb_vub_config import DEEP_WORD_BUG, VANILLA, Model, TextConfig, objectives
 from experiments.imdb_vub_features import Features
 from experiments.imdb_vub_victims import Victims
@@ -115,10 +116,11 @@ class Siege:
           `success_rate` in % of the texts that it gets right before, and `num_texts`, their number.
         """
         which = np.full(len(self._texts), self._models.index(model))
-        right = self._judge(list(self._texts), which).argmax(-1) == self._labels
-        fallen = self._judge(list(crafted), which).argmax(-1) != self._labels
+        right, left = (
+            is_right(most_probable(self._judge(list(texts), which)), self._labels) for texts in (self._texts, crafted)
+        )
         return {
-            "success_rate": 100 * float(fallen[right].mean()) if right.any() else None,
+            "success_rate": 100 * float((~left)[right].mean()) if right.any() else None,
             "num_texts": int(right.sum()),
         }
 
@@ -130,7 +132,8 @@ class Siege:
             return None
         which = np.full(len(attacked), self._models.index(model))
         labels = np.array([answer.label for answer in attacked])
-        return 100 * float((score([answer.perturbed for answer in attacked], which).argmax(-1) != labels).mean())
+        answers = most_probable(score([answer.perturbed for answer in attacked], which))
+        return 100 * float((~is_right(answers, labels)).mean())
 
     def _attack_rows(self, runners: Mapping[bool, attacks.text.TextRunner], name: str, rows: range) -> None:
         known = {row: self._read(name, row) for row in rows}

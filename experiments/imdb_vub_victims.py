@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.special
 
 from experiments.imdb_vub_config import Model
-from ib_jax import attacks, evaluation
+from ib_jax import attacks, losses
 from ib_jax.models import Classifier
 from ib_jax.types import Array, Params
 
@@ -60,13 +61,15 @@ class Victims:
         size = max(_LEAST, 1 << (len(features) - 1).bit_length())
         filled = np.concatenate([features, np.zeros((size - len(features), features.shape[-1]), features.dtype)])
         answers = self._answers[self._models[index].objective](self._params[index], noise, filled)
-        return np.asarray(answers, np.float64)[: len(features)]
+        return np.asarray(scipy.special.softmax(np.asarray(answers, np.float64)[: len(features)], -1))
 
 
 def _answers(model: Classifier) -> Any:
+    """Logits of the mean probabilities: float64, on the host, tells apart what a softmax in float32 would tie."""
+
     def answers(params: Params, noise: Array, features: Array) -> Array:
         encoding = model.encode(params, features)
         codes = encoding.mean + encoding.scale * noise[:, None, :]
-        return evaluation.mean_probabilities(model.decode(params, codes))
+        return losses.pooled_logits(model.decode(params, codes))
 
     return answers

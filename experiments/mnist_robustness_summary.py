@@ -24,9 +24,23 @@ def unpack(text: str, shape: Sequence[int]) -> np.ndarray:
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(shape) / 255.0
 
 
-def minimal_row(distances: np.ndarray, success: np.ndarray) -> dict[str, float]:
-    """The median counts a failure as infinitely far; the mean is that of the successes."""
+def minimal_row(distances: np.ndarray, success: np.ndarray, before: np.ndarray) -> dict[str, float]:
+    """Success and sizes among the images that were right before; one that was wrong has nothing to perturb.
+
+    Args:
+      distances: float [n], in L2.
+      success: bool [n], of the attack.
+      before: bool [n], right before it.
+
+    Returns:
+      `num_right`; `success`, a share; `mean_l2` over the successes, and `median_l2`, in which a failure is infinitely
+      far. NaN if no image was right.
+    """
+    distances, success = distances[before], success[before]
+    if not len(success):
+        return {"num_right": 0} | dict.fromkeys(("success", "mean_l2", "median_l2"), np.nan)
     return {
+        "num_right": len(success),
         "success": float(success.mean()),
         "mean_l2": float(distances[success].mean()) if success.any() else np.inf,
         "median_l2": float(np.median(np.where(success, distances, np.inf))),

@@ -86,25 +86,29 @@ def _minimal_table(groups: Groups) -> list[str]:
     settings = next(iter(groups.values()))[0]["settings"]
     count = attack_row(next(iter(groups.values()))[0], names.CW)["num_images"]
     targets = "every other class" if settings["cw_targets"] == "all" else "one other class at random"
+    # Older records counted images that were wrong from the start as successes.
+    every = [attack_row(record, names.CW) for group in groups.values() for record in group]
+    among = " to images that were right before" if all("num_right" in row for row in every) else ""
     columns: dict[str, Callable[[Record], float | None]] = {
-        "untargeted, 1 sample: success": lambda record: 100 * attack_row(record, names.CW_ONE)["success"],
-        "untargeted: success": lambda record: 100 * attack_row(record, names.CW)["success"],
+        "untargeted, 1 sample: success": lambda record: attack_row(record, names.CW_ONE)["success"],
+        "untargeted: success": lambda record: attack_row(record, names.CW)["success"],
         "median L2": lambda record: attack_row(record, names.CW)["median_l2"],
-        "targeted, 1 sample: success": lambda record: 100 * attack_row(record, names.CW_ONE_TARGETED)["success"],
-        "targeted: success": lambda record: 100 * attack_row(record, names.CW_TARGETED)["success"],
-        "accuracy": lambda record: 100 * attack_row(record, names.CW_TARGETED)["accuracy"],
+        "targeted, 1 sample: success": lambda record: attack_row(record, names.CW_ONE_TARGETED)["success"],
+        "targeted: success": lambda record: attack_row(record, names.CW_TARGETED)["success"],
+        "accuracy": lambda record: attack_row(record, names.CW_TARGETED)["accuracy"],
         "median L2, targeted": lambda record: attack_row(record, names.CW_TARGETED)["median_l2"],
     }
     lines = [
         f"Carlini-Wagner L2 on the first {count} test images, confidence 0, {settings['cw_binary_steps']} rounds of "
         f"{settings['cw_steps']} steps, {settings['num_cw_eot_samples']} samples of z in each gradient or 1; targets: "
-        f"{targets}. Success in % of fresh answers; the median counts a failure as infinitely far.",
+        f"{targets}. Success in % of fresh answers{among}; the median counts a failure as infinitely far.",
         "",
         *_header("", list(columns)),
     ]
     for name, group in groups.items():
         cells = [
-            spread([value(record) for record in group], 1, 2 if "L2" in key else 1) for key, value in columns.items()
+            spread([value(record) for record in group], *((1, 2) if "L2" in key else (100, 1)))
+            for key, value in columns.items()
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments import paired
+from experiments.answers import is_right, most_probable
 from experiments.text_attack_comparison_config import SPEED_UP
 
 
@@ -70,7 +71,7 @@ class Judge:
     def __init__(self, score: Callable[[Sequence[str]], np.ndarray], texts: Sequence[str], labels: np.ndarray):
         self._score, self._texts, self._labels = score, list(texts), np.asarray(labels)
         self.clean = np.asarray(score(self._texts))
-        self.correct = self.clean.argmax(-1) == self._labels
+        self.correct = is_right(most_probable(self.clean), self._labels)
 
     def __call__(
         self, perturbed: Sequence[str], claimed: Sequence[bool], num_queries: Sequence[int], seconds: float
@@ -85,7 +86,7 @@ class Judge:
         """
         count = len(perturbed)
         attacked = self.correct[:count]
-        success = attacked & (self.answers(perturbed).argmax(-1) != self._labels[:count])
+        success = attacked & ~is_right(most_probable(self.answers(perturbed)), self._labels[:count])
         pieces = [words_changed(*pair) for pair in zip(self._texts[:count], perturbed, strict=True)]
         return Outcome(
             list(perturbed),

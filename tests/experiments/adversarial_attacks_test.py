@@ -23,7 +23,7 @@ def share(found, stands):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """The record, and by (attack, radius) which images stood. An attack is known by the one grey of its images."""
+    """The record, and by (attack, radius) what was answered right. An attack is known by the one grey of its images."""
     rng, stood, greys = np.random.default_rng(0), {}, {}
 
     def made(kind, count):
@@ -59,12 +59,14 @@ def measured(monkeypatch):
 
 def test_accuracies_are_those_of_the_answers(measured):
     record, stood, _, _, steps = measured
-    share(record["clean_accuracy"], stood[names.CLEAN, None])
+    clean = stood[names.CLEAN, None]
+    share(record["clean_accuracy"], clean)
+    assert (stood[names.PGD_EOT, 0.1] & ~clean).any()  # wrong before, and right by the attack: no robustness
     assert len(record["attacks"]) == len(steps) == len(stood) - 1
     for row in record["attacks"]:
         stands = stood[row["attack"], row["epsilon"]]
         assert row["num_images"] == len(stands)
-        share(row["accuracy"], stands)
+        share(row["accuracy"], stands & clean[: len(stands)])
 
 
 def test_beside_are_the_images_that_all_were_tried_on(measured):
@@ -77,7 +79,7 @@ def test_beside_are_the_images_that_all_were_tried_on(measured):
         assert {names.PGD_EOT, names.MARGIN_EOT, names.TRANSFER, names.SQUARE, names.FGSM} <= set(same)
         assert set(row["accuracy"]) == {*same, names.WORST}
         for attack, stands in same.items():
-            share(row["accuracy"][attack], stands[:NUM_SQUARE])
+            share(row["accuracy"][attack], (stands[:NUM_SQUARE] & stood[names.CLEAN, None][:NUM_SQUARE]))
         alive = [all(stands[index] for stands in same.values()) for index in range(NUM_SQUARE)]
         share(row["accuracy"][names.WORST], alive)
 
@@ -88,8 +90,8 @@ def test_distances_count_what_stands_as_infinitely_far(measured):
     assert [row["attack"] for row in rows] == [names.DEEPFOOL, names.CW, names.CW_EOT]
     for row in rows:
         kind = row["attack"], None
-        pairs = zip(images, stood[kind], strict=False)
-        sizes = [np.inf if stands else np.sqrt(((image - greys[kind]) ** 2).sum()) for image, stands in pairs]
+        rows = zip(images, stood[kind], stood[names.CLEAN, None], strict=False)
+        sizes = [np.inf if stands else np.sqrt(((x - greys[kind]) ** 2).sum()) for x, stands, clean in rows if clean]
         expected = sorted(sizes)[(len(sizes) - 1) // 2]
         assert np.isfinite(expected)
         assert row["median_l2"] == pytest.approx(expected, rel=1e-5)
@@ -97,12 +99,13 @@ def test_distances_count_what_stands_as_infinitely_far(measured):
 
 def test_a_black_box_attack_that_beats_pgd_is_a_finding(measured):
     record, stood, *_ = measured
+    clean = stood[names.CLEAN, None]
     beaten = {
         f"{name} at {epsilon:g}"
         for name in (names.TRANSFER, names.SQUARE)
         for epsilon in (0.1, 0.3)
         for pgd in [stood[names.PGD_EOT, epsilon]]
-        if (other := stood[name, epsilon]).sum() < pgd[: len(other)].sum()
+        if ((other := stood[name, epsilon]) & clean[: len(other)]).sum() < (pgd & clean)[: len(other)].sum()
     }
     texts = [str(finding) for finding in record["findings"]]
     assert all(any(name in text for text in texts) for name in beaten)

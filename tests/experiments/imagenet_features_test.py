@@ -107,7 +107,9 @@ def check_record(record, found):
         assert row["num_images"] == len(arrays["labels"])
         for column, kind in enumerate(("one", "mean")):
             after = arrays["answers"][:, column]
-            assert row[kind]["accuracy"] == pytest.approx((after == arrays["labels"]).mean())
+            was = dict(zip(clean["rows"], before[:, column], strict=True))
+            right = np.array([was[own] for own in arrays["rows"]]) == arrays["labels"]
+            assert row[kind]["accuracy"] == pytest.approx((right & (after == arrays["labels"])).mean())
             if row["epsilon"] is None and kind == "mean":
                 # Only images rightly answered, and not yet of the target class, which is 0 here.
                 small = (before[:15, 1] == labels[:15]) & (labels[:15] != 0)
@@ -244,7 +246,7 @@ def test_outcomes_by_hand():
         "fgsm": 0.25,
         "pgd": 0.25,
         "square": 0.25,
-        "transfer": 0.75,
+        "transfer": 0.5,  # one that was wrong is right by it, and does not count
         "worst": 0.0,
     }
     assert stands["pgd"].tolist() == [False, True, False, False]

@@ -165,7 +165,7 @@ def image_measurer():
         image_attacks_config.AttackSettings(num_attack_images=COUNT), MODEL, stochastic=True,
         split=data.Split(IMAGES, LABELS), num_classes=3, num_eval_samples=2,
     )  # fmt: skip
-    return found, ("_at_mean", "_at_samples"), [
+    return found, ("_class_at_mean", "_class_of_samples"), [
         lambda: found._attacked({}, SEED, image_attacks_config.EOT, "linf", 0.1, COUNT),
         lambda: found._right({}, SEED, IMAGES, True),
         lambda: found._findings({}, SEED, defaultdict(lambda: np.ones(COUNT, bool))),
@@ -210,7 +210,7 @@ def test_evaluation_attack_judge_and_check_share_no_example_s_key(make, monkeypa
 
     def predict(params, keys, inputs):
         seen.append(keys)
-        return np.zeros((len(inputs), 2), np.int32)
+        return np.zeros((len(inputs), 2) if make is imagenet_measurer else len(inputs), np.int32)
 
     def check(keys, *args, **settings):
         seen.append(keys)

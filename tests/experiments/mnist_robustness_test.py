@@ -78,11 +78,13 @@ def test_a_record_sums_up_its_answers(workdir, name):
     for row in record["attacks"]:
         arrays_of = row["attack"] if "vib" in name else names.WITHOUT_NOISE.get(row["attack"], row["attack"])
         key = arrays_of if row["epsilon"] is None else f"{arrays_of}_{row['epsilon']:g}"
-        stands = arrays[key] == labels[: len(arrays[key])]
-        assert row["num_images"] == len(stands)
-        assert row["accuracy"] == pytest.approx(stands.mean())
+        count = len(arrays[key])
+        right, clean = arrays[key] == labels[:count], (arrays["clean"] == labels)[:count]
+        assert row["num_images"] == count
+        assert row["accuracy"] == pytest.approx((right if "targeted" in key else right & clean).mean())
         if row["epsilon"] is None:
-            assert row["success"] == pytest.approx(arrays[f"{key}_success"].mean())
+            assert row["num_right"] == clean.sum() > 0
+            assert row["success"] == pytest.approx(arrays[f"{key}_success"][clean].mean())
     for same in record["same_images"]:
         accuracy = same["accuracy"]
         assert same["num_images"] == 10
@@ -172,9 +174,14 @@ def test_every_target_multiplies_the_work():
 
 
 def test_summaries():
-    row = minimal_row(np.array([1.0, 2.0, 9.0, 0.0]), np.array([True, True, True, False]))
-    assert row == {"success": 0.75, "mean_l2": 4.0, "median_l2": 5.5}
-    assert minimal_row(np.array([1.0, 2.0]), np.array([True, False]))["median_l2"] == np.inf
+    # The last was wrong before: at a distance of 0 it would make the attack look stronger.
+    before = np.array([True, True, True, True, False])
+    row = minimal_row(np.array([1.0, 2.0, 9.0, 0.0, 0.0]), np.array([True, True, True, False, True]), before)
+    assert row == {"num_right": 4, "success": 0.75, "mean_l2": 4.0, "median_l2": 5.5}
+    assert minimal_row(np.array([1.0, 2.0]), np.array([True, False]), before[:2])["median_l2"] == np.inf
+    nothing = minimal_row(np.zeros(1), np.ones(1, bool), np.zeros(1, bool))
+    assert nothing.pop("num_right") == 0
+    assert np.isnan(list(nothing.values())).all()
     images = np.linspace(0.0, 1.0, 2 * 3 * 4).reshape(2, 3, 4)
     np.testing.assert_allclose(unpack(pack(images), (2, 3, 4)), images, atol=0.5 / 255 + 1e-9)
     correct = {("clean", 0.0): np.array([True, True, True, False]), ("pgd", 0.1): np.array([True, False, True])}

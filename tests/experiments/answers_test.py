@@ -1,0 +1,174 @@
+"""The one verdict of the experiments: the largest logit at every scale, none where it is NaN, and what stands."""
+
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import (
+    adversarial_attacks,
+    answers,
+    attack_victim,
+    corrupted_images,
+    image_attacks,
+    image_attacks_config,
+    imagenet_features_attacks,
+    imagenet_features_config,
+    imdb_vub_victims,
+    mnist_robustness_attacks,
+    mnist_robustness_config,
+    text_attack_outcome,
+    transferability_measure,
+)
+from experiments.adversarial_attacks_config import AttackSettings
+from experiments.keys import stream
+from ib_jax import DiagGaussian, data, losses
+from ib_jax.models import Classifier
+
+COUNT, NUM_CLASSES, INDEX = 6, 3, np.arange(6)
+LABELS = np.array([2, 1, 0, 1, 2, 1], np.int32)
+# Each image is its own logits; the label leads by 0.25.
+IMAGES = (np.full((COUNT, NUM_CLASSES), 0.25) + 0.25 * np.eye(NUM_CLASSES)[LABELS]).astype(np.float32)[:, None, None]
+SPLIT = data.Split(IMAGES, LABELS)
+
+
+def encode(scale, inputs):
+    flat = inputs.reshape(len(inputs), -1)
+    return DiagGaussian(flat, jnp.full_like(flat, 1e-3))
+
+
+def apply_fn(scale, keys, inputs):
+    return scale * losses.sample(keys, encode(scale, inputs))[0]
+
+
+MODEL = Classifier(
+    init=None, encode=encode, encode_train=None, decode=lambda scale, codes: scale * codes,
+    prior=lambda scale: losses.standard_normal(NUM_CLASSES),
+)  # fmt: skip
+
+
+def attacker():
+    made = adversarial_attacks.Attacker(
+        AttackSettings(num_attack_images=COUNT), MODEL, stochastic=True, split=SPLIT, num_eval_samples=3
+    )
+    return lambda scale: answers.is_right(made.answers(scale, 0, IMAGES), LABELS)
+
+
+def image_measurer(average):
+    made = image_attacks.Measurer(
+        image_attacks_config.AttackSettings(num_attack_images=COUNT), MODEL,
+        stochastic=True, split=SPLIT, num_classes=NUM_CLASSES, num_eval_samples=3,
+    )  # fmt: skip
+    return lambda scale: made._right(scale, 0, IMAGES, average)
+
+
+def mnist_measurer():
+    made = mnist_robustness_attacks.Measurer(
+        mnist_robustness_config.RobustnessConfig(), apply_fn,
+        stochastic=True, images=IMAGES, labels=LABELS, num_classes=NUM_CLASSES,
+    )  # fmt: skip
+    return lambda scale: made._answers(mnist_robustness_attacks.Victim(0, scale), INDEX, IMAGES) == LABELS
+
+
+def imagenet_measurer():
+    made = imagenet_features_attacks.Measurer(
+        imagenet_features_config.FeaturesConfig(), apply_fn, stochastic=True, source=None, num_images=COUNT
+    )
+    model = imagenet_features_config.Model("vib", 0.1, 0)
+    victim = imagenet_features_attacks.Victim
+    return lambda scale: made._answers(victim(model, scale), INDEX, IMAGES) == LABELS[:, None]
+
+
+def pair():
+    made = types.SimpleNamespace(
+        encode=lambda hyperparams, scale, inputs: encode(scale, inputs),
+        decode=lambda scale, codes, place: scale * codes,
+        encoder=types.SimpleNamespace(latent_dim=NUM_CLASSES),
+    )
+    keys = losses.per_example_keys(stream(0, "judge"), COUNT)
+
+    def right(scale):
+        found = transferability_measure.answer(made, 3, {}, scale, keys, IMAGES)
+        return answers.is_right(np.stack(found[:2]), LABELS)
+
+    return right
+
+
+def judge():
+    def right(scale):
+        logits = lambda params, keys, inputs: params * inputs.reshape(len(inputs), -1)
+        return attack_victim.Judge(attack_victim.Victim(logits, scale, [], IMAGES, LABELS, {}), COUNT).correct
+
+    return right
+
+
+def corruption_error():
+    return lambda scale: corrupted_images.error_of({"": lambda x: scale * x.reshape(COUNT, -1)}, [SPLIT])[""] == 0.0
+
+
+def texts():
+    """The heads of the text experiment, asked as the judge of a text attack asks them."""
+    features = IMAGES.reshape(COUNT, -1)
+    objective = types.SimpleNamespace(objective="vub")
+
+    def right(scale):
+        victims = imdb_vub_victims.Victims(
+            lambda texts: features, [objective], [scale], {"vub": MODEL}, NUM_CLASSES
+        )  # fmt: skip
+        score = victims.score(stream(0, "judge"), 3)
+        return text_attack_outcome.Judge(lambda texts: score(texts, np.zeros(COUNT, int)), [""] * COUNT, LABELS).correct
+
+    return right
+
+
+EVERY = {
+    "attacker": attacker,
+    "image, at the mean": lambda: image_measurer(False),
+    "image, of samples": lambda: image_measurer(True),
+    "mnist": mnist_measurer,
+    "imagenet": imagenet_measurer,
+    "pair": pair,
+    "judge": judge,
+    "corruptions": corruption_error,
+    "texts": texts,
+}
+
+
+@pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
+def test_the_verdict_is_that_of_the_logits_at_every_scale_and_none_where_they_are_nan(make):
+    right = make()
+    for scale in (1e-9, 1.0, 1e10):
+        assert np.all(right(jnp.float32(scale))), scale
+    with pytest.raises(ValueError, match=r"answers NaN at 6 of 6 examples, the first of them 0"):
+        right(jnp.float32(np.nan))
+
+
+def test_a_class_is_answered_in_the_precision_of_the_probabilities():
+    near = np.array([[0.5, 0.5 + 1e-12], [np.nan, 1.0]])
+    assert answers.most_probable(near).tolist() == [1, -1]
+
+
+def test_what_is_wrong_before_never_stands_and_does_not_make_an_attack_look_close():
+    labels, clean = np.array([1, 1, 1, 1]), np.array([True, False, True, True])
+    assert answers.standing(np.array([1, 1, 0]), labels, clean).tolist() == [True, False, False]
+    with pytest.raises(ValueError, match="answers NaN at 1 of 3 examples, the first of them 1"):
+        answers.standing(np.array([1, -1, 0]), labels, clean)
+    sizes, stands = np.array([5.0, 0.0, 2.0, 3.0]), np.array([True, False, False, False])
+    assert answers.median_size(sizes, stands, clean) == 3.0
+    assert np.isnan(answers.median_size(sizes, stands, np.zeros(4, bool)))
+
+
+def test_an_image_that_a_library_spoils_is_its_failure_but_a_network_without_an_answer_is_none():
+    def logits(params, keys, inputs):
+        flat = inputs.reshape(len(inputs), -1)
+        return jnp.where(flat.max(-1, keepdims=True) > 0.9, jnp.nan, flat)
+
+    judge = attack_victim.Judge(attack_victim.Victim(logits, None, [], IMAGES, LABELS, {}), COUNT)
+    spoilt = IMAGES.copy()
+    spoilt[3] = np.nan
+    found = judge(spoilt, norm="linf", epsilon=1.0)
+    assert (found["robust_accuracy"], found["outside"]) == (1.0, 1)
+    spoilt[3] = 0.95
+    with pytest.raises(ValueError, match="answers NaN at 1 of 6 examples, the first of them 3"):
+        judge(spoilt, norm="linf", epsilon=1.0)

@@ -1,5 +1,7 @@
 """Each function of a classifier alone, on the one entry of the parameters that it needs."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -45,36 +47,44 @@ def test_there_is_an_entry_for_what_has_parameters(prior, backward, linear_decod
 
 def test_the_functions_take_the_arguments_that_they_are_documented_with():
     model = models.make_classifier(ENCODER, num_classes=5, backward="unit")
-    params = model.init(key=jax.random.key(0), inputs=INPUTS)
-    encoding = model.encode(params=params, inputs=INPUTS)
-    np.testing.assert_array_equal(model.encode_train(params=params, inputs=INPUTS, keys=KEYS)[0].mean, encoding.mean)
-    assert model.decode(params=params, codes=encoding.mean).shape == (3, 5)
-    assert model.prior(params=params).mean.shape == (2,)
-    assert model.backward(params=params).mean.shape == (5, 2)
+
+    @jax.jit
+    def both():
+        params = model.init(key=jax.random.key(0), inputs=INPUTS)
+        trained, _ = model.encode_train(params=params, inputs=INPUTS, keys=KEYS)
+        return trained, model.encode(params=params, inputs=INPUTS)
+
+    trained, encoding = both()
+    np.testing.assert_allclose(trained.mean, encoding.mean, rtol=1e-6)
+    params = jax.eval_shape(lambda: model.init(key=jax.random.key(0), inputs=INPUTS))
+    assert jax.eval_shape(lambda params: model.decode(params=params, codes=encoding.mean), params).shape == (3, 5)
+    assert jax.eval_shape(lambda params: model.prior(params=params), params).mean.shape == (2,)
+    assert jax.eval_shape(lambda params: model.backward(params=params), params).mean.shape == (5, 2)
 
 
 def test_the_mask_of_an_example_follows_from_its_own_key():
-    params = {"encoder": DROPPING.init(jax.random.key(0), INPUTS)["params"]}
-    together, statistics = classifier._encode_train(DROPPING, params, INPUTS, KEYS)
+    params = {"encoder": jax.jit(DROPPING.init)(jax.random.key(0), INPUTS)["params"]}
+    encode_train = jax.jit(functools.partial(classifier._encode_train, DROPPING))
+    together, statistics = encode_train(params, INPUTS, KEYS)
     assert statistics == {}
-    for row in range(3):
-        alone, _ = classifier._encode_train(DROPPING, params, INPUTS[row : row + 1], KEYS[row : row + 1])
-        np.testing.assert_allclose(together.mean[row], alone.mean[0], rtol=1e-6)
-    swapped, _ = classifier._encode_train(DROPPING, params, INPUTS, KEYS[::-1])
+    rows = jax.vmap(lambda inputs, key: encode_train(params, inputs[None], key[None])[0].mean[0])
+    np.testing.assert_allclose(together.mean, jax.jit(rows)(INPUTS, KEYS), rtol=1e-6)
+    swapped, _ = encode_train(params, INPUTS, KEYS[::-1])
     assert np.abs(swapped.mean[0] - together.mean[0]).max() > 1e-4
 
 
 def test_running_statistics_are_read_and_handed_back():
     model = models.make_classifier(Normed(), num_classes=5)
-    params = model.init(jax.random.key(0), INPUTS)
+    params = jax.jit(model.init)(jax.random.key(0), INPUTS)
     assert set(params) == {"encoder", "batch_stats", "decoder"}
-    encoding, statistics = model.encode_train(params, INPUTS, KEYS)
+    encoding, statistics = jax.jit(model.encode_train)(params, INPUTS, KEYS)
     np.testing.assert_allclose(encoding.mean.mean(0), 0.0, atol=1e-5)  # by the batch
     np.testing.assert_allclose(statistics["batch_stats"]["BatchNorm_0"]["mean"], 0.1 * INPUTS.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(model.encode(params, INPUTS).mean, INPUTS, rtol=1e-4)  # by means of 0, variances of 1
+    encode = jax.jit(model.encode)
+    np.testing.assert_allclose(encode(params, INPUTS).mean, INPUTS, rtol=1e-4)  # by means of 0, variances of 1
     shifted = INPUTS - 0.1 * INPUTS.mean(0)
     scale = np.sqrt(0.9 + 0.1 * INPUTS.var(0))
-    np.testing.assert_allclose(model.encode(params | statistics, INPUTS).mean, shifted / scale, rtol=1e-4)
+    np.testing.assert_allclose(encode(params | statistics, INPUTS).mean, shifted / scale, rtol=1e-4)
 
 
 def test_the_decoder_is_linear_and_the_standard_prior_has_no_parameters():

@@ -132,8 +132,8 @@ class Siege:
             return None
         which = np.full(len(attacked), self._models.index(model))
         labels = np.array([answer.label for answer in attacked])
-        answers = most_probable(score([answer.perturbed for answer in attacked], which))
-        return 100 * float((~is_right(answers, labels)).mean())
+        found = most_probable(score([answer.perturbed for answer in attacked], which))
+        return 100 * float((~is_right(found, labels)).mean())
 
     def _attack_rows(self, runners: Mapping[bool, attacks.text.TextRunner], name: str, rows: range) -> None:
         known = {row: self._read(name, row) for row in rows}

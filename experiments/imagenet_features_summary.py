@@ -46,7 +46,8 @@ def outcome(found: Mapping[str, np.ndarray], clean: np.ndarray, target: int | No
         sizes = (np.where(success, found[norm], np.inf) for norm in ("l2", "linf"))
         sizes_of = evaluation.Perturbations(right, success, *sizes)
         kept = ("mean_l2", "mean_linf", "median_l2", "median_linf", "median_l2_all")
-        row |= {name: value for name, value in evaluation.summarise_perturbations(sizes_of).items() if name in kept}
+        summary = evaluation.summarise_perturbations(sizes_of) if len(labels) else dict.fromkeys(kept, np.nan)
+        row |= {name: value for name, value in summary.items() if name in kept}
     return row
 
 

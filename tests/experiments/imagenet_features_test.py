@@ -229,7 +229,9 @@ def test_outcomes_by_hand():
     assert (aimed["num_right"], aimed["success"]) == (4, 0.5)
     assert (aimed["mean_l2"], aimed["mean_linf"], aimed["median_l2_all"]) == (5.0, 0.5, 9.0)
     nothing = {name: value[:0] for name, value in found.items() if name != "seconds"}
-    assert outcome(nothing, clean[:0], 0, 1)["success"] is None
+    without = outcome(nothing, clean[:0], 0, 1)  # a model that is right about none of them is not attacked
+    assert without["success"] is None
+    assert np.isnan(without["median_l2_all"])
 
     before = {"rows": np.array([5, 6, 7, 4]), "labels": np.array([2, 2, 1, 1]), "answers": clean[[2, 3, 1, 0]]}
     listed = rows({"clean": before, "fgsm_one_0.1": found, "cw": found}, 0, stochastic=True)

@@ -15,7 +15,7 @@ import numpy as np
 from experiments import adversarial_attacks_config as names
 from experiments.adversarial_attacks_config import AttackSettings, Step
 from experiments.adversarial_recipe import apply_fn
-from experiments.answers import is_right, median_size, standing
+from experiments.answers import is_right, median_size, standing, told_by
 from experiments.carlini_wagner import carlini_wagner
 from experiments.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
@@ -45,6 +45,7 @@ class Attacker:
         self.images = np.asarray(data.to_unit_interval(split.inputs[: self._count]))
         self.labels = np.asarray(split.labels[: self._count])
         self._runners: dict[str, attacks.Runner] = {}
+        self._told: list[evaluation.Finding] = []  # by the attacks on the model at hand
         samples = num_eval_samples if stochastic else 1
 
         def predict(params: Params, keys: Array, inputs: Array) -> Array:
@@ -64,7 +65,9 @@ class Attacker:
             self._runners[attack] = attacks.Runner(made, self._apply, batch_size=self._settings.attack_batch_size)
         inputs, labels = jnp.asarray(self.images[:count]), jnp.asarray(self.labels[:count])
         keys = self._keys(seed, "attack", count)
-        return np.asarray(self._runners[attack](params, keys, inputs, labels, epsilon=epsilon).inputs)
+        result = self._runners[attack](params, keys, inputs, labels, epsilon=epsilon)
+        self._told += told_by(attack, result)
+        return np.asarray(result.inputs)
 
     def answers(self, params: Params, seed: int, images: np.ndarray) -> np.ndarray:
         """The class answered for each of the first images, as given, int [n]; -1 where there is none."""
@@ -92,6 +95,7 @@ class Attacker:
         Returns:
           For the record: accuracies, rates on clean and attacked images, and findings.
         """
+        self._told = []
         clean = is_right(self.answers(params, seed, self.images), self.labels)
         right: dict[tuple[str, float | None], np.ndarray] = {(names.CLEAN, None): clean}
         rows = []
@@ -145,7 +149,7 @@ class Attacker:
         logits_fn, keys = (lambda *args: self._apply(params, *args)), self._keys(seed, "check", count)
         inputs, labels = jnp.asarray(self.images[:count]), jnp.asarray(self.labels[:count])
         samples = self._settings.num_eot_samples if self._stochastic else 1
-        found = list(evaluation.check_model(keys, logits_fn, inputs, labels, num_eot_samples=samples))
+        found = [*evaluation.check_model(keys, logits_fn, inputs, labels, num_eot_samples=samples), *self._told]
         for epsilon in self._settings.honest_epsilons:
             same = {attack: stands for (attack, radius), stands in right.items() if radius == epsilon}
             pgd = same.get(names.PGD_EOT, same.get(names.PGD))

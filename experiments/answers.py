@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ib_jax.types import Array
+from ib_jax import evaluation
+from ib_jax.types import Array, AttackResult
 
 Answers = Array | np.ndarray
 """int [..., N], a class for each example, or -1 where the model has none: see `losses.predicted_class`."""
@@ -92,3 +93,10 @@ def median_size(sizes: np.ndarray, stands: np.ndarray, clean: np.ndarray) -> flo
     """
     far: Any = np.where(stands, np.inf, sizes)[clean[: len(sizes)]]
     return float(np.quantile(far, 0.5, method="lower")) if far.size else float("nan")
+
+
+def told_by(attack: str, result: AttackResult) -> list[evaluation.Finding]:
+    """What an attack says about its own search, under its name: `evaluation.check_search`."""
+    if not len(np.asarray(result.success)):
+        return []
+    return [found._replace(message=f"{attack}: {found.message}") for found in evaluation.check_search(result)]

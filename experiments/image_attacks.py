@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import image_attacks_config as names
-from experiments.answers import is_right
+from experiments.answers import is_right, told_by
 from experiments.image_attacks_config import LEVELS, AttackSettings, Step
 from experiments.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
@@ -80,6 +80,7 @@ class Measurer:
         for norm in ("linf", "l2"):
             self._runners[names.TARGETED, norm] = self._runners[names.PGD, norm]
         self._runners[names.WHOLE_RANGE, "linf"] = self._runners[names.PGD, "linf"]
+        self._told: list[evaluation.Finding] = []  # by the attacks on the model at hand
         self._at_mean = jax.jit(at_mean)
         self._class_at_mean = jax.jit(lambda *args: losses.predicted_class(at_mean(*args)))
         self._class_of_samples = jax.jit(
@@ -106,6 +107,7 @@ class Measurer:
         Returns:
           For the record: accuracies, rows of attacks, and findings.
         """
+        self._told = []
         clean, sampled = (self._right(params, seed, self._images, average) for average in (False, True))
         correct = {(names.CLEAN, "linf", 0.0): clean}
         rows = []
@@ -141,7 +143,9 @@ class Measurer:
         targets = jnp.asarray(self._targets[:count]) if attack == names.TARGETED else None
         keys, labels = self._keys(seed, "attack", count), jnp.asarray(self._labels[:count])
         run = self._runners[attack, norm]
-        return np.asarray(run(params, keys, jnp.asarray(self._images[:count]), labels, targets, epsilon=epsilon).inputs)
+        result = run(params, keys, jnp.asarray(self._images[:count]), labels, targets, epsilon=epsilon)
+        self._told += told_by(attack, result)
+        return np.asarray(result.inputs)
 
     def _right(self, params: Params, seed: int, images: np.ndarray, average: bool) -> np.ndarray:
         """Whether the first images, as given, are classified right, bool [n]."""
@@ -169,7 +173,7 @@ class Measurer:
         count = min(_NUM_CHECKED, len(self._labels))
         logits_fn, keys = functools.partial(self._at_mean, params), self._keys(seed, "check", count)
         inputs, labels = jnp.asarray(self._images[:count]), jnp.asarray(self._labels[:count])
-        found = list(evaluation.check_model(keys, logits_fn, inputs, labels, num_eot_samples=1))
+        found = [*evaluation.check_model(keys, logits_fn, inputs, labels, num_eot_samples=1), *self._told]
         radius, num_square = self._settings.radius, len(correct[names.SQUARE, "linf", self._settings.radius])
         found += evaluation.check_results(
             correct[names.PGD, "linf", radius],

@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments import mnist_robustness_config as names
 from experiments import mnist_robustness_summary as summary
-from experiments.answers import decided, is_right
+from experiments.answers import decided, is_right, told_by
 from experiments.carlini_wagner import carlini_wagner
 from experiments.keys import Name, stream
 from experiments.mnist_robustness_config import RobustnessConfig, Step
@@ -86,6 +86,7 @@ class Measurer:
         }
         made |= {names.CW_ONE_TARGETED: made[names.CW_ONE], names.CW_TARGETED: made[names.CW]}
         sizes = {step.attack: min(step.num_images, _BATCH) for step in self._plan}
+        self._told: list[evaluation.Finding] = []  # by the attacks on the model at hand
         self._runners = {
             name: attacks.Runner(attack, apply_fn, batch_size=sizes[name])
             for name, attack in made.items()
@@ -117,6 +118,7 @@ class Measurer:
         clean = is_right(arrays[names.CLEAN], arrays["labels"])
         correct = {(names.CLEAN, 0.0): clean}
         rows: list[dict[str, Any]] = []
+        self._told = []
         for step in self._plan:
             start = time.monotonic()
             index, targets = self._rows(step)
@@ -183,9 +185,9 @@ class Measurer:
         keys, inputs, labels = self._keys(victim, "attack", index), self._images[index], self._labels[index]
         aims = None if targets is None else jnp.asarray(targets)
         run = self._runners[attack]
-        return np.asarray(
-            run(victim.params, keys, jnp.asarray(inputs), jnp.asarray(labels), aims, epsilon=epsilon).inputs
-        )
+        result = run(victim.params, keys, jnp.asarray(inputs), jnp.asarray(labels), aims, epsilon=epsilon)
+        self._told += told_by(attack, result)
+        return np.asarray(result.inputs)
 
     def _answers(self, victim: Victim, index: np.ndarray, images: np.ndarray) -> np.ndarray:
         return decided(self._predict(victim.params, self._keys(victim, "judge", index), images)).astype(np.int8)
@@ -210,7 +212,7 @@ class Measurer:
         logits_fn, keys = functools.partial(self._apply, victim.params), self._keys(victim, "check", index)
         inputs, labels = jnp.asarray(self._images[index]), jnp.asarray(self._labels[index])
         model = evaluation.check_model(keys, logits_fn, inputs, labels, num_eot_samples=self._num_eot)
-        return [summary.finding(None, found) for found in model] + summary.check_attacks(
+        return [summary.finding(None, found) for found in (*model, *self._told)] + summary.check_attacks(
             correct, self._config.pgd_epsilons
         )
 

@@ -118,7 +118,7 @@ def test_scale_and_shift_of_the_logits_change_nothing(name, kind):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.slow)])
 def test_low_precision_stays_in_the_ball_exactly(name, dtype):
     inputs = jnp.asarray(INPUTS, dtype)
-    for radius in (2 / 255, 0.1) if name in FIXED else (None,):
+    for radius in (0.0351, 0.1) if name in FIXED else (None,):  # in bfloat16 the first is 9/256, more than it
         result = attack(name, inputs, radius or 0.0)
         assert result.inputs.dtype == dtype
         assert_inside(name, result, inputs, radius)

@@ -22,8 +22,9 @@ from experiments import (
     transferability_measure,
 )
 from experiments.adversarial_attacks_config import AttackSettings
+from experiments.answers import told_by
 from experiments.keys import stream
-from ib_jax import DiagGaussian, data, losses
+from ib_jax import AttackResult, DiagGaussian, data, losses
 from ib_jax.models import Classifier
 
 COUNT, NUM_CLASSES, INDEX = 6, 3, np.arange(6)
@@ -172,3 +173,13 @@ def test_an_image_that_a_library_spoils_is_its_failure_but_a_network_without_an_
     spoilt[3] = 0.95
     with pytest.raises(ValueError, match="answers NaN at 1 of 6 examples, the first of them 3"):
         judge(spoilt, norm="linf", epsilon=1.0)
+
+
+def test_what_a_search_says_about_itself_is_told_under_its_name():
+    fell = np.array([True, False])
+    blocked = AttackResult(np.zeros((2, 3)), fell, blocked=~fell, undecided=fell & False)
+    (told,) = told_by("PGD", blocked)
+    assert told.check == "search"
+    assert told.message.startswith("PGD: For 1 of 2 examples (50.0%) the search met a gradient that is not finite")
+    assert told_by("PGD", blocked._replace(blocked=fell & False)) == []
+    assert told_by("PGD", AttackResult(np.zeros((0, 3)), fell[:0], blocked=fell[:0], undecided=fell[:0])) == []

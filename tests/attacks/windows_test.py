@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ib_jax.attacks import windows
-from ib_jax.attacks.square import _Box, _move_mass, square
+from ib_jax.attacks.candidates import Box, _move_mass
+from ib_jax.attacks.square import square
 from ib_jax.attacks.windows import Window
 
 KEY = jax.random.key(0)
@@ -169,7 +170,7 @@ def test_l2_moves_mass_as_a_naive_construction_does():
     example = RNG.normal(size=shape).astype(np.float32)
     moved = RNG.normal(size=shape).astype(np.float32)
     moved *= 0.4 / np.linalg.norm(moved)
-    box = _Box(jnp.asarray(example), jnp.float32(-100), jnp.float32(100), jnp.float32(radius))
+    box = Box(jnp.asarray(example), jnp.float32(-100), jnp.float32(100), jnp.float32(radius))
     propose = jax.jit(lambda key: _move_mass(key, box, jnp.asarray(example + moved), sides))
     kinds = set()
     for seed in range(12):

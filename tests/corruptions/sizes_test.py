@@ -19,7 +19,11 @@ from ib_jax.corruptions.pixelate import boxes, down_first
 NAMES = (*corruptions.CORRUPTIONS, *corruptions.EXTRA_CORRUPTIONS)
 LARGE_PROGRAMS = {"elastic_transform", "frost", "snow", "spatter"}
 BY_COST = [pytest.param(name, marks=pytest.mark.standard) if name in LARGE_PROGRAMS else name for name in NAMES]
-SIZES = [(1, 1), *(pytest.param(*size, marks=pytest.mark.standard) for size in ((1, 7), (2, 3), (5, 5), (15, 9)))]
+SIZES = [
+    (1, 1),
+    pytest.param(2, 3, marks=pytest.mark.standard),
+    *(pytest.param(*size, marks=pytest.mark.slow) for size in ((1, 7), (5, 5), (15, 9))),
+]
 BRIGHT = 200
 KEYS = jax.random.split(jax.random.key(0), 64)
 RNG = np.random.default_rng(0)

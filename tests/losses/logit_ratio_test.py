@@ -45,3 +45,17 @@ def test_bad_input():
         losses.targeted_dlr(jnp.ones((2, 3)), jnp.array([0, 1]), jnp.array([1, 0]))
     assert np.isnan(losses.dlr(jnp.ones((1, 3)), jnp.array([3]))).all()
     assert np.isnan(losses.targeted_dlr(jnp.ones((1, 4)), jnp.array([0]), jnp.array([-1]))).all()
+
+
+def test_without_three_finite_logits_it_is_the_difference_itself():
+    """Masked classes leave no third logit, and equal ones no unit; neither value nor gradient may be NaN."""
+    masked = jnp.array([[3.0, 1.0, -jnp.inf, -jnp.inf]])
+    labels, targets = jnp.array([0]), jnp.array([1])
+    np.testing.assert_array_equal(losses.dlr(masked, labels), [-2.0])
+    np.testing.assert_array_equal(losses.targeted_dlr(masked, labels, targets), [-2.0])
+    slope = jax.grad(lambda logits: losses.dlr(logits, labels).sum())
+    np.testing.assert_array_equal(slope(masked), [[-1.0, 1.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(losses.dlr(jnp.ones((1, 4)), labels), [0.0])
+    assert jnp.isfinite(slope(jnp.ones((1, 4)))).all()
+    small = jnp.array([[4.0, 1.0, 0.0]]) * 1e-12
+    np.testing.assert_allclose(losses.dlr(small, labels), [-0.75], rtol=1e-5)

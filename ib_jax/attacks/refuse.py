@@ -74,6 +74,8 @@ def to_array(name: str, value: Any) -> Array:
     if array.dtype.kind not in "iufbV":  # V: bfloat16 and its like
         wanted = "one array [B, ...]" if name == "inputs" else "int [B]"
         raise ValueError(f"{name} must be {wanted}, got {type(value).__name__}")
+    if name != "inputs" and isinstance(value, list) and not value:
+        array = array.astype(np.int32)  # NumPy's own choice for no labels is float
     return jnp.asarray(array)
 
 

@@ -1,5 +1,6 @@
 """Labelled texts from a file of one's own, such as SST-2's: TSV, CSV or JSON lines."""
 
+import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ib_jax.data.dataset import DatasetCorruptError
-from ib_jax.data.table import comma_rows, lines, tab_rows
+from ib_jax.data.table import lines, read_rows
 from ib_jax.data.text import TextSplit
 from ib_jax.strings import shown, text_list
 
@@ -111,7 +112,8 @@ def _class_of(value: Any, numbers: dict[str, int] | None) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST else None
 
 
-def _read_table(rows: Iterator[tuple[int, list[str]]]) -> Iterator[_Row]:
+def _read_table(content: str, **dialect: Any) -> Iterator[_Row]:
+    rows = iter(read_rows(content, **dialect))
     _, names = next(rows, (0, []))
     for name in names:
         if names.count(name) > 1:
@@ -124,7 +126,7 @@ def _read_table(rows: Iterator[tuple[int, list[str]]]) -> Iterator[_Row]:
 
 
 def _read_json_lines(content: str) -> Iterator[_Row]:
-    for line, written in lines(content):
+    for line, written in enumerate(lines(content), start=1):
         if not written.strip():
             continue
         try:
@@ -141,7 +143,7 @@ def _short(line: str) -> str:
 
 
 _READERS: dict[str, Callable[[str], Iterator[_Row]]] = {
-    ".tsv": lambda content: _read_table(tab_rows(content)),
-    ".csv": lambda content: _read_table(comma_rows(content)),
+    ".tsv": lambda content: _read_table(content, delimiter="\t", quoting=csv.QUOTE_NONE),
+    ".csv": _read_table,
     ".jsonl": _read_json_lines,
 }

@@ -81,8 +81,12 @@ def test_columns_and_classes_by_name(tmp_path):
             "sentence,label,label\na,1,0\n",
             "line 1: there are several columns 'label'; expected each name once",
         ),
-        ("x.csv", 'sentence,label\n"a"b,1\n', "line 2: is malformed (a quotation mark is closed before"),
-        ("x.csv", 'sentence,label\na,1\n"b,1\n\n\n', "line 3: is malformed (a quotation mark is not closed)"),
+        (
+            "x.csv",
+            'sentence,label\n"a"b,1\n',
+            "line 2: is malformed (a quotation mark is not closed, or before the field ends",
+        ),
+        ("x.csv", 'sentence,label\na,1\n"b,1\n\n\n', "line 3: is malformed (a quotation mark is not closed"),
     ],
 )
 def test_a_malformed_file_is_told_by_line(tmp_path, name, content, message):

@@ -218,10 +218,8 @@ def _ahead(settings: Settings, problem: Problem, state: State) -> Array:
 
 
 def _feasible(settings: Settings, problem: Problem, perturbation: Array) -> Array:
-    low, high = problem.box(settings.bounds)
-    start = problem.inputs.astype(perturbation.dtype)
-    project = jax.vmap(get_norm(settings.norm).project)
-    return box.move(problem.inputs, project(perturbation, problem.radius, low - start, high - start), low, high)
+    projected = problem.project(perturbation, settings.norm, settings.bounds)
+    return box.move(problem.inputs, projected, *problem.box(settings.bounds))
 
 
 def _periods(num_steps: int) -> tuple[int, int, int]:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ib_jax import losses
 from ib_jax.attacks import box
 from ib_jax.attacks import problem as problems
 from ib_jax.attacks.box import Bounds
@@ -188,7 +187,7 @@ def finish(settings: Settings, problem: Problem, state: State) -> Array:
 
 
 def _logits(settings: Settings, logits_fn: LogitsFn, problem: Problem, step: Array, inputs: Array) -> Array:
-    return losses.pooled_logits(settings.objective.logits(problem.step_keys(step), logits_fn, inputs))
+    return settings.objective.pooled(problem.step_keys(step), logits_fn, inputs)
 
 
 def _move(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> tuple[Array, Array]:

@@ -113,7 +113,7 @@ class Ensemble:
     def wrong_classes(self, logits_fn: LogitsFn, problem: Problem) -> Array:
         """All classes, [B, C], from the most probable wrong one at the input to the least, and then the label."""
         objective = self.members[0].attack.objective
-        logits = losses.pooled_logits(objective.logits(problem.look_keys(), logits_fn, problem.inputs))
+        logits = objective.pooled(problem.look_keys(), logits_fn, problem.inputs)
         is_label = problem.labels[:, None] == jnp.arange(logits.shape[-1])
         return jnp.argsort(jnp.where(is_label, -jnp.inf, logits), axis=-1, descending=True)
 

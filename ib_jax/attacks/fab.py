@@ -144,7 +144,7 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
     distance = jnp.full(step.shape, jnp.inf, box.wide(inputs.dtype))
     point = inputs
     if settings.random_start:
-        logits = losses.pooled_logits(settings.objective.logits(problem.look_keys(), logits_fn, inputs))
+        logits = settings.objective.pooled(problem.look_keys(), logits_fn, inputs)
         distance = jnp.where(problem.fooled(logits), 0.0, distance)
         random = get_norm(settings.norm).random
         draw = jax.vmap(lambda key: random(key, inputs.shape[1:], distance.dtype))(problem.start_keys())

@@ -77,7 +77,7 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
     if settings.random_start:
         random = get_norm(settings.norm).random
         directions = jax.vmap(lambda key: random(key, inputs.shape[1:], zero.dtype))(problem.start_keys())
-        perturbation = _project(settings, problem, problems.rows(problem.radius, zero) * directions)
+        perturbation = problem.project(problems.rows(problem.radius, zero) * directions, settings.norm, settings.bounds)
     count = jnp.zeros(inputs.shape[0], jnp.int32)
     return State(
         step=count,
@@ -99,7 +99,7 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
     lengths = step_lengths(settings.step_size, problem.radius, settings.num_steps)
     room = jnp.where(slope > 0, high - current, current - low).astype(slope.dtype)
     move = jax.vmap(geometry.step)(slope, room, lengths)
-    moved = _project(settings, problem, state.perturbation + move)
+    moved = problem.project(state.perturbation + move, settings.norm, settings.bounds)
     done = state.done
     if done is not None:
         done = problem.fooled(told.pooled)
@@ -116,12 +116,6 @@ def active(settings: Settings, problem: Problem, state: State) -> Array:
 def finish(settings: Settings, problem: Problem, state: State) -> Array:
     """The perturbed inputs."""
     return box.move(problem.inputs, state.perturbation, *problem.box(settings.bounds))
-
-
-def _project(settings: Settings, problem: Problem, perturbation: Array) -> Array:
-    low, high = problem.box(settings.bounds)
-    start = problem.inputs.astype(perturbation.dtype)
-    return jax.vmap(get_norm(settings.norm).project)(perturbation, problem.radius, low - start, high - start)
 
 
 def _unit_l1(slope: Array) -> Array:

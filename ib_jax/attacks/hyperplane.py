@@ -95,18 +95,13 @@ def nearest_face(
     Returns:
       Face; of no slope where no rival has one.
     """
-
-    def pooled(inputs: Array) -> Array:
-        return losses.pooled_logits(objective.logits(keys, logits_fn, inputs))
-
-    logits, pullback = jax.vjp(pooled, inputs)
+    logits, pullback = jax.vjp(lambda inputs: objective.pooled(keys, logits_fn, inputs), inputs)
     leave = problem.labels
     if problem.wanted is not None:
         classes = jnp.arange(logits.shape[-1])
         leave = jnp.where(classes == problem.wanted[:, None], -jnp.inf, logits).argmax(-1)
     chosen = jax.nn.one_hot(leave, logits.shape[-1], dtype=logits.dtype)
     row = jnp.arange(inputs.shape[0])
-
     left = jnp.take_along_axis(logits, leave[:, None], -1)[:, 0]
 
     def nearest(nearer: tuple[Array, Face], rivals: Array) -> tuple[tuple[Array, Face], None]:

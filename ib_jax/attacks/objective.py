@@ -53,10 +53,11 @@ class Objective:
 
     def logits(self, keys: Array, logits_fn: LogitsFn, inputs: Array) -> Array:
         """Logits of `num_eot_samples` samples of the model, [S, B, C]."""
-        sample_keys = losses.sample_keys(keys, self.num_eot_samples)
-        if self.num_eot_samples == 1:  # without a vmap, which convolutions would pay for
-            return logits_fn(sample_keys[0], inputs)[None]
-        return jax.vmap(logits_fn, (0, None))(sample_keys, inputs)
+        return losses.sampled_logits(keys, logits_fn, inputs, self.num_eot_samples)
+
+    def pooled(self, keys: Array, logits_fn: LogitsFn, inputs: Array) -> Array:
+        """Logits of the mean softmax over these samples, [B, C]."""
+        return losses.pooled_logits(self.logits(keys, logits_fn, inputs))
 
     def values(self, logits: Array, problem: Problem) -> tuple[Array, Array]:
         """The loss that the attack climbs, [B], and the logits of the mean softmax, [B, C], from those of samples."""

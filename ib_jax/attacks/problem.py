@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from ib_jax import losses
 from ib_jax.attacks.box import Bounds, limits
+from ib_jax.attacks.norms import get_norm
 from ib_jax.types import Array
 
 # Streams of an example's key: no two uses share one. A step's is its number above _STEPS.
@@ -59,6 +60,12 @@ class Problem(NamedTuple):
         """Lower and upper limits of each example: the bounds, and the example itself where rounding left it outside."""
         low, high = limits(bounds, self.inputs.dtype)
         return jnp.minimum(low, self.inputs), jnp.maximum(high, self.inputs)
+
+    def project(self, perturbation: Array, norm: str, bounds: Bounds) -> Array:
+        """Perturbations [B, ...] brought back into each example's ball and box."""
+        low, high = self.box(bounds)
+        start = self.inputs.astype(perturbation.dtype)
+        return jax.vmap(get_norm(norm).project)(perturbation, self.radius, low - start, high - start)
 
     def fooled(self, logits: Array) -> Array:
         """Whether the model answers, and as the attacker wants, bool [B], from logits [B, C]."""

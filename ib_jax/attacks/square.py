@@ -141,8 +141,7 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
     """The first candidate, which nobody was asked about yet; the input where it fools the model as it is."""
     box, keys, first = _boxes(settings, problem), problem.start_keys(), METHODS[settings.norm].first
     candidate = settings.layout.back(jax.vmap(first)(problems.fold(keys, _DRAW), box), problem.inputs)
-    logits = settings.objective.logits(problems.fold(keys, _ASK), logits_fn, problem.inputs)
-    done = problem.fooled(losses.pooled_logits(logits))
+    done = problem.fooled(settings.objective.pooled(problems.fold(keys, _ASK), logits_fn, problem.inputs))
     queries = jnp.zeros_like(problem.labels, jnp.int32)
     score = jnp.full(queries.shape, -jnp.inf, boxes.wide(candidate.dtype))
     return State(queries, choose(done, problem.inputs, candidate), score, done, queries > 0)

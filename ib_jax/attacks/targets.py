@@ -59,7 +59,7 @@ def least_likely_targets(key: Array, logits_fn: LogitsFn, inputs: Array, labels:
       Array([1], dtype=int32)
     """
     keys = losses.per_example_keys(key, labels.shape[0])
-    logits = losses.pooled_logits(jax.vmap(logits_fn, (0, None))(losses.sample_keys(keys, num_samples), inputs))
+    logits = losses.pooled_logits(losses.sampled_logits(keys, logits_fn, inputs, num_samples))
     is_label = labels[:, None] == jnp.arange(logits.shape[-1])
     reachable = jnp.where(is_label | jnp.isneginf(logits), jnp.inf, logits)
     # Where no other class can be reached, any of them.

@@ -116,7 +116,7 @@ def check_gradients(
     losses.count_classes(logits_fn, keys, inputs)
 
     def total_loss(inputs: Array) -> Array:
-        logits = jax.vmap(logits_fn, (0, None))(losses.sample_keys(keys, num_eot_samples), inputs)
+        logits = losses.sampled_logits(keys, logits_fn, inputs, num_eot_samples)
         return losses.cross_entropy(logits, labels).mean(0).sum()
 
     gradients = jax.jit(jax.grad(total_loss))(inputs)

@@ -12,6 +12,7 @@ from ib_jax.losses.sampling import (
     sample,
     sample_keys,
     sample_with_log_prob,
+    sampled_logits,
     sampled_probabilities,
 )
 from ib_jax.losses.spectral import LinearMap, gradient_penalty, operator_norm, spectral_penalty
@@ -53,6 +54,7 @@ __all__ = [
     "sample_keys",
     "sample_with_log_prob",
     "sampled_class",
+    "sampled_logits",
     "sampled_probabilities",
     "spectral_penalty",
     "standard_normal",

@@ -130,6 +130,34 @@ def sample_keys(keys: Array, num_samples: int) -> Array:
     return jax.vmap(lambda key: jax.random.split(key, num_samples), out_axes=1)(keys)
 
 
+def sampled_logits(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples: int) -> Array:
+    """Logits at samples of a stochastic classifier.
+
+    Args:
+      keys: one key for each example, [B].
+      logits_fn: (keys [B], inputs [B, ...]) -> logits [B, C].
+      inputs: float [B, ...].
+      num_samples: S >= 1.
+
+    Returns:
+      float [S, B, C].
+
+    Raises:
+      ValueError: `num_samples` is less than 1.
+
+    Example:
+      >>> import jax
+      >>> from ib_jax import losses
+      >>> keys = losses.per_example_keys(jax.random.key(0), 2)
+      >>> losses.sampled_logits(keys, lambda keys, x: x, jax.numpy.zeros((2, 3)), 12).shape
+      (12, 2, 3)
+    """
+    sampled = sample_keys(keys, num_samples)
+    if num_samples == 1:  # without a vmap, which convolutions would pay for
+        return logits_fn(sampled[0], inputs)[None]
+    return jax.vmap(logits_fn, (0, None))(sampled, inputs)
+
+
 def sampled_probabilities(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples: int) -> Array:
     """The prediction of a stochastic classifier: the mean of the softmax over samples of it.
 
@@ -152,5 +180,5 @@ def sampled_probabilities(keys: Array, logits_fn: LogitsFn, inputs: Array, num_s
       >>> losses.sampled_probabilities(keys, lambda keys, x: jnp.zeros((1, 2)), jnp.zeros((1, 3)), 12)
       Array([[0.5, 0.5]], dtype=float32)
     """
-    logits = jax.vmap(logits_fn, (0, None))(sample_keys(keys, num_samples), inputs)
+    logits = sampled_logits(keys, logits_fn, inputs, num_samples)
     return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32))).mean(0)

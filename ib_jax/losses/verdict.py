@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ib_jax.losses.sampling import sample_keys
+from ib_jax.losses.sampling import sampled_logits
 from ib_jax.types import Array, LogitsFn
 
 
@@ -121,7 +121,4 @@ def sampled_class(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples: 
       >>> losses.sampled_class(keys, lambda keys, x: x, jnp.array([[1e-9, 2e-9]]), 12)
       Array([1], dtype=int32)
     """
-    sampled = sample_keys(keys, num_samples)
-    if num_samples == 1:  # without a vmap, which convolutions would pay for
-        return predicted_class(logits_fn(sampled[0], inputs))
-    return predicted_class(pooled_logits(jax.vmap(logits_fn, (0, None))(sampled, inputs)))
+    return predicted_class(pooled_logits(sampled_logits(keys, logits_fn, inputs, num_samples)))

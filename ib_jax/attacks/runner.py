@@ -201,13 +201,13 @@ class _Driver:
 def _spread(found: AttackResult, rows: np.ndarray, inputs: Array) -> AttackResult:
     """Results of some rows as those of the batch; rows that were spared get a failure of their own inputs."""
 
-    def put(whole: np.ndarray, part: Array) -> Array:
-        whole[rows] = part
-        return jnp.asarray(whole)
+    def put(whole: Array, part: Array) -> Array:
+        copy = np.array(whole)
+        copy[rows] = part
+        return jnp.asarray(copy)
 
-    nothing: Any = np.zeros(len(inputs), bool)
-    spared = AttackResult(np.array(inputs), nothing, None, nothing, nothing)  # type: ignore[arg-type]
-    return jax.tree.map(lambda whole, part: put(whole.copy(), part), spared, found)
+    nothing = jnp.zeros(len(inputs), bool)
+    return jax.tree.map(put, AttackResult(inputs, nothing, None, nothing, nothing), found)
 
 
 @jax.jit

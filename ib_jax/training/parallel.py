@@ -208,5 +208,7 @@ def on_devices(fn: Callable[..., Tree], in_axes: tuple[int | None, ...]) -> Call
     Returns:
       The mapped function; its results have a leading axis of local devices.
     """
-    # An axis without a name is called by its address, so that no compilation cache would know the program again.
-    return jax.pmap(fn, axis_name=AXIS, in_axes=in_axes)
+    # An axis without a name is called by its address, so that no compilation cache would know the program again. All
+    # arguments are one: where as many arrays as arguments come, pmap reads a flat `in_axes` as one for each array.
+    mapped = jax.pmap(lambda args: fn(*args), axis_name=AXIS, in_axes=(in_axes,))
+    return lambda *args: mapped(args)

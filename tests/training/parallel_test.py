@@ -27,6 +27,12 @@ def test_an_empty_data_set():
     assert got["sum"].shape == (0,)
 
 
+@pytest.mark.parametrize("params", [None, {}, {"weight": 1.0, "bias": 0.0}])
+def test_parameters_of_any_number_of_arrays(params):
+    got = training.map_examples(lambda params, keys, batch: batch, batch_size=3)(params, jax.random.key(0), DATA)
+    jax.tree.map(np.testing.assert_array_equal, got, DATA)
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         training.map_examples(noisy, batch_size=0)

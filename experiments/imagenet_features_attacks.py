@@ -22,7 +22,7 @@ from experiments.imagenet_features_config import FeaturesConfig, Model
 from experiments.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn
-from ib_jax.types import Array, Params
+from ib_jax.types import Array, AttackResult, Params
 
 _ORDER = 3  # seed of the order in which images are taken
 _BLOCK = 1024  # images read at a time
@@ -110,7 +110,8 @@ class Measurer:
 
         Returns:
           By attack, such as `clean`, `fgsm_0.1` or `cw`: `rows` of the source, `labels`, the `answers` [n, 2] by one
-          sample and by the mean, and for Carlini-Wagner the sizes `l2` and `linf` of the perturbations; `seconds`.
+          sample and by the mean, and for Carlini-Wagner the sizes `l2` and `linf` of the perturbations; of its search
+          `success` and `blocked`, as of `AttackResult`; `seconds`.
         """
         found = {names.CLEAN: self._step(folder, names.CLEAN, lambda: self.answers(victim, self.large))}
         report(names.CLEAN)
@@ -129,7 +130,7 @@ class Measurer:
     def crafted(self, victim: Victim) -> np.ndarray:
         """The images of `small` as PGD makes them on a model, to be shown to another."""
         images, labels = self._read(self.small)
-        return self._run(victim, names.PGD, None, self.small, images, labels, None)
+        return np.asarray(self._run(victim, names.PGD, None, self.small, images, labels, None).inputs)
 
     def _rows(self, attack: str, clean: Arrays) -> tuple[np.ndarray, int | None]:
         """Which images are attacked, and the target, which may be class 0 and is told from None by that.
@@ -156,8 +157,9 @@ class Measurer:
             return self._blocks(rows, lambda *block: {}) | {"answers": self._answers(victim, rows, images)}
 
         def block(own: np.ndarray, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-            perturbed = self._run(victim, attack, radius, own, images, labels, target)
-            answers = {"answers": self._answers(victim, own, perturbed)}
+            result = self._run(victim, attack, radius, own, images, labels, target)
+            perturbed, told = np.asarray(result.inputs), {"success": result.success, "blocked": result.blocked}
+            answers = {"answers": self._answers(victim, own, perturbed)} | jax.tree.map(np.asarray, told)
             if attack not in names.MINIMAL:
                 return answers
             difference = jnp.asarray(perturbed - images)
@@ -174,10 +176,9 @@ class Measurer:
         images: np.ndarray,
         labels: np.ndarray,
         target: int | None,
-    ) -> np.ndarray:
-        """The perturbed images."""
+    ) -> AttackResult:
         runner = self._runners[attack]
-        result = evaluation.attack_in_chunks(
+        return evaluation.attack_in_chunks(
             lambda *args: runner(*args, epsilon=radius),
             victim.params,
             self._keys(victim, "attack", rows),
@@ -186,7 +187,6 @@ class Measurer:
             None if target is None else jnp.full(len(rows), target, jnp.int32),
             chunk_size=self._config.attack_batch_size,
         )
-        return np.asarray(result.inputs)
 
     def _blocks(self, rows: np.ndarray, make: Callable[..., dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         parts = []

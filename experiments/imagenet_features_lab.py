@@ -133,7 +133,7 @@ class Lab:
             "target_class": config.target,
             "attacks": summary.rows(found, config.target, stochastic=model.stochastic),
             "same_images": same,
-            "findings": [finding._asdict() for finding in summary.findings(stands)],
+            "findings": [finding._asdict() for finding in summary.findings(found, stands)],
         }
 
     def _test(self, model: Model, measurer: Measurer, victim: Victim) -> dict[str, Any]:

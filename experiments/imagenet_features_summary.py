@@ -9,10 +9,12 @@ are means over these.
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from experiments import imagenet_features_config as names
-from ib_jax import evaluation
+from experiments.answers import told_by
+from ib_jax import AttackResult, evaluation
 
 ANSWERS = {"one": 0, "mean": 1}  # which of the two answers
 
@@ -114,10 +116,22 @@ def same_images(found: Mapping[str, Mapping[str, np.ndarray]], radius: float) ->
     return {"epsilon": radius, "num_images": count, "accuracy": accuracy}, stands
 
 
-def findings(stands: Mapping[str, np.ndarray]) -> list[evaluation.Finding]:
-    """What looks suspicious about PGD beside the other attacks on the same images."""
+def findings(
+    found: Mapping[str, Mapping[str, np.ndarray]], stands: Mapping[str, np.ndarray]
+) -> list[evaluation.Finding]:
+    """What the attacks say of their searches, and what looks suspicious about PGD beside the others.
+
+    Args:
+      found: by attack, as of `Measurer.measure`; one that was kept without word of its search is not asked.
+      stands: as of `same_images`.
+    """
+    told = []
+    for name, arrays in found.items():
+        if "blocked" in arrays:
+            inputs, success, blocked = (jnp.asarray(arrays[part]) for part in ("rows", "success", "blocked"))
+            told += told_by(name, AttackResult(inputs, success, blocked=blocked))
     black_box = {name: stands[name] for name in (names.TRANSFER, names.SQUARE)}
-    return evaluation.check_results(stands[names.PGD], one_step=stands[names.FGSM], black_box=black_box)
+    return told + evaluation.check_results(stands[names.PGD], one_step=stands[names.FGSM], black_box=black_box)
 
 
 def _mean(values: np.ndarray) -> float | None:

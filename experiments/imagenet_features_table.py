@@ -181,7 +181,7 @@ def _same_images(groups: Groups) -> list[str]:
 
 
 def _findings(groups: Groups) -> list[str]:
-    lines = ["Warnings of `evaluation.check_results`, PGD against the other attacks on these images:", ""]
+    lines = ["Warnings of the attacks about their searches, and of PGD against the other attacks on these images:", ""]
     for key, group in groups.items():
         found = {f["check"]: f["message"] for record in reversed(group) for f in record["findings"]}
         lines += [f"- {title(*key)}, `{check}`: {message}" for check, message in found.items()]

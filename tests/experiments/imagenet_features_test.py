@@ -24,7 +24,7 @@ from experiments.imagenet_features_attacks import Measurer
 from experiments.imagenet_features_config import FeaturesConfig, Model, departures, head_config, models, preset
 from experiments.imagenet_features_data import open_images
 from experiments.imagenet_features_heads import Standardise
-from experiments.imagenet_features_summary import outcome, rows, same_images
+from experiments.imagenet_features_summary import findings, outcome, rows, same_images
 from ib_jax import data, losses
 
 TINY = {
@@ -190,6 +190,7 @@ def test_a_second_run_goes_on_where_the_first_stood(workdir, monkeypatch):
     again = json.loads(path.read_text())
     assert again["attacks"] == record["attacks"]
     assert again["same_images"] == record["same_images"]
+    assert again["findings"] == record["findings"]
     with pytest.raises(records.ConfigMismatchError, match="--num_queries: 2 there, 3 now"):
         run(workdir, num_queries=3)
 
@@ -252,6 +253,12 @@ def test_outcomes_by_hand():
         "worst": 0.0,
     }
     assert stands["pgd"].tolist() == [False, True, False, False]
+
+    search = {"success": np.array([True, False, False, True]), "blocked": np.array([False, True, False, False])}
+    searched = {"clean": before, "pgd_0.1": found | search, "cw": found | search, "fgsm_0.1": found}
+    told = [finding for finding in findings(searched, stands | {"fgsm": stands["pgd"]}) if finding.check == "search"]
+    assert [finding.message.split()[0] for finding in told] == ["pgd_0.1:", "cw:"]
+    assert all(finding.evidence["share_standing"] == 0.25 for finding in told)
 
 
 def by_hand(objective, beta, seed, error, success):

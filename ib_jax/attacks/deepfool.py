@@ -150,7 +150,7 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
 def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> State:
     """One step onto a boundary, or one halving of the way back from it."""
     moved, blocked = state.perturbation, state.blocked
-    if settings.num_bisections and compiles_whole(logits_fn, problem.keys, problem.inputs):
+    if settings.num_bisections and compiles_whole(logits_fn, *problem.asked()):
         # Gradients only while an example wants one.
         seeking = ~state.found & (state.step < settings.num_steps)
         moved, blocked = jax.lax.cond(

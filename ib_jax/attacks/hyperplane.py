@@ -128,7 +128,7 @@ def nearest_face(
     none = jnp.zeros(len(row), jnp.promote_types(inputs.dtype, jnp.float32))
     zero = none.astype(logits.dtype)
     nearer = (none + jnp.inf, Face(logits, zero, zero, jnp.zeros_like(inputs), none, none > 0))
-    if num_parts > 1 and compiles_whole(logits_fn, problem.keys, problem.inputs):
+    if num_parts > 1 and compiles_whole(logits_fn, *problem.asked()):
         nearer, _ = jax.lax.scan(nearest, nearer, parts)
     else:
         for part in parts:

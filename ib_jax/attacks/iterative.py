@@ -97,7 +97,7 @@ class IterativeAttack:
     def advance(self, logits_fn: LogitsFn, problem: Problem, state: Any, num_steps: int) -> Any:
         """At most that many steps, fewer when no example has work left; examples that are done stay as they are."""
         if self.active is None:
-            whole = loops.compiles_whole(logits_fn, problem.keys, problem.inputs)
+            whole = loops.compiles_whole(logits_fn, *problem.asked())
             return loops.repeat(
                 lambda state: self.guarded_step(logits_fn, problem, state), state, num_steps, whole=whole
             )

@@ -1,6 +1,6 @@
 """The examples under attack, a row for each, and the streams of their noise."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,10 @@ class Problem(NamedTuple):
     targets: Array | None
     wanted: Array | None
     epsilon: Array | None
+
+    def asked(self) -> tuple[Any, Any]:
+        """What a model is traced with, of no examples one that is made up."""
+        return losses.at_least_one(self.keys, self.inputs)
 
     def start_keys(self) -> Array:
         """Keys for the starting point."""

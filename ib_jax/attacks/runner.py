@@ -103,7 +103,7 @@ class Runner:
         """
         problem = self._attack.problem(key, self.logits_fn(params), inputs, labels, targets, epsilon)
         count = len(problem.labels)
-        whole = not count or compiles_whole(self.logits_fn(params), problem.keys, problem.inputs)
+        whole = compiles_whole(self.logits_fn(params), *problem.asked())
         results = []
         for first in range(0, max(1, count), self.batch_size):
             rows = np.arange(first, min(first + self.batch_size, count))

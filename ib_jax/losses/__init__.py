@@ -8,6 +8,7 @@ from ib_jax.losses.logit_ratio import dlr, targeted_dlr
 from ib_jax.losses.perturbation import NORMS, perturbation_norm
 from ib_jax.losses.prediction import negative_log_likelihood, prediction_entropy
 from ib_jax.losses.sampling import (
+    at_least_one,
     per_example_keys,
     sample,
     sample_keys,
@@ -23,6 +24,7 @@ __all__ = [
     "NORMS",
     "Codes",
     "LinearMap",
+    "at_least_one",
     "bayes_logits",
     "beta_to_rho",
     "choose_beta",

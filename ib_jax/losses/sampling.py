@@ -1,5 +1,7 @@
 """Reparameterised samples, with a key for each example so that no example's noise depends on its neighbours."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -130,6 +132,30 @@ def sample_keys(keys: Array, num_samples: int) -> Array:
     return jax.vmap(lambda key: jax.random.split(key, num_samples), out_axes=1)(keys)
 
 
+def at_least_one(keys: Array, inputs: Array) -> tuple[Any, Any]:
+    """What a model is traced with: its arguments, or one example in place of an empty batch, which many cannot reshape.
+
+    Args:
+      keys: one key for each example, [B].
+      inputs: float [B, ...].
+
+    Returns:
+      (keys, inputs) as they are, or as `jax.ShapeDtypeStruct`s of one example where there is none.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> keys = losses.per_example_keys(jax.random.key(0), 0)
+      >>> flat = lambda keys, x: x.reshape(len(x), -1)
+      >>> jax.eval_shape(flat, *losses.at_least_one(keys, jnp.zeros((0, 2, 3)))).shape
+      (1, 6)
+    """
+    if inputs.shape[0]:
+        return keys, inputs
+    keys_of_one, inputs_of_one = (jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype) for a in (keys, inputs))
+    return keys_of_one, inputs_of_one
+
+
 def sampled_logits(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples: int) -> Array:
     """Logits at samples of a stochastic classifier.
 
@@ -140,7 +166,7 @@ def sampled_logits(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples:
       num_samples: S >= 1.
 
     Returns:
-      float [S, B, C].
+      float [S, B, C]; of an empty batch the model is not asked.
 
     Raises:
       ValueError: `num_samples` is less than 1.
@@ -153,6 +179,9 @@ def sampled_logits(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples:
       (12, 2, 3)
     """
     sampled = sample_keys(keys, num_samples)
+    if not inputs.shape[0]:
+        one = jax.eval_shape(logits_fn, *at_least_one(keys, inputs))
+        return jnp.zeros((num_samples, 0, *one.shape[1:]), one.dtype)
     if num_samples == 1:  # without a vmap, which convolutions would pay for
         return logits_fn(sampled[0], inputs)[None]
     return jax.vmap(logits_fn, (0, None))(sampled, inputs)

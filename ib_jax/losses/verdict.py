@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ib_jax.losses.sampling import sampled_logits
+from ib_jax.losses.sampling import at_least_one, sampled_logits
 from ib_jax.types import Array, LogitsFn
 
 
@@ -71,7 +71,7 @@ def count_classes(logits_fn: LogitsFn, keys: Array, inputs: Array) -> int:
     Args:
       logits_fn: (keys [B], inputs [B, ...]) -> logits [B, C]; traced, not run.
       keys: one key for each example, [B].
-      inputs: float [B, ...].
+      inputs: float [B, ...]; in place of an empty batch, one made-up example.
 
     Returns:
       C.
@@ -85,6 +85,7 @@ def count_classes(logits_fn: LogitsFn, keys: Array, inputs: Array) -> int:
       >>> losses.count_classes(lambda keys, x: x, jax.random.split(jax.random.key(0), 2), jnp.zeros((2, 5)))
       5
     """
+    keys, inputs = at_least_one(keys, inputs)
     batch_size = inputs.shape[0]
     answers = jax.eval_shape(logits_fn, keys, inputs)
     if not isinstance(answers, jax.ShapeDtypeStruct):

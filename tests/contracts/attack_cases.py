@@ -37,7 +37,7 @@ WEIGHT = np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)
 
 def logits_fn(keys, inputs):
     """A stochastic classifier of [B, 2, 3] inputs: the code is noisy, and the noise is the example's own."""
-    mean = inputs.reshape(-1, 6) @ jnp.asarray(WEIGHT, inputs.dtype)
+    mean = inputs.reshape(len(inputs), -1) @ jnp.asarray(WEIGHT, inputs.dtype)
     return 3 * losses.sample(keys, DiagGaussian(mean, jnp.full_like(mean, 0.5)))[0]
 
 

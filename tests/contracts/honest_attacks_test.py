@@ -25,7 +25,7 @@ BY_RATIO = [*MINIMAL, "fab within", "square", "square l2", "apgd l2"]
 
 def model(keys, inputs, flaw, scale, shift, mask):
     """Logits of 4 classes, scaled and shifted, and of two more that are masked; in float32 as networks have them."""
-    flat = inputs.reshape(-1, 6).astype(jnp.float32)
+    flat = inputs.reshape(len(inputs), -1).astype(jnp.float32)
     logits = (flat - 0.5) @ WEIGHT
     # Zero, and without a slope where it should have none: sqrt at 0.
     logits += jnp.sqrt(jnp.where(flaw == NO_SLOPE, 0.0 * flat, 0.0)).sum(-1, keepdims=True)

@@ -58,8 +58,8 @@ def require_radius(epsilon: Any) -> None:
 
 def require_finite(bounds: Bounds) -> None:
     """Raises ValueError for bounds without an end, for an attack that scales by their width."""
-    for limit in map(known, bounds):
-        if limit is not None and not np.isfinite(limit).all():
+    for end in _ends(bounds):
+        if end is not None and not np.isfinite(end).all():
             raise ValueError(f"bounds must be finite in this attack, got {bounds}: give those of your data")
 
 
@@ -116,10 +116,18 @@ def check(logits_fn: LogitsFn, problem: Problem, bounds: Bounds = (-np.inf, np.i
 
 
 def _check_bounds(inputs: Array, bounds: Bounds) -> None:
-    ends = [known(limit) for limit in bounds]
-    if ends[0] is None or ends[1] is None:
+    ends = [end for end in _ends(bounds) if end is not None]
+    for end in ends:
+        try:
+            np.broadcast_to(end, (1, *inputs.shape[1:]))
+        except ValueError:
+            raise ValueError(
+                f"bounds must be two numbers, or arrays that broadcast against one example {list(inputs.shape[1:])}, "
+                f"got one of shape {list(end.shape)}"
+            ) from None
+    if len(ends) < 2:
         return
-    low, high = (end.astype(inputs.dtype).astype(np.float64) for end in ends if end is not None)
+    low, high = (end.astype(inputs.dtype).astype(np.float64) for end in ends)
     if not (low < high).all():
         raise ValueError(f"bounds must be (lower, upper) with lower < upper, got {bounds}")
     values = known(inputs)
@@ -135,6 +143,14 @@ def _check_bounds(inputs: Array, bounds: Bounds) -> None:
             f"inputs must lie in bounds, got {values[outside][0]!s} where they are {low!s} to {high!s}, one of "
             f"{outside.sum()} values outside (NaN included); give the bounds of your data, or scale the inputs"
         )
+
+
+def _ends(bounds: Bounds) -> list[np.ndarray | None]:
+    try:
+        low, high = bounds
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds must be (lower, upper), got {bounds!r}") from None
+    return [known(low), known(high)]
 
 
 def known(value: object) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from ib_jax import losses
 from ib_jax.attacks.ensemble import Ensemble, Member, smallest
 from ib_jax.attacks.iterative import IterativeAttack
-from ib_jax.attacks.refuse import require_count
+from ib_jax.attacks.refuse import require_count, to_array
 from ib_jax.types import Array, Attack, LogitsFn
 
 
@@ -31,6 +31,7 @@ def random_targets(key: Array, labels: Array, num_classes: int) -> Array:
       Array([1, 0], dtype=int32)
     """
     require_count("num_classes", num_classes, 2)
+    labels = to_array("labels", labels)
     keys = losses.per_example_keys(key, labels.shape[0])
     shifts = jax.vmap(lambda key: jax.random.randint(key, (), 1, num_classes, labels.dtype))(keys)
     return (labels + shifts) % num_classes
@@ -58,6 +59,7 @@ def least_likely_targets(key: Array, logits_fn: LogitsFn, inputs: Array, labels:
       >>> attacks.least_likely_targets(jax.random.key(0), logits_fn, jnp.array([[3.0, 1.0, 2.0]]), jnp.array([0]))
       Array([1], dtype=int32)
     """
+    labels = to_array("labels", labels)
     keys = losses.per_example_keys(key, labels.shape[0])
     logits = losses.pooled_logits(losses.sampled_logits(keys, logits_fn, inputs, num_samples))
     is_label = labels[:, None] == jnp.arange(logits.shape[-1])

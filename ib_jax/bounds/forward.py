@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import chex
+import jax.numpy as jnp
 
 from ib_jax import losses
 from ib_jax.types import Array, DecodeFn, DiagGaussian, EncodeFn, Prediction
@@ -21,6 +22,7 @@ def forward(
     key: Array, inputs: Array, labels: Array, *, encode_fn: EncodeFn, decode_fn: DecodeFn, num_samples: int
 ) -> Forward:
     """Runs the model on a batch; with `num_samples=0` at the mean of the encoder, where only the mean is used."""
+    labels = jnp.asarray(labels)
     chex.assert_equal_shape_prefix([inputs, labels], 1)
     encoding = encode_fn(inputs)
     chex.assert_equal_shape_prefix([inputs, *encoding], 1)

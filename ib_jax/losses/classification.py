@@ -10,6 +10,7 @@ from ib_jax.types import Array
 
 def _split_label(logits: Array, labels: Array) -> tuple[Array, Array]:
     """The label's logit [...], and the logits with the label's place at -inf [..., C]; NaN for a label out of range."""
+    labels = jnp.asarray(labels)
     chex.assert_type([logits, labels], [float, int])
     if logits.ndim < 1 or logits.shape[-1] < 2:
         raise ValueError(f"logits must have shape [..., C] with C >= 2 classes, got shape {logits.shape}")
@@ -83,7 +84,7 @@ def is_soft(labels: Array) -> bool:
       >>> losses.is_soft(jnp.array([[0.5, 0.5]])), losses.is_soft(jnp.array([1]))
       (True, False)
     """
-    return not jnp.issubdtype(labels.dtype, jnp.integer)
+    return not jnp.issubdtype(jnp.asarray(labels).dtype, jnp.integer)
 
 
 def correct(logits: Array, labels: Array) -> Array:
@@ -102,6 +103,7 @@ def correct(logits: Array, labels: Array) -> Array:
       >>> losses.correct(jnp.array([[2.0, 1.0], [0.0, 1.0], [0.0, jnp.nan]]), jnp.array([0, 0, 0]))
       Array([ 1.,  0., nan], dtype=float32)
     """
+    labels = jnp.asarray(labels)
     labels = labels.argmax(-1) if is_soft(labels) else labels
     answer = predicted_class(logits)
     return jnp.where(answer < 0, jnp.nan, (answer == labels).astype(jnp.float32))

@@ -123,6 +123,7 @@ def class_divergence(codes: Codes, backward: Backward, labels: Array, estimator:
       >>> losses.class_divergence(codes, table, jnp.array([[0.5, 0.5]]))
       Array([1.], dtype=float32)
     """
+    labels = jnp.asarray(labels)
     if callable(backward):
         return divergence(codes, backward(labels), estimator)
     if not is_soft(labels):

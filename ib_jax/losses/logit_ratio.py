@@ -82,7 +82,7 @@ def _top(logits: Array, count: int, name: str) -> Array:
 
 
 def _pick(logits: Array, classes: Array) -> Array:
-    classes = jnp.broadcast_to(classes, logits.shape[:-1])
+    classes = jnp.broadcast_to(jnp.asarray(classes), logits.shape[:-1])
     picked = jnp.take_along_axis(logits, classes[..., None], axis=-1, mode="clip")[..., 0]
     # A class out of range must not pass for another.
     return jnp.where((classes >= 0) & (classes < logits.shape[-1]), picked, jnp.nan)

@@ -22,7 +22,7 @@ def per_example_keys(key: Array, batch_size: int) -> Array:
       keys [B].
 
     Raises:
-      ValueError: `key` is an array of keys of another length.
+      ValueError: `key` is no key, or an array of keys of another length.
 
     Example:
       >>> import jax
@@ -30,6 +30,8 @@ def per_example_keys(key: Array, batch_size: int) -> Array:
       >>> losses.per_example_keys(jax.random.key(0), 3).shape
       (3,)
     """
+    if not hasattr(key, "dtype"):
+        raise ValueError(f"key must be a PRNG key, such as jax.random.key(0), or one for each example, got {key!r}")
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
     if key.ndim == 0:

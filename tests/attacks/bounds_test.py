@@ -83,7 +83,25 @@ def test_what_cannot_be_attacked_is_refused_by_name(make, change, message):
         make()(KEY, **call)
 
 
+@pytest.mark.parametrize(
+    "bounds, message",
+    [
+        (1.0, r"bounds must be \(lower, upper\), got 1\.0"),
+        ((0.0, 0.5, 1.0), r"bounds must be \(lower, upper\), got \(0\.0, 0\.5, 1\.0\)"),
+        ((np.zeros(3), np.ones(2)), r"that broadcast against one example \[3\], got one of shape \[2\]"),
+        ((np.zeros((2, 3)), 1.0), r"got one of shape \[2, 3\]"),
+        ((1.0, 0.0), "with lower < upper, got"),
+    ],
+)
+def test_bounds_that_are_none_are_refused_by_name(bounds, message):
+    for attack in (attacks.fgsm(0.1, bounds=bounds), lambda *batch: attacks.carlini_wagner(bounds=bounds)(*batch)):
+        with pytest.raises(ValueError, match=message):
+            attack(KEY, linear, np.full((2, 3), 0.5, np.float32), [0, 1])
+
+
 def test_labels_may_be_a_list():
     inputs = np.array([[0.9, 0.1, 0.1], [0.1, 0.9, 0.1]], np.float32)
+    wrong = [attacks.random_targets(KEY, [0, 1], 3), attacks.least_likely_targets(KEY, linear, inputs, [0, 1])]
+    assert all((np.asarray(targets) != [0, 1]).all() for targets in wrong)
     for attack in (attacks.fgsm(0.5), attacks.deepfool(), attacks.transfer(attacks.fgsm(0.5), linear)):
         assert attack(KEY, linear, inputs, [0, 1], [1, 2]).success.all()

@@ -80,7 +80,8 @@ def assert_close(terms, expected, **kwargs):
 class TestBound:
     @pytest.mark.parametrize("batch_size", [0, 1, 6])
     def test_terms_are_per_example_and_finite(self, bound, batch_size):
-        terms = jax.jit(lambda: call(bound, batch_size))()
+        labels = [i % 5 for i in range(batch_size)] or None  # a list will do
+        terms = jax.jit(lambda: call(bound, batch_size, labels=labels))()
         assert isinstance(terms, BoundTerms)
         for leaf in jax.tree.leaves(terms):
             assert leaf.shape == (batch_size,)

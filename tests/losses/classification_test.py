@@ -69,6 +69,13 @@ def test_labels_broadcast_over_samples_and_out_of_range_is_nan(kernel):
     np.testing.assert_array_equal(np.isnan(got), np.tile([False, True, True], (12, 1)))
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "margin", "correct", "dlr", "targeted_dlr"])
+def test_labels_may_be_a_list(name):
+    logits, kernel = jax.random.normal(jax.random.key(0), (3, 4)), getattr(losses, name)
+    classes = [[2, 0, 3], [0, 1, 1]] if name == "targeted_dlr" else [[2, 0, 3]]
+    np.testing.assert_array_equal(kernel(logits, *classes), kernel(logits, *map(jnp.array, classes)))
+
+
 @pytest.mark.parametrize("kernel", [losses.cross_entropy, losses.margin])
 def test_bad_input_is_refused(kernel):
     with pytest.raises(ValueError, match="C >= 2 classes, got shape"):

@@ -58,6 +58,8 @@ def test_small_batches(batch_size):
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
         losses.sample(jax.random.key(0), DIST, 0)
+    with pytest.raises(ValueError, match=r"key must be a PRNG key, such as jax.random.key\(0\), .* got 7"):
+        losses.sample(7, DIST)
     with pytest.raises(ValueError, match="one for each of the 3 examples, got shape"):
         losses.sample(jax.random.split(jax.random.key(0), 4), DIST)
     with pytest.raises(AssertionError):

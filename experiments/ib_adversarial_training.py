@@ -155,14 +155,15 @@ def _attack(
     console: Console,
     command: str,
 ) -> None:
-    paths = {id(model): results / f"{model.config.name}_seed{model.config.seed}.json" for model in models}
-    waiting = [model for model in models if not paths[id(model)].exists()]
-    for model in models:
-        if model not in waiting:
-            path = paths[id(model)]
+    paths = [results / f"{model.config.name}_seed{model.config.seed}.json" for model in models]
+    waiting = []
+    for model, path in zip(models, paths, strict=True):
+        if path.exists():
             records.check_config(json.loads(path.read_text())["config"], model.config, path)
+        else:
+            waiting.append((model, path))
     attackers: dict[bool, Attacker] = {}
-    sources: dict[tuple[int, float], np.ndarray] = {}
+    sources: dict[tuple[str, int, float], np.ndarray] = {}
 
     def attacker(model: Trained) -> Attacker:
         stochastic = model.config.stochastic
@@ -174,14 +175,15 @@ def _attack(
         return attackers[stochastic]
 
     def source(of: Trained, epsilon: float) -> np.ndarray:
-        if (id(of), epsilon) not in sources:
-            sources[id(of), epsilon] = attacker(of).source(of.params, of.config.seed, epsilon)
-        return sources[id(of), epsilon]
+        which = of.config.name, of.config.seed, epsilon
+        if which not in sources:
+            sources[which] = attacker(of).source(of.params, of.config.seed, epsilon)
+        return sources[which]
 
     steps = {s: plan(settings, len(dataset.test.labels), stochastic=s) for s in (False, True)}
-    total = sum(step.work for model in waiting for step in steps[model.config.stochastic])
+    total = sum(step.work for model, _ in waiting for step in steps[model.config.stochastic])
     with WorkLine(console, total) as line:
-        for model in waiting:
+        for model, path in waiting:
             start, name, other = (
                 time.monotonic(),
                 f"{model.config.name} seed {model.config.seed}",
@@ -208,7 +210,7 @@ def _attack(
                 **measured,
                 "attack_seconds": time.monotonic() - start,
             }
-            records.write_json(paths[id(model)], record)
+            records.write_json(path, record)
 
 
 def _source_of(model: Trained, models: Sequence[Trained]) -> Trained:

@@ -183,8 +183,13 @@ def _same_images(groups: Groups) -> list[str]:
 def _findings(groups: Groups) -> list[str]:
     lines = ["Warnings of the attacks about their searches, and of PGD against the other attacks on these images:", ""]
     for key, group in groups.items():
-        found = {f["check"]: f["message"] for record in reversed(group) for f in record["findings"]}
-        lines += [f"- {title(*key)}, `{check}`: {message}" for check, message in found.items()]
+        found: dict[str, list[str]] = {}  # of the first seed with such a finding; several attacks may have one
+        for record in reversed(group):
+            own: dict[str, list[str]] = {}
+            for finding in record["findings"]:
+                own.setdefault(finding["check"], []).append(finding["message"])
+            found |= own
+        lines += [f"- {title(*key)}, `{check}`: {message}" for check, those in found.items() for message in those]
     return lines if len(lines) > 2 else [lines[0] + " none."]
 
 

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import attack_comparison, attack_comparison_table, attack_peers, attack_victim
-from experiments.attack_comparison_rows import GROUPS, ComparisonConfig, Row, rows
-from experiments.attack_victim import Judge, Victim
+from experiments.attack_comparison import peers as attack_peers
+from experiments.attack_comparison import run as attack_comparison
+from experiments.attack_comparison import table as attack_comparison_table
+from experiments.attack_comparison import victim as attack_victim
+from experiments.attack_comparison.rows import GROUPS, ComparisonConfig, Row, rows
+from experiments.attack_comparison.victim import Judge, Victim
 
 LIBRARIES = ("torchattacks", "foolbox", "pyautoattack")
 SMALL = {"num_epochs": 20, "hidden_width": 64, "num_queries": 300, "cw_steps": 100, "cw_binary_steps": 4}

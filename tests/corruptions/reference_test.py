@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import corruption_peer
+from experiments.corruptions import peer as corruption_peer
 from ib_jax import corruptions
 from ib_jax.corruptions import blur, drops, elastic, glass, motion, noise
 from ib_jax.corruptions.constants import strength

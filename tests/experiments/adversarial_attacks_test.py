@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import adversarial_attacks_config as names
-from experiments.adversarial_attacks import Attacker, make
-from experiments.adversarial_attacks_config import AttackSettings
-from experiments.adversarial_config import AdversarialConfig
-from experiments.adversarial_recipe import apply_fn, load, recipe_of
-from experiments.keys import stream
+from experiments.core.keys import stream
+from experiments.ib_adversarial_training import attack_settings as names
+from experiments.ib_adversarial_training.attack import Attacker, make
+from experiments.ib_adversarial_training.attack_settings import AttackSettings
+from experiments.ib_adversarial_training.recipe import apply_fn, load, recipe_of
+from experiments.ib_adversarial_training.settings import AdversarialConfig
 from ib_jax import attacks, evaluation, losses
 
 CONFIG = AdversarialConfig(num_train_images=16, scale_width=1 / 32, num_layers=1, latent_dim=4)

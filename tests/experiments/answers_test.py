@@ -6,24 +6,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import (
-    adversarial_attacks,
-    answers,
-    attack_victim,
-    corrupted_images,
-    image_attacks,
-    image_attacks_config,
-    imagenet_features_attacks,
-    imagenet_features_config,
-    imdb_vub_victims,
-    mnist_robustness_attacks,
-    mnist_robustness_config,
-    text_attack_outcome,
-    transferability_measure,
-)
-from experiments.adversarial_attacks_config import AttackSettings
-from experiments.answers import told_by
-from experiments.keys import stream
+from experiments.attack_comparison import victim as attack_victim
+from experiments.core import answers, corrupted_images, image_attacks, image_attacks_config
+from experiments.core.answers import told_by
+from experiments.core.keys import stream
+from experiments.ib_adversarial_training import attack as adversarial_attacks
+from experiments.ib_adversarial_training.attack_settings import AttackSettings
+from experiments.imagenet_features import attack as imagenet_features_attacks
+from experiments.imagenet_features import settings as imagenet_features_config
+from experiments.imdb_vub import victims as imdb_vub_victims
+from experiments.mnist_robustness import attack as mnist_robustness_attacks
+from experiments.mnist_robustness import settings as mnist_robustness_config
+from experiments.text_attack_comparison import outcome as text_attack_outcome
+from experiments.transferability import measure as transferability_measure
 from ib_jax import AttackResult, DiagGaussian, data, losses
 from ib_jax.models import Classifier
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import attack_peers, torch_worker
-from experiments.attack_peers import Request
+from experiments.attack_comparison import peers as attack_peers
+from experiments.attack_comparison.peers import Request
+from experiments.core import worker as torch_worker
 
 EPSILON = 0.1
 LINF = {"eps": EPSILON, "alpha": 0.03, "steps": 5}

@@ -7,10 +7,11 @@ import jax
 import pytest
 from rich.console import Console
 
-from experiments import benchmark, benchmark_adversarial
-from experiments.adversarial_config import AdversarialConfig
-from experiments.benchmark_adversarial import PLAIN, WAYS, print_adversarial
-from experiments.benchmark_jax import random_dataset
+from experiments.benchmark import adversarial as benchmark_adversarial
+from experiments.benchmark import run as benchmark
+from experiments.benchmark.adversarial import PLAIN, WAYS, print_adversarial
+from experiments.benchmark.jax_programs import random_dataset
+from experiments.ib_adversarial_training.settings import AdversarialConfig
 
 SECONDS = {"plain": 1.0, "fgsm": 3.0, "pgd-5": 6.0, "pgd-10": 11.0, "pgd-20": 20.5, "pgd-20, half": 10.0}
 

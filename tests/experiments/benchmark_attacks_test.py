@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import attack_peers, attack_victim, benchmark, benchmark_attack_rows, benchmark_attacks
-from experiments.attack_victim import Victim
-from experiments.benchmark_attacks_report import AVX512, CW, CW_WHOLE, DEEPFOOL, PGD, RADII, REFERENCES, attack_targets
+from experiments.attack_comparison import peers as attack_peers
+from experiments.attack_comparison import victim as attack_victim
+from experiments.attack_comparison.victim import Victim
+from experiments.benchmark import attack_rows as benchmark_attack_rows
+from experiments.benchmark import attacks as benchmark_attacks
+from experiments.benchmark import run as benchmark
+from experiments.benchmark.attacks_report import AVX512, CW, CW_WHOLE, DEEPFOOL, PGD, RADII, REFERENCES, attack_targets
 
 SIZES: dict[str, Any] = {"repeats": 2, "num_images": 12, "cw_images": 6, "slow_images": 3, "min_seconds": 0.0}
 ABSENT = "foolbox-avx512"

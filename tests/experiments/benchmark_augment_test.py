@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import benchmark, benchmark_augment, torch_worker
-from experiments.benchmark_augment import PEERS, Task
-from experiments.benchmark_augment_report import augment_targets
+from experiments.benchmark import augment as benchmark_augment
+from experiments.benchmark import run as benchmark
+from experiments.benchmark.augment import PEERS, Task
+from experiments.benchmark.augment_report import augment_targets
+from experiments.core import worker as torch_worker
 from ib_jax import augment
 
 SMALL = {"CIFAR-10": Task("cifar10", "CIFAR10", 8), "ImageNet": Task("imagenet", "IMAGENET", 12)}
@@ -23,7 +25,7 @@ class Pretender:
     """A worker that takes a second for a picture, and fails at tensors."""
 
     def __init__(self, module: str, arguments: Mapping[str, Any]):
-        assert module == "experiments.augment_peers_torch"
+        assert module == "experiments.benchmark.augment_torch"
         self.info = {"torch": "1", "torchvision": "2", "pillow": "3", "threads": 4}
         self.shapes = {name: np.load(path).shape for name, path in arguments["pictures"].items()}
 
@@ -107,7 +109,7 @@ def test_torchvisions_ways(tmp_path: pathlib.Path) -> None:
         pytest.skip(reason)
     np.save(tmp_path / "pictures.npy", benchmark_augment.photographs(3, 8))
     pictures = {"CIFAR-10": str(tmp_path / "pictures.npy")}
-    with torch_worker.Worker("experiments.augment_peers_torch", {"pictures": pictures}) as worker:
+    with torch_worker.Worker("experiments.benchmark.augment_torch", {"pictures": pictures}) as worker:
         for peer in PEERS:
             reply = worker({"task": "CIFAR-10", "policy": "CIFAR10", "peer": peer, "min_seconds": 0.0})
             assert reply["seconds_per_picture"] > 0

@@ -6,7 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
-from experiments import benchmark, benchmark_corruptions, corruption_peer
+from experiments.benchmark import corruptions as benchmark_corruptions
+from experiments.benchmark import run as benchmark
+from experiments.corruptions import peer as corruption_peer
 
 
 class Pretender:

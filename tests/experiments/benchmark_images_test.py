@@ -11,18 +11,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import (
-    benchmark,
-    benchmark_image_rows,
-    benchmark_images,
-    benchmark_images_report,
-    benchmark_table,
-    image_recipe,
-)
-from experiments.benchmark_image_rows import ImageBenchmark, Network
-from experiments.benchmark_images_report import add_ratios, images_targets, print_images
-from experiments.benchmark_turns import Work
-from experiments.torch_worker import WorkerError
+from experiments.benchmark import image_rows as benchmark_image_rows
+from experiments.benchmark import images as benchmark_images
+from experiments.benchmark import images_report as benchmark_images_report
+from experiments.benchmark import run as benchmark
+from experiments.benchmark import table as benchmark_table
+from experiments.benchmark.image_rows import ImageBenchmark, Network
+from experiments.benchmark.images_report import add_ratios, images_targets, print_images
+from experiments.benchmark.turns import Work
+from experiments.core import image_recipe
+from experiments.core.worker import WorkerError
 from ib_jax import models
 from ib_jax.types import Array, DiagGaussian
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from experiments import benchmark_scaling
+from experiments.benchmark import scaling as benchmark_scaling
 from tests.forced_devices import forced_devices
 
 SIZES = ("repeats=1", "steps=2", "batch_size=6", "latent_dim=4", "hidden_width=16")

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from experiments import benchmark, benchmark_jax, benchmark_projection, benchmark_sweep
-from experiments.benchmark_sweep_report import sweep_targets
+from experiments.benchmark import jax_programs as benchmark_jax
+from experiments.benchmark import projection as benchmark_projection
+from experiments.benchmark import run as benchmark
+from experiments.benchmark import sweep as benchmark_sweep
+from experiments.benchmark.sweep_report import sweep_targets
 from ib_jax import training
 
 TINY: dict[str, Any] = {"repeats": 2, "steps": 2, "batch_size": 20, "latent_dim": 4, "hidden_width": 16, "members": 2}

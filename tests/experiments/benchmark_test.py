@@ -10,17 +10,15 @@ import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
-from experiments import (
-    benchmark,
-    benchmark_device,
-    benchmark_jax,
-    benchmark_program,
-    benchmark_report,
-    benchmark_torch,
-    benchmark_turns,
-    mnist_vib_config,
-    torch_worker,
-)
+from experiments.benchmark import device as benchmark_device
+from experiments.benchmark import jax_programs as benchmark_jax
+from experiments.benchmark import program as benchmark_program
+from experiments.benchmark import run as benchmark
+from experiments.benchmark import show as benchmark_report
+from experiments.benchmark import torch_programs as benchmark_torch
+from experiments.benchmark import turns as benchmark_turns
+from experiments.core import worker as torch_worker
+from experiments.mnist_vib import settings as mnist_vib_config
 
 TINY: dict[str, Any] = {"repeats": 1, "steps": 2, "batch_size": 50, "latent_dim": 16, "hidden_width": 64}
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments import adversarial_attacks, adversarial_attacks_config, attack_comparison_rows
-from experiments.carlini_wagner import carlini_wagner
-from experiments.feature_entropy_config import CW, FeatureConfig
+from experiments.attack_comparison import rows as attack_comparison_rows
+from experiments.core.carlini_wagner import carlini_wagner
+from experiments.feature_entropy.settings import CW, FeatureConfig
+from experiments.ib_adversarial_training import attack as adversarial_attacks
+from experiments.ib_adversarial_training import attack_settings as adversarial_attacks_config
 
 FOLDER = pathlib.Path(experiments.__file__).parent
 
@@ -27,7 +29,7 @@ def test_c_is_in_logits_per_squared_unit():
 
 
 def test_nothing_else_makes_one():
-    places = [path.name for path in FOLDER.glob("*.py") if "attacks.carlini_wagner" in path.read_text()]
+    places = [path.name for path in FOLDER.rglob("*.py") if "attacks.carlini_wagner" in path.read_text()]
     assert places == ["carlini_wagner.py"]
 
 

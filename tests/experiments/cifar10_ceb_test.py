@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import cifar10_ceb, cifar10_ceb_table, image_recipe, image_run
-from experiments import image_attacks_config as names
-from experiments.cifar10_ceb_config import Cifar10Config, SweepSettings, preset
-from experiments.image_attacks_config import AttackSettings
-from experiments.recipe import Recipe
+from experiments.cifar10_ceb import run as cifar10_ceb
+from experiments.cifar10_ceb import table as cifar10_ceb_table
+from experiments.cifar10_ceb.settings import Cifar10Config, SweepSettings, preset
+from experiments.core import image_attacks_config as names
+from experiments.core import image_recipe, image_run
+from experiments.core.image_attacks_config import AttackSettings
+from experiments.core.recipe import Recipe
 from ib_jax import data, training
 
 QUIET = Console(quiet=True)

@@ -9,20 +9,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import (
-    cifar10_ceb,
-    corruptions,
-    corruptions_measure,
-    corruptions_paper,
-    corruptions_table,
-    image_checkpoints,
-    image_recipe,
-)
-from experiments.cifar10_ceb_config import Cifar10Config
-from experiments.corruptions_config import CorruptionSettings
-from experiments.imagenet_ceb_config import ImageNetConfig
-from experiments.recipe import Recipe
-from experiments.records import ConfigMismatchError, write_json
+from experiments.cifar10_ceb import run as cifar10_ceb
+from experiments.cifar10_ceb.settings import Cifar10Config
+from experiments.core import image_recipe
+from experiments.core.recipe import Recipe
+from experiments.core.records import ConfigMismatchError, write_json
+from experiments.corruptions import checkpoints as image_checkpoints
+from experiments.corruptions import measure as corruptions_measure
+from experiments.corruptions import paper as corruptions_paper
+from experiments.corruptions import run as corruptions
+from experiments.corruptions import table as corruptions_table
+from experiments.corruptions.settings import CorruptionSettings
+from experiments.imagenet_ceb.settings import ImageNetConfig
 from ib_jax import corruptions as library
 from ib_jax import data, evaluation, training
 

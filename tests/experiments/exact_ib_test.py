@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import exact_ib, exact_ib_table
-from experiments.exact_ib import OBJECTIVES, ExactConfig
-from experiments.exact_problems import discrete_problem, gaussian_problem
+from experiments.exact_ib import run as exact_ib
+from experiments.exact_ib import table as exact_ib_table
+from experiments.exact_ib.problems import discrete_problem, gaussian_problem
+from experiments.exact_ib.run import OBJECTIVES, ExactConfig
 from ib_jax import exact
 
 BETAS = np.array([0.3, 0.1])

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import feature_fill
-from experiments.feature_cache import CacheCorruptError, FeatureCache
+from experiments.core import feature_fill
+from experiments.core.feature_cache import CacheCorruptError, FeatureCache
 from ib_jax import data
 
 N, SHARD = 23, 5

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from experiments import feature_entropy_measure, feature_entropy_table
-from experiments.feature_entropy_config import CW, DEEPFOOL, FGSM, FeatureConfig
-from experiments.feature_entropy_measure import ESTIMATORS, GRIDS, Measure
-from experiments.feature_entropy_train import Trainer, load_averaged
+from experiments.feature_entropy import measure as feature_entropy_measure
+from experiments.feature_entropy import table as feature_entropy_table
+from experiments.feature_entropy.measure import ESTIMATORS, GRIDS, Measure
+from experiments.feature_entropy.settings import CW, DEEPFOOL, FGSM, FeatureConfig
+from experiments.feature_entropy.train import Trainer, load_averaged
 
 COUNT, NUM_BESIDE = 30, 20
 CONFIG = FeatureConfig(shrink=2, scale_width=0.03, num_attack_images=COUNT, num_beside=NUM_BESIDE, l2_radius=1.0)

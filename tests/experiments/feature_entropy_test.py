@@ -10,10 +10,12 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from experiments import feature_entropy, feature_entropy_measure, feature_entropy_table
-from experiments.feature_entropy_config import ATTACKS, FGSM, FeatureConfig
-from experiments.feature_entropy_train import Trainer, attacked_rows, averaged, load_averaged
-from experiments.records import ConfigMismatchError
+from experiments.core.records import ConfigMismatchError
+from experiments.feature_entropy import measure as feature_entropy_measure
+from experiments.feature_entropy import run as feature_entropy
+from experiments.feature_entropy import table as feature_entropy_table
+from experiments.feature_entropy.settings import ATTACKS, FGSM, FeatureConfig
+from experiments.feature_entropy.train import Trainer, attacked_rows, averaged, load_averaged
 from ib_jax import data, evaluation
 
 TINY = FeatureConfig(

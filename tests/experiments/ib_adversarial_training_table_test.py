@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from experiments import adversarial_attacks_config as names
-from experiments import ib_adversarial_training_paper as paper
-from experiments import ib_adversarial_training_table as tables
+from experiments.ib_adversarial_training import attack_settings as names
+from experiments.ib_adversarial_training import paper
+from experiments.ib_adversarial_training import table as tables
 
 PLACES = {("vib", "none"): 1, ("vib", "fgsm"): 2, ("cross_entropy", "none"): 3, ("cross_entropy", "fgsm"): 4}
 SEEDS = (10, 9)  # by name the 10 comes first

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import adversarial_attacks, ib_adversarial_training, ib_adversarial_training_table, records
-from experiments import adversarial_attacks_config as names
-from experiments.adversarial_attacks import Attacker
-from experiments.adversarial_attacks_config import AttackSettings, plan
-from experiments.adversarial_config import AdversarialConfig
-from experiments.adversarial_recipe import load, recipe_of
-from experiments.ib_adversarial_training import SweepSettings, groups, preset
+from experiments.core import records
+from experiments.ib_adversarial_training import attack as adversarial_attacks
+from experiments.ib_adversarial_training import attack_settings as names
+from experiments.ib_adversarial_training import run as ib_adversarial_training
+from experiments.ib_adversarial_training import table as ib_adversarial_training_table
+from experiments.ib_adversarial_training.attack import Attacker
+from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan
+from experiments.ib_adversarial_training.recipe import load, recipe_of
+from experiments.ib_adversarial_training.run import SweepSettings, groups, preset
+from experiments.ib_adversarial_training.settings import AdversarialConfig
 from ib_jax import data, training
 
 TINY = AdversarialConfig(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import image_run, imagenet_recipe
-from experiments.imagenet_ceb_config import ImageNetConfig, preset
-from experiments.recipe import Recipe, Streamed
+from experiments.core import image_run
+from experiments.core.recipe import Recipe, Streamed
+from experiments.imagenet_ceb import recipe as imagenet_recipe
+from experiments.imagenet_ceb.settings import ImageNetConfig, preset
 from ib_jax import data, training
 from ib_jax.models import resnet
 

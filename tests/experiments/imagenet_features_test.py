@@ -11,20 +11,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import (
-    feature_fill,
-    imagenet_features,
-    imagenet_features_lab,
-    imagenet_features_table,
-    keras_backbone,
-    records,
-)
-from experiments import imagenet_features_config as names
-from experiments.imagenet_features_attacks import Measurer
-from experiments.imagenet_features_config import FeaturesConfig, Model, departures, head_config, models, preset
-from experiments.imagenet_features_data import open_images
-from experiments.imagenet_features_heads import Standardise
-from experiments.imagenet_features_summary import findings, outcome, rows, same_images
+from experiments.core import feature_fill, records
+from experiments.core.heads import Standardise
+from experiments.imagenet_features import backbone as keras_backbone
+from experiments.imagenet_features import lab as imagenet_features_lab
+from experiments.imagenet_features import run as imagenet_features
+from experiments.imagenet_features import settings as names
+from experiments.imagenet_features import table as imagenet_features_table
+from experiments.imagenet_features.attack import Measurer
+from experiments.imagenet_features.dataset import open_images
+from experiments.imagenet_features.settings import FeaturesConfig, Model, departures, head_config, models, preset
+from experiments.imagenet_features.summary import findings, outcome, rows, same_images
 from ib_jax import data, losses
 
 TINY = {

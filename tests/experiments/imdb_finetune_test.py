@@ -16,9 +16,12 @@ from rich.console import Console
 pytest.importorskip("tokenizers")
 pytest.importorskip("safetensors")
 
-from experiments import imdb_finetune, records, text_encoder, text_recipe
-from experiments.imdb_finetune_config import FinetuneConfig, preset
-from experiments.text_evaluator import TextEvaluator
+from experiments.core import records
+from experiments.imdb_finetune import recipe as text_recipe
+from experiments.imdb_finetune import run as imdb_finetune
+from experiments.imdb_finetune.evaluator import TextEvaluator
+from experiments.imdb_finetune.settings import FinetuneConfig, preset
+from experiments.imdb_vub import encoder as text_encoder
 from ib_jax import data, evaluation, models, training
 from tests.forced_devices import forced_devices
 

@@ -11,9 +11,14 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from experiments import imdb_vub, imdb_vub_features, imdb_vub_heads, imdb_vub_summary, imdb_vub_table, records
-from experiments.imdb_vub_attacks import Siege
-from experiments.imdb_vub_config import VANILLA, Model, TextConfig, departures, models_of, preset
+from experiments.core import records
+from experiments.imdb_vub import features as imdb_vub_features
+from experiments.imdb_vub import heads as imdb_vub_heads
+from experiments.imdb_vub import run as imdb_vub
+from experiments.imdb_vub import summary as imdb_vub_summary
+from experiments.imdb_vub import table as imdb_vub_table
+from experiments.imdb_vub.attack import Siege
+from experiments.imdb_vub.settings import VANILLA, Model, TextConfig, departures, models_of, preset
 from ib_jax import attacks, data, losses, models
 
 pytest.importorskip("tokenizers")
@@ -38,7 +43,7 @@ def small():
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(imdb_vub_features, "load_texts", lambda config: texts)
-        patch.setattr("experiments.text_encoder._RANDOM_CONFIG", config)
+        patch.setattr("experiments.imdb_vub.encoder._RANDOM_CONFIG", config)
         pwws = attacks.text.pwws
         found = lambda word, part: SYNONYMS.get(word.lower(), ())
         patch.setattr(attacks.text, "pwws", lambda **settings: pwws(synonyms=found, **settings))
@@ -119,7 +124,7 @@ def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("experiments.feature_cache.FeatureCache.write", never)
+    monkeypatch.setattr("experiments.core.feature_cache.FeatureCache.write", never)
     monkeypatch.setattr("ib_jax.training.fit", never)
     attacked, call = [], attacks.text.TextRunner.__call__
 

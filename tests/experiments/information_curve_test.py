@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import flags, information_curve, mnist_vib
-from experiments.information_curve_config import CurveConfig, member_settings
-from experiments.information_curve_table import render, spread
-from experiments.mnist_vib_config import Config
-from experiments.records import ConfigMismatchError
+from experiments.core import flags
+from experiments.core.records import ConfigMismatchError
+from experiments.information_curve import run as information_curve
+from experiments.information_curve.settings import CurveConfig, member_settings
+from experiments.information_curve.table import render, spread
+from experiments.mnist_vib import run as mnist_vib
+from experiments.mnist_vib.settings import Config
 from ib_jax import losses, training
 
 SMALL = Config(

@@ -9,8 +9,9 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 from rich.console import Console
 
-from experiments import mnist_vib, records
-from experiments.mnist_vib_config import Config
+from experiments.core import records
+from experiments.mnist_vib import run as mnist_vib
+from experiments.mnist_vib.settings import Config
 from ib_jax import training
 
 SMALL = Config(

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import feature_fill, keras_backbone
+from experiments.core import feature_fill
+from experiments.imagenet_features import backbone as keras_backbone
 
 SIZE, LAYER = 32, "conv_pw_2_relu"
 

@@ -11,45 +11,43 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments import (
-    adversarial_attacks,
-    image_attacks,
-    image_attacks_config,
-    imagenet_features_attacks,
-    imagenet_features_config,
-    mnist_robustness_attacks,
-    mnist_robustness_config,
-)
-from experiments.adversarial_attacks_config import PGD_EOT, SQUARE, TRANSFER, AttackSettings
-from experiments.evaluator import Evaluator
-from experiments.keys import NAMES, number_of, stream
-from experiments.mnist_vib_config import Config
+from experiments.core import image_attacks, image_attacks_config
+from experiments.core.evaluator import Evaluator
+from experiments.core.keys import NAMES, number_of, stream
+from experiments.ib_adversarial_training import attack as adversarial_attacks
+from experiments.ib_adversarial_training.attack_settings import PGD_EOT, SQUARE, TRANSFER, AttackSettings
+from experiments.imagenet_features import attack as imagenet_features_attacks
+from experiments.imagenet_features import settings as imagenet_features_config
+from experiments.mnist_robustness import attack as mnist_robustness_attacks
+from experiments.mnist_robustness import settings as mnist_robustness_config
+from experiments.mnist_vib.settings import Config
 from ib_jax import AttackResult, attacks, data, evaluation, losses, models
 
 SEED, COUNT, FIRST = 3, 4, 2**31
 IMAGES, LABELS = np.full((COUNT, 2, 2, 1), 0.5, np.float32), np.arange(COUNT, dtype=np.int32) % 3
-MODULES = {path.stem: ast.parse(path.read_text()) for path in pathlib.Path(experiments.__file__).parent.glob("*.py")}
+FOLDER = pathlib.Path(experiments.__file__).parent
+MODULES = {str(path.relative_to(FOLDER).with_suffix("")): ast.parse(path.read_text()) for path in FOLDER.rglob("*.py")}
 MODEL = models.make_classifier(models.MLPEncoder(latent_dim=1, hidden=(2,)), num_classes=3)
 
 MAY_MAKE_KEYS = {
-    "keys": "the streams",
-    "recipe": "the keys of the initial parameters and of the run, which must not change",
-    "text_recipe": "the same",
-    "exact_ib": "the same, of each objective",
-    "text_encoder": "the weights of the random encoder, which must not change",
-    "attack_victim": "a state to be restored into",
-    "mnist_robustness": "a state to be restored into",
-    "benchmark_attack_rows": "only the time counts, here and in the next",
-    "benchmark_augment": "",
-    "benchmark_corruptions": "",
-    "benchmark_device": "",
-    "benchmark_image_rows": "",
-    "benchmark_jax": "",
+    "core/keys": "the streams",
+    "core/recipe": "the keys of the initial parameters and of the run, which must not change",
+    "imdb_finetune/recipe": "the same",
+    "exact_ib/run": "the same, of each objective",
+    "imdb_vub/encoder": "the weights of the random encoder, which must not change",
+    "attack_comparison/victim": "a state to be restored into",
+    "mnist_robustness/run": "a state to be restored into",
+    "benchmark/attack_rows": "only the time counts, here and in the next",
+    "benchmark/augment": "",
+    "benchmark/corruptions": "",
+    "benchmark/device": "",
+    "benchmark/image_rows": "",
+    "benchmark/jax_programs": "",
 }
 MAY_FOLD_NUMBERS = {
-    ("keys", "number_of(name)"): "the streams",
-    ("exact_ib", "number"): "the run of each objective, which must not change",
-    ("objectives", "1"): "dropout, below an example's key; in training, which must not change",
+    ("core/keys", "number_of(name)"): "the streams",
+    ("exact_ib/run", "number"): "the run of each objective, which must not change",
+    ("core/objectives", "1"): "dropout, below an example's key; in training, which must not change",
 }
 
 
@@ -94,14 +92,14 @@ def test_an_unknown_name_is_refused(name):
 
 
 def test_every_name_has_a_use():
-    used = {node.value for name, tree in MODULES.items() if name != "keys" and "stream" in imported(tree)
+    used = {node.value for name, tree in MODULES.items() if name != "core/keys" and "stream" in imported(tree)
             for node in ast.walk(tree) if isinstance(node, ast.Constant)}  # fmt: skip
     assert set(NAMES) <= used
 
 
 def imported(tree):
-    """The names that a module takes from `experiments.keys`."""
-    froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == "experiments.keys"]
+    """The names that a module takes from `experiments.core.keys`."""
+    froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == "experiments.core.keys"]
     return {alias.name for node in froms for alias in node.names}
 
 

@@ -6,9 +6,11 @@ import json
 import pytest
 from rich.console import Console
 
-from experiments import mnist_objectives, mnist_objectives_table, records
-from experiments.mnist_objectives import CompareConfig
-from experiments.mnist_vib_config import BOTTLENECKS, RATE_OBJECTIVES
+from experiments.core import records
+from experiments.mnist_objectives import run as mnist_objectives
+from experiments.mnist_objectives import table as mnist_objectives_table
+from experiments.mnist_objectives.run import CompareConfig
+from experiments.mnist_vib.settings import BOTTLENECKS, RATE_OBJECTIVES
 
 BEST = {"vib": 1e-2, "vub": 1e-3, "ceb": 4.5951, "consistent_ceb": 6.9068}
 

@@ -11,17 +11,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import (
-    mnist_robustness,
-    mnist_robustness_attacks,
-    mnist_robustness_table,
-    mnist_vib,
-    records,
-    robustness_figures,
-)
-from experiments import mnist_robustness_config as names
-from experiments.mnist_robustness_config import Model, RobustnessConfig, models, plan, run_settings, source_of
-from experiments.mnist_robustness_summary import check_attacks, minimal_row, pack, same_images, unpack
+from experiments.core import records
+from experiments.mnist_robustness import attack as mnist_robustness_attacks
+from experiments.mnist_robustness import figures as robustness_figures
+from experiments.mnist_robustness import run as mnist_robustness
+from experiments.mnist_robustness import settings as names
+from experiments.mnist_robustness import table as mnist_robustness_table
+from experiments.mnist_robustness.settings import Model, RobustnessConfig, models, plan, run_settings, source_of
+from experiments.mnist_robustness.summary import check_attacks, minimal_row, pack, same_images, unpack
+from experiments.mnist_vib import run as mnist_vib
 
 TINY = {
     "betas": (1e-2,), "num_seeds": 1, "num_epochs": 2, "fgsm_epsilons": (0.35,), "pgd_epsilons": (0.1, 0.3),

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import mnist_vib
-from experiments.mnist_vib_config import BOTTLENECKS, OBJECTIVES, PRESETS, Config, preset
-from experiments.records import ConfigMismatchError
+from experiments.core.records import ConfigMismatchError
+from experiments.mnist_vib import run as mnist_vib
+from experiments.mnist_vib.settings import BOTTLENECKS, OBJECTIVES, PRESETS, Config, preset
 from ib_jax import training
 
 SMALL = Config(

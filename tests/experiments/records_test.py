@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags as absl_flags
 
-from experiments import flags, records
-from experiments.mnist_vib_config import Config, preset
+from experiments.core import flags, records
+from experiments.mnist_vib.settings import Config, preset
 
 
 def test_json_is_plain_whole_and_without_nan(tmp_path):

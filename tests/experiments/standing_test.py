@@ -6,13 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import (
-    image_attacks,
-    image_attacks_config,
-    mnist_robustness_attacks,
-    mnist_robustness_config,
-    transferability_measure,
-)
+from experiments.core import image_attacks, image_attacks_config
+from experiments.mnist_robustness import attack as mnist_robustness_attacks
+from experiments.mnist_robustness import settings as mnist_robustness_config
+from experiments.transferability import measure as transferability_measure
 from ib_jax import AttackResult, DiagGaussian, attacks, data, losses
 from ib_jax.models import Classifier
 

@@ -1,4 +1,4 @@
-from experiments import mnist_vib_table
+from experiments.mnist_vib import table as mnist_vib_table
 
 
 def record(objective, seed, error, num_epochs=200):

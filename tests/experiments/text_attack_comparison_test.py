@@ -9,19 +9,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import (
-    naive_text_search,
-    paired,
-    records,
-    text_attack_comparison,
-    text_attack_comparison_config,
-    text_attack_comparison_table,
-    text_attack_outcome,
-    text_encoder,
-    text_victim,
-)
-from experiments.text_attack_comparison_config import Row, TextComparisonConfig
-from experiments.text_attack_outcome import Judge
+from experiments.core import records
+from experiments.imdb_vub import encoder as text_encoder
+from experiments.text_attack_comparison import naive_search as naive_text_search
+from experiments.text_attack_comparison import outcome as text_attack_outcome
+from experiments.text_attack_comparison import paired
+from experiments.text_attack_comparison import run as text_attack_comparison
+from experiments.text_attack_comparison import settings as text_attack_comparison_config
+from experiments.text_attack_comparison import table as text_attack_comparison_table
+from experiments.text_attack_comparison import victim as text_victim
+from experiments.text_attack_comparison.outcome import Judge
+from experiments.text_attack_comparison.settings import Row, TextComparisonConfig
 from ib_jax import data
 from ib_jax.attacks import text
 

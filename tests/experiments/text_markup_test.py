@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from experiments import text_markup
-from experiments.text_markup import Attacked, as_html, marks
+from experiments.text_attack_comparison import markup as text_markup
+from experiments.text_attack_comparison.markup import Attacked, as_html, marks
 from ib_jax.attacks import text
 
 CLASSES = ("negative", "positive")

@@ -13,16 +13,14 @@ import pytest
 from rich.console import Console
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from experiments import (
-    text_attack_comparison,
-    text_encoder,
-    text_peer,
-    text_victim,
-    textattack_package,
-    torch_worker,
-)
-from experiments.text_attack_comparison_config import TextComparisonConfig
-from experiments.text_peer import Request, Task
+from experiments.core import worker as torch_worker
+from experiments.imdb_vub import encoder as text_encoder
+from experiments.text_attack_comparison import package as textattack_package
+from experiments.text_attack_comparison import peer as text_peer
+from experiments.text_attack_comparison import run as text_attack_comparison
+from experiments.text_attack_comparison import victim as text_victim
+from experiments.text_attack_comparison.peer import Request, Task
+from experiments.text_attack_comparison.settings import TextComparisonConfig
 from ib_jax import data
 from ib_jax.attacks import text
 

@@ -10,12 +10,14 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from experiments import records, transferability, transferability_table
-from experiments import transferability_statistics as statistics
-from experiments.recipe import Recipe
-from experiments.transferability_config import PairConfig, members, preset
-from experiments.transferability_measure import smoothness
-from experiments.transferability_models import encoder_layers, pair_of, parts_of
+from experiments.core import records
+from experiments.core.recipe import Recipe
+from experiments.transferability import run as transferability
+from experiments.transferability import statistics
+from experiments.transferability import table as transferability_table
+from experiments.transferability.measure import smoothness
+from experiments.transferability.models import encoder_layers, pair_of, parts_of
+from experiments.transferability.settings import PairConfig, members, preset
 from ib_jax import data, losses, models, training
 from ib_jax.training import Batch
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.verdicts import Claim, render, spread
+from experiments.core.claims import Claim, render, spread
 
 
 @pytest.mark.parametrize(

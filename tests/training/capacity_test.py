@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.mnist_vib_config import Config
-from experiments.recipe import Recipe
+from experiments.core.recipe import Recipe
+from experiments.mnist_vib.settings import Config
 from ib_jax import data, training
 from ib_jax.training.capacity import Footprint
 

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.mnist_vib_config import Config
-from experiments.recipe import Recipe
+from experiments.core.recipe import Recipe
+from experiments.mnist_vib.settings import Config
 from ib_jax import data, training
 
 SETTINGS = Config(latent_dim=3, hidden_width=8, batch_size=8, steps_per_call=4, num_epochs=2, learning_rate=1e-2)

@@ -1,0 +1,1 @@
+"""Measure the speed of training, of populations, of attacks, of augmentation and of many devices."""

@@ -1,0 +1,1 @@
+"""What the experiments share; it knows none of them."""

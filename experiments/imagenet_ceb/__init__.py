@@ -1,0 +1,1 @@
+"""Train ResNets on ImageNet through the conditional entropy bottleneck, and attack them."""

@@ -1,0 +1,209 @@
+"""How a text classifier is fine-tuned by the settings: network, optimizer, padded batches of few lengths."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.core.objectives import make_loss
+from experiments.core.recipe import Run
+from experiments.imdb_finetune.settings import FinetuneConfig
+from experiments.imdb_vub import encoder as text_encoder
+from experiments.imdb_vub import features as imdb_vub_features
+from experiments.imdb_vub.encoder import TextEncoder
+from experiments.mnist_vib.settings import RESIDUAL_OBJECTIVES
+from ib_jax import data, evaluation, losses, models, training
+from ib_jax.data.text import hold_out_texts
+from ib_jax.models.head import Scale
+from ib_jax.training import parallel
+from ib_jax.training.epoch import check_batches
+from ib_jax.types import Array, Params
+
+HOLD_OUT_SEED = 0  # as of imdb_vub, which must hold out the same texts
+
+
+def load_texts(config: FinetuneConfig) -> data.TextDataset:
+    """The texts of a configuration.
+
+    Raises:
+      DatasetUnavailableError: the data set is not there.
+      ValueError: a file does not hold what it should, or as many texts are to be held out as there are.
+    """
+    # The two configurations have the same names for where texts come from.
+    texts = imdb_vub_features.load_texts(cast(Any, config))
+    train, validation = hold_out_texts(texts.train, config.num_validation, HOLD_OUT_SEED)
+    # Held out before it is cut, so that the number of training texts does not decide which are.
+    return texts._replace(
+        train=_first(train, config.num_train_texts),
+        validation=validation,
+        test=_first(texts.test, config.num_test_texts),
+    )
+
+
+def load_encoder(config: FinetuneConfig, texts: data.TextDataset) -> TextEncoder:
+    """The encoder from which fine-tuning begins."""
+    return text_encoder.load(
+        config.encoder,
+        max_length=config.max_length,
+        pooling=config.pooling,
+        precision=config.precision,
+        texts=texts.train.texts,
+    )
+
+
+def make_classifier(config: FinetuneConfig, encoder: TextEncoder, shares: np.ndarray) -> models.Classifier:
+    """A BERT from tokens to a code, and a linear decoder."""
+    width = encoder.config.hidden_size
+    residual = config.objective in RESIDUAL_OBJECTIVES
+    dropping = dataclasses.replace(
+        encoder.config, hidden_dropout_prob=config.dropout, attention_probs_dropout_prob=config.dropout
+    )
+    bert = models.BertEncoder(
+        dropping,
+        latent_dim=(config.latent_dim or max(1, width // 2)) if config.stochastic else 0,
+        scale=cast(Scale, config.scale),
+        hidden=(width,) * config.head_layers,
+        pooling=cast(Any, config.pooling),
+        compute_dtype=config.precision,
+    )
+    model = models.make_classifier(
+        cast(models.Encoder, bert),
+        num_classes=len(shares),
+        backward="unit" if residual else "none",
+        decoder_init=nn.initializers.normal(encoder.config.initializer_range),
+    )
+    backward = model.backward
+    if backward is None:
+        return model
+    # A CEB model's rate is that under the marginal of its backward encoder.
+    return model._replace(prior=lambda params: losses.marginal(backward(params), jnp.asarray(shares, jnp.float32)))
+
+
+def make_optimizer(config: FinetuneConfig, num_steps: int, num_layers: int) -> optax.GradientTransformation:
+    """AdamW, clipped; its rate rises on a line and falls on another to 0, and is less the nearer to the words."""
+    warmup = round(config.warmup_share * num_steps)
+    rise = optax.linear_schedule(0.0, config.learning_rate, warmup)
+    fall = optax.linear_schedule(config.learning_rate, 0.0, num_steps - warmup)
+    schedule = optax.join_schedules([rise, fall], [warmup]) if warmup else fall
+    adam = optax.adamw(schedule, weight_decay=config.weight_decay, mask=_matrices)
+    return training.layerwise_rates(
+        optax.chain(optax.clip_by_global_norm(config.clip_norm), adam),
+        lambda path: depth_of(path, num_layers),
+        num_layers=num_layers,
+        decay=config.layer_decay,
+        num_frozen=config.num_frozen,
+    )
+
+
+def depth_of(path: str, num_layers: int) -> int:
+    """The depth of a parameter of `make_classifier`: 0 for embeddings, 1 + l for layer_l, else the number of layers."""
+    if not path.startswith("encoder/bert/"):
+        return num_layers
+    part = path.split("/")[2]
+    if part.startswith("layer_"):
+        return int(part.removeprefix("layer_")) + 1
+    return num_layers if part == "pooler" else 0
+
+
+class TextRecipe:
+    """Network, initial state and training batches of a configuration.
+
+    Args:
+      config: the settings.
+      texts: what is trained on.
+      encoder: where training begins.
+
+    Raises:
+      ValueError: the sizes do not fit each other.
+    """
+
+    def __init__(self, config: FinetuneConfig, texts: data.TextDataset, encoder: TextEncoder):
+        self.config, self.texts, self.encoder = config, texts, encoder
+        self.labels, self.tokens = texts.train.labels, encoder.tokenise(texts.train.texts)
+        self.steps_per_epoch = check_batches(len(self.labels), config.batch_size, 1, jax.device_count())
+        self.steps_per_call = config.steps_per_call or self.steps_per_epoch
+        self.shares = evaluation.label_probabilities(self.labels, len(texts.class_names))
+        self.model = make_classifier(config, encoder, self.shares)
+        self._optimizer = make_optimizer(config, self.num_steps, encoder.config.num_hidden_layers)
+
+    @property
+    def num_steps(self) -> int:
+        """Of the whole run."""
+        return self.config.num_epochs * self.steps_per_epoch
+
+    def init(self) -> training.TrainState:
+        """The state before the first step: the encoder's weights, and a new head."""
+        init_key, run_key = jax.random.split(jax.random.key(self.config.seed))
+        params = jax.jit(self._new_parts)(init_key)
+        params["encoder"]["bert"] = jax.tree.map(jnp.asarray, self.encoder.params)
+        return training.init_state(run_key, params, self._optimizer, self.config.average_decay)
+
+    def _new_parts(self, key: Array) -> Params:
+        """All that does not come with the encoder; compiled, it does not draw weights that are not wanted."""
+        params = self.model.init(key, jnp.zeros((1, 2), jnp.int32))
+        del params["encoder"]["bert"]
+        return params
+
+    def step(self, axis_name: str | None) -> Any:
+        """The train step."""
+        return training.make_train_step(
+            make_loss(cast(Any, self.config), self.model, self.shares),
+            self._optimizer,
+            average_decay=self.config.average_decay,
+            axis_name=axis_name,
+            num_microbatches=self.config.num_microbatches,
+            remat=self.config.remat,
+        )
+
+    def run_from(self, state: training.TrainState) -> Run:
+        """What trains on all devices, stretch by stretch, from where `state` stands; no stretch crosses an epoch's end.
+
+        Batches differ in their length, so each is a call of its own, of a program that is compiled once for a length.
+        """
+        sharded = training.shard_epoch(training.make_stretch(self.step(parallel.AXIS), axis_name=parallel.AXIS))
+        position = int(state.step)
+        batches = training.feed(self.batches(position))
+
+        def run(placed: Any) -> tuple[Any, Any]:
+            nonlocal position
+            within = position % self.steps_per_epoch
+            count = min(self.steps_per_call - within % self.steps_per_call, self.steps_per_epoch - within)
+            position += count
+            return training.drive(lambda state: sharded(state, next(batches)), count)(placed)
+
+        return run
+
+    def batches(self, first_step: int) -> Iterator[training.Batch]:
+        """This process's share of each batch from a step on: tokens int32 [1, B, L] and labels int32 [1, B]."""
+        share = self.config.batch_size // jax.process_count()
+        start = training.first_shard() // jax.local_device_count() * share
+        num_tokens = [len(tokens) for tokens in self.tokens]
+        order: list[data.RowsOfLength] = []
+        for step in range(first_step, self.num_steps):
+            epoch, number = divmod(step, self.steps_per_epoch)
+            if not order or number == 0:
+                order = data.bucketed_epoch(
+                    num_tokens,
+                    batch_size=self.config.batch_size,
+                    lengths=self.encoder.lengths,
+                    seed=self.config.seed,
+                    epoch=epoch,
+                )
+            rows, length = order[number]
+            own = rows[start : start + share]
+            tokens = data.pad_tokens([self.tokens[row] for row in own.tolist()], length)
+            yield training.Batch(tokens[None], self.labels[own][None])
+
+
+def _first(split: data.TextSplit, count: int) -> data.TextSplit:
+    return data.TextSplit(split.texts[:count], split.labels[:count]) if count else split
+
+
+def _matrices(params: Any) -> Any:
+    """Which parameters decay: matrices, but neither biases nor what normalises."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

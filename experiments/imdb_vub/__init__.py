@@ -1,0 +1,1 @@
+"""Bottleneck heads on a frozen text encoder, attacked with DeepWordBug and PWWS."""

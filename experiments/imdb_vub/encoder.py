@@ -1,0 +1,141 @@
+"""A frozen text encoder: tokeniser, BERT and pooling, and the features that it makes of texts."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.core import feature_fill
+from ib_jax import data, hub, models
+from ib_jax.types import Array, Params
+
+RANDOM = "random"
+LENGTHS = (16, 32, 64, 128, 192, 256, 384, 512)
+"""What texts are padded to: a program is compiled for each that is met."""
+
+_RANDOM_CONFIG = models.BertConfig(
+    vocab_size=400, hidden_size=256, num_hidden_layers=1, num_attention_heads=4, intermediate_size=512
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextEncoder:
+    """A BERT and its tokeniser.
+
+    Attributes:
+      name: where it comes from.
+      config: sizes of the BERT.
+      params: its weights.
+      tokenise: texts -> tokens.
+      pooling: how a text's vector is made of its tokens'.
+      precision: of the matrix products, such as float32.
+    """
+
+    name: str
+    config: models.BertConfig
+    params: Params
+    tokenise: data.Tokeniser
+    pooling: models.Pooling
+    precision: str
+
+    @property
+    def num_features(self) -> int:
+        """F."""
+        return self.config.hidden_size
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """What texts are padded to."""
+        longest = self.tokenise.max_length
+        return (*(length for length in LENGTHS if length < longest), longest)
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """What its features depend on; JSON."""
+        return {
+            "name": self.name,
+            "num_layers": self.config.num_hidden_layers,
+            "weights_digest": feature_fill.digest(self.params),
+            "tokens": [tokens.tolist() for tokens in self.tokenise(_PROBES)],
+            "pooling": self.pooling,
+            "max_length": self.tokenise.max_length,
+            "precision": self.precision,
+        }
+
+    def features(self, params: Params, tokens: Array) -> Array:
+        """(params, tokens int [B, L]) -> float32 [B, F]; pure."""
+        return models.text_features(self.config, params, tokens, pooling=self.pooling, compute_dtype=self.precision)
+
+
+_PROBES = ["A film that I didn't like.", "Naïve élan: 10/10!", "supercalifragilistic"]  # they tell tokenisers apart
+
+
+def load(name: str, *, max_length: int, pooling: str, precision: str, texts: Sequence[str]) -> TextEncoder:
+    """The encoder by its name.
+
+    Args:
+      name: a folder with a Hugging Face checkpoint, a name on the hub, or "random": a small BERT whose weights were
+        never trained, with a vocabulary of the words of `texts`, for runs without any file.
+      max_length: the most tokens of a text.
+      pooling: "mean", "cls" or "pooler".
+      precision: "float32" or "bfloat16".
+      texts: the training texts.
+
+    Returns:
+      TextEncoder.
+
+    Raises:
+      HubUnavailableError, CheckpointError: the model is not there, or is no BERT.
+      FileNotFoundError: it has no tokeniser.
+      ImportError: a library of the extra `text` is missing.
+      ValueError: the BERT has no place for so many tokens.
+    """
+    if name == RANDOM:
+        tokenise = data.word_tokenizer(texts, max_length=max_length, vocab_size=_RANDOM_CONFIG.vocab_size)
+        tokens = jnp.ones((1, 2), int)
+        init = jax.jit(models.BertModel(_RANDOM_CONFIG).init)
+        params = init(jax.random.key(0), tokens, tokens > 0)["params"]
+        config = _RANDOM_CONFIG
+    else:
+        folder = hub.local_folder(name)
+        config, params = models.load_bert(folder)
+        tokenise = data.load_tokenizer(folder, max_length=max_length)
+        name = folder.name if folder.is_dir() and name == str(folder) else name
+    if max_length > config.max_position_embeddings:
+        raise ValueError(f"max_length must be at most {config.max_position_embeddings}, the BERT's, got {max_length}")
+    return TextEncoder(name, config, params, tokenise, cast(models.Pooling, pooling), precision)
+
+
+def of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size: int = 64) -> feature_fill.Compute:
+    """What computes the features of texts, in padded batches of few lengths.
+
+    Args:
+      encoder: the encoder.
+      split: texts and labels.
+      batch_size: texts of one call.
+
+    Returns:
+      Compute, for `feature_fill.fill`.
+    """
+    jitted = jax.jit(encoder.features)
+
+    def compute(params: Params, rows: range, device: jax.Device) -> tuple[np.ndarray, np.ndarray]:
+        tokens = encoder.tokenise(split.texts[rows.start : rows.stop])
+        found = np.empty((len(rows), encoder.num_features), np.float32)
+        for batch in data.token_batches(tokens, batch_size=batch_size, lengths=encoder.lengths):
+            answer = jitted(params, jax.device_put(batch.tokens, device))
+            found[batch.rows] = np.asarray(answer)[: len(batch.rows)]
+        return found, split.labels[rows.start : rows.stop]
+
+    return compute
+
+
+def text_statement(split: data.TextSplit, *, name: str, part: str) -> dict[str, Any]:
+    """What the data of a cache are: name, part, number, and a digest of all texts; JSON."""
+    digest = hashlib.sha256(json.dumps([*split.texts, split.labels.tolist()]).encode()).hexdigest()
+    return {"dataset": name, "split": part, "num_texts": len(split.texts), "digest": digest}

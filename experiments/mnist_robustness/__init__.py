@@ -1,0 +1,1 @@
+"""Attack VIB at many betas, a deterministic network and dropout: how much of the robustness is there?"""

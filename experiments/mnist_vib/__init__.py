@@ -1,0 +1,1 @@
+"""Train a bottleneck classifier, attack it and draw it."""

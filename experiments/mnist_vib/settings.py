@@ -197,6 +197,12 @@ class Config:
             return ""
         return f"beta = {self.beta:g}" if self.objective in RATE_OBJECTIVES else f"rho = {self.rho:g}"
 
+    @property
+    def name(self) -> str:
+        """What the model is called in records, without its seed."""
+        strength = {"vib": f"_beta{self.beta:g}", "vub": f"_beta{self.beta:g}"}.get(self.objective, f"_rho{self.rho:g}")
+        return f"{self.preset}_{self.objective}{strength if self.stochastic else ''}_K{self.latent_dim}"
+
 
 def preset(name: str, dataset: str) -> dict[str, object]:
     """The values of a preset that differ from the defaults."""

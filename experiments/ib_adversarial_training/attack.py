@@ -4,6 +4,7 @@ An answer is the class of the largest mean softmax over fresh samples of z, the 
 image stands if it was right before and still is.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from experiments.core.answers import is_right, median_size, standing, told_by
 from experiments.core.carlini_wagner import carlini_wagner
 from experiments.core.keys import Name, stream
+from experiments.core.records import Measurement
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training.attack_settings import AttackSettings, Step
 from experiments.ib_adversarial_training.recipe import apply_fn
@@ -58,6 +60,11 @@ class Attacker:
 
         self._predict, self._rate = jax.jit(predict), jax.jit(rate)
 
+    @property
+    def num_images(self) -> int:
+        """Images that are attacked."""
+        return self._count
+
     def attacked(self, params: Params, seed: int, attack: str, epsilon: float | None, count: int) -> np.ndarray:
         """The first test images, attacked by name; a model's seed decides the attack's noise."""
         if attack not in self._runners:
@@ -82,48 +89,51 @@ class Attacker:
         return float(evaluation.nats_to_bits(np.asarray(self._rate(params, images)).mean(dtype=np.float64)))
 
     def measure(
-        self, params: Params, seed: int, source: Callable[[float], np.ndarray], report: Callable[[Step], None]
-    ) -> dict[str, Any]:
+        self,
+        params: Params,
+        seed: int,
+        source: tuple[str, Callable[[float], np.ndarray]],
+        report: Callable[[Step], None],
+    ) -> tuple[list[Measurement], list[dict[str, Any]]]:
         """Attacks a model in every way of the plan.
 
         Args:
           params: of the model.
           seed: of the model.
-          source: from a radius to images that were made on another model, for the transfer attack.
+          source: for the transfer attack the name of another model, and from a radius to images made on it.
           report: told of each step once it is done.
 
         Returns:
-          For the record: accuracies, rates on clean and attacked images, and findings.
+          For the record: accuracies and rates on clean and attacked images, and findings.
         """
         self._told = []
         clean = is_right(self.answers(params, seed, self.images), self.labels)
         right: dict[tuple[str, float | None], np.ndarray] = {(names.CLEAN, None): clean}
-        rows = []
+        at = functools.partial(self._at, source=source[0])
+        values = {"accuracy": float(clean.mean()), "rate_bits": self.rate_bits(params, self.images)}
+        rows = [Measurement(at(names.CLEAN, None, self._count), values)]
         for step in names.plan(self._settings, self._count, stochastic=self._stochastic):
             start = time.monotonic()
             if step.attack == names.TRANSFER:
                 assert step.epsilon is not None
-                images = source(step.epsilon)
+                images = source[1](step.epsilon)
             else:
                 images = self.attacked(params, seed, step.attack, step.epsilon, step.num_images)
             stands = standing(self.answers(params, seed, images), self.labels, clean)
             right[step.attack, step.epsilon] = stands
-            row: dict[str, Any] = {"attack": step.attack, "epsilon": step.epsilon, "num_images": len(images)}
-            row |= {"accuracy": float(stands.mean()), "rate_bits": self.rate_bits(params, images)}
+            values = {"accuracy": float(stands.mean()), "rate_bits": self.rate_bits(params, images)}
             if step.attack in names.MINIMAL:
                 change = jnp.asarray(images - self.images[: len(images)])
                 sizes = np.asarray(losses.perturbation_norm(change, "l2"))
-                row["median_l2"] = median_size(sizes, stands, clean)
-            rows.append(row | {"seconds": time.monotonic() - start})
+                values["median_l2"] = median_size(sizes, stands, clean)
+            values["seconds"] = time.monotonic() - start
+            rows.append(Measurement(at(step.attack, step.epsilon, len(images)), values))
             report(step)
-        return {
-            "num_images": self._count,
-            "clean_accuracy": float(clean.mean()),
-            "clean_rate_bits": self.rate_bits(params, self.images),
-            "attacks": rows,
-            "honest": [self._beside(right, epsilon) for epsilon in self._settings.honest_epsilons],
-            "findings": self._findings(params, seed, right),
-        }
+        for epsilon in self._settings.honest_epsilons:
+            for attack, stands in self._together(right, epsilon).items():
+                where = at(attack, epsilon, len(stands)) | {"together": True}
+                rows.append(Measurement(where, {"accuracy": float(stands.mean())}))
+        return rows, self._findings(params, seed, right)
 
     def source(self, params: Params, seed: int, epsilon: float) -> np.ndarray:
         """Images made by PGD on a model, to be shown to another."""
@@ -132,14 +142,20 @@ class Attacker:
     def _keys(self, seed: int, name: Name, count: int) -> Array:
         return losses.per_example_keys(stream(seed, name), max(count, len(self.labels)))[:count]
 
-    def _beside(self, right: dict[tuple[str, float | None], np.ndarray], epsilon: float) -> dict[str, Any]:
-        """Every attack of a radius on the images that all were tried on, and the share that stands under all."""
+    def _at(self, attack: str, epsilon: float | None, num_images: int, *, source: str) -> dict[str, Any]:
+        """The conditions of a measurement."""
+        own = names.conditions(attack, self._settings, stochastic=self._stochastic, source=source)
+        radius = {} if epsilon is None else {"epsilon": epsilon}
+        return {"split": "test", **own, **radius, "num_images": num_images}
+
+    def _together(self, right: dict[tuple[str, float | None], np.ndarray], epsilon: float) -> dict[str, np.ndarray]:
+        """Every attack of a radius on the images that all were tried on, and which stand under all."""
         found = {attack: stands for (attack, radius), stands in right.items() if radius == epsilon}
         found[names.CLEAN] = right[names.CLEAN, None]
         count = min(map(len, found.values()))
         same = {attack: stands[:count] for attack, stands in found.items()}
         same[names.WORST] = np.all(list(same.values()), axis=0)
-        return {"epsilon": epsilon, "num_images": count, "accuracy": {k: float(v.mean()) for k, v in same.items()}}
+        return same
 
     def _findings(
         self, params: Params, seed: int, right: dict[tuple[str, float | None], np.ndarray]

@@ -1,7 +1,7 @@
 """The attacks of the experiments on adversarial robustness, as flags, and the plan of what is done to a model."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.core.flags import setting
 from experiments.mnist_vib.settings import EVALUATION, NEVER
@@ -100,3 +100,34 @@ def plan(settings: AttackSettings, num_images: int, *, stochastic: bool) -> list
         steps.append((TRANSFER, epsilon, count, pgd))
         steps.append((SQUARE, epsilon, num_square, settings.num_queries * samples / 2))
     return [Step(attack, epsilon, n, float(n * passes)) for attack, epsilon, n, passes in steps]
+
+
+def conditions(attack: str, settings: AttackSettings, *, stochastic: bool, source: str = "") -> dict[str, Any]:
+    """The conditions of an attack's measurements, but for radius and images.
+
+    Args:
+      attack: its name here.
+      settings: of all attacks.
+      stochastic: whether the model's code is; gradients of a deterministic one are not averaged.
+      source: the model on which the images of the transfer attack were made.
+    """
+    samples = settings.num_eot_samples if stochastic else 1
+    eot: dict[str, Any] = {"num_eot_samples": samples}
+    pgd: dict[str, Any] = {"attack": "pgd", "norm": "linf", "num_steps": settings.pgd_steps}
+    cw: dict[str, Any] = {"attack": "carlini_wagner", "norm": "l2", "num_steps": settings.cw_steps}
+    one: dict[str, Any] = {"num_eot_samples": 1}
+    found: dict[str, dict[str, Any]] = {
+        CLEAN: {"attack": "clean"},
+        WORST: {"attack": "worst", "norm": "linf"},
+        FGSM: {"attack": "fgsm", "norm": "linf"} | one,
+        BIM: {"attack": "bim", "norm": "linf", "num_steps": settings.bim_steps} | one,
+        PGD: pgd | one,
+        PGD_EOT: pgd | eot,
+        MARGIN_EOT: pgd | eot | {"loss": "margin"},
+        DEEPFOOL: {"attack": "deepfool", "norm": "l2", "num_steps": settings.deepfool_steps} | one,
+        CW: cw | one | {"num_binary_steps": 1},
+        CW_EOT: cw | eot | {"num_binary_steps": settings.cw_binary_steps},
+        TRANSFER: {"attack": "transfer", "norm": "linf", "source": source},
+        SQUARE: {"attack": "square", "norm": "linf", "num_queries": settings.num_queries} | eot,
+    }
+    return found[attack]

@@ -20,7 +20,6 @@ Leaves:   a record for each model, table.md and figure.png in --results.
 
 import dataclasses
 import functools
-import json
 import pathlib
 import sys
 import time
@@ -29,13 +28,12 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.markdown import Markdown
 
 from experiments.core import app as machine
 from experiments.core import flags, records
 from experiments.core.flags import setting
 from experiments.core.progress import WorkLine
-from experiments.ib_adversarial_training import table as ib_adversarial_training_table
+from experiments.core.records import Measurement, Model, Record
 from experiments.ib_adversarial_training.attack import Attacker
 from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan
 from experiments.ib_adversarial_training.models import Trained, train_population
@@ -143,8 +141,14 @@ def run(
             return None
         models += trained
     _attack(models, dataset, attack, results, console, command)
-    table = ib_adversarial_training_table.make(results)
-    console.print(Markdown(table))
+    from experiments.core import render  # pandas and matplotlib take a second to import
+    from experiments.ib_adversarial_training.report import report
+
+    if training.is_main():
+        found = records.load(results)
+        made = report(records.frame(found), found)
+        render.show(made, console)
+        render.write(made, results)
     console.print(f"Records, table and figure are in {results}.", highlight=False)
     return results
 
@@ -161,7 +165,7 @@ def _attack(
     waiting = []
     for model, path in zip(models, paths, strict=True):
         if path.exists():
-            records.check_config(json.loads(path.read_text())["config"], model.config, path)
+            records.check_config(records.read(path).settings, model.config, path)
         else:
             waiting.append((model, path))
     attackers: dict[bool, Attacker] = {}
@@ -191,28 +195,20 @@ def _attack(
                 f"{model.config.name} seed {model.config.seed}",
                 _source_of(model, models),
             )
-            measured = attacker(model).measure(
+            measured, findings = attacker(model).measure(
                 model.params,
                 model.config.seed,
-                functools.partial(source, other),
+                (other.config.name, functools.partial(source, other)),
                 lambda step, name=name: line(name, step.attack, step.work),  # type: ignore[misc]
             )
             own = {k: v for k, v in dataclasses.asdict(model.config).items() if k not in ("workdir", "data_dir")}
-            record = {
-                "experiment": NAME,
-                "command": command,
-                "environment": records.environment(),
-                "config": own,
-                "settings": dataclasses.asdict(settings),
-                "num_train_images": len(dataset.train.labels),
-                "source": other.config.name,
-                "train": model.row["train"],
-                "test": model.row["test"],
-                "population_seconds": model.seconds,
-                **measured,
-                "attack_seconds": time.monotonic() - start,
-            }
-            records.write_json(path, record)
+            splits = [Measurement({"split": split}, model.row[split]) for split in ("train", "test")]
+            details = {"population_seconds": model.seconds, "attack_seconds": time.monotonic() - start}
+            one = Model(model.config.name, model.config.seed, [*splits, *measured], findings=findings, details=details)
+            images = {"num_train_images": len(dataset.train.labels), "num_attacked": attacker(model).num_images}
+            everything = own | dataclasses.asdict(settings)
+            record = Record(NAME, command, everything, [one], images, environment=records.environment())
+            records.write(path, record)
 
 
 def _source_of(model: Trained, models: Sequence[Trained]) -> Trained:
@@ -236,7 +232,7 @@ def main(argv: Sequence[str]) -> None:
         sweep = flags.config_from_flags(SweepSettings, _values(SweepSettings))
         attack = flags.config_from_flags(AttackSettings, _values(AttackSettings))
         finished = run(config, sweep, attack, machine.console(), command=records.command(f"experiments.{NAME}"))
-    except (training.NonFiniteLossError, data.DatasetUnavailableError, ValueError, json.JSONDecodeError) as error:
+    except (training.NonFiniteLossError, data.DatasetUnavailableError, ValueError) as error:
         sys.exit(f"{NAME}: {error}")
     if finished is None:
         sys.exit(STOPPED)

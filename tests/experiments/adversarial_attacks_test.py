@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.core.keys import stream
+from experiments.core.records import Model
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training.attack import Attacker, make
 from experiments.ib_adversarial_training.attack_settings import AttackSettings
@@ -23,7 +24,7 @@ def share(found, stands):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """The record, and by (attack, radius) what was answered right. An attack is known by the one grey of its images."""
+    """The model's record, and by (attack, radius) what was answered right. An attack is known by the one grey of its images."""
     rng, stood, greys = np.random.default_rng(0), {}, {}
 
     def made(kind, count):
@@ -53,52 +54,60 @@ def measured(monkeypatch):
     attacker = Attacker(settings, model, stochastic=True, split=dataset.test, num_eval_samples=2)
     params, steps = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1))), []
     transfer = lambda epsilon: made((names.TRANSFER, epsilon), COUNT)
-    record = attacker.measure(params, 0, transfer, steps.append)
-    return record, stood, greys, attacker.images, steps
+    rows, findings = attacker.measure(params, 0, ("another", transfer), steps.append)
+    model = Model("m", 0, rows, findings=findings)
+    return model, stood, greys, attacker.images, steps
+
+
+def at(kind, epsilon=None):
+    """What a measurement's conditions say of an attack."""
+    settings = AttackSettings(num_attack_images=COUNT, num_square_images=NUM_SQUARE, num_cw_images=NUM_CW)
+    own = names.conditions(kind, settings, stochastic=True, source="another")
+    return {"split": "test", **own} | ({} if epsilon is None else {"epsilon": epsilon})
 
 
 def test_accuracies_are_those_of_the_answers(measured):
-    record, stood, _, _, steps = measured
+    model, stood, _, _, steps = measured
     clean = stood[names.CLEAN, None]
-    share(record["clean_accuracy"], clean)
     assert (stood[names.PGD_EOT, 0.1] & ~clean).any()  # wrong before, and right by the attack: no robustness
-    assert len(record["attacks"]) == len(steps) == len(stood) - 1
-    for row in record["attacks"]:
-        stands = stood[row["attack"], row["epsilon"]]
-        assert row["num_images"] == len(stands)
-        share(row["accuracy"], stands & clean[: len(stands)])
+    assert len(steps) == len(stood) - 1
+    assert sum("together" not in each.at for each in model.measurements) == len(stood)
+    for kind, stands in stood.items():
+        found = model.values_at(**at(*kind), num_images=len(stands))
+        share(found["accuracy"], stands & clean[: len(stands)])
+        assert found["rate_bits"] > 0
 
 
-def test_beside_are_the_images_that_all_were_tried_on(measured):
-    record, stood, *_ = measured
-    assert [row["epsilon"] for row in record["honest"]] == [0.1, 0.3]
-    for row in record["honest"]:
-        assert row["num_images"] == NUM_SQUARE
-        same = {attack: stands for (attack, radius), stands in stood.items() if radius == row["epsilon"]}
+def test_together_are_the_images_that_all_were_tried_on(measured):
+    model, stood, *_ = measured
+    for epsilon in (0.1, 0.3):
+        same = {attack: stands for (attack, radius), stands in stood.items() if radius == epsilon}
         same[names.CLEAN] = stood[names.CLEAN, None]
         assert {names.PGD_EOT, names.MARGIN_EOT, names.TRANSFER, names.SQUARE, names.FGSM} <= set(same)
-        assert set(row["accuracy"]) == {*same, names.WORST}
+        same[names.WORST] = np.array([all(stands[i] for stands in same.values()) for i in range(NUM_SQUARE)])
+        found = [each for each in model.measurements if each.at.get("together") and each.at["epsilon"] == epsilon]
+        assert len(found) == len(same)
         for attack, stands in same.items():
-            share(row["accuracy"][attack], (stands[:NUM_SQUARE] & stood[names.CLEAN, None][:NUM_SQUARE]))
-        alive = [all(stands[index] for stands in same.values()) for index in range(NUM_SQUARE)]
-        share(row["accuracy"][names.WORST], alive)
+            values = model.values_at(**at(attack, epsilon), num_images=NUM_SQUARE, together=True)
+            share(values["accuracy"], (stands[:NUM_SQUARE] & stood[names.CLEAN, None][:NUM_SQUARE]))
 
 
 def test_distances_count_what_stands_as_infinitely_far(measured):
-    record, stood, greys, images, _ = measured
-    rows = [row for row in record["attacks"] if "median_l2" in row]
-    assert [row["attack"] for row in rows] == [names.DEEPFOOL, names.CW, names.CW_EOT]
-    for row in rows:
-        kind = row["attack"], None
+    model, stood, greys, images, _ = measured
+    found = [each for each in model.measurements if "median_l2" in each.values]
+    kinds = (names.DEEPFOOL, names.CW, names.CW_EOT)
+    for each, name in zip(found, kinds, strict=True):
+        kind = name, None
+        assert each.at == at(name) | {"num_images": len(stood[kind])}
         rows = zip(images, stood[kind], stood[names.CLEAN, None], strict=False)
         sizes = [np.inf if stands else np.sqrt(((x - greys[kind]) ** 2).sum()) for x, stands, clean in rows if clean]
         expected = sorted(sizes)[(len(sizes) - 1) // 2]
         assert np.isfinite(expected)
-        assert row["median_l2"] == pytest.approx(expected, rel=1e-5)
+        assert each.values["median_l2"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_black_box_attack_that_beats_pgd_is_a_finding(measured):
-    record, stood, *_ = measured
+    model, stood, *_ = measured
     clean = stood[names.CLEAN, None]
     beaten = {
         f"{name} at {epsilon:g}"
@@ -107,7 +116,7 @@ def test_a_black_box_attack_that_beats_pgd_is_a_finding(measured):
         for pgd in [stood[names.PGD_EOT, epsilon]]
         if ((other := stood[name, epsilon]) & clean[: len(other)]).sum() < (pgd & clean)[: len(other)].sum()
     }
-    texts = [str(finding) for finding in record["findings"]]
+    texts = [str(finding) for finding in model.findings]
     assert all(any(name in text for text in texts) for name in beaten)
     assert beaten
 

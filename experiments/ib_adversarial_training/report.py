@@ -17,7 +17,7 @@ RADIUS, BETA = 0.3, 1e-3
 ADVERSARIES = {"fgsm": paper.FGSM, "bim": paper.BIM, "pgd": paper.PGD}
 WORST = "the worst of all attacks"
 ONE = {"num_eot_samples": 1, "loss": None, "together": None}  # sample of z in each gradient, as in the paper
-TOGETHER = {  # conditions by label of the column; samples in a gradient are the row's
+TOGETHER: dict[str, dict[str, Any]] = {  # conditions by label of the column; samples in a gradient are the row's
     "clean": {"attack": "clean", "num_eot_samples": None},
     "PGD EOT": {"attack": "pgd", "loss": None},
     "PGD margin EOT": {"attack": "pgd", "loss": "margin"},

@@ -24,7 +24,7 @@ def share(found, stands):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """The model's record, and by (attack, radius) what was answered right. An attack is known by the one grey of its images."""
+    """The model, and by (attack, radius) what was answered right. An attack is known by the one grey of its images."""
     rng, stood, greys = np.random.default_rng(0), {}, {}
 
     def made(kind, count):

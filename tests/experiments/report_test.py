@@ -26,9 +26,9 @@ def test_figures_and_tables_are_written_beside_the_records_of_a_folder(tmp_path,
 
 
 def test_mistakes_are_answered(tmp_path, capsys):
-    with pytest.raises(SystemExit, match="report: mnist has no report; those that have: .*mnist_vib"):
+    with pytest.raises(SystemExit, match=r"report: mnist has no report; those that have: .*mnist_vib"):
         program.main(["mnist"])
-    with pytest.raises(SystemExit, match="report: no record in .*: run python -m experiments.mnist_vib first"):
+    with pytest.raises(SystemExit, match=r"report: no record in .*: run python -m experiments.mnist_vib first"):
         program.main(["mnist_vib", f"--folder={tmp_path}"])
     with pytest.raises(SystemExit):
         program.main([f"--folder={tmp_path}"])

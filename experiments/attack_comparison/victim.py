@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 
 from experiments.core.answers import decided, is_right
+from experiments.core.app import STOPPED, Session
 from experiments.core.keys import stream
 from experiments.core.objectives import make_classifier
 from experiments.mnist_vib import run as mnist_vib
@@ -102,8 +102,8 @@ def trained(**settings: Any) -> Victim:
     with tempfile.TemporaryDirectory() as workdir:
         fixed: dict[str, Any] = {"objective": "cross_entropy", "workdir": workdir, "figures": False}
         config = Config(**settings, **fixed, num_attack_images=0, epochs_per_eval=settings["num_epochs"])
-        if mnist_vib.run(config, Console(quiet=True)) is None:
-            raise SystemExit(mnist_vib.STOPPED)
+        if mnist_vib.run(config, Session()) is None:
+            raise SystemExit(STOPPED)
         victim = from_workdir(workdir)
     return victim._replace(description={**victim.description, "checkpoint": "trained for this record"})
 

@@ -15,6 +15,7 @@ from experiments.core.evaluator import Evaluator
 from experiments.core.objectives import make_classifier
 from experiments.core.recipe import MNIST, Recipe
 from experiments.core.runner import train as train_on
+from experiments.core.workdir import check_workdir
 from experiments.mnist_vib.settings import Config
 from ib_jax import data, training
 from ib_jax.models import Classifier
@@ -83,10 +84,10 @@ def train(recipe: Recipe[Config], workdir: pathlib.Path, console: Console) -> di
       stopped and can be resumed.
 
     Raises:
-      ConfigMismatchError: the folder holds a head with other settings.
+      WorkdirError: the folder holds a head with other settings.
       NonFiniteLossError: training diverged.
     """
-    records.check_workdir(workdir, recipe.config)
+    check_workdir(workdir, recipe.config)
     path = workdir / "head.json"
     if path.exists():
         return json.loads(path.read_text())

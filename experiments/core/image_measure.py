@@ -17,6 +17,7 @@ from experiments.core.image_attacks import Measurer
 from experiments.core.image_attacks_config import AttackSettings
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
+from experiments.core.workdir import check_reuse, environment
 from ib_jax import corruptions, evaluation
 from ib_jax.types import Array, Params
 
@@ -41,7 +42,7 @@ def measure_models(
       command: the command line.
 
     Raises:
-      ConfigMismatchError: a record was made with other settings.
+      WorkdirError: a record was made with other settings.
     """
     waiting = []
     for recipe in recipes:
@@ -49,7 +50,7 @@ def measure_models(
         if not path.exists():
             waiting.append(recipe)
         else:
-            records.check_config(json.loads(path.read_text())["training"]["config"], recipe.config, path)
+            check_reuse(path, json.loads(path.read_text())["training"]["config"], recipe.config)
     if not waiting or not settings.num_attack_images:
         return
     lab = _Lab(recipes, settings)
@@ -71,7 +72,7 @@ def measure_models(
             record = {
                 "experiment": experiment,
                 "command": command,
-                "environment": records.environment(),
+                "environment": environment(),
                 "name": recipe.config.name,
                 "objective": recipe.config.objective,
                 "rho": recipe.config.rho if recipe.config.stochastic else None,

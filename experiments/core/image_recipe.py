@@ -11,7 +11,7 @@ import optax
 from experiments.cifar10_ceb.settings import Cifar10Config
 from experiments.core.image_config import ImageConfig
 from experiments.core.recipe import Parts, own_rates
-from experiments.mnist_vib.settings import RESIDUAL_OBJECTIVES
+from experiments.core.settings import RESIDUAL_OBJECTIVES
 from ib_jax import augment, losses, models, training
 from ib_jax.training import Augment, Hyperparams
 

@@ -14,6 +14,7 @@ from experiments.core.evaluator import Evaluator
 from experiments.core.image_config import ImageConfig
 from experiments.core.recipe import Recipe
 from experiments.core.runner import train
+from experiments.core.workdir import check_workdir, environment, write_config
 from ib_jax import training
 from ib_jax.training import parallel
 from ib_jax.types import Params
@@ -32,12 +33,12 @@ def train_model(recipe: Recipe[Any], console: Console, *, experiment: str, comma
       The contents of `results.json`, or None if the run was stopped before its end and can be resumed.
 
     Raises:
-      ConfigMismatchError: the workdir holds a run with other settings.
+      WorkdirError: the workdir holds a run with other settings.
       NonFiniteLossError: training diverged.
     """
     config, dataset = recipe.config, recipe.dataset
     workdir = pathlib.Path(config.workdir)
-    records.check_workdir(workdir, config)
+    check_workdir(workdir, config)
     done = workdir / "results.json"
     if done.exists():
         return dict(json.loads(done.read_text()))
@@ -45,7 +46,7 @@ def train_model(recipe: Recipe[Any], console: Console, *, experiment: str, comma
     state = recipe.init()
     recipe.epoch(parallel.AXIS, jax.device_count())  # refuses sizes that do not fit
     # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
-    records.write_json(workdir / "config.json", dataclasses.asdict(config))
+    write_config(workdir, config)
     with training.Checkpoints(workdir / "checkpoints") as checkpoints, training.StopRequest() as stop:
         state = train(recipe, state, console, evaluator, checkpoints, workdir, stop)
     if int(state.step) < recipe.num_steps:
@@ -73,7 +74,7 @@ def record_of(config: ImageConfig, state: training.TrainState, *, experiment: st
         "experiment": experiment,
         "command": command,
         "config": dataclasses.asdict(config),
-        "environment": records.environment(),
+        "environment": environment(),
         "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "steps": int(state.step),
     }

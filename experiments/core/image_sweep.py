@@ -14,6 +14,7 @@ from experiments.core.image_config import ImageConfig
 from experiments.core.population import Programs
 from experiments.core.population_measure import TermsMeasure
 from experiments.core.recipe import Recipe
+from experiments.core.workdir import check_workdir, write_config
 from ib_jax import training
 
 
@@ -50,11 +51,11 @@ def train_population(
       Whether all are trained; False if stopped, to be resumed.
 
     Raises:
-      ConfigMismatchError: a member's workdir holds a run with other settings.
+      WorkdirError: a member's workdir holds a run with other settings.
       NonFiniteLossError: all members of a program diverged.
     """
     for member in members:
-        records.check_workdir(pathlib.Path(member.workdir), member)
+        check_workdir(member.workdir, member)
     by_setting = {(np.float32(member.rho).item(), member.seed): member for member in members}
     settings = {
         "rho": np.array([member.rho for member in members], np.float32),
@@ -64,7 +65,7 @@ def train_population(
     def export(own: Mapping[str, Any], state: training.TrainState) -> None:
         member = by_setting[own["rho"], own["seed"]]
         workdir = pathlib.Path(member.workdir)
-        records.write_json(workdir / "config.json", dataclasses.asdict(member))
+        write_config(workdir, member)
         with training.Checkpoints(workdir / "checkpoints") as checkpoints:
             checkpoints.save(state, score=0.0)
 

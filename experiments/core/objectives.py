@@ -12,7 +12,8 @@ import numpy as np
 import scipy.stats
 
 from experiments.core.protocol import RunSettings
-from experiments.mnist_vib.settings import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES, Config
+from experiments.core.settings import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES
+from experiments.mnist_vib.settings import Config
 from ib_jax import bounds, losses, training
 from ib_jax.models import Classifier, mlp_classifier
 from ib_jax.models.classifier import BackwardKind, PriorKind

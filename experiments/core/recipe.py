@@ -10,7 +10,8 @@ import optax
 
 from experiments.core.objectives import NONE, make_classifier, make_loss, make_schedule
 from experiments.core.protocol import RunSettings
-from experiments.mnist_vib.settings import GRAIN, Config
+from experiments.core.settings import GRAIN
+from experiments.mnist_vib.settings import Config
 from ib_jax import data, evaluation, loops, training
 from ib_jax.models import Classifier
 from ib_jax.training import Hyperparams, parallel

@@ -5,7 +5,6 @@ import functools
 import json
 import pathlib
 import re
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +13,11 @@ from rich.console import Console
 from experiments.core import corrupted_images, records
 from experiments.core.image_attacks_config import Step
 from experiments.core.progress import WorkLine
+from experiments.core.settings import EVALUATION
+from experiments.core.workdir import WorkdirError, check_reuse, deciding, environment, without_paths
 from experiments.corruptions.checkpoints import Finished
 from experiments.corruptions.lab import Lab
-from experiments.corruptions.settings import CorruptionSettings
-from experiments.mnist_vib.settings import EVALUATION
+from experiments.corruptions.settings import CorruptionAttacks, CorruptionSettings
 from ib_jax import corruptions, evaluation, training
 
 NAME = "corruptions"
@@ -44,7 +44,7 @@ def evaluate(
       command: the command line, for the records.
 
     Raises:
-      ConfigMismatchError: a record was made with other settings or of another model.
+      WorkdirError: a record was made with other settings or of another model.
       FileNotFoundError: a model has no checkpoint.
       ValueError: two models would have one record, or they cannot be evaluated together.
     """
@@ -132,13 +132,8 @@ def _finish(record: dict[str, Any], settings: CorruptionSettings, results: pathl
 
 def _begun(model: Finished, settings: CorruptionSettings, results: pathlib.Path, command: str) -> dict[str, Any] | None:
     """What is known of a model so far, of an earlier run as well; None if it has its record."""
-    own = {
-        field.name: getattr(settings, field.name)
-        for field in dataclasses.fields(settings)
-        # Without attacks their settings decide nothing.
-        if field.metadata["decides"] == EVALUATION
-        and (settings.attack or field.name == "attack" or field.metadata["group"] != "Attacks")
-    }
+    attacks = [] if settings.attack else [field.name for field in dataclasses.fields(CorruptionAttacks)]
+    own = {name: getattr(settings, name) for name in deciding(settings, EVALUATION) if name not in attacks}
     trained = {name: value for name, value in model.results.items() if name not in ("history", "train_history")}
     trained["config"] = {name: value for name, value in trained["config"].items() if name not in _HIDDEN}
     trained["command"] = without_paths(trained["command"])
@@ -146,7 +141,7 @@ def _begun(model: Finished, settings: CorruptionSettings, results: pathlib.Path,
     header = {
         "experiment": NAME,
         "command": command,
-        "environment": records.environment(),
+        "environment": environment(),
         "name": config.name,
         "network": model.network,
         "objective": config.objective,
@@ -161,31 +156,13 @@ def _begun(model: Finished, settings: CorruptionSettings, results: pathlib.Path,
         if not path.exists():
             continue
         old = json.loads(path.read_text())
-        _check(old, header, path, model)
+        check_reuse(path, old["settings"], settings, stage=EVALUATION, without=attacks)
+        if old["training"] != header["training"]:
+            raise WorkdirError(
+                f"{path} was made of another model than the one in {model.workdir} now; give another --results."
+            )
         return None if path == _path(results, model) else old
     return header | {"errors": {}}
-
-
-def _check(old: dict[str, Any], header: dict[str, Any], path: pathlib.Path, model: Finished) -> None:
-    names = sorted(old["settings"].keys() | header["settings"].keys())
-    different = [name for name in names if old["settings"].get(name) != header["settings"].get(name)]
-    if different:
-        listed = "\n".join(
-            f"  --{name}: {old['settings'].get(name, 'none')} there, {header['settings'].get(name, 'none')} now"
-            for name in different
-        )
-        raise records.ConfigMismatchError(
-            f"{path} was made with other settings:\n{listed}\nGive the same settings, or another --results."
-        )
-    if old["training"] != header["training"]:
-        raise records.ConfigMismatchError(
-            f"{path} was made of another model than the one in {model.workdir} now; give another --results."
-        )
-
-
-def without_paths(command: str) -> str:
-    """A command line without the folders of this machine: of each absolute path its last part."""
-    return shlex.join(re.sub(r"(^|[=,])/(?:[^,]*/)?(?=[^,/])", r"\1", part) for part in shlex.split(command))
 
 
 def _keep(record: dict[str, Any], results: pathlib.Path, model: Finished) -> None:

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import NamedTuple
 
-from experiments.core.flags import setting
-from experiments.mnist_vib.settings import EVALUATION, NEVER
+from experiments.core import groups
+from experiments.core.settings import EVALUATION, configure, setting
 
 CLEAN, WORST = "clean", "worst of all"
 FGSM, BIM, PGD, DEEPFOOL, CW = "FGSM", "BIM", "PGD", "DeepFool", "CW"  # the paper's, with one sample of z a gradient
@@ -16,58 +16,57 @@ MINIMAL = (DEEPFOOL, CW, CW_EOT)
 """Attacks that have no radius."""
 
 
+@configure(
+    num_attack_images=200,
+    cw_steps=100,
+    cw_binary_steps=5,
+    num_cw_images=50,
+    num_square_images=100,
+    num_queries=300,
+    paper={
+        "num_attack_images": 10_000,
+        "fgsm_epsilons": (0.1, 0.3, 0.5),
+        "pgd_epsilons": (0.2, 0.3),
+        "deepfool_steps": 100,
+        "cw_const": 0.1,
+    },
+    note={"pgd_steps": "not given", "cw_binary_steps": ""},
+    help={
+        "pgd_epsilons": "Radii of BIM and PGD.",
+        "cw_const": "The one c of CW (L2).",
+        "cw_steps": "Steps of a round of CW.",
+        "cw_binary_steps": "CW EOT: rounds of the search for c.",
+        "num_cw_images": "Images attacked by CW EOT.",
+        "num_eot_samples": "Samples of z averaged in each gradient with EOT, and in each query.",
+    },
+)
 @dataclasses.dataclass(frozen=True)
-class AttackSettings:
+class AttackSettings(
+    groups.AttackImages,
+    groups.FgsmEpsilons,
+    groups.PgdEpsilons,
+    groups.PgdSteps,
+    groups.DeepfoolSteps,
+    groups.CwConst,
+    groups.CwSteps,
+    groups.CwRounds,
+    groups.CwImages,
+    groups.Eot,
+    groups.Square,
+    groups.AttackBatch,
+):
     """What each trained model is attacked with."""
 
-    num_attack_images: int = setting(
-        200, "Attacks", "First test images that are attacked.", paper="10,000", decides=EVALUATION
-    )
-    fgsm_epsilons: tuple[float, ...] = setting(
-        (0.1, 0.3, 0.5),
-        "Attacks",
-        "Radii of FGSM.",
-        unit="share of the pixel range",
-        paper="0.1,0.3,0.5",
-        decides=EVALUATION,
-    )
-    pgd_epsilons: tuple[float, ...] = setting(
-        (0.2, 0.3),
-        "Attacks",
-        "Radii of BIM and PGD.",
-        unit="share of the pixel range",
-        paper="0.2,0.3",
-        decides=EVALUATION,
-    )
+    group = "Attacks"
+
     honest_epsilons: tuple[float, ...] = setting(
         (0.1, 0.3),
-        "Attacks",
         "Radii of what stands beside: PGD with EOT, with a margin loss too, transfer and Square.",
-        unit="share of the pixel range",
+        unit=groups.SHARE,
+        above=0,
         decides=EVALUATION,
     )
-    pgd_steps: int = setting(20, "Attacks", "Steps of PGD.", paper="not given", decides=EVALUATION)
-    bim_steps: int = setting(10, "Attacks", "Steps of BIM.", paper="not given", decides=EVALUATION)
-    deepfool_steps: int = setting(100, "Attacks", "Most steps of DeepFool.", paper="m = 100", decides=EVALUATION)
-    cw_const: float = setting(0.1, "Attacks", "The one c of CW (L2).", unit="per nat", paper="0.1", decides=EVALUATION)
-    cw_steps: int = setting(100, "Attacks", "Steps of a round of CW.", paper="not given", decides=EVALUATION)
-    cw_binary_steps: int = setting(5, "Attacks", "CW EOT: rounds of the search for c.", decides=EVALUATION)
-    num_cw_images: int = setting(50, "Attacks", "Images attacked by CW EOT.", decides=EVALUATION)
-    num_eot_samples: int = setting(
-        10, "Attacks", "Samples of z averaged in each gradient with EOT, and in each query.", decides=EVALUATION
-    )
-    num_square_images: int = setting(100, "Attacks", "Images attacked by Square.", decides=EVALUATION)
-    num_queries: int = setting(300, "Attacks", "Queries of Square for an image.", decides=EVALUATION)
-    attack_batch_size: int = setting(250, "Attacks", "Images attacked at a time.", decides=NEVER)
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, tuple):
-                if not value or not all(radius > 0 for radius in value):
-                    raise ValueError(f"--{field.name} must be positive radii, got {value}")
-            elif not value > 0:
-                raise ValueError(f"--{field.name} must be positive, got {value}")
+    bim_steps: int = setting(10, "Steps of BIM.", unit="steps", note="not given", least=1, decides=EVALUATION)
 
 
 class Step(NamedTuple):

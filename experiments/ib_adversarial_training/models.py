@@ -12,6 +12,7 @@ from experiments.core.image_sweep import Layout
 from experiments.core.population import Measure, Programs
 from experiments.core.population_measure import TermsMeasure
 from experiments.core.recipe import Recipe
+from experiments.core.workdir import check_workdir
 from experiments.ib_adversarial_training.settings import AdversarialConfig
 from ib_jax import training
 from ib_jax.types import Params
@@ -59,10 +60,10 @@ def train_population(
       The models in the order of `members`; None if stopped, to be resumed.
 
     Raises:
-      ConfigMismatchError: the folder holds a population with other settings.
+      WorkdirError: the folder holds a population with other settings.
       NonFiniteLossError: all members of a program diverged.
     """
-    records.check_workdir(folder, members[0])
+    check_workdir(folder, members[0])
     settings = {
         name: np.array([getattr(member, name) for member in members], np.int32 if name == "seed" else np.float32)
         for name in ("beta", "learning_rate", "seed")

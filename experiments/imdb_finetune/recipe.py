@@ -12,14 +12,13 @@ import optax
 
 from experiments.core.objectives import make_loss
 from experiments.core.recipe import Run
+from experiments.core.settings import RESIDUAL_OBJECTIVES
 from experiments.imdb_finetune.settings import FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import features as imdb_vub_features
 from experiments.imdb_vub.encoder import TextEncoder
-from experiments.mnist_vib.settings import RESIDUAL_OBJECTIVES
 from ib_jax import data, evaluation, losses, models, training
 from ib_jax.data.text import hold_out_texts
-from ib_jax.models.head import Scale
 from ib_jax.training import parallel
 from ib_jax.training.epoch import check_batches
 from ib_jax.types import Array, Params
@@ -66,7 +65,7 @@ def make_classifier(config: FinetuneConfig, encoder: TextEncoder, shares: np.nda
     bert = models.BertEncoder(
         dropping,
         latent_dim=(config.latent_dim or max(1, width // 2)) if config.stochastic else 0,
-        scale=cast(Scale, config.scale),
+        scale=config.encoder_scale,
         hidden=(width,) * config.head_layers,
         pooling=cast(Any, config.pooling),
         compute_dtype=config.precision,

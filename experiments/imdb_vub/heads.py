@@ -44,7 +44,7 @@ def train(
       For each of `models_of(config, objective)` its settings, `validation`, `test` and `history`; None if stopped.
 
     Raises:
-      ConfigMismatchError: the folder holds heads with other settings.
+      WorkdirError: the folder holds heads with other settings.
       NonFiniteLossError: all of them diverged.
     """
     recipe, models = recipe_of(config, objective, features), models_of(config, objective)

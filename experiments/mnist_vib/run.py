@@ -1,68 +1,54 @@
-"""Train a bottleneck classifier, attack it and draw it.
-
-Paper:    Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Table 1, Figure 2.
-Run:      python -m experiments.mnist_vib                               digits, no download, under a minute
-          python -m experiments.mnist_vib --latent_dim=2 --beta=0.01    the same, with the codes drawn
-          python -m experiments.mnist_vib --dataset=mnist --preset=paper --objective=vib --beta=1e-3
-          python -m experiments.mnist_vib --dataset=mnist --preset=tuned
-          python -m experiments.mnist_vib --dataset=mnist --objective=ceb --rho=3
-Cost:     the paper preset trains 200 epochs of MNIST, some twenty minutes on two CPU cores; the tuned one 60.
-Expect:   the paper prints 1.13 % error with 12 samples on MNIST, its authors' notebook 1.21 %; what this module
-          measured stands in experiments/results/mnist_vib/table.md.
-Leaves:   config.json, metrics.jsonl, results.json, per_example.npz, checkpoints and figures in the workdir.
-"""
+"""Trains a bottleneck classifier, attacks it and draws it."""
 
 import dataclasses
 import functools
 import pathlib
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 
-from experiments.core import app as machine
-from experiments.core import flags, records
 from experiments.core import progress as show
+from experiments.core import records
+from experiments.core.app import Session
 from experiments.core.recipe import Recipe
 from experiments.core.runner import train
+from experiments.core.settings import refusing
+from experiments.core.workdir import check_workdir, environment, new_workdir, write_config
 from experiments.mnist_vib.attack import AttackEvaluator
-from experiments.mnist_vib.settings import PRESETS, Config, preset
+from experiments.mnist_vib.settings import Config
 from ib_jax import data, training
 from ib_jax.training import parallel
 from ib_jax.types import Params
 
-STOPPED = 143  # the exit status of a process ended by SIGTERM
 
-
-def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any] | None:
+def run(config: Config, session: Session) -> dict[str, Any] | None:
     """Trains (or goes on training), evaluates, attacks, draws and writes the records.
 
     Args:
       config: the settings.
-      console: where to show progress and tables.
-      command: the command line to write into the record.
+      session: where to show progress, and what the record says of the command.
 
     Returns:
       The contents of `results.json`, or None if the run was stopped before its end and can be resumed.
 
     Raises:
-      ConfigMismatchError: the workdir holds a run with other settings.
+      WorkdirError: the workdir holds a run with other settings.
       NonFiniteLossError: training diverged.
     """
-    workdir = pathlib.Path(config.workdir or records.new_workdir(config.dataset))
-    records.check_workdir(workdir, config)
+    console, workdir = session.console, pathlib.Path(config.workdir or new_workdir(config.dataset))
+    check_workdir(workdir, config)
     dataset = data.load(
         config.dataset, data_dir=config.data_dir or None, num_validation=config.num_validation, seed=config.seed
     )
     recipe = Recipe(config, dataset)
     evaluator = AttackEvaluator(config, recipe.model, dataset)
     state = recipe.init()
-    recipe.epoch(parallel.AXIS, jax.device_count())  # refuses sizes that do not fit
+    with refusing():
+        recipe.epoch(parallel.AXIS, jax.device_count())
     # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
-    records.write_json(workdir / "config.json", dataclasses.asdict(config))
+    write_config(workdir, config)
     with training.Checkpoints(workdir / "checkpoints") as checkpoints, training.StopRequest() as stop:
         state = train(recipe, state, console, evaluator, checkpoints, workdir, stop)
         best = checkpoints.best_step()
@@ -78,9 +64,9 @@ def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any
     robustness = evaluator.robustness(params)
     results = {
         "experiment": "mnist_vib",
-        "command": command,
+        "command": session.command,
         "config": dataclasses.asdict(config),
-        "environment": records.environment(),
+        "environment": environment(),
         "steps": int(state.step),
         "best_step": best,
         "training_seconds": sum(row["seconds"] for row in history),
@@ -128,32 +114,3 @@ def _draw(
         codes, labels = evaluator.codes(params, 1000)
         decode_entropy = functools.partial(evaluator.decode_entropy, params)
         figures.latent_plane(workdir / "latent_plane.png", codes, labels, decode_entropy, errors)
-
-
-def main(argv: Sequence[str]) -> None:
-    """Reads the flags and runs."""
-    del argv
-    console = machine.console()
-    try:
-        config = flags.config_from_flags(Config, lambda given: preset(given.preset, given.dataset))
-        finished = run(config, console, command=records.command("experiments.mnist_vib"))
-    except (
-        records.ConfigMismatchError,
-        training.NonFiniteLossError,
-        data.DatasetUnavailableError,
-        ValueError,
-    ) as error:
-        sys.exit(f"mnist_vib: {error}")
-    if finished is None:
-        sys.exit(STOPPED)
-
-
-def launch() -> None:
-    """Defines the flags and runs."""
-    lines = [
-        f"          {name}: " + (", ".join(f"--{flag}={value}" for flag, value in preset(name, "mnist").items()))
-        for name in PRESETS
-    ]
-    machine.run_app(
-        main, Config, "\n".join([(__doc__ or "").rstrip(), "Presets on mnist, where no flag says otherwise:", *lines])
-    )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from experiments.cifar10_ceb import run as cifar10_ceb
 from experiments.cifar10_ceb import table as cifar10_ceb_table
-from experiments.cifar10_ceb.settings import Cifar10Config, SweepSettings, preset
+from experiments.cifar10_ceb.settings import PRESETS, Cifar10Config, SweepSettings
 from experiments.core import image_attacks_config as names
 from experiments.core import image_recipe, image_run
 from experiments.core.image_attacks_config import AttackSettings
@@ -29,7 +29,7 @@ def split(count):
 
 DATASET = data.Dataset("cifar10", split(24), None, split(10), 3)
 TINY = Cifar10Config(
-    **preset("small") | {"width": 1, "num_epochs": 2, "batch_size": 8, "steps_per_call": 0, "augment": "flip_crop"},
+    **PRESETS["small"].values | {"width": 1, "num_epochs": 2, "batch_size": 8, "steps_per_call": 0, "augment": "flip_crop"},
     num_eval_samples=2,
     eval_batch_size=10,
 )

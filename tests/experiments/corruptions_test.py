@@ -13,7 +13,7 @@ from experiments.cifar10_ceb import run as cifar10_ceb
 from experiments.cifar10_ceb.settings import Cifar10Config
 from experiments.core import image_recipe
 from experiments.core.recipe import Recipe
-from experiments.core.records import ConfigMismatchError, write_json
+from experiments.core.workdir import WorkdirError, write_json
 from experiments.corruptions import checkpoints as image_checkpoints
 from experiments.corruptions import measure as corruptions_measure
 from experiments.corruptions import paper as corruptions_paper
@@ -135,7 +135,7 @@ def test_a_model_with_a_record_is_not_evaluated_again_and_other_settings_are_ref
     monkeypatch.setattr(corruptions_measure, "Lab", None)  # would be called
     assert "Every model has its record" in run(folder, results)
     assert record(results) == before
-    with pytest.raises(ConfigMismatchError, match=r"--num_images: 12 there, 5 now"):
+    with pytest.raises(WorkdirError, match=r"--num_images: 12 there, 5 now"):
         run(folder, results, num_images=5)
 
 
@@ -243,7 +243,7 @@ def test_attacks_stand_beside_each_other_and_transfer_comes_from_the_other_model
     text = (tmp_path / "table.md").read_text()
     assert "PGD targeted L2 4080" in text
     assert "Every attack at L-inf 16" in text
-    with pytest.raises(ConfigMismatchError, match="--attack: True there, False now"):
+    with pytest.raises(WorkdirError, match="--attack: True there, False now"):
         run(folder, tmp_path, corruptions="brightness")
 
 

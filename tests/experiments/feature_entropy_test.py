@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from experiments.core.records import ConfigMismatchError
+from experiments.core.workdir import WorkdirError
 from experiments.feature_entropy import measure as feature_entropy_measure
 from experiments.feature_entropy import run as feature_entropy
 from experiments.feature_entropy import table as feature_entropy_table
@@ -145,7 +145,7 @@ def test_goes_on_and_refuses_other_settings(folder):
     before = (results / "digits.json").read_bytes()
     feature_entropy.run(config, Console(file=io.StringIO(), width=200))
     assert (results / "digits.json").read_bytes() == before
-    with pytest.raises(ConfigMismatchError, match=r"--epsilon: 0\.2 there, 0\.3 now"):
+    with pytest.raises(WorkdirError, match=r"--epsilon: 0\.2 there, 0\.3 now"):
         feature_entropy.run(dataclasses.replace(config, epsilon=0.3), Console(file=io.StringIO()))
 
 

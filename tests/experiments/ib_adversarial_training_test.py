@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import records
+from experiments.core.workdir import WorkdirError
 from experiments.ib_adversarial_training import attack as adversarial_attacks
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training import run as ib_adversarial_training
@@ -140,7 +140,7 @@ def test_other_settings_are_refused_and_nothing_is_written(folder):
     workdir, _ = folder
     before = sorted(workdir.rglob("*"))
     config = dataclasses.replace(TINY, workdir=str(workdir), adversary_epsilon=0.2)
-    with pytest.raises(records.ConfigMismatchError, match=r"--adversary_epsilon: 0\.3 there, 0\.2 now"):
+    with pytest.raises(WorkdirError, match=r"--adversary_epsilon: 0\.3 there, 0\.2 now"):
         ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True))
     assert sorted(workdir.rglob("*")) == before
 

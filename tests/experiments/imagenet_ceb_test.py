@@ -11,7 +11,7 @@ from rich.console import Console
 from experiments.core import image_run
 from experiments.core.recipe import Recipe, Streamed
 from experiments.imagenet_ceb import recipe as imagenet_recipe
-from experiments.imagenet_ceb.settings import ImageNetConfig, preset
+from experiments.imagenet_ceb.settings import PRESETS, ImageNetConfig
 from ib_jax import data, training
 from ib_jax.models import resnet
 
@@ -53,7 +53,7 @@ class Stopped(training.StopRequest):
 
 DATASET = streamed()
 TINY = ImageNetConfig(
-    **preset("quick")
+    **PRESETS["quick"].values
     | {"dataset": "imagenet2012", "input_pipeline": "grain", "width": 1 / 16, "num_epochs": 2, "batch_size": 8},
     image_size=16,
     augment="flip",
@@ -91,7 +91,7 @@ def test_streamed_images_train_a_resnet_and_a_stopped_run_ends_where_an_uninterr
 
 
 def test_the_rate_rises_and_drops_as_in_the_paper():
-    config = ImageNetConfig(**preset("paper"), momentum=0.0)
+    config = ImageNetConfig(**PRESETS["paper"].values, momentum=0.0)
     assert (config.top_rate, config.num_epochs, config.anneal_steps) == (1.6, 270, 12_000)
     assert dataclasses.replace(config, batch_size=1024).top_rate == pytest.approx(0.2)
     optimizer = imagenet_recipe.stepped_sgd(dataclasses.replace(config, weight_decay=0.0), 2, {})

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from experiments.core import feature_fill, records
 from experiments.core.heads import Standardise
+from experiments.core.workdir import WorkdirError
 from experiments.imagenet_features import backbone as keras_backbone
 from experiments.imagenet_features import lab as imagenet_features_lab
 from experiments.imagenet_features import run as imagenet_features
@@ -20,7 +21,7 @@ from experiments.imagenet_features import settings as names
 from experiments.imagenet_features import table as imagenet_features_table
 from experiments.imagenet_features.attack import Measurer
 from experiments.imagenet_features.dataset import open_images
-from experiments.imagenet_features.settings import FeaturesConfig, Model, departures, head_config, models, preset
+from experiments.imagenet_features.settings import PRESETS, FeaturesConfig, Model, departures, head_config, models
 from experiments.imagenet_features.summary import findings, outcome, rows, same_images
 from ib_jax import data, losses
 
@@ -188,7 +189,7 @@ def test_a_second_run_goes_on_where_the_first_stood(workdir, monkeypatch):
     assert again["attacks"] == record["attacks"]
     assert again["same_images"] == record["same_images"]
     assert again["findings"] == record["findings"]
-    with pytest.raises(records.ConfigMismatchError, match="--num_queries: 2 there, 3 now"):
+    with pytest.raises(WorkdirError, match="--num_queries: 2 there, 3 now"):
         run(workdir, num_queries=3)
 
 
@@ -271,7 +272,7 @@ def by_hand(objective, beta, seed, error, success):
     accuracy = {"clean": 0.8, "fgsm": 0.4, "pgd": 0.3, "transfer": 0.7, "square": 0.5, "worst": 0.2}
     if objective in names.STOCHASTIC:
         accuracy["fgsm_one"] = 0.6
-    config = FeaturesConfig(**preset("paper"))
+    config = FeaturesConfig(**PRESETS["paper"].values)
     network = {"name": "InceptionV3", "weights": "imagenet", "image_size": 299, "num_features": 2048}
     told = {"black_box": ["Square breaks it."], "search": ["pgd: blocked.", "cw: blocked."]}
     told = [{"check": check, "message": message, "evidence": {}} for check in told for message in told[check]]
@@ -325,7 +326,7 @@ def test_tables_and_figure_are_made_from_records(tmp_path):
 
 
 def test_the_settings_are_the_papers():
-    paper = FeaturesConfig(**preset("paper"))
+    paper = FeaturesConfig(**PRESETS["paper"].values)
     assert departures(paper) == []
     assert departures(dataclasses.replace(paper, backbone="InceptionResNetV2")) == []
     assert departures(dataclasses.replace(paper, num_epochs=3)) == ["num_epochs 3, in the paper 100"]

@@ -20,7 +20,7 @@ from experiments.core import records
 from experiments.imdb_finetune import recipe as text_recipe
 from experiments.imdb_finetune import run as imdb_finetune
 from experiments.imdb_finetune.evaluator import TextEvaluator
-from experiments.imdb_finetune.settings import FinetuneConfig, preset
+from experiments.imdb_finetune.settings import PRESETS, FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from ib_jax import data, evaluation, models, training
 from tests.forced_devices import forced_devices
@@ -225,8 +225,8 @@ def test_every_objective_makes_a_step(objective, entries):
 
 
 def test_presets_and_what_is_refused(tmp_path):
-    assert FinetuneConfig(**preset("paper")).encoder == "bert-base-uncased"
-    assert FinetuneConfig(**preset("small")).max_length == 128
+    assert FinetuneConfig(**PRESETS["paper"].values).encoder == "bert-base-uncased"
+    assert FinetuneConfig(**PRESETS["small"].values).max_length == 128
     for settings, message in [
         ({"layer_decay": 0.0}, r"--layer_decay must be in \(0, 1\], got 0.0"),
         ({"dropout": 1.0}, r"--dropout must be in \[0, 1\), got 1.0"),

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments.core import flags
-from experiments.core.records import ConfigMismatchError
+from experiments.core.workdir import WorkdirError
 from experiments.information_curve import run as information_curve
 from experiments.information_curve.settings import CurveConfig, member_settings
 from experiments.information_curve.table import render, spread
@@ -128,9 +128,9 @@ def test_a_stopped_curve_of_several_programs_goes_on_to_the_same_end(whole, tmp_
         assert (own["beta"], own["seed"], own["diverged_at"]) == (other["beta"], other["seed"], other["diverged_at"])
         expected, got = (np.array(member["history"]["loss"], float) for member in (other, own))
         np.testing.assert_allclose(got, expected, rtol=1e-4)
-    with pytest.raises(ConfigMismatchError, match=r"--betas: \[0.001, 1.0, 1e\+38\] there, \[0.1\] now"):
+    with pytest.raises(WorkdirError, match=r"--betas: \[0.001, 1.0, 1e\+38\] there, \[0.1\] now"):
         run(tmp_path, dataclasses.replace(curve, betas=(0.1,)))
-    with pytest.raises(ConfigMismatchError, match=r"--learning_rate: 0.003 there, 0.1 now"):
+    with pytest.raises(WorkdirError, match=r"--learning_rate: 0.003 there, 0.1 now"):
         run(tmp_path, curve, learning_rate=0.1)
 
 

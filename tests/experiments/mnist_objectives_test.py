@@ -6,11 +6,11 @@ import json
 import pytest
 from rich.console import Console
 
-from experiments.core import records
+from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
+from experiments.core.workdir import WorkdirError
 from experiments.mnist_objectives import run as mnist_objectives
 from experiments.mnist_objectives import table as mnist_objectives_table
 from experiments.mnist_objectives.run import CompareConfig
-from experiments.mnist_vib.settings import BOTTLENECKS, RATE_OBJECTIVES
 
 BEST = {"vib": 1e-2, "vub": 1e-3, "ceb": 4.5951, "consistent_ceb": 6.9068}
 
@@ -77,7 +77,7 @@ def test_runs_with_a_record_are_not_run_again_and_other_settings_are_refused(tmp
     compare(tmp_path)
     assert [(config.objective, config.seed) for config, _ in runs] == [("ceb", 1)]
     with pytest.raises(
-        records.ConfigMismatchError, match=r"vib_beta0.01.json holds a run with other settings:\n.*epochs"
+        WorkdirError, match=r"vib_beta0.01.json holds a run with other settings:\n.*epochs"
     ):
         compare(tmp_path, num_epochs=3)
 

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from experiments.core import records
+from experiments.core.workdir import WorkdirError
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import figures as robustness_figures
 from experiments.mnist_robustness import run as mnist_robustness
@@ -119,7 +120,7 @@ def test_what_has_a_record_is_not_trained_or_attacked_again(workdir, monkeypatch
     # Without its record a model is attacked again, but not trained.
     with pytest.raises(AssertionError, match="again"):
         run(workdir, results=str(workdir / "elsewhere"))
-    with pytest.raises(records.ConfigMismatchError, match=r"cross_entropy_seed0.json holds a run with other settings"):
+    with pytest.raises(WorkdirError, match=r"cross_entropy_seed0.json holds a run with other settings"):
         run(workdir, num_queries=4)
 
 

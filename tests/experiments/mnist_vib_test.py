@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core.records import ConfigMismatchError
+from experiments.core.settings import BOTTLENECKS
+from experiments.core.workdir import WorkdirError
 from experiments.mnist_vib import run as mnist_vib
-from experiments.mnist_vib.settings import BOTTLENECKS, OBJECTIVES, PRESETS, Config, preset
+from experiments.mnist_vib.settings import OBJECTIVES, PRESETS, Config
 from ib_jax import training
 
 SMALL = Config(
@@ -70,7 +71,7 @@ def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(t
     assert "Going on from step 28" in text
     assert again["test"] == first["test"]
     assert again["robustness"]["rows"] == []
-    with pytest.raises(ConfigMismatchError, match=r"--learning_rate: 0\.001 there, 0\.1 now"):
+    with pytest.raises(WorkdirError, match=r"--learning_rate: 0\.001 there, 0\.1 now"):
         run(tmp_path, learning_rate=0.1)
 
 
@@ -137,8 +138,8 @@ def test_bad_settings_are_refused_by_flag(settings, message):
 def test_presets_are_valid_configurations():
     for name in PRESETS:
         for dataset in ("digits", "mnist"):
-            Config(**preset(name, dataset))
-    paper = Config(**preset("paper", "mnist"))
+            Config(**PRESETS[name].on(dataset))
+    paper = Config(**PRESETS["paper"].on("mnist"))
     assert (paper.num_epochs, paper.learning_rate, paper.batch_size, paper.latent_dim) == (200, 1e-4, 100, 256)
     assert (paper.decay_rate, paper.epochs_per_decay, paper.average_decay, paper.num_eval_samples) == (
         0.97,

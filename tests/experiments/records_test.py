@@ -5,7 +5,7 @@ import numpy as np
 from absl import flags as absl_flags
 
 from experiments.core import flags, records
-from experiments.mnist_vib.settings import Config, preset
+from experiments.mnist_vib.settings import PRESETS, Config
 
 
 def test_json_is_plain_whole_and_without_nan(tmp_path):
@@ -36,7 +36,7 @@ def parse(*arguments):
 
 
 def test_flags_override_the_preset_and_the_preset_the_defaults():
-    assert parse() == Config(**preset("quick", "digits"))
+    assert parse() == Config(**PRESETS["quick"].on("digits"))
     paper = parse("--preset=paper", "--dataset=mnist", "--attack_epsilons=0.1,0.2", "--nofigures")
     assert (paper.num_epochs, paper.learning_rate) == (200, 1e-4)
     assert (paper.attack_epsilons, paper.figures) == ((0.1, 0.2), False)

@@ -10,14 +10,14 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from experiments.core import records
 from experiments.core.recipe import Recipe
+from experiments.core.workdir import WorkdirError
 from experiments.transferability import run as transferability
 from experiments.transferability import statistics
 from experiments.transferability import table as transferability_table
 from experiments.transferability.measure import smoothness
 from experiments.transferability.models import encoder_layers, pair_of, parts_of
-from experiments.transferability.settings import PairConfig, members, preset
+from experiments.transferability.settings import PRESETS, PairConfig, members
 from ib_jax import data, losses, models, training
 from ib_jax.training import Batch
 
@@ -198,7 +198,7 @@ def test_a_record_that_is_there_is_kept(finished, monkeypatch):
     quiet = Console(file=io.StringIO())
     assert transferability.run(PairConfig(workdir=str(workdir), **TINY), quiet) == results
     assert (results / "table.md").read_text() == table
-    with pytest.raises(records.ConfigMismatchError, match="--num_epochs: 4 there, 3 now"):
+    with pytest.raises(WorkdirError, match="--num_epochs: 4 there, 3 now"):
         transferability.run(PairConfig(workdir=str(workdir), **TINY | {"num_epochs": 3}), quiet)
 
 
@@ -263,7 +263,7 @@ def test_correlation_given_groups_is_that_of_a_regression_on_them():
 
 @pytest.mark.parametrize("name", ["quick", "small", "paper"])
 def test_presets(name):
-    config = PairConfig(**preset(name, "mnist"))
+    config = PairConfig(**PRESETS[name].on("mnist"))
     own_members = members(config)
     assert len(own_members["seed"]) >= (12 if name == "quick" else 30)
     assert {values.dtype.name for values in own_members.values()} == {"int32", "float32"}

@@ -49,12 +49,6 @@ def _define(
     name, help = field.name, field.metadata["help"]
     default: Any = field.default
     choices = tuple(presets) if name == "preset" and presets else field.metadata["choices"]
-    simple: dict[Any, Callable[..., Any]] = {
-        bool: flags.DEFINE_bool,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        str: flags.DEFINE_string,
-    }
     if choices and kind is str:
         flags.DEFINE_enum(name, default, choices, help, flag_values=flag_values)
     elif kind in _DEFINE:

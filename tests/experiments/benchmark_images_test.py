@@ -20,6 +20,7 @@ from experiments.benchmark.image_rows import ImageBenchmark, Network
 from experiments.benchmark.images_report import add_ratios, images_targets, print_images
 from experiments.benchmark.turns import Work
 from experiments.core import image_recipe
+from experiments.core.app import Session
 from experiments.core.worker import WorkerError
 from ib_jax import models
 from ib_jax.types import Array, DiagGaussian
@@ -54,7 +55,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
         patch.delenv("XLA_FLAGS", raising=False)  # they would belong to the command
         patch.setattr(benchmark_image_rows, "DATA_BYTES", 5000)
         patch.setitem(benchmark_image_rows.FAMILIES, "wrn", (tiny, 10))
-        benchmark.run(config, Console(file=printed, width=170), command="the command", matmul_sizes=(8,))
+        benchmark.run(
+            config, Session(console=Console(file=printed, width=170), command="the command"), matmul_sizes=(8,)
+        )
     return json.loads(output.read_text()), printed.getvalue()
 
 

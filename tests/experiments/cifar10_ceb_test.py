@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from rich.console import Console
 from experiments.cifar10_ceb import run as cifar10_ceb
 from experiments.cifar10_ceb import table as cifar10_ceb_table
 from experiments.cifar10_ceb.settings import PRESETS, Cifar10Config, SweepSettings
+from experiments.cifar10_ceb.settings import scaled as scaled_by_flags
 from experiments.core import image_attacks_config as names
 from experiments.core import image_recipe, image_run
 from experiments.core.image_attacks_config import AttackSettings
@@ -29,7 +31,8 @@ def split(count):
 
 DATASET = data.Dataset("cifar10", split(24), None, split(10), 3)
 TINY = Cifar10Config(
-    **PRESETS["small"].values | {"width": 1, "num_epochs": 2, "batch_size": 8, "steps_per_call": 0, "augment": "flip_crop"},
+    **PRESETS["small"].values
+    | {"width": 1, "num_epochs": 2, "batch_size": 8, "steps_per_call": 0, "augment": "flip_crop"},
     num_eval_samples=2,
     eval_batch_size=10,
 )
@@ -170,11 +173,11 @@ def test_the_table_says_whether_the_trend_is_that_of_the_paper(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: preset("small", scale_epochs=0.0), "--scale_epochs must be positive, got 0"),
+        (lambda: Cifar10Config(scale_epochs=0.0), "--scale_epochs must be positive, got 0"),
         (lambda: Cifar10Config(num_epochs=0), "--num_epochs must be at least 1"),
         (lambda: SweepSettings(rhos=(1.0, 1.0)), "--rhos must differ"),
         (lambda: AttackSettings(radius=5.0), "--radius must be one of --linf_epsilons"),
-        (lambda: AttackSettings(l2_epsilons=(2.0, 1.0)), "--l2_epsilons must be positive and increase"),
+        (lambda: AttackSettings(l2_epsilons=(2.0, 1.0)), "--l2_epsilons must increase"),
     ],
 )
 def test_bad_settings_are_refused(make, message):
@@ -183,5 +186,6 @@ def test_bad_settings_are_refused(make, message):
 
 
 def test_scales_shrink_epochs_and_width():
-    scaled = preset("paper", scale_epochs=0.01, scale_width=0.2)
+    given = types.SimpleNamespace(scale_epochs=0.01, scale_width=0.2)
+    scaled = scaled_by_flags(PRESETS["paper"].on("cifar10"), given)
     assert (scaled["num_epochs"], scaled["width"], scaled["depth"]) == (15, 2, 28)

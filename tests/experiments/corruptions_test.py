@@ -12,6 +12,7 @@ from rich.console import Console
 from experiments.cifar10_ceb import run as cifar10_ceb
 from experiments.cifar10_ceb.settings import Cifar10Config
 from experiments.core import image_recipe
+from experiments.core.app import Session
 from experiments.core.recipe import Recipe
 from experiments.core.workdir import WorkdirError, write_json
 from experiments.corruptions import checkpoints as image_checkpoints
@@ -76,7 +77,7 @@ def loaded(monkeypatch, images):
 def run(folder, results, **changes):
     text = io.StringIO()
     settings = dataclasses.replace(SETTINGS, workdirs=str(folder), results=str(results), **changes)
-    corruptions.run(settings, Console(file=text, width=200), command="a test")
+    corruptions.run(settings, Session(console=Console(file=text, width=200), command="a test"))
     return text.getvalue()
 
 
@@ -162,7 +163,7 @@ def test_a_stopped_run_goes_on_after_the_last_whole_corruption(whole, folder, tm
 
 def test_what_cannot_be_evaluated_is_named(folder, images, tmp_path):
     with pytest.raises(ValueError, match="--workdirs must name"):
-        corruptions.run(SETTINGS, Console(file=io.StringIO()))
+        corruptions.run(SETTINGS, Session(console=Console(file=io.StringIO())))
     with pytest.raises(FileNotFoundError, match="no folder"):
         run(tmp_path / "nowhere", tmp_path / "r")
     with pytest.raises(FileNotFoundError, match=r"holds no config\.json"):

@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
+from experiments.core.app import Session
 from experiments.core.workdir import WorkdirError
 from experiments.feature_entropy import measure as feature_entropy_measure
 from experiments.feature_entropy import run as feature_entropy
@@ -39,7 +40,7 @@ def folder(tmp_path_factory):
         patch.setattr(data, "load", lambda name, **_: dataset)
         results = tmp_path_factory.mktemp("feature_entropy")
         config = dataclasses.replace(TINY, results=str(results))
-        feature_entropy.run(config, Console(file=io.StringIO(), width=200))
+        feature_entropy.run(config, Session(console=Console(file=io.StringIO(), width=200)))
         yield results, config
 
 
@@ -143,10 +144,10 @@ def test_components_are_those_of_the_correlations():
 def test_goes_on_and_refuses_other_settings(folder):
     results, config = folder
     before = (results / "digits.json").read_bytes()
-    feature_entropy.run(config, Console(file=io.StringIO(), width=200))
+    feature_entropy.run(config, Session(console=Console(file=io.StringIO(), width=200)))
     assert (results / "digits.json").read_bytes() == before
     with pytest.raises(WorkdirError, match=r"--epsilon: 0\.2 there, 0\.3 now"):
-        feature_entropy.run(dataclasses.replace(config, epsilon=0.3), Console(file=io.StringIO()))
+        feature_entropy.run(dataclasses.replace(config, epsilon=0.3), Session(console=Console(file=io.StringIO())))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from experiments.core.app import Session
 from experiments.core.workdir import WorkdirError
 from experiments.ib_adversarial_training import attack as adversarial_attacks
 from experiments.ib_adversarial_training import attack_settings as names
@@ -18,8 +19,8 @@ from experiments.ib_adversarial_training import table as ib_adversarial_training
 from experiments.ib_adversarial_training.attack import Attacker
 from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan
 from experiments.ib_adversarial_training.recipe import load, recipe_of
-from experiments.ib_adversarial_training.run import SweepSettings, groups, preset
-from experiments.ib_adversarial_training.settings import AdversarialConfig
+from experiments.ib_adversarial_training.run import groups
+from experiments.ib_adversarial_training.settings import PRESETS, AdversarialConfig, SweepSettings
 from ib_jax import data, training
 
 TINY = AdversarialConfig(
@@ -63,7 +64,9 @@ def folder(tmp_path_factory):
     config = dataclasses.replace(TINY, workdir=str(workdir))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Attacker, "attacked", noise)
-        results = ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True), command="python -m x")
+        results = ib_adversarial_training.run(
+            config, SWEEP, ATTACK, Session(console=Console(quiet=True), command="python -m x")
+        )
     return workdir, results
 
 
@@ -71,7 +74,7 @@ def folder(tmp_path_factory):
 def test_every_attack_of_the_plan_runs(tmp_path):
     config = dataclasses.replace(TINY, workdir=str(tmp_path))
     sweep = dataclasses.replace(SWEEP, num_seeds=1)
-    results = ib_adversarial_training.run(config, sweep, ATTACK, Console(quiet=True))
+    results = ib_adversarial_training.run(config, sweep, ATTACK, Session(console=Console(quiet=True)))
     assert len(list(results.glob("*.json"))) == 4
 
 
@@ -131,7 +134,7 @@ def test_a_second_call_trains_and_attacks_nothing_and_gives_the_same_table(folde
     monkeypatch.setattr(training, "fit", None)
     monkeypatch.setattr(Attacker, "measure", None)
     config = dataclasses.replace(TINY, workdir=str(workdir))
-    ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True))
+    ib_adversarial_training.run(config, SWEEP, ATTACK, Session(console=Console(quiet=True)))
     assert (results / "table.md").read_text() == table
 
 
@@ -141,7 +144,7 @@ def test_other_settings_are_refused_and_nothing_is_written(folder):
     before = sorted(workdir.rglob("*"))
     config = dataclasses.replace(TINY, workdir=str(workdir), adversary_epsilon=0.2)
     with pytest.raises(WorkdirError, match=r"--adversary_epsilon: 0\.3 there, 0\.2 now"):
-        ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True))
+        ib_adversarial_training.run(config, SWEEP, ATTACK, Session(console=Console(quiet=True)))
     assert sorted(workdir.rglob("*")) == before
 
 
@@ -189,7 +192,7 @@ def test_groups_differ_in_beta_and_seed_alone():
 @pytest.mark.parametrize("name", ["quick", "small", "paper"])
 @pytest.mark.parametrize("dataset", ["digits", "mnist", "cifar10"])
 def test_presets_fit_the_settings(name, dataset):
-    values, fields = preset(name, dataset), set()
+    values, fields = PRESETS[name].on(dataset), set()
     for kind in (AdversarialConfig, SweepSettings, AttackSettings):
         own = {field.name for field in dataclasses.fields(kind)}
         kind(**{key: value for key, value in values.items() if key in own})

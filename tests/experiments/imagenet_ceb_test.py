@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from experiments.core import image_run
 from experiments.core.recipe import Recipe, Streamed
 from experiments.imagenet_ceb import recipe as imagenet_recipe
 from experiments.imagenet_ceb.settings import PRESETS, ImageNetConfig
+from experiments.imagenet_ceb.settings import scaled as scaled_by_flags
 from ib_jax import data, training
 from ib_jax.models import resnet
 
@@ -114,8 +116,9 @@ def test_what_does_not_fit_into_memory_is_streamed_or_refused(tmp_path):
 
 
 def test_scales_shrink_epochs_width_and_the_fall_of_rho():
-    scaled = preset("paper", scale_epochs=0.1, scale_width=0.5)
+    given = types.SimpleNamespace(scale_epochs=0.1, scale_width=0.5)
+    scaled = scaled_by_flags(PRESETS["paper"].on("imagenet2012"), given)
     assert (scaled["num_epochs"], scaled["anneal_steps"], scaled["width"]) == (27, 1200, 0.5)
     assert scaled["warmup_epochs"] == 0.5
     with pytest.raises(ValueError, match="--scale_width must be positive"):
-        preset("paper", scale_width=-1.0)
+        ImageNetConfig(scale_width=-1.0)

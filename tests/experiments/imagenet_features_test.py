@@ -12,7 +12,9 @@ import pytest
 from rich.console import Console
 
 from experiments.core import feature_fill, records
+from experiments.core.app import Session
 from experiments.core.heads import Standardise
+from experiments.core.settings import departures
 from experiments.core.workdir import WorkdirError
 from experiments.imagenet_features import backbone as keras_backbone
 from experiments.imagenet_features import lab as imagenet_features_lab
@@ -21,7 +23,7 @@ from experiments.imagenet_features import settings as names
 from experiments.imagenet_features import table as imagenet_features_table
 from experiments.imagenet_features.attack import Measurer
 from experiments.imagenet_features.dataset import open_images
-from experiments.imagenet_features.settings import PRESETS, FeaturesConfig, Model, departures, head_config, models
+from experiments.imagenet_features.settings import PRESETS, FeaturesConfig, Model, head_config, models
 from experiments.imagenet_features.summary import findings, outcome, rows, same_images
 from ib_jax import data, losses
 
@@ -37,7 +39,7 @@ CEB = Model("ceb", 1e-2, 0)
 
 def run(workdir, **settings):
     config = FeaturesConfig(workdir=str(workdir), **TINY | settings)
-    return imagenet_features.run(config, Console(file=io.StringIO(), width=100), command="as tested")
+    return imagenet_features.run(config, Session(console=Console(file=io.StringIO(), width=100), command="as tested"))
 
 
 def tiny_backbone(config, images, with_logits=False):
@@ -329,7 +331,7 @@ def test_the_settings_are_the_papers():
     paper = FeaturesConfig(**PRESETS["paper"].values)
     assert departures(paper) == []
     assert departures(dataclasses.replace(paper, backbone="InceptionResNetV2")) == []
-    assert departures(dataclasses.replace(paper, num_epochs=3)) == ["num_epochs 3, in the paper 100"]
+    assert list(map(str, departures(dataclasses.replace(paper, num_epochs=3)))) == ["num_epochs 3, in the paper 100"]
     assert (paper.target, paper.bottlenecks) == (805, ("vib", "vub", "ceb"))
     listed = models(dataclasses.replace(paper, num_seeds=1, betas=(0.1,)), with_backbone=True)
     assert [model.name for model in listed] == [

@@ -17,6 +17,7 @@ pytest.importorskip("tokenizers")
 pytest.importorskip("safetensors")
 
 from experiments.core import records
+from experiments.core.app import Session
 from experiments.imdb_finetune import recipe as text_recipe
 from experiments.imdb_finetune import run as imdb_finetune
 from experiments.imdb_finetune.evaluator import TextEvaluator
@@ -62,7 +63,9 @@ def make_recipe(config=SMALL):
 
 
 def run(workdir, **settings):
-    return imdb_finetune.run(dataclasses.replace(SMALL, workdir=str(workdir), **settings), Console(file=io.StringIO()))
+    return imdb_finetune.run(
+        dataclasses.replace(SMALL, workdir=str(workdir), **settings), Session(console=Console(file=io.StringIO()))
+    )
 
 
 def state_of(workdir, step=None):

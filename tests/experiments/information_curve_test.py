@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments.core import flags
+from experiments.core.app import Session
 from experiments.core.workdir import WorkdirError
 from experiments.information_curve import run as information_curve
 from experiments.information_curve.settings import CurveConfig, member_settings
@@ -27,12 +28,14 @@ CURVE = CurveConfig(betas=(1e-3, 1.0, 1e38), num_seeds=2, latent_dims=(4, 2))  #
 def run(workdir, curve=CURVE, **settings):
     text = io.StringIO()
     config = dataclasses.replace(SMALL, workdir=str(workdir), **settings)
-    return information_curve.run(curve, config, Console(file=text, width=150), command="a test"), text.getvalue()
+    return information_curve.run(
+        curve, config, Session(console=Console(file=text, width=150), command="a test")
+    ), text.getvalue()
 
 
 def train_alone(workdir, **settings):
     config = dataclasses.replace(SMALL, workdir=str(workdir), figures=False, **settings)
-    return mnist_vib.run(config, Console(file=io.StringIO()))
+    return mnist_vib.run(config, Session(console=Console(file=io.StringIO())))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from rich.console import Console
 
 from experiments.core import records
+from experiments.core.app import Session
 from experiments.mnist_vib import run as mnist_vib
 from experiments.mnist_vib.settings import Config
 from ib_jax import training
@@ -39,7 +40,7 @@ def compiled_once(tmp_path):
 
 def run(workdir, **settings):
     config = dataclasses.replace(SMALL, workdir=str(workdir), **settings)
-    return mnist_vib.run(config, Console(file=io.StringIO()))
+    return mnist_vib.run(config, Session(console=Console(file=io.StringIO())))
 
 
 def numbers(workdir):

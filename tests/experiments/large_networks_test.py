@@ -24,11 +24,11 @@ dataset = data.Dataset("cifar10", split, None, data.Split(*(field[:8] for field 
 tiny = {"workdir": workdir, "num_epochs": 1, "batch_size": 8, "steps_per_call": 1, "eval_batch_size": 8,
         "num_eval_samples": 1}
 if name == "wrn":
-    settings = cifar10_ceb_config.preset("paper") | tiny
+    settings = cifar10_ceb_config.PRESETS["paper"].on("cifar10") | tiny
     recipe = Recipe(cifar10_ceb_config.Cifar10Config(**settings), dataset, image_recipe.CIFAR10)
 else:
     depth, width = name.split("x")
-    settings = imagenet_ceb_config.preset("paper") | {"dataset": "cifar10", "input_pipeline": "resident"} | tiny
+    settings = imagenet_ceb_config.PRESETS["paper"].on("cifar10") | {"input_pipeline": "resident"} | tiny
     settings |= {"depth": depth, "width": float(width), "precision": "float32", "momentum": 0.0}
     recipe = Recipe(imagenet_ceb_config.ImageNetConfig(**settings), dataset, imagenet_recipe.IMAGENET)
 

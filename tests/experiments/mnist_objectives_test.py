@@ -6,11 +6,13 @@ import json
 import pytest
 from rich.console import Console
 
+from experiments.core.app import Session
 from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_objectives import run as mnist_objectives
 from experiments.mnist_objectives import table as mnist_objectives_table
-from experiments.mnist_objectives.run import CompareConfig
+from experiments.mnist_objectives.settings import CompareConfig
+from experiments.mnist_objectives.run import 
 
 BEST = {"vib": 1e-2, "vub": 1e-3, "ceb": 4.5951, "consistent_ceb": 6.9068}
 
@@ -20,7 +22,8 @@ def runs(monkeypatch):
     """Stands in for training: records what it was asked, and is best at BEST."""
     asked = []
 
-    def run(config, console, *, command):
+    def run(config, session):
+        command = session.command
         asked.append((config, command))
         strength = config.beta if config.objective in RATE_OBJECTIVES else config.rho
         good = strength == pytest.approx(BEST[config.objective], rel=1e-3)
@@ -46,7 +49,7 @@ def runs(monkeypatch):
 
 def compare(tmp_path, **settings):
     config = CompareConfig(strengths=(1e-2, 1e-3), num_seeds=2, workdir=str(tmp_path), **settings)
-    return mnist_objectives.run(config, Console(file=io.StringIO(), width=100))
+    return mnist_objectives.run(config, Session(console=Console(file=io.StringIO(), width=100)))
 
 
 def test_it_tunes_on_held_out_images_and_reports_seeds_at_the_best_strength(tmp_path, runs):
@@ -76,9 +79,7 @@ def test_runs_with_a_record_are_not_run_again_and_other_settings_are_refused(tmp
     del runs[:]
     compare(tmp_path)
     assert [(config.objective, config.seed) for config, _ in runs] == [("ceb", 1)]
-    with pytest.raises(
-        WorkdirError, match=r"vib_beta0.01.json holds a run with other settings:\n.*epochs"
-    ):
+    with pytest.raises(WorkdirError, match=r"vib_beta0.01.json holds a run with other settings:\n.*epochs"):
         compare(tmp_path, num_epochs=3)
 
 

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from experiments.core import records
+from experiments.core.app import Session
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import figures as robustness_figures
@@ -33,7 +34,7 @@ FIGURES = ["figure3.png", "figure3_eot.png", "figure5.png", "figure6.png", "figu
 
 def run(workdir, **settings):
     config = RobustnessConfig(workdir=str(workdir), **TINY | settings)
-    return mnist_robustness.run(config, Console(file=io.StringIO(), width=100), command="as tested")
+    return mnist_robustness.run(config, Session(console=Console(file=io.StringIO(), width=100), command="as tested"))
 
 
 @pytest.fixture(scope="module")

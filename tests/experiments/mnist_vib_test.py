@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core.settings import BOTTLENECKS
+from experiments.core.app import Session
+from experiments.core.settings import BOTTLENECKS, SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_vib import run as mnist_vib
 from experiments.mnist_vib.settings import OBJECTIVES, PRESETS, Config
@@ -25,7 +26,7 @@ SMALL = Config(
 def run(workdir, **settings):
     text = io.StringIO()
     config = dataclasses.replace(SMALL, workdir=str(workdir), **settings)
-    return mnist_vib.run(config, Console(file=text, width=100), command="a test"), text.getvalue()
+    return mnist_vib.run(config, Session(console=Console(file=text, width=100), command="a test")), text.getvalue()
 
 
 ATTACKED = ("vib", "consistent_ceb", "cross_entropy")  # a sampled code, a decoder by Bayes' rule, and no noise
@@ -112,7 +113,7 @@ def test_a_diverging_run_ends_with_a_message_and_no_results(tmp_path):
 
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="batch_size must be between 1 and the 1437 training examples, got 5000"):
+    with pytest.raises(SettingError, match="batch_size must be between 1 and the 1437 training examples, got 5000"):
         run(tmp_path / "run", batch_size=5000)
     assert not (tmp_path / "run").exists()
 
@@ -120,13 +121,8 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_epochs": 0}, "--num_epochs must be at least 1 and finite, got 0"),
-        ({"beta": float("nan")}, "--beta must be at least 0 and finite, got nan"),
-        ({"attack_epsilons": (0.1, -1.0)}, r"--attack_epsilons must be radii of at least 0, got \(0.1, -1.0\)"),
+        ({"attack_epsilons": (0.1, -1.0)}, r"--attack_epsilons must each be at least 0 and finite, got \(0.1, -1.0\)"),
         ({"label_smoothing": 1.5}, r"--label_smoothing must be in \[0, 1\], got 1.5"),
-        ({"epochs_per_decay": 0.0}, "--epochs_per_decay must be positive, got 0.0"),
-        ({"anneal_epochs": 0.0}, "--anneal_epochs must be positive, got 0.0"),
-        ({"rho": float("nan")}, "--rho must be a number, got nan"),
         ({"beta": 1.0, "schedule": "linear_rho"}, r"--beta must be in \(0, 1\) with --schedule=linear_rho, got 1.0"),
     ],
 )
@@ -149,26 +145,12 @@ def test_presets_are_valid_configurations():
     )
 
 
-def main(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.mnist_vib", *arguments], capture_output=True, text=True, timeout=120
+@pytest.mark.standard
+def test_help_tells_the_papers_values():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.mnist_vib", "--help"], capture_output=True, text=True, timeout=120
     )
-
-
-@pytest.mark.standard
-def test_help_is_in_groups_with_units_and_the_papers_values():
-    text = main("--help").stdout
-    for group in ("Run", "Data", "Objective", "Network", "Training", "Evaluation", "Attacks"):
-        assert f"\n{group}" in text
     for field in dataclasses.fields(Config):
-        assert f"--{field.name}" in text
-    assert "256 and 2" in text
-    assert "tuned: --num_epochs=60, --learning_rate=0.0005" in text
-
-
-@pytest.mark.standard
-def test_mistakes_on_the_command_line_are_answered():
-    assert "Did you mean: num_epochs" in main("--num_epoch=3").stderr
-    assert "must be numbers with commas between" in main("--attack_epsilons=a,b").stderr
-    assert "Settings are flags" in main("digits").stderr
-    assert "beta must be at least 0" in main("--beta=-1").stderr
+        assert f"--{field.name} " in done.stdout
+    assert "256 or 2" in done.stdout
+    assert "--num_epochs=60 --learning_rate=0.0005" in done.stdout

@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
+from experiments.core.app import Session
 from experiments.core.recipe import Recipe
 from experiments.core.workdir import WorkdirError
 from experiments.transferability import run as transferability
@@ -64,7 +65,7 @@ def finished(tmp_path_factory):
     """A finished run: its workdir and record."""
     workdir = tmp_path_factory.mktemp("pairs")
     config = PairConfig(workdir=str(workdir), **TINY)
-    results = transferability.run(config, Console(file=io.StringIO(), width=100), command="as tested")
+    results = transferability.run(config, Session(console=Console(file=io.StringIO(), width=100), command="as tested"))
     return workdir, json.loads((results / "digits.json").read_text())
 
 

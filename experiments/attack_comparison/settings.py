@@ -53,7 +53,7 @@ class ComparisonConfig(
 
     def check(self) -> None:
         super().check()
-        groups.check_names("attacks", self.groups, GROUPS)
+        groups.check_names("attacks", self.groups or ("",), GROUPS)
 
     @property
     def groups(self) -> tuple[str, ...]:

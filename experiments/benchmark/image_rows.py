@@ -14,6 +14,7 @@ from experiments.benchmark.turns import Turn
 from experiments.cifar10_ceb.settings import Cifar10Config
 from experiments.core import image_recipe
 from experiments.core.recipe import Recipe
+from experiments.core.settings import SettingError
 from ib_jax import attacks, data, losses, models, training
 from ib_jax.types import Array, Params
 
@@ -58,7 +59,7 @@ def family(name: str) -> tuple[str, int, int]:
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"--image_networks must be auto, wrn-<depth>-<width> or resnet-<50, 101, 152>, got {name!r}")
+        raise SettingError(f"--image_networks must be auto, wrn-<depth>-<width> or resnet-<50, 101, 152>, got {name!r}")
     wide, depth, width, _, layers = match.groups()
     return ("wrn", int(depth), int(width)) if wide else ("resnet", int(layers), 1)
 

@@ -10,7 +10,7 @@ import optax
 
 from experiments.core.objectives import NONE, make_classifier, make_loss, make_schedule
 from experiments.core.protocol import RunSettings
-from experiments.core.settings import GRAIN
+from experiments.core.settings import GRAIN, SettingError
 from experiments.mnist_vib.settings import Config
 from ib_jax import data, evaluation, loops, training
 from ib_jax.models import Classifier
@@ -156,7 +156,7 @@ class Recipe(Generic[Settings]):
           ValueError: it does not fit there.
         """
         if isinstance(self.dataset, Streamed):
-            raise ValueError(f"--input_pipeline must be {GRAIN} for {self.dataset.name}: it does not fit into memory")
+            raise SettingError(f"--input_pipeline must be {GRAIN} for {self.dataset.name}: it does not fit into memory")
         return training.replicate(training.Batch(*map(jnp.asarray, self.dataset.train)))
 
     def run_from(self, state: training.TrainState) -> Run:

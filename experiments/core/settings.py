@@ -116,8 +116,10 @@ def _check_field(field: dataclasses.Field[Any], value: Any) -> None:
     if rule["choices"] and not set(values) <= set(rule["choices"]):
         raise SettingError(f"--{field.name} must be one of {', '.join(rule['choices'])}, got {value!r}")
     numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
-    if not all(_fits(number, rule) for number in numbers):
-        raise SettingError(f"--{field.name} must {'each ' if many else ''}be {_range(rule)}, got {value}")
+    wrong = [number for number in numbers if not _fits(number, rule)]
+    if wrong:
+        allowed = "finite" if any(map(math.isinf, wrong)) else _range(rule)
+        raise SettingError(f"--{field.name} must {'each ' if many else ''}be {allowed}, got {value}")
     if many and rule["increasing"] and any(not low < high for low, high in itertools.pairwise(values)):
         raise SettingError(f"--{field.name} must increase, got {value}")
     if many and rule["distinct"] and len(set(values)) < len(values):
@@ -144,7 +146,7 @@ def _range(rule: Mapping[str, Any]) -> str:
     if low is not None and high is not None:
         return f"in {'(' if least is None else '['}{low:g}, {high:g}{')' if most is None else ']'}"
     if low is not None:
-        return f"at least {low:g} and finite" if above is None else ("positive" if low == 0 else f"above {low:g}")
+        return f"at least {low:g}" if above is None else ("positive" if low == 0 else f"above {low:g}")
     return "finite" if high is None else f"{'at most' if below is None else 'below'} {high:g}"
 
 

@@ -12,6 +12,7 @@ from experiments.cifar10_ceb.settings import Cifar10Config
 from experiments.core import image_recipe, image_run
 from experiments.core.image_config import ImageConfig
 from experiments.core.recipe import Parts, Recipe, Streamed
+from experiments.core.workdir import WorkdirError
 from experiments.imagenet_ceb import recipe as imagenet_recipe
 from experiments.imagenet_ceb import run as imagenet_ceb
 from experiments.imagenet_ceb.settings import ImageNetConfig
@@ -132,12 +133,12 @@ def read(workdir: pathlib.Path, *, data_dir: str = "") -> Finished:
     results = json.loads(path.read_text())
     experiment = results.get("experiment")
     if experiment not in EXPERIMENTS:
-        raise ValueError(f"{workdir} was made by {experiment!r}; expected one of {', '.join(EXPERIMENTS)}")
+        raise WorkdirError(f"{workdir} was made by {experiment!r}; expected one of {', '.join(EXPERIMENTS)}")
     own = json.loads((workdir / "config.json").read_text())
     config_class = EXPERIMENTS[experiment].config_class
     unknown = sorted(own.keys() - {field.name for field in dataclasses.fields(config_class)})
     if unknown:
-        raise ValueError(f"{workdir}/config.json has settings that {experiment} does not know: {', '.join(unknown)}")
+        raise WorkdirError(f"{workdir}/config.json has settings that {experiment} does not know: {', '.join(unknown)}")
     values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
     values |= {"workdir": str(workdir)} | ({"data_dir": data_dir} if data_dir else {})
     return Finished(workdir, experiment, config_class(**values), results)

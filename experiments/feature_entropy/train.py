@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.core.keys import stream
+from experiments.core.settings import SettingError
 from experiments.feature_entropy.settings import FeatureConfig
 from experiments.ib_adversarial_training.recipe import apply_fn, load, recipe_of
 from ib_jax import attacks, data, training
@@ -42,7 +43,7 @@ def averaged(images: np.ndarray, side: int) -> np.ndarray:
     """
     count, height, width, channels = images.shape
     if height % side or width % side:
-        raise ValueError(f"--shrink must divide the images' sides, {height} and {width}, got {side}")
+        raise SettingError(f"--shrink must divide the images' sides, {height} and {width}, got {side}")
     squares = np.asarray(data.to_unit_interval(images)).reshape(
         count, height // side, side, width // side, side, channels
     )

@@ -14,7 +14,7 @@ from experiments.core.settings import (
     configure,
     setting,
 )
-from experiments.mnist_vib.settings import Config
+from experiments.mnist_vib.settings import Config, HeadConfig
 from ib_jax import losses
 
 IMAGENET2012, CIFAR10, DIGITS = "imagenet2012", "cifar10", "digits"
@@ -242,7 +242,7 @@ def head_config(config: FeaturesConfig, model: Model, num_features: int) -> Conf
     if model.beta is not None:
         rho = float(losses.beta_to_rho(model.beta))
         settings = {"rho": rho} if model.objective in RESIDUAL_OBJECTIVES else {"beta": model.beta}
-    return Config(
+    return HeadConfig(
         preset="paper", dataset=config.dataset, objective=model.objective, seed=model.seed, hidden_width=num_features,
         latent_dim=config.latent_dim or max(1, num_features // 2), num_epochs=config.num_epochs,
         batch_size=config.batch_size, learning_rate=config.learning_rate, average_decay=config.average_decay,

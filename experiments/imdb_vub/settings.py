@@ -18,7 +18,7 @@ from experiments.core.settings import (
     configure,
     setting,
 )
-from experiments.mnist_vib.settings import Config
+from experiments.mnist_vib.settings import Config, HeadConfig
 from ib_jax import hub, losses, models
 
 ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError, LookupError)
@@ -221,7 +221,7 @@ def hyperparams(models: list[Model]) -> dict[str, np.ndarray]:
 
 def head_config(config: TextConfig, objective: str, num_features: int) -> Config:
     """The settings of an objective's heads for `recipe.Recipe`: two ReLU layers as wide as the features."""
-    return Config(
+    return HeadConfig(
         preset="paper", dataset=config.dataset, objective=objective, hidden_width=num_features,
         latent_dim=config.latent_dim or max(1, num_features // 2), num_epochs=config.num_epochs,
         batch_size=config.batch_size, learning_rate=config.learning_rate, average_decay=config.average_decay,

@@ -163,3 +163,9 @@ class Config(
     _Attacks,
 ):
     """One run."""
+
+
+@configure(choices={"dataset": ()})
+@dataclasses.dataclass(frozen=True)
+class HeadConfig(Config):
+    """The same network on another data set's features."""

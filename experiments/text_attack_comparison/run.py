@@ -11,6 +11,7 @@ from rich.markdown import Markdown
 
 from experiments.core import records
 from experiments.core.app import Session
+from experiments.core.settings import SettingError
 from experiments.core.workdir import environment
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.text_attack_comparison import markup as text_markup
@@ -96,7 +97,7 @@ def run(config: TextComparisonConfig, session: Session) -> dict[str, Any]:
 
 def _victim(config: TextComparisonConfig, train: data.TextSplit) -> text_victim.TextVictim:
     if config.num_train > len(train.texts):
-        raise ValueError(f"--num_train must be at most the {len(train.texts)} training texts, got {config.num_train}")
+        raise SettingError(f"--num_train must be at most the {len(train.texts)} training texts, got {config.num_train}")
     chosen = data.take_texts(
         train, np.random.default_rng(config.seed).permutation(len(train.texts))[: config.num_train]
     )

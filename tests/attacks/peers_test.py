@@ -15,7 +15,8 @@ from experiments.attack_comparison import peers as attack_peers
 from experiments.attack_comparison import run as attack_comparison
 from experiments.attack_comparison import table as attack_comparison_table
 from experiments.attack_comparison import victim as attack_victim
-from experiments.attack_comparison.rows import GROUPS, ComparisonConfig, Row, rows
+from experiments.attack_comparison.rows import Row, rows
+from experiments.attack_comparison.settings import GROUPS, ComparisonConfig
 from experiments.attack_comparison.victim import Judge, Victim
 from experiments.core.app import Session
 

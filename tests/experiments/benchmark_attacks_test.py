@@ -192,7 +192,7 @@ def test_settings_are_the_same_on_both_sides() -> None:
 
 def test_each_suite_has_peers_of_its_own() -> None:
     assert benchmark.Config(suite="attacks").peer_names == benchmark_attack_rows.PEERS
-    with pytest.raises(ValueError, match=r"--peers must be among torchattacks, .*got eager"):
+    with pytest.raises(ValueError, match=r"--peers must be of torchattacks, .*got eager"):
         benchmark.Config(suite="attacks", peers="eager,foolbox")
     with pytest.raises(ValueError, match="--slow_images must be at least 1"):
         benchmark.Config(slow_images=0)

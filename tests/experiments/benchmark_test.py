@@ -15,6 +15,7 @@ from experiments.benchmark import jax_programs as benchmark_jax
 from experiments.benchmark import program as benchmark_program
 from experiments.benchmark import run as benchmark
 from experiments.benchmark import show as benchmark_report
+from experiments.benchmark import suites as benchmark_suites
 from experiments.benchmark import torch_programs as benchmark_torch
 from experiments.benchmark import turns as benchmark_turns
 from experiments.core import worker as torch_worker
@@ -195,7 +196,7 @@ def test_all_suites_have_records_of_their_own(tmp_path: pathlib.Path, monkeypatc
     for suite in found:
         assert json.loads((tmp_path / f"{suite}.json").read_text())["config"]["suite"] == suite
     benchmark.run(benchmark.Config(suite="all", output=str(tmp_path)), Session(console=Console(quiet=True)))
-    assert dict(asked[len(found) :]) == {suite: benchmark.PEERS.get(suite, ()) for suite in found}
+    assert dict(asked[len(found) :]) == {suite: benchmark_suites.PEERS.get(suite, ()) for suite in found}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from experiments.cifar10_ceb.settings import Cifar10Config
 from experiments.core import image_recipe
 from experiments.core.app import Session
 from experiments.core.recipe import Recipe
-from experiments.core.workdir import WorkdirError, write_json
+from experiments.core.records import write_json
+from experiments.core.settings import configure
+from experiments.core.workdir import WorkdirError
 from experiments.corruptions import checkpoints as image_checkpoints
 from experiments.corruptions import measure as corruptions_measure
 from experiments.corruptions import paper as corruptions_paper
@@ -204,7 +206,13 @@ def test_images_of_another_size_or_kind_are_refused(folder, images, monkeypatch,
 
 
 def test_imagenet_a_is_judged_among_its_own_classes(images, tmp_path, monkeypatch):
-    model = dataclasses.replace(TINY, dataset="imagenet2012")
+    @configure(choices={"dataset": ("imagenet2012",)})
+    @dataclasses.dataclass(frozen=True)
+    class OnImageNet(Cifar10Config):
+        """A small network that says it is ImageNet's."""
+
+    model, kinds = OnImageNet(**dataclasses.asdict(TINY) | {"dataset": "imagenet2012"}), image_checkpoints.EXPERIMENTS
+    monkeypatch.setitem(kinds, cifar10_ceb.NAME, kinds[cifar10_ceb.NAME]._replace(config_class=OnImageNet))
     leave(tmp_path / "model", model, images)
     source = data.Split(images.train.inputs, np.arange(20, dtype=np.int32) % 2 * 2 + 1)
     asked = []

@@ -165,7 +165,7 @@ def test_the_verdict_follows_the_rule(bits, verdict):
 def test_refuses_settings_that_make_no_sense():
     for changes, message in [
         ({"ratios": (0.5,)}, "begin with 0"),
-        ({"warm_up": 9}, "below 2"),
+        ({"warm_up": 9}, "below --num_epochs=2"),
         ({"only": "x"}, "FGSM"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -207,10 +207,10 @@ def test_presets_fit_the_settings(name, dataset):
         (AdversarialConfig, {"consistency": 1.0}, "--adversary must be pgd with --consistency, got none"),
         (AdversarialConfig, {"scale_width": 0.0}, "--scale_width must be positive, got 0"),
         (AdversarialConfig, {"num_epochs": 0}, "--num_epochs must be at least 1"),
-        (SweepSettings, {"adversaries": "none,cw"}, "--adversaries must be of none, fgsm, bim, pgd, got 'none,cw'"),
-        (SweepSettings, {"betas": (0.0,)}, "--betas must be positive"),
-        (AttackSettings, {"honest_epsilons": ()}, "--honest_epsilons must be positive radii"),
-        (AttackSettings, {"pgd_steps": 0}, "--pgd_steps must be positive, got 0"),
+        (SweepSettings, {"adversaries": "none,cw"}, "--adversaries must be of none, fgsm, bim, pgd, got cw"),
+        (SweepSettings, {"betas": (0.0,)}, "--betas must each be positive"),
+        (AttackSettings, {"honest_epsilons": ()}, "--honest_epsilons must not be empty"),
+        (AttackSettings, {"pgd_steps": 0}, "--pgd_steps must be at least 1, got 0"),
     ],
 )
 def test_settings_that_will_not_do_are_refused(kind, settings, message):

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from rich.console import Console
 
+from experiments.core.app import Session
 from experiments.core.settings import departures
 from experiments.core.workdir import WorkdirError
 from experiments.imdb_vub import features as imdb_vub_features
@@ -23,7 +23,7 @@ from experiments.imdb_vub.settings import PRESETS, VANILLA, Model, TextConfig, m
 from ib_jax import attacks, data, losses, models
 
 pytest.importorskip("tokenizers")
-QUIET = Console(quiet=True)
+QUIET = Session()
 TINY = TextConfig(
     objectives="vib,vub", betas=(1e-3, 0.5), num_seeds=2, num_epochs=2, epochs_per_eval=2, batch_size=50, max_length=24,
     num_validation=100, num_attacked=3, attacked_at_once=2, num_score_samples=2, num_judge_samples=3,
@@ -202,7 +202,7 @@ def test_settings():
     assert [each.name for each in departures(config)] == ["scoring", "num_score_samples", "margin"]
     assert "encoder" in [each.name for each in departures(TextConfig(**PRESETS["small"].values))]
     for change, message in [
-        ({"betas": (1.0,)}, r"--betas must be in \(0, 1\)"),
+        ({"betas": (1.0,)}, r"--betas must each be in \(0, 1\)"),
         ({"objectives": "vib,abc"}, "--objectives must be of vib, vub, ceb, got abc"),
         ({"attacks": "textfooler"}, "--attacks must be of deep_word_bug, pwws, got textfooler"),
         ({"num_attacked": 0}, "--num_attacked must be at least 1"),

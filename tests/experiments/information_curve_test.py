@@ -190,10 +190,10 @@ def test_ranges_that_are_none_are_refused(text):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"betas": ()}, "--betas must be numbers of at least 0"),
+        ({"betas": ()}, "--betas must not be empty"),
         ({"betas": (0.1, 0.1)}, "--betas must differ"),
         ({"num_seeds": 0}, "--num_seeds must be at least 1, got 0"),
-        ({"latent_dims": (2, 2)}, "--latent_dims must be different numbers"),
+        ({"latent_dims": (2, 2)}, "--latent_dims must differ"),
         ({"members_at_once": -2}, "--members_at_once must be at least -1, got -2"),
         ({"memory_gib": -1.0}, "--memory_gib must be at least 0"),
     ],

@@ -12,7 +12,6 @@ from experiments.core.workdir import WorkdirError
 from experiments.mnist_objectives import run as mnist_objectives
 from experiments.mnist_objectives import table as mnist_objectives_table
 from experiments.mnist_objectives.settings import CompareConfig
-from experiments.mnist_objectives.run import 
 
 BEST = {"vib": 1e-2, "vub": 1e-3, "ceb": 4.5951, "consistent_ceb": 6.9068}
 
@@ -79,7 +78,7 @@ def test_runs_with_a_record_are_not_run_again_and_other_settings_are_refused(tmp
     del runs[:]
     compare(tmp_path)
     assert [(config.objective, config.seed) for config, _ in runs] == [("ceb", 1)]
-    with pytest.raises(WorkdirError, match=r"vib_beta0.01.json holds a run with other settings:\n.*epochs"):
+    with pytest.raises(WorkdirError, match=r"vib_beta0.01.json was made with other settings:\n.*epochs"):
         compare(tmp_path, num_epochs=3)
 
 
@@ -94,8 +93,8 @@ def test_the_committed_table_is_made_from_the_committed_records():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strengths": (0.1, 1.0)}, r"--strengths must be betas in \(0, 1\), got \(0.1, 1.0\)"),
-        ({"strengths": ()}, r"--strengths must be betas in \(0, 1\), got \(\)"),
+        ({"strengths": (0.1, 1.0)}, r"--strengths must each be in \(0, 1\), got \(0.1, 1.0\)"),
+        ({"strengths": ()}, r"--strengths must not be empty"),
         ({"num_seeds": 0}, "--num_seeds must be at least 1, got 0"),
     ],
 )

@@ -205,16 +205,16 @@ def test_a_black_box_that_wins_is_reported():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"betas": ()}, r"--betas must be positive, got \(\)"),
-        ({"betas": (0.0,)}, r"--betas must be positive, got \(0.0,\)"),
+        ({"betas": ()}, r"--betas must not be empty"),
+        ({"betas": (0.0,)}, r"--betas must each be positive, got \(0.0,\)"),
         ({"num_seeds": 0}, "--num_seeds must be at least 1, got 0"),
         ({"num_cw_images": 0}, "--num_cw_images must be at least 1, got 0"),
         ({"num_eot_samples": 0}, "--num_eot_samples must be at least 1, got 0"),
         ({"cw_learning_rate": 0.0}, "--cw_learning_rate must be positive, got 0.0"),
-        ({"pgd_epsilons": (0.2, 0.1)}, r"--pgd_epsilons must increase within \(0, 1\), got \(0.2, 0.1\)"),
-        ({"pgd_epsilons": (0.1, 1.0)}, r"--pgd_epsilons must increase within \(0, 1\)"),
+        ({"pgd_epsilons": (0.2, 0.1)}, r"--pgd_epsilons must increase, got \(0.2, 0.1\)"),
+        ({"pgd_epsilons": (0.1, 1.0)}, r"--pgd_epsilons must each be in \(0, 1\)"),
         ({"radius": 0.15}, r"--radius must be one of --pgd_epsilons, \(0.1, 0.2, 0.3\), got 0.15"),
-        ({"fgsm_epsilons": (0.0,)}, "--fgsm_epsilons must be positive"),
+        ({"fgsm_epsilons": (0.0,)}, "--fgsm_epsilons must each be positive"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

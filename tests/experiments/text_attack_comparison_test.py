@@ -256,8 +256,8 @@ def test_the_table(tmp_path) -> None:
     [
         ({"num_texts": 0}, "--num_texts must be at least 1"),
         ({"naive_texts": -1}, "--naive_texts must be at least 0"),
-        ({"attacks": "pwws,textfooler"}, "--attacks must be among deep_word_bug, pwws, got textfooler"),
-        ({"peers": "lean,fast"}, "--peers must be among lean, own, lean_avx512, own_avx512, got fast"),
+        ({"attacks": "pwws,textfooler"}, "--attacks must be of all, deep_word_bug, pwws, got textfooler"),
+        ({"peers": "lean,fast"}, "--peers must be of lean, own, lean_avx512, own_avx512, got fast"),
     ],
 )
 def test_settings_that_will_not_do(changes, message) -> None:

@@ -11,7 +11,7 @@ from experiments.theorems import problems as theorems_problems
 from experiments.theorems import run as theorems
 from experiments.theorems import table as theorems_table
 from experiments.theorems import toy as theorems_toy
-from experiments.theorems.run import TheoremsConfig
+from experiments.theorems.settings import TheoremsConfig
 from ib_jax import exact
 
 FALSE = {"theorem 3, printed", "theorem 4, most likely label", "quantised, printed"}

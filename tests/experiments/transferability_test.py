@@ -273,10 +273,10 @@ def test_presets(name):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"depths": ()}, r"--depths must be different positive numbers, got \(\)"),
-        ({"widths": (0, 8)}, r"--widths must be different positive numbers, got \(0, 8\)"),
-        ({"betas": (0.1, 0.1)}, r"--betas must be different positive numbers, got \(0.1, 0.1\)"),
-        ({"num_repeats": 0}, "--num_repeats must be positive and finite, got 0"),
+        ({"depths": ()}, r"--depths must not be empty"),
+        ({"widths": (0, 8)}, r"--widths must each be at least 1, got \(0, 8\)"),
+        ({"betas": (0.1, 0.1)}, r"--betas must differ, got \(0.1, 0.1\)"),
+        ({"num_repeats": 0}, "--num_repeats must be at least 1, got 0"),
         ({"average_decay": 1.0}, r"--average_decay must be in \[0, 1\), got 1.0"),
         ({"members_at_once": -2}, "--members_at_once must be at least -1, got -2"),
     ],

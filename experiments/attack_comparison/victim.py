@@ -1,7 +1,6 @@
 """A deterministic classifier that is attacked in JAX and in PyTorch, and the one judge of whatever comes back."""
 
 import dataclasses
-import json
 import pathlib
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.core import records
 from experiments.core.answers import decided, is_right
 from experiments.core.app import STOPPED, Session
 from experiments.core.keys import stream
@@ -56,11 +56,11 @@ def from_workdir(workdir: str | pathlib.Path, *, data_dir: str = "") -> Victim:
     workdir = pathlib.Path(workdir)
     if not (workdir / "results.json").exists():
         raise ValueError(f"no finished run of experiments.mnist_vib in {workdir}: it has no results.json")
-    results = json.loads((workdir / "results.json").read_text())
+    results = records.read(workdir / "results.json")
     known = {field.name for field in dataclasses.fields(Config)}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in results["config"].items()
+        for name, value in results.settings.items()
         if name in known
     }
     config = Config(**given)
@@ -84,7 +84,7 @@ def from_workdir(workdir: str | pathlib.Path, *, data_dir: str = "") -> Victim:
 
     description = {
         "checkpoint": str(workdir),
-        "test_error": results["test"]["error_mean"],
+        "test_error": results.models[0].values_at(split="test")["error_mean"],
         **{name: given[name] for name in ("dataset", "objective", "num_epochs", "hidden_width", "latent_dim", "seed")},
     }
     return Victim(apply_fn, params, _layers(params), images, np.asarray(dataset.test.labels), description)

@@ -147,15 +147,15 @@ def _attack(config: RobustnessConfig, waiting: Sequence[Model], results: pathlib
             start, victim, measurer = time.monotonic(), lab.victim(model), lab.measurer(model)
             source = functools.partial(lab.source, source_of(model))
             measured, arrays = measurer.measure(victim, source, functools.partial(line, model))
-            trained = json.loads((workdir / model.name / "results.json").read_text())
+            trained = records.read(workdir / model.name / "results.json")
             record = {
                 "experiment": "mnist_robustness",
                 "command": session.command,
                 **model._asdict(),
                 "source": source_of(model).name,
                 "settings": dataclasses.asdict(config),
-                "training": {name: value for name, value in trained["config"].items() if name != "workdir"},
-                "test": trained["test"],
+                "training": dict(trained.settings),
+                "test": dict(trained.models[0].values_at(split="test")),
                 "environment": environment(),
                 **measured,
                 "zeros": measurer.zeros(victim) if model.seed == 0 else None,

@@ -1,9 +1,8 @@
 """Trains a bottleneck classifier, attacks it and draws it."""
 
 import dataclasses
-import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from experiments.core import progress as show
 from experiments.core import records
 from experiments.core.app import Session
 from experiments.core.recipe import Recipe
+from experiments.core.records import Measurement, Model, Record
 from experiments.core.runner import train
 from experiments.core.settings import refusing
 from experiments.core.workdir import check_workdir, environment, new_workdir, write_config
@@ -20,10 +20,11 @@ from experiments.mnist_vib.attack import AttackEvaluator
 from experiments.mnist_vib.settings import Config
 from ib_jax import data, training
 from ib_jax.training import parallel
-from ib_jax.types import Params
+
+LOCAL = ("workdir", "data_dir")  # settings of this machine
 
 
-def run(config: Config, session: Session) -> dict[str, Any] | None:
+def run(config: Config, session: Session) -> Record | None:
     """Trains (or goes on training), evaluates, attacks, draws and writes the records.
 
     Args:
@@ -31,7 +32,7 @@ def run(config: Config, session: Session) -> dict[str, Any] | None:
       session: where to show progress, and what the record says of the command.
 
     Returns:
-      The contents of `results.json`, or None if the run was stopped before its end and can be resumed.
+      The record, which is `results.json`, or None if the run was stopped before its end and can be resumed.
 
     Raises:
       WorkdirError: the workdir holds a run with other settings.
@@ -62,55 +63,72 @@ def run(config: Config, session: Session) -> dict[str, Any] | None:
     params = training.averaged_params(state, config.average_decay)
     splits, per_example = evaluator.splits(params)
     robustness = evaluator.robustness(params)
-    results = {
-        "experiment": "mnist_vib",
-        "command": session.command,
-        "config": dataclasses.asdict(config),
-        "environment": environment(),
+    details: dict[str, Any] = {
         "steps": int(state.step),
         "best_step": best,
+        "num_test_images": len(per_example["labels"]),
         "training_seconds": sum(row["seconds"] for row in history),
-        **splits,
-        "robustness": robustness,
-        "history": [row for row in history if "test" in row],
+        "calibration_bins": calibration_bins(per_example["confidence"], per_example["correct_avg"]),
     }
-    if not training.is_main():
-        return results
-    records.write_json(workdir / "results.json", results)
-    np.savez_compressed(workdir / "per_example.npz", allow_pickle=False, **per_example)
-    title = f"{config.objective} on {config.dataset}, K = {config.latent_dim}"
-    title += f", {config.strength}" if config.stochastic else ""
-    show.print_results(console, title, splits, config.num_eval_samples)
-    if robustness["rows"]:
-        show.print_robustness(console, robustness["rows"], robustness["num_images"], config.num_eot_samples)
-    if config.figures:
-        _draw(config, workdir, title, results, evaluator, params)
-    console.print(f"Records and figures are in {workdir}.", highlight=False)
-    return results
-
-
-def _draw(
-    config: Config,
-    workdir: pathlib.Path,
-    title: str,
-    results: Mapping[str, Any],
-    evaluator: AttackEvaluator,
-    params: Params,
-) -> None:
-    from experiments.core import (
-        plots as figures,  # matplotlib takes a second to import, so a run without figures goes without it
-    )
-
-    figures.training_curves(workdir / "training.png", results["history"], config.num_eval_samples, title)
-    robustness = results["robustness"]
-    if robustness["rows"]:
-        name = f"{title}, first {robustness['num_images']} test images"
-        figures.robustness_curves(workdir / "robustness.png", robustness["rows"], robustness["clean_accuracy"], name)
     if config.latent_dim == 2:
-        test = results["test"]
-        errors = (
-            f"{title}: error {test['error_avg']:.2%} ({config.num_eval_samples} samples), {test['error_one']:.2%} (1)"
-        )
-        codes, labels = evaluator.codes(params, 1000)
-        decode_entropy = functools.partial(evaluator.decode_entropy, params)
-        figures.latent_plane(workdir / "latent_plane.png", codes, labels, decode_entropy, errors)
+        details["codes"] = evaluator.drawn_codes(params, 1000)
+    model = Model(
+        config.name,
+        config.seed,
+        measurements=[*measurements(history, splits), *robustness],
+        details=details,
+    )
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in LOCAL}
+    record = Record("mnist_vib", session.command, settings, [model], environment=environment(), file="results")
+    if not training.is_main():
+        return record
+    records.write(workdir / "results.json", record)
+    np.savez_compressed(workdir / "per_example.npz", allow_pickle=False, **per_example)
+    show.print_results(console, title_of(config), splits, config.num_eval_samples)
+    if config.figures:
+        from experiments.core import render  # pandas and matplotlib take a second to import
+        from experiments.mnist_vib.report import report
+
+        written = [records.read(workdir / "results.json")]
+        made = report(records.frame(written), written)
+        render.show(made, console)
+        render.write(made, workdir)
+    console.print(f"Record, table and figures are in {workdir}.", highlight=False)
+    return record
+
+
+def measurements(
+    history: Sequence[Mapping[str, Any]], splits: Mapping[str, Mapping[str, float]]
+) -> Iterator[Measurement]:
+    """What was measured of each split: at the end, and at each evaluation while training.
+
+    Args:
+      history: the lines of metrics.jsonl.
+      splits: as of `Evaluator.splits`.
+    """
+    for split, values in splits.items():
+        yield Measurement({"split": split}, values)
+    for row in history:
+        for split in (name for name in ("train", "validation", "test") if name in row and "test" in row):
+            yield Measurement({"split": split, "epoch": row["epoch"]}, row[split])
+
+
+def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> dict[str, list[float]]:
+    """The reliability diagram: of each bin of equal width that is not empty its images, confidence and accuracy.
+
+    Args:
+      confidence: float [N], probability of the predicted class.
+      correct: bool [N].
+      num_bins: of all.
+    """
+    bins = np.clip(np.ceil(np.asarray(confidence, np.float64) * num_bins).astype(int) - 1, 0, num_bins - 1)
+    count = np.bincount(bins, minlength=num_bins)
+    sums = {"confidence": np.bincount(bins, confidence, num_bins), "accuracy": np.bincount(bins, correct, num_bins)}
+    kept = count > 0
+    return {"count": count[kept].tolist()} | {name: (each[kept] / count[kept]).tolist() for name, each in sums.items()}
+
+
+def title_of(config: Config) -> str:
+    """What a run is called on the terminal."""
+    strength = f", {config.strength}" if config.stochastic else ""
+    return f"{config.objective} on {config.dataset}, K = {config.latent_dim}{strength}"

@@ -59,7 +59,8 @@ def test_grain_ends_as_resident_also_when_stopped_in_between(compiled_once, tmp_
         assert run(tmp_path / "grain", input_pipeline="grain") is None
     grain = run(tmp_path / "grain", input_pipeline="grain")
     for split in ("train", "test"):
-        np.testing.assert_allclose(list(grain[split].values()), list(resident[split].values()), rtol=1e-4, atol=1e-6)
+        got, expected = (list(each.models[0].values_at(split=split).values()) for each in (grain, resident))
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
     rows, expected_rows = numbers(tmp_path / "grain"), numbers(tmp_path / "resident")
     for (path, got), (its_path, expected) in zip(rows, expected_rows, strict=True):
         assert path == its_path

@@ -1,87 +1,343 @@
-"""Trains one model by its recipe, with progress, metrics and checkpoints in its workdir; resumes what was begun."""
+"""Trains one model in its workdir, resumes what was begun, and opens again what was trained.
 
+A workdir holds config.json, metrics.jsonl (a line for each stretch of training), results.json and checkpoints/. A model
+of a population that is left in a workdir of its own has the same files.
+"""
+
+import dataclasses
+import functools
+import importlib
+import json
 import pathlib
-import time
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Any
 
-from rich.console import Console
+import jax
 
 from experiments.core import progress as show
 from experiments.core import records
-from experiments.core.recipe import Run
+from experiments.core.app import Session
+from experiments.core.evaluator import SPLITS, Evaluator
+from experiments.core.recipe import Recipe, Stretch
 from ib_jax import training
 from ib_jax.types import Params
 
+_HEADER = ("experiment", "command", "config", "environment", "num_parameters", "steps", "training_seconds", "history")
+"""What results.json holds of every model; the rest is its summary."""
+_DATA = ("dataset", "data_dir", "num_validation", "num_train_images", "image_size", "input_pipeline")
+"""The settings that decide which data are loaded."""
 
-class Trainable(Protocol):
-    """What is trained, by its settings: a `Recipe` or a `TextRecipe`."""
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A trained model.
+
+    Attributes:
+      settings: its own.
+      load_params: reads the parameters; see `params`.
+      summary: by name: what its evaluator measured at the end, such as `test`, as of `evaluation.summarise`; and what
+        else is known of it, of a member of a population `diverged_at`.
+      history: a row for each stretch of training: `step`, `epoch`, `train`, and `test` where it was evaluated.
+      seconds: of training, evaluation in it; of a member's whole population.
+    """
+
+    settings: Any
+    load_params: Callable[[], Params]
+    summary: Mapping[str, Any]
+    history: Sequence[Mapping[str, Any]]
+    seconds: float
+
+    @functools.cached_property
+    def params(self) -> Params:
+        """The trained parameters, averaged where an average was kept; read when they are asked for."""
+        return self.load_params()
 
     @property
-    def config(self) -> Any: ...
-    @property
-    def steps_per_epoch(self) -> int: ...
-    @property
-    def num_steps(self) -> int: ...
-
-    def run_from(self, state: training.TrainState) -> Run: ...
+    def evaluations(self) -> list[Mapping[str, Any]]:
+        """The rows of the history in which the model was evaluated."""
+        return [row for row in self.history if row.keys() - OF_TRAINING]
 
 
-class Judge(Protocol):
-    """What evaluates it: an `Evaluator` or a `TextEvaluator`."""
-
-    def during_training(self, params: Params) -> Mapping[str, Any]: ...
-
-    def score(self, progress: training.Progress) -> float: ...
+OF_TRAINING = {"step", "num_steps", "epoch", "train", "seconds", "images_per_second", "texts_per_second"}
+"""What a line of metrics holds of a stretch itself; the rest is its evaluation."""
 
 
 def train(
-    recipe: Trainable,
-    state: training.TrainState,
-    console: Console,
-    evaluator: Judge,
-    checkpoints: training.Checkpoints,
-    workdir: pathlib.Path,
-    stop: training.StopRequest,
+    recipe: Recipe,
+    workdir: str | pathlib.Path,
+    session: Session,
+    *,
+    evaluator: Any = None,
+    title: str = "",
     unit: str = "images",
-) -> training.TrainState:
-    """Trains from the last checkpoint, or from `state`; the last state, whose step tells whether it was stopped."""
-    config, steps_per_epoch = recipe.config, recipe.steps_per_epoch
-    if checkpoints.last_step() is not None:
-        state = checkpoints.restore(state)
-        console.print(f"Going on from step {int(state.step)} of {workdir}.", highlight=False)
-    log = workdir / "metrics.jsonl"
-    records.rewind_jsonl(log, int(state.step))
-    clock = time.monotonic()
+    again: bool = False,
+    **details: Any,
+) -> TrainedModel | None:
+    """Trains (or goes on training) and evaluates one model on all devices, and writes its results.
 
-    def report(progress: training.Progress) -> None:
-        nonlocal clock
-        now = time.monotonic()
-        row = {
-            "step": progress.step,
-            "num_steps": progress.num_steps,
-            "epoch": progress.step / steps_per_epoch,
-            "train": progress.metrics,
-            f"{unit}_per_second": progress.examples_per_second,
-            "seconds": now - clock,
-        }
-        records.append_jsonl(log, row | dict(progress.evaluation or {}))
-        clock = now
-        line(progress)
+    Args:
+      recipe: its settings, data and network.
+      workdir: its folder; an unfinished run in it is resumed, a finished one is opened.
+      session: experiment and command for the record, and the console.
+      evaluator: `during_training` and `at_end` of parameters; an `Evaluator` by default.
+      title: of a table of the results on the console; empty for none.
+      unit: of the examples.
+      again: evaluate a finished model again.
+      **details: more of the summary.
 
-    with show.ProgressLine(console, first_step=int(state.step), steps_per_epoch=steps_per_epoch, unit=unit) as line:
-        state = training.fit(
-            state,
-            recipe.run_from(state),
-            num_steps=recipe.num_steps,
-            batch_size=config.batch_size,
-            checkpoints=checkpoints,
-            evaluate=lambda placed: evaluator.during_training(
-                training.averaged_params(training.unreplicate(placed), config.average_decay)
-            ),
-            steps_per_evaluation=config.epochs_per_eval * steps_per_epoch,
-            score=evaluator.score,
-            report=report,
-            stop=lambda: stop.requested,
+    Returns:
+      The model, or None if training was stopped before its end and can be resumed.
+
+    Raises:
+      ConfigMismatchError: the workdir holds a run with other settings.
+      ValueError: the sizes do not fit each other; nothing is written then.
+      NonFiniteLossError: training diverged.
+    """
+    workdir, config = pathlib.Path(workdir), recipe.config
+    records.check_workdir(workdir, config)
+    if is_finished(workdir) and not again:
+        return open_model(workdir, recipe)
+    evaluator, state = evaluator or Evaluator(recipe), recipe.init()
+    recipe.check()
+    # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
+    records.write_json(workdir / "config.json", dataclasses.asdict(config))
+    averaged = functools.partial(_averaged, config)
+    state, best_step = fit(
+        recipe,
+        state,
+        workdir,
+        session,
+        make_run=recipe.run_from,
+        evaluate=lambda placed: evaluator.during_training(averaged(training.unreplicate(placed))),
+        score=held_out_score,
+        unit=unit,
+    )
+    if int(state.step) < recipe.num_steps:
+        session.console.print(
+            f"Stopped and saved at step {int(state.step)}. The same command with --workdir={workdir} goes on."
         )
-    return state
+        return None
+    params, history = averaged(state), records.read_jsonl(workdir / "metrics.jsonl")
+    summary = {"best_step": best_step, **details, **evaluator.at_end(params)}
+    trained = TrainedModel(config, lambda: params, summary, history, sum(row["seconds"] for row in history))
+    write_results(workdir, recipe, trained, session)
+    if title:
+        splits = {name: summary[name] for name in SPLITS if name in summary}
+        show.print_results(session.console, title, splits, config.num_eval_samples)
+    return trained
+
+
+def fit(
+    recipe: Recipe,
+    state: Any,
+    folder: pathlib.Path,
+    session: Session,
+    *,
+    make_run: Callable[[Any], Stretch],
+    evaluate: Callable[[Any], Mapping[str, Any]],
+    score: Callable[[training.Progress], float],
+    placement: training.Placement = training.REPLICATED,
+    unit: str = "images",
+) -> tuple[Any, int | None]:
+    """Trains from the last checkpoint in a folder, or from `state`, with progress, metrics and checkpoints in it.
+
+    Args:
+      recipe: settings and sizes.
+      state: a TrainState or a Population.
+      folder: of metrics.jsonl and checkpoints/.
+      session: the console.
+      make_run: (state) -> what trains one stretch.
+      evaluate: (placed state) -> numbers for a line of metrics.
+      score: which checkpoint is best: lower is better.
+      placement: of the state.
+      unit: of the examples.
+
+    Returns:
+      The last state, whose step tells whether it was stopped; and the step of the best checkpoint.
+    """
+    config, steps_per_epoch, log = recipe.config, recipe.steps_per_epoch, folder / "metrics.jsonl"
+    with training.Checkpoints(folder / "checkpoints") as checkpoints, training.StopRequest() as stop:
+        if checkpoints.last_step() is not None:
+            state = checkpoints.restore(state)
+            session.console.print(f"Going on from step {int(state.step)} of {folder}.", highlight=False)
+        first = int(state.step)
+        records.rewind_jsonl(log, first)
+        clock = monotonic()
+
+        def report(progress: training.Progress) -> None:
+            nonlocal clock
+            now = monotonic()
+            row = {
+                "step": progress.step,
+                "num_steps": progress.num_steps,
+                "epoch": progress.step / steps_per_epoch,
+                "train": progress.metrics,
+                f"{unit}_per_second": progress.examples_per_second,
+                "seconds": now - clock,
+            }
+            records.append_jsonl(log, row | dict(progress.evaluation or {}))
+            clock = now
+            line(progress)
+
+        with show.ProgressLine(session.console, first_step=first, steps_per_epoch=steps_per_epoch, unit=unit) as line:
+            state = training.fit(
+                state,
+                make_run(state),
+                num_steps=recipe.num_steps,
+                batch_size=config.batch_size,
+                checkpoints=checkpoints,
+                evaluate=evaluate,
+                steps_per_evaluation=config.epochs_per_eval * steps_per_epoch,
+                placement=placement,
+                score=score,
+                report=report,
+                stop=lambda: stop.requested,
+            )
+        return state, checkpoints.best_step()
+
+
+def held_out_score(progress: training.Progress) -> float:
+    """What the best checkpoint is chosen by, lower is better: held-out error, or the training loss without."""
+    if progress.evaluation is not None and "validation" in progress.evaluation:
+        return float(progress.evaluation["validation"]["error_avg"])
+    return float(progress.metrics["loss"])
+
+
+def write_results(workdir: pathlib.Path, recipe: Recipe, trained: TrainedModel, session: Session) -> dict[str, Any]:
+    """Writes results.json of a trained model: the only place that does; returns its contents."""
+    shapes = jax.eval_shape(recipe.init_params, jax.random.key(0))
+    results = {
+        "experiment": session.experiment,
+        "command": session.command,
+        "config": dataclasses.asdict(trained.settings),
+        "environment": records.environment(),
+        "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes)),
+        "steps": recipe.num_steps,
+        "training_seconds": trained.seconds,
+        **trained.summary,
+        "history": trained.evaluations,
+    }
+    records.write_json(workdir / "results.json", results)
+    return results
+
+
+def is_finished(workdir: str | pathlib.Path) -> bool:
+    """Whether the model of a workdir is trained to its end and evaluated."""
+    return (pathlib.Path(workdir) / "results.json").exists()
+
+
+def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None, *, data_dir: str = "") -> TrainedModel:
+    """Opens a finished model.
+
+    Args:
+      workdir: its folder.
+      recipe: its settings and network; by default as of `open_recipe`.
+      data_dir: as of `open_recipe`.
+
+    Returns:
+      The model, its parameters those of the last checkpoint.
+
+    Raises:
+      FileNotFoundError, ValueError: as `open_recipe`.
+    """
+    workdir = pathlib.Path(workdir)
+    own = recipe or open_recipe(workdir, data_dir=data_dir)
+    results = read_results(workdir)
+    return TrainedModel(
+        own.config,
+        lambda: restore_params(own, workdir),
+        {name: value for name, value in results.items() if name not in _HEADER},
+        records.read_jsonl(workdir / "metrics.jsonl") or results["history"],
+        results["training_seconds"],
+    )
+
+
+def open_recipe(workdir: str | pathlib.Path, *, data_dir: str = "") -> Recipe:
+    """Settings, data and network of a finished model, whichever experiment made it.
+
+    The experiment's package says how: it has `Config`, `load`, (config) -> data set, and `FUNCTIONS` of the recipe. A
+    data set that several models share is read once.
+
+    Args:
+      workdir: its folder.
+      data_dir: where tensorflow-datasets keeps its data, if not where it lay for training.
+
+    Returns:
+      Recipe; `config.workdir` is where the model lies now.
+
+    Raises:
+      FileNotFoundError: the model is not trained to its end.
+      ValueError: no experiment that can be opened made it, or another version did.
+    """
+    config = read_config(workdir, data_dir=data_dir)
+    experiment = read_results(workdir)["experiment"]
+    return Recipe(config, _dataset(experiment, _data_settings(config)), _package(experiment).FUNCTIONS)
+
+
+def read_config(workdir: str | pathlib.Path, *, data_dir: str = "") -> Any:
+    """The settings of a finished model; arguments and errors as of `open_recipe`."""
+    workdir = pathlib.Path(workdir)
+    experiment = read_results(workdir)["experiment"]
+    config_class = _package(experiment, where=str(workdir)).Config
+    own = json.loads((workdir / "config.json").read_text())
+    unknown = sorted(own.keys() - {field.name for field in dataclasses.fields(config_class)})
+    if unknown:
+        raise ValueError(f"{workdir}/config.json has settings that {experiment} does not know: {', '.join(unknown)}")
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
+    return config_class(**values | {"workdir": str(workdir)} | ({"data_dir": data_dir} if data_dir else {}))
+
+
+def read_results(workdir: str | pathlib.Path) -> dict[str, Any]:
+    """The contents of results.json.
+
+    Raises:
+      FileNotFoundError: the model is not trained to its end.
+    """
+    path = pathlib.Path(workdir) / "results.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{workdir} has no results.json: its model is not trained to its end; the command that began it, with "
+            f"--workdir={workdir}, goes on"
+        )
+    return dict(json.loads(path.read_text()))
+
+
+def restore_params(recipe: Recipe, workdir: str | pathlib.Path) -> Params:
+    """The parameters of the last checkpoint in a workdir, averaged where an average was kept.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it is of another network.
+    """
+    folder = pathlib.Path(workdir) / "checkpoints"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{workdir} has no checkpoint: the folder checkpoints/ is missing")
+    with training.Checkpoints(folder) as checkpoints:
+        return _averaged(recipe.config, checkpoints.restore(recipe.init()))
+
+
+def _averaged(config: Any, state: training.TrainState) -> Params:
+    return training.averaged_params(state, config.average_decay)
+
+
+def _package(experiment: str, where: str = "the workdir") -> Any:
+    """The package of an experiment whose models can be opened."""
+    try:
+        package = importlib.import_module(f"experiments.{experiment}")
+    except ModuleNotFoundError:
+        package = None
+    if not hasattr(package, "FUNCTIONS"):
+        raise ValueError(f"{where} was made by {experiment!r}, which leaves no model that can be opened")
+    return package
+
+
+def _data_settings(config: Any) -> Any:
+    """Settings with the same data, and but for these the defaults: models of a population differ in others."""
+    names = (*_DATA, "seed") if config.num_validation else _DATA
+    return type(config)(**{name: getattr(config, name) for name in names if hasattr(config, name)})
+
+
+@functools.lru_cache(maxsize=2)
+def _dataset(experiment: str, config: Any) -> Any:
+    return _package(experiment).load(config)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.core import runner
+from experiments.core import trained_model
 from experiments.core.answers import decided, is_right
 from experiments.core.keys import stream
 from experiments.mnist_vib import run as mnist_vib
@@ -52,13 +52,13 @@ def from_workdir(workdir: str | pathlib.Path, *, data_dir: str = "") -> Victim:
       ValueError: there is no finished run, or its network is stochastic.
     """
     try:
-        recipe = runner.open_recipe(workdir, data_dir=data_dir)
+        recipe = trained_model.open_recipe(workdir, data_dir=data_dir)
     except FileNotFoundError as error:
         raise ValueError(f"no finished run of experiments.mnist_vib in {workdir}: it has no results.json") from error
     config, test = recipe.config, recipe.dataset.test
     if config.stochastic:
         raise ValueError(f"the network must be deterministic, such as one of cross_entropy; got {config.objective}")
-    model = runner.open_model(workdir, recipe)
+    model = trained_model.open_model(workdir, recipe)
     described = ("dataset", "objective", "num_epochs", "hidden_width", "latent_dim", "seed")
     description = {
         "checkpoint": str(workdir),

@@ -30,7 +30,7 @@ from experiments.cifar10_ceb import table as cifar10_ceb_table
 from experiments.cifar10_ceb.recipe import FUNCTIONS, load
 from experiments.cifar10_ceb.settings import Cifar10Config, SweepSettings, preset
 from experiments.core import app as machine
-from experiments.core import flags, records, runner
+from experiments.core import flags, records, runner, trained_model
 from experiments.core.app import Session
 from experiments.core.image_attacks_config import AttackSettings
 from experiments.core.image_measure import measure_models
@@ -92,7 +92,7 @@ def _train(
     every: Sequence[Cifar10Config], dataset: data.Dataset, sweep: SweepSettings, workdir: pathlib.Path, session: Session
 ) -> bool:
     """Whether all are trained now."""
-    waiting = [model for model in every if not runner.is_finished(model.workdir)]
+    waiting = [model for model in every if not trained_model.is_finished(model.workdir)]
     for objective in dict.fromkeys(model.objective for model in waiting):
         group = [model for model in waiting if model.objective == objective]
         recipe, title = Recipe(group[0], dataset, FUNCTIONS), f"{len(group)} models of {objective}"

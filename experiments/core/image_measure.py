@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from experiments.core import corrupted_images, records, runner
+from experiments.core import corrupted_images, records, trained_model
 from experiments.core.image_attacks import Measurer
 from experiments.core.image_attacks_config import AttackSettings
 from experiments.core.progress import WorkLine
@@ -130,7 +130,7 @@ class _Lab:
     def params(self, recipe: Recipe) -> Params:
         key = recipe.config.name, recipe.config.seed
         if key not in self._params:
-            self._params[key] = jax.device_put(runner.restore_params(recipe, recipe.config.workdir))
+            self._params[key] = jax.device_put(trained_model.restore_params(recipe, recipe.config.workdir))
         return self._params[key]
 
     def measurer(self, recipe: Recipe) -> Measurer:

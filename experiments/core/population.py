@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.core import records, runner
+from experiments.core import records, runner, trained_model
 from experiments.core.app import Session
 from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.recipe import Recipe
-from experiments.core.runner import TrainedModel
+from experiments.core.trained_model import TrainedModel
 from ib_jax import training
 from ib_jax.types import Params
 
@@ -102,9 +102,8 @@ class PopulationTrainer:
                 title = f"program {index + 1} of {self.plan.num_programs}: members {group[0]} to {group[-1]}"
                 self._session.console.rule(title)
             if not self._train_program(index, group):
-                self._session.console.print(
-                    f"Stopped and saved in {self._folder}. The same command goes on.", highlight=False
-                )
+                message = f"Stopped and saved in {self._folder}. The same command with the same --workdir goes on."
+                self._session.console.print(message, highlight=False)
                 return None
         groups = enumerate(self.plan.groups())
         return [model for index, group in groups for model in self._models(index, group)]
@@ -243,7 +242,7 @@ def train_in_workdirs(
         for row in model.history:
             records.append_jsonl(workdir / "metrics.jsonl", row)
         summary = {"num_members": len(members), **model.summary, "train_history": curves(model.history)}
-        runner.write_results(workdir, recipe, dataclasses.replace(model, summary=summary), session)
+        trained_model.write_results(workdir, recipe, dataclasses.replace(model, summary=summary), session)
     return trained
 
 

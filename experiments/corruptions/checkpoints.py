@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from experiments.core import runner
+from experiments.core import trained_model
 from experiments.core.recipe import Recipe
 from ib_jax import data
 
@@ -81,11 +81,11 @@ def read(workdir: pathlib.Path, *, data_dir: str = "") -> Finished:
       FileNotFoundError: the model is not trained to its end.
       ValueError: no experiment of `EXPERIMENTS` made it, or another version did.
     """
-    results = runner.read_results(workdir)
+    results = trained_model.read_results(workdir)
     experiment = results.get("experiment")
     if experiment not in EXPERIMENTS:
         raise ValueError(f"{workdir} was made by {experiment!r}; expected one of {', '.join(EXPERIMENTS)}")
-    return Finished(workdir, experiment, runner.read_config(workdir, data_dir=data_dir), results)
+    return Finished(workdir, experiment, trained_model.read_config(workdir, data_dir=data_dir), results)
 
 
 def clean_images(recipe: Recipe) -> data.Source:

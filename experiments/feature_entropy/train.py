@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.core.keys import stream
-from experiments.core.runner import TrainedModel
+from experiments.core.trained_model import TrainedModel
 from experiments.feature_entropy.settings import FeatureConfig
 from experiments.ib_adversarial_training.recipe import load, recipe_of
 from ib_jax import attacks, data, models, training

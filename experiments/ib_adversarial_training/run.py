@@ -39,7 +39,7 @@ from experiments.core.flags import setting
 from experiments.core.population import train_population
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
-from experiments.core.runner import TrainedModel
+from experiments.core.trained_model import TrainedModel
 from experiments.ib_adversarial_training import table as ib_adversarial_training_table
 from experiments.ib_adversarial_training.attack import Attacker
 from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan

@@ -27,7 +27,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.core import app as machine
-from experiments.core import flags, records, runner
+from experiments.core import flags, records, runner, trained_model
 from experiments.core.app import Session
 from experiments.core.image_attacks_config import AttackSettings
 from experiments.core.image_measure import measure_models
@@ -66,7 +66,7 @@ def run(
         return None
     measure_models([recipe], attack, workdir / "results", console, experiment=NAME, command=command)
     console.print(f"Records are in {workdir}.", highlight=False)
-    return runner.read_results(workdir)
+    return trained_model.read_results(workdir)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from experiments.core import feature_cache, feature_fill, heads, runner
+from experiments.core import feature_cache, feature_fill, heads, runner, trained_model
 from experiments.core.app import Session
 from experiments.core.recipe import Recipe
-from experiments.core.runner import TrainedModel
+from experiments.core.trained_model import TrainedModel
 from experiments.imagenet_features import backbone as keras_backbone
 from experiments.imagenet_features import summary
 from experiments.imagenet_features.attack import Measurer, Victim
@@ -138,7 +138,7 @@ class Lab:
 
     def _test(self, model: Model, measurer: Measurer, victim: Victim) -> dict[str, Any]:
         if model.objective != BACKBONE:
-            trained = runner.open_model(self._workdir / model.name, self._recipe(model))
+            trained = trained_model.open_model(self._workdir / model.name, self._recipe(model))
             sizes = {"steps": self._recipe(model).num_steps, "training_seconds": trained.seconds}
             return {"test": trained.summary["test"]} | sizes
         found = measurer.answers(victim, np.arange(self._images.num_evaluation))
@@ -152,7 +152,7 @@ class Lab:
     def _victim(self, model: Model) -> Victim:
         params: dict[str, Params] = {"backbone": self._backbone.variables}
         if model.objective != BACKBONE:
-            head = runner.restore_params(self._recipe(model), self._workdir / model.name)
+            head = trained_model.restore_params(self._recipe(model), self._workdir / model.name)
             params["head"] = {part: head[part] for part in ("encoder", "decoder")}  # alike for all objectives
         return Victim(model, params)
 

@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.core import app as machine
-from experiments.core import flags, records, runner
+from experiments.core import flags, records, runner, trained_model
 from experiments.core.app import Session
 from experiments.core.evaluator import SPLITS, named_splits
 from experiments.imdb_finetune.evaluator import TextEvaluator
@@ -74,7 +74,7 @@ def run(config: FinetuneConfig, console: Console, *, command: str = "") -> dict[
     if not (folder / "config.json").exists():
         export(recipe, trained.params, folder)
         console.print(f"Records are in {workdir}, the encoder in {folder}.", highlight=False)
-    return runner.read_results(workdir)
+    return trained_model.read_results(workdir)
 
 
 def export(recipe: TextRecipe, params: Params, folder: pathlib.Path) -> pathlib.Path:

@@ -32,7 +32,7 @@ from experiments.core.app import Session
 from experiments.core.objectives import strength_name
 from experiments.core.population import PopulationTrainer, curves
 from experiments.core.recipe import Recipe, load_dataset
-from experiments.core.runner import TrainedModel
+from experiments.core.trained_model import TrainedModel
 from experiments.information_curve.measure import AttackPopulationEvaluator
 from experiments.information_curve.settings import CurveConfig, member_settings
 from experiments.information_curve.table import render

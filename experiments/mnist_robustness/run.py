@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from experiments.core import flags, records, runner
+from experiments.core import flags, records, trained_model
 from experiments.core.recipe import Recipe
 from experiments.mnist_robustness import table as mnist_robustness_table
 from experiments.mnist_robustness.attack import Measurer, Victim
@@ -90,7 +90,7 @@ def _train(config: RobustnessConfig, model: Model, console: Console, title: str)
     run_config = _run_config(config, model)
     workdir = pathlib.Path(run_config.workdir)
     records.check_workdir(workdir, run_config)
-    if runner.is_finished(workdir):
+    if trained_model.is_finished(workdir):
         return True
     console.rule(title)
     settings = {name: value for name, value in run_settings(config, model).items() if name not in ("preset", "figures")}
@@ -115,7 +115,7 @@ class _Lab:
     def victim(self, model: Model) -> Victim:
         """A trained model, from its last checkpoint."""
         config = _run_config(self._config, model)
-        return Victim(model.seed, runner.restore_params(Recipe(config, self._dataset), config.workdir))
+        return Victim(model.seed, trained_model.restore_params(Recipe(config, self._dataset), config.workdir))
 
     def measurer(self, model: Model) -> Measurer:
         """The attacks for a model. Dropout's network is the deterministic one, as long as it is not trained."""
@@ -148,7 +148,7 @@ def _attack(
             start, victim, measurer = time.monotonic(), lab.victim(model), lab.measurer(model)
             source = functools.partial(lab.source, source_of(model))
             measured, arrays = measurer.measure(victim, source, functools.partial(line, model))
-            trained = runner.read_results(workdir / model.name)
+            trained = trained_model.read_results(workdir / model.name)
             record = {
                 "experiment": "mnist_robustness",
                 "command": command,

@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 
 from experiments.core import app as machine
-from experiments.core import flags, records, runner
+from experiments.core import flags, records, runner, trained_model
 from experiments.core import progress as show
 from experiments.core.app import Session
 from experiments.core.recipe import Recipe, load_dataset
@@ -58,7 +58,7 @@ def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any
     trained = runner.train(recipe, workdir, session, evaluator=evaluator, title=title, again=True)
     if trained is None:
         return None
-    results, robustness = runner.read_results(workdir), trained.summary["robustness"]
+    results, robustness = trained_model.read_results(workdir), trained.summary["robustness"]
     if not training.is_main():
         return results
     np.savez_compressed(workdir / "per_example.npz", allow_pickle=False, **evaluator.per_example)

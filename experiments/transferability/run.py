@@ -38,7 +38,7 @@ from experiments.core.app import Session
 from experiments.core.population import PopulationTrainer
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
-from experiments.core.runner import TrainedModel
+from experiments.core.trained_model import TrainedModel
 from experiments.transferability import table as transferability_table
 from experiments.transferability.measure import PairAttacker, PairEvaluator
 from experiments.transferability.models import functions_of, pair_of

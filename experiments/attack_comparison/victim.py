@@ -12,12 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.core.answers import decided, is_right
 from experiments.core.keys import stream
 from experiments.core.objectives import make_classifier
 from experiments.mnist_vib import run as mnist_vib
 from experiments.mnist_vib.settings import Config
-from ib_jax import AttackResult, data, evaluation, losses, training
+from ib_jax import AttackResult, data, evaluation, losses, models, training
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.types import Array, Params
 
@@ -78,16 +77,14 @@ def from_workdir(workdir: str | pathlib.Path, *, data_dir: str = "") -> Victim:
         state = checkpoints.restore(like)
     params = training.averaged_params(state, config.average_decay)
 
-    def apply_fn(params: Params, keys: Array, inputs: Array) -> Array:
-        del keys
-        return model.decode(params, model.encode(params, inputs).mean)
-
     description = {
         "checkpoint": str(workdir),
         "test_error": results["test"]["error_mean"],
         **{name: given[name] for name in ("dataset", "objective", "num_epochs", "hidden_width", "latent_dim", "seed")},
     }
-    return Victim(apply_fn, params, _layers(params), images, np.asarray(dataset.test.labels), description)
+    return Victim(
+        models.mean_apply(model), params, _layers(params), images, np.asarray(dataset.test.labels), description
+    )
 
 
 def trained(**settings: Any) -> Victim:
@@ -140,7 +137,7 @@ class Judge:
             return losses.predicted_class(logits), lead <= BOUNDARY * jnp.abs(logits).max(-1)
 
         self._answers = answers
-        self.correct = is_right(answers(jnp.asarray(self.images))[0], self.labels)
+        self.correct = evaluation.is_right(answers(jnp.asarray(self.images))[0], self.labels)
 
     def __call__(self, images: np.ndarray, *, norm: str, epsilon: float | None = None) -> dict[str, Any]:
         """Robust accuracy and the sizes of the perturbations.
@@ -170,7 +167,7 @@ class Judge:
             size = np.abs(moved).max(-1) if norm == "linf" else np.linalg.norm(moved, axis=-1)
             inside &= size <= epsilon + TOLERANCE
         inside, outside = inside & flat.any(-1), int((~inside).sum())
-        decided(np.where(inside, answers[:count], 0))
+        evaluation.decided(np.where(inside, answers[:count], 0))
         success, correct = wrong & inside, self.correct[:count]
 
         def sizes(success: np.ndarray) -> Mapping[str, float]:

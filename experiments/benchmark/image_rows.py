@@ -71,7 +71,7 @@ def _resnet(config: Cifar10Config, shares: np.ndarray, axis_name: str | None) ->
         axis_name=axis_name,
         compute_dtype=config.precision,
     )
-    return image_recipe.around(encoder, config, shares)
+    return image_recipe.classifier_of(encoder, config, shares)
 
 
 FAMILIES = {

@@ -42,12 +42,13 @@ STOPPED = 143  # the exit status of a process ended by SIGTERM
 
 def load(config: Cifar10Config) -> data.Dataset:
     """The data set of a run, cut to the images that are trained on."""
-    dataset = data.load(
-        config.dataset, data_dir=config.data_dir or None, num_validation=config.num_validation, seed=config.seed
+    return data.load(
+        config.dataset,
+        data_dir=config.data_dir or None,
+        num_validation=config.num_validation,
+        num_train=config.num_train_images,
+        seed=config.seed,
     )
-    if not config.num_train_images:
-        return dataset
-    return dataset._replace(train=data.Split(*(field[: config.num_train_images] for field in dataset.train)))
 
 
 def models(config: Cifar10Config, sweep: SweepSettings, workdir: pathlib.Path) -> list[Cifar10Config]:

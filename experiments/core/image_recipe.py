@@ -4,7 +4,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -12,30 +11,22 @@ from experiments.cifar10_ceb.settings import Cifar10Config
 from experiments.core.image_config import ImageConfig
 from experiments.core.recipe import Parts, own_rates
 from experiments.mnist_vib.settings import RESIDUAL_OBJECTIVES
-from ib_jax import augment, losses, models, training
+from ib_jax import augment, models, training
 from ib_jax.training import Augment, Hyperparams
 
 DROPS, DROP_FACTOR = (1 / 3, 2 / 3, 5 / 6), 0.3  # epochs 500, 1000 and 1250 of 1500
 
 
-def around(encoder: models.Encoder, config: ImageConfig, shares: np.ndarray) -> models.Classifier:
+def classifier_of(encoder: models.Encoder, config: ImageConfig, shares: np.ndarray) -> models.Classifier:
     """The classifier of an objective around an encoder: linear softmax, or Bayes' rule of the backward encoder."""
-    consistent = config.objective == "consistent_ceb"
-    model = models.make_classifier(
+    return models.make_classifier(
         encoder,
         num_classes=len(shares),
         backward="unit" if config.objective in RESIDUAL_OBJECTIVES else "none",
-        linear_decoder=not consistent,
+        linear_decoder=config.objective != "consistent_ceb",
+        class_probabilities=shares,
         decoder_init=nn.initializers.normal(0.01),  # listing 2
     )
-    backward, probabilities = model.backward, jnp.asarray(shares, jnp.float32)
-    if backward is None:
-        return model
-    # A CEB model's rate is that under the marginal of its backward encoder.
-    model = model._replace(prior=lambda params: losses.marginal(backward(params), probabilities))
-    if consistent:
-        model = model._replace(decode=lambda params, codes: losses.bayes_logits(codes, backward(params), probabilities))
-    return model
 
 
 def wide_resnet(config: Cifar10Config, shares: np.ndarray, axis_name: str | None) -> models.Classifier:
@@ -49,7 +40,7 @@ def wide_resnet(config: Cifar10Config, shares: np.ndarray, axis_name: str | None
         axis_name=axis_name,
         compute_dtype=config.precision,
     )
-    return around(encoder, config, shares)
+    return classifier_of(encoder, config, shares)
 
 
 def schedule_of_rho(config: ImageConfig, steps_per_epoch: int, hyperparams: Hyperparams) -> training.Schedule | None:

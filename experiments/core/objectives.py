@@ -27,7 +27,7 @@ NONE: Hyperparams = types.MappingProxyType({})
 def make_classifier(config: Config, class_probabilities: np.ndarray) -> Classifier:
     """The network of the MNIST experiments, but for noise and dropout the same for every objective."""
     consistent, residual = config.objective == "consistent_ceb", config.objective in RESIDUAL_OBJECTIVES
-    model = mlp_classifier(
+    return mlp_classifier(
         latent_dim=config.latent_dim,
         num_classes=len(class_probabilities),
         hidden=(config.hidden_width, config.hidden_width),
@@ -35,19 +35,12 @@ def make_classifier(config: Config, class_probabilities: np.ndarray) -> Classifi
         prior=cast(PriorKind, config.prior) if config.objective in RATE_OBJECTIVES else "standard",
         backward=cast(BackwardKind, config.backward_scale) if residual else "none",
         linear_decoder=not consistent,
+        class_probabilities=class_probabilities,
         dropout_rate=config.dropout_rate if config.objective == "dropout" else 0.0,
         scale_shift=config.scale_shift,
         kernel_init=getattr(nn.initializers, config.initializer)(),
         compute_dtype=config.precision,
     )
-    backward, shares = model.backward, jnp.asarray(class_probabilities, jnp.float32)
-    if backward is None:
-        return model
-    # A CEB model's rate is that under the marginal of its backward encoder.
-    model = model._replace(prior=lambda params: losses.marginal(backward(params), shares))
-    if consistent:
-        model = model._replace(decode=lambda params, codes: losses.bayes_logits(codes, backward(params), shares))
-    return model
 
 
 def strength_name(objective: str) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 
 from experiments.core.keys import stream
 from experiments.feature_entropy.settings import FeatureConfig
-from experiments.ib_adversarial_training.recipe import apply_fn, load, recipe_of
-from ib_jax import attacks, data, training
+from experiments.ib_adversarial_training.recipe import load, recipe_of
+from ib_jax import attacks, data, models, training
 from ib_jax.types import Params
 
 
@@ -77,7 +77,7 @@ class Trainer:
         self.recipe = recipe_of(config.model, dataset)
         recipe = self.recipe
         self._run = jax.jit(recipe.epoch(None, 1, num_steps=recipe.steps_per_epoch if recipe.whole else 1))
-        self.apply = apply_fn(recipe.model)
+        self.apply = models.sampled_apply(recipe.model)
         size = config.attack_batch_size
         self.runners = {n: attacks.Runner(config.attack(n), self.apply, batch_size=size) for n in config.attacks}
 

@@ -3,16 +3,16 @@
 import functools
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from experiments.core.recipe import Parts, Recipe, own_rates
 from experiments.ib_adversarial_training.settings import BIM, FGSM, NONE, AdversarialConfig
-from ib_jax import attacks, data, evaluation, losses, models, training
+from experiments.mnist_vib.settings import RESIDUAL_OBJECTIVES
+from ib_jax import attacks, data, models, training
 from ib_jax.models import Classifier
 from ib_jax.training import Hyperparams
-from ib_jax.types import Array, Attack, Params
+from ib_jax.types import Attack
 
 
 def classifier(config: AdversarialConfig, shares: np.ndarray, axis_name: str | None) -> Classifier:
@@ -26,27 +26,13 @@ def classifier(config: AdversarialConfig, shares: np.ndarray, axis_name: str | N
         encoder = models.ConvMLPEncoder(config.latent_dim, hidden=hidden, scale=scale, scale_shift=config.scale_shift)
     else:
         encoder = models.AllConvEncoder(width=width, scale=scale)
-    consistent, residual = config.objective == "consistent_ceb", config.objective in ("ceb", "consistent_ceb")
-    model = models.make_classifier(
-        encoder, num_classes=len(shares), backward="learned" if residual else "none", linear_decoder=not consistent
+    return models.make_classifier(
+        encoder,
+        num_classes=len(shares),
+        backward="learned" if config.objective in RESIDUAL_OBJECTIVES else "none",
+        linear_decoder=config.objective != "consistent_ceb",
+        class_probabilities=shares,
     )
-    backward, probabilities = model.backward, jnp.asarray(shares, jnp.float32)
-    if backward is None:
-        return model
-    model = model._replace(prior=lambda params: losses.marginal(backward(params), probabilities))
-    if consistent:
-        model = model._replace(decode=lambda params, codes: losses.bayes_logits(codes, backward(params), probabilities))
-    return model
-
-
-def apply_fn(model: Classifier) -> Any:
-    """(params, keys [B], inputs) -> logits [B, C] at one sample of z: the model as attacks see it."""
-
-    def apply(params: Params, keys: Array, inputs: Array) -> Array:
-        encode, decode = functools.partial(model.encode, params), functools.partial(model.decode, params)
-        return evaluation.sampled_logits_fn(encode, decode)(keys, inputs)
-
-    return apply
 
 
 def adversary(config: AdversarialConfig) -> Attack:
@@ -67,7 +53,7 @@ def against(
     """The loss, and what is done to each batch before it."""
     if config.adversary == NONE:
         return loss_fn, None
-    apply = apply_fn(model)
+    apply = models.sampled_apply(model)
     if config.consistency:
         make_attack = functools.partial(_climbing, config)
         return training.trades(loss_fn, make_attack, apply, weight=config.consistency)
@@ -97,12 +83,13 @@ ADVERSARIAL = Parts(
 
 def load(config: AdversarialConfig) -> data.Dataset:
     """The data set of a run, cut to the images that are trained on."""
-    dataset = data.load(
-        config.dataset, data_dir=config.data_dir or None, num_validation=config.num_validation, seed=config.seed
+    return data.load(
+        config.dataset,
+        data_dir=config.data_dir or None,
+        num_validation=config.num_validation,
+        num_train=config.num_train_images,
+        seed=config.seed,
     )
-    if not config.num_train_images:
-        return dataset
-    return dataset._replace(train=data.Split(*(field[: config.num_train_images] for field in dataset.train)))
 
 
 def recipe_of(config: AdversarialConfig, dataset: data.Dataset) -> Recipe[AdversarialConfig]:

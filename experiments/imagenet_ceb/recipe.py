@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import optax
 
-from experiments.core.image_recipe import around, kernels, schedule_of_rho
+from experiments.core.image_recipe import classifier_of, kernels, schedule_of_rho
 from experiments.core.recipe import Parts, Streamed, own_rates
 from experiments.imagenet_ceb.settings import ImageNetConfig
 from ib_jax import augment, data, models
@@ -20,8 +20,7 @@ def load(config: ImageNetConfig) -> data.Dataset | Streamed:
     shared: dict[str, Any] = {"data_dir": config.data_dir or None, "num_validation": config.num_validation}
     shared |= {"seed": config.seed}
     if config.dataset != "imagenet2012":
-        dataset = data.load(config.dataset, **shared)
-        return dataset._replace(train=first(dataset.train, config.num_train_images))
+        return data.load(config.dataset, num_train=config.num_train_images, **shared)
     sized = shared | {"image_size": config.image_size}
     held_out = data.open_split(config.dataset, "held_out", **sized) if config.num_validation else None
     return Streamed(
@@ -34,11 +33,6 @@ def load(config: ImageNetConfig) -> data.Dataset | Streamed:
     )
 
 
-def first(split: data.Split, count: int) -> data.Split:
-    """The first images, or all for a count of 0."""
-    return data.Split(*(field[:count] for field in split)) if count else split
-
-
 def resnet(config: ImageNetConfig, shares: np.ndarray, axis_name: str | None) -> models.Classifier:
     """The network of `experiments.imagenet_ceb`, with batch normalisation over all devices."""
     encoder = models.ResNetEncoder(
@@ -49,7 +43,7 @@ def resnet(config: ImageNetConfig, shares: np.ndarray, axis_name: str | None) ->
         axis_name=axis_name,
         compute_dtype=config.precision,
     )
-    return around(encoder, config, shares)
+    return classifier_of(encoder, config, shares)
 
 
 def stepped_sgd(config: ImageNetConfig, steps_per_epoch: int, hyperparams: Hyperparams) -> optax.GradientTransformation:

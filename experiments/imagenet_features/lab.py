@@ -25,9 +25,9 @@ from experiments.imagenet_features.settings import (
     source_of,
 )
 from experiments.mnist_vib.settings import Config
-from ib_jax import data, evaluation
+from ib_jax import data, models
 from ib_jax.attacks.runner import ApplyFn
-from ib_jax.types import Array, Params
+from ib_jax.types import Params
 
 _NUM_CALIBRATION = 256  # images whose statistics normalise random weights
 
@@ -174,16 +174,8 @@ class Lab:
         return lambda params, keys, images: logits(params["backbone"], images)
 
     def _head(self, model: Model) -> ApplyFn:
-        features, head = self._backbone.features, self._recipe(model).model
-
-        def apply_fn(params: Params, keys: Array, images: Array) -> Array:
-            encode, decode = (
-                functools.partial(head.encode, params["head"]),
-                functools.partial(head.decode, params["head"]),
-            )
-            return evaluation.sampled_logits_fn(encode, decode)(keys, features(params["backbone"], images))
-
-        return apply_fn
+        features, head = self._backbone.features, models.sampled_apply(self._recipe(model).model)
+        return lambda params, keys, images: head(params["head"], keys, features(params["backbone"], images))
 
     def _transferred(self, source: Model) -> np.ndarray:
         """Images made on a model, kept for the next that they are shown to."""

@@ -17,7 +17,7 @@ from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import features as imdb_vub_features
 from experiments.imdb_vub.encoder import TextEncoder
 from experiments.mnist_vib.settings import RESIDUAL_OBJECTIVES
-from ib_jax import data, evaluation, losses, models, training
+from ib_jax import data, evaluation, models, training
 from ib_jax.data.text import hold_out_texts
 from ib_jax.models.head import Scale
 from ib_jax.training import parallel
@@ -71,17 +71,13 @@ def make_classifier(config: FinetuneConfig, encoder: TextEncoder, shares: np.nda
         pooling=cast(Any, config.pooling),
         compute_dtype=config.precision,
     )
-    model = models.make_classifier(
+    return models.make_classifier(
         cast(models.Encoder, bert),
         num_classes=len(shares),
         backward="unit" if residual else "none",
+        class_probabilities=shares,
         decoder_init=nn.initializers.normal(encoder.config.initializer_range),
     )
-    backward = model.backward
-    if backward is None:
-        return model
-    # A CEB model's rate is that under the marginal of its backward encoder.
-    return model._replace(prior=lambda params: losses.marginal(backward(params), jnp.asarray(shares, jnp.float32)))
 
 
 def make_optimizer(config: FinetuneConfig, num_steps: int, num_layers: int) -> optax.GradientTransformation:

@@ -46,7 +46,7 @@ from experiments.mnist_robustness.settings import Model, RobustnessConfig, Step,
 from experiments.mnist_vib import run as mnist_vib
 from experiments.mnist_vib.settings import Config
 from ib_jax import data, evaluation, training
-from ib_jax.types import Array, Params
+from ib_jax.models import sampled_apply
 
 
 def run(config: RobustnessConfig, console: Console, *, command: str = "") -> pathlib.Path | None:
@@ -131,15 +131,9 @@ class _Lab:
         """The attacks for a model. Dropout's network is the deterministic one, as long as it is not trained."""
         config = _run_config(self._config, model)
         if config.stochastic not in self._measurers:
-            network = make_classifier(config, self._shares)
-
-            def apply_fn(params: Params, keys: Array, inputs: Array) -> Array:
-                encode, decode = functools.partial(network.encode, params), functools.partial(network.decode, params)
-                return evaluation.sampled_logits_fn(encode, decode)(keys, inputs)
-
             self._measurers[config.stochastic] = Measurer(
                 self._config,
-                apply_fn,
+                sampled_apply(make_classifier(config, self._shares)),
                 stochastic=config.stochastic,
                 images=self._images,
                 labels=self._dataset.test.labels,

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.core.evaluator import Evaluator
 from experiments.core.keys import stream
 from experiments.mnist_vib.settings import Config
-from ib_jax import attacks, data, evaluation, losses, training
+from ib_jax import attacks, data, evaluation, losses, models, training
 from ib_jax.models import Classifier
 from ib_jax.types import Array, Attack, LogitsFn, Params
 
@@ -81,9 +81,7 @@ class AttackEvaluator(Evaluator):
         return np.asarray(losses.entropy(self._model.decode(params, jnp.asarray(codes, jnp.float32))))
 
     def _logits_fn(self, params: Params) -> LogitsFn:
-        return evaluation.sampled_logits_fn(
-            functools.partial(self._model.encode, params), functools.partial(self._model.decode, params)
-        )
+        return functools.partial(models.sampled_apply(self._model), params)
 
     def _fgsm(self, epsilon: Array) -> Attack:
         return attacks.fgsm(epsilon, num_eot_samples=self._num_eot_samples)

@@ -39,7 +39,7 @@ class _TinyEncoder(nn.Module):
 
 
 def _tiny(config: Any, shares: np.ndarray, axis_name: str | None) -> models.Classifier:
-    return image_recipe.around(_TinyEncoder(), config, shares)
+    return image_recipe.classifier_of(_TinyEncoder(), config, shares)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 
 from experiments.core import trained_model
-from experiments.core.answers import decided, is_right
 from experiments.core.keys import stream
 from experiments.mnist_vib import run as mnist_vib
 from experiments.mnist_vib.settings import Config
@@ -120,7 +119,7 @@ class Judge:
             return losses.predicted_class(logits), lead <= BOUNDARY * jnp.abs(logits).max(-1)
 
         self._answers = answers
-        self.correct = is_right(answers(jnp.asarray(self.images))[0], self.labels)
+        self.correct = evaluation.is_right(answers(jnp.asarray(self.images))[0], self.labels)
 
     def __call__(self, images: np.ndarray, *, norm: str, epsilon: float | None = None) -> dict[str, Any]:
         """Robust accuracy and the sizes of the perturbations.
@@ -150,7 +149,7 @@ class Judge:
             size = np.abs(moved).max(-1) if norm == "linf" else np.linalg.norm(moved, axis=-1)
             inside &= size <= epsilon + TOLERANCE
         inside, outside = inside & flat.any(-1), int((~inside).sum())
-        decided(np.where(inside, answers[:count], 0))
+        evaluation.decided(np.where(inside, answers[:count], 0))
         success, correct = wrong & inside, self.correct[:count]
 
         def sizes(success: np.ndarray) -> Mapping[str, float]:

@@ -3,7 +3,7 @@
 from experiments.core import networks, objectives
 from experiments.core.recipe import Recipe, RecipeFunctions, load_dataset
 from experiments.ib_adversarial_training.settings import AdversarialConfig
-from ib_jax import data, models
+from ib_jax import data
 
 load = load_dataset
 FUNCTIONS = RecipeFunctions(networks.stacked, schedule=objectives.constant)
@@ -12,6 +12,3 @@ FUNCTIONS = RecipeFunctions(networks.stacked, schedule=objectives.constant)
 def recipe_of(config: AdversarialConfig, dataset: data.Dataset) -> Recipe:
     """How a model of these settings is trained."""
     return Recipe(config, dataset, FUNCTIONS)
-
-
-apply_fn = models.sampled_apply

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.answers import is_right, standing
 from experiments.core.keys import stream
 from experiments.core.recipe import Recipe
 from experiments.transferability.models import Pair, encoder_layers, own_draw
@@ -81,8 +80,8 @@ class PairEvaluator:
         return {
             "test": [
                 {
-                    "error_first": float((~is_right(first, labels)).mean()),
-                    "error_second": float((~is_right(second, labels)).mean()),
+                    "error_first": float((~evaluation.is_right(first, labels)).mean()),
+                    "error_second": float((~evaluation.is_right(second, labels)).mean()),
                     "rate_bits": float(evaluation.nats_to_bits(rate.mean(dtype=np.float64))),
                 }
                 for first, second, rate in zip(found.first, found.second, found.rate, strict=True)
@@ -141,7 +140,7 @@ class PairAttacker:
                 )
                 # The theorem's delta counts every answer that stays, wrong ones too; robust accuracy only right ones.
                 accuracy = [
-                    float(standing(after, labels, is_right(before[:count], labels)).mean())
+                    float(evaluation.standing(after, labels, evaluation.is_right(before[:count], labels)).mean())
                     for before, after in zip(clean[:2], found[:2], strict=True)
                 ]
                 row = {"attack": name, "epsilon": epsilon, "num_images": count, **moved._asdict()}

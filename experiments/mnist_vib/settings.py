@@ -111,12 +111,6 @@ class _Attacks(groups.AttackImages, groups.Eot):
     )
     attack_steps: int = setting(20, "Steps of PGD.", unit="steps", least=1, decides=EVALUATION)
 
-    @property
-    def name(self) -> str:
-        """What the model is called in records, without its seed."""
-        strength = {"vib": f"_beta{self.beta:g}", "vub": f"_beta{self.beta:g}"}.get(self.objective, f"_rho{self.rho:g}")
-        return f"{self.preset}_{self.objective}{strength if self.stochastic else ''}_K{self.latent_dim}"
-
 
 @configure(
     dataset="digits",
@@ -169,3 +163,9 @@ class Config(
     _Attacks,
 ):
     """One run."""
+
+    @property
+    def name(self) -> str:
+        """What the model is called in records, without its seed."""
+        strength = {"vib": f"_beta{self.beta:g}", "vub": f"_beta{self.beta:g}"}.get(self.objective, f"_rho{self.rho:g}")
+        return f"{self.preset}_{self.objective}{strength if self.stochastic else ''}_K{self.latent_dim}"

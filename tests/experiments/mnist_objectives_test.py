@@ -12,7 +12,6 @@ from experiments.core.workdir import WorkdirError
 from experiments.mnist_objectives import run as mnist_objectives
 from experiments.mnist_objectives import table as mnist_objectives_table
 from experiments.mnist_objectives.settings import CompareConfig
-from experiments.mnist_objectives.run import 
 
 BEST = {"vib": 1e-2, "vub": 1e-3, "ceb": 4.5951, "consistent_ceb": 6.9068}
 

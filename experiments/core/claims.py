@@ -1,55 +1,113 @@
 """Whether a statement of a paper was confirmed, by one rule for all of them."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 CONFIRMED, WEAKER, NOT_FOUND = "confirmed", "weaker", "not found"
+SIGNIFICANT = 0.05
 RULE = (
-    "*confirmed*: as stated with every seed, and on average by at least half of the paper's difference where it gives "
-    "one; *weaker*: as stated on average; *not found*: neither. Three seeds are too few for a test at 5 %."
+    "Confirmed: as stated with every seed (or, where there is a test, with p < 0.05 after Holm's correction over all "
+    "tests of this report), and on average by at least half of the paper's difference where it gives one. Weaker: as "
+    "stated on average. Not found: neither. n is the number of seeds, or of points behind a test; three seeds are too "
+    "few for a test at 5 %."
 )
 
 
-class Claim(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Claim:
     """A statement that one number is larger than another.
 
     Attributes:
       text: the statement.
-      larger: ours that should be the larger, one for each seed.
-      smaller: ours that should be the smaller, for the same seeds.
+      larger: ours that should be the larger, one for each seed, or by seed as `records.per_seed` gives them.
+      smaller: ours that should be the smaller, for the same seeds; 0 where `larger` is a difference, or a coefficient.
       paper: the paper's difference, or None.
       least: the difference that is asked for, where more than none is.
+      p_value: of a test, where there is one; the rule then asks this in place of every seed.
+      n: points behind the test, where it is not one for each seed.
+      unit: of the difference.
+      digits: of the difference.
+      ours: what to show in place of the difference.
     """
 
     text: str
-    larger: Sequence[float]
-    smaller: Sequence[float]
+    larger: Any
+    smaller: Any = 0.0
     paper: float | None = None
     least: float = 0.0
+    p_value: float | None = None
+    n: int | None = None
+    unit: str = ""
+    digits: int = 1
+    ours: str = ""
 
     @property
     def differences(self) -> np.ndarray:
-        """For each seed."""
-        return np.subtract(self.larger, self.smaller)
+        """For each seed that both sides have."""
+        if hasattr(self.larger, "align") and hasattr(self.smaller, "align"):
+            larger, smaller = self.larger.align(self.smaller, join="inner")
+            return np.asarray(larger - smaller, np.float64)
+        return np.atleast_1d(np.subtract(self.larger, self.smaller).astype(np.float64))
 
     @property
-    def verdict(self) -> str:
-        """By the rule; see `RULE`.
+    def count(self) -> int:
+        """Seeds, or points behind the test."""
+        return self.differences.size if self.n is None else self.n
 
-        Example:
-          >>> Claim("it grows", [2.0, 3.0], [1.0, 1.0], paper=2.0).verdict
-          'confirmed'
-          >>> Claim("it grows", [2.0, 0.5], [1.0, 1.0], paper=2.0).verdict
-          'weaker'
-        """
-        mean = float(self.differences.mean())
-        if not mean > self.least:
-            return NOT_FOUND
-        enough = self.paper is None or mean >= 0.5 * self.paper
-        return CONFIRMED if enough and (self.differences > self.least).all() else WEAKER
+
+class Verdict(NamedTuple):
+    """What the rule says of a claim; `p_value` after Holm's correction, None without a test."""
+
+    claim: Claim
+    verdict: str
+    p_value: float | None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number by Holm's method; NaN, for a test that could not be made, stays.
+
+    Example:
+      >>> holm([0.01, 0.04, 0.03])
+      [0.03, 0.06, 0.06]
+    """
+    order = sorted((index for index, p in enumerate(p_values) if not math.isnan(p)), key=lambda index: p_values[index])
+    corrected, least = list(p_values), 0.0
+    for place, index in enumerate(order):
+        least = max(least, min(1.0, (len(order) - place) * p_values[index]))
+        corrected[index] = least
+    return corrected
+
+
+def verdicts(claims: Sequence[Claim]) -> list[Verdict]:
+    """The rule, over all claims of a report; see `RULE`.
+
+    Example:
+      >>> grows = Claim("it grows", [2.0, 3.0], [1.0, 1.0], paper=2.0), Claim("it grows", [2.0, 0.5], [1.0, 1.0])
+      >>> [each.verdict for each in verdicts(grows)]
+      ['confirmed', 'weaker']
+    """
+    tested = [index for index, claim in enumerate(claims) if claim.p_value is not None]
+    corrected = dict(zip(tested, holm([_p_value(claims[index]) for index in tested]), strict=True))
+    return [Verdict(claim, _verdict(claim, corrected.get(i)), corrected.get(i)) for i, claim in enumerate(claims)]
+
+
+def _p_value(claim: Claim) -> float:
+    assert claim.p_value is not None
+    return claim.p_value
+
+
+def _verdict(claim: Claim, p_value: float | None) -> str:
+    differences = claim.differences
+    mean = float(differences.mean()) if differences.size else math.nan
+    if not mean > claim.least:
+        return NOT_FOUND
+    enough = claim.paper is None or mean >= 0.5 * claim.paper
+    sure = bool((differences > claim.least).all()) if p_value is None else p_value < SIGNIFICANT
+    return CONFIRMED if enough and sure else WEAKER
 
 
 def spread(values: Sequence[float], form: str = "{:.1f}") -> str:
@@ -63,12 +121,3 @@ def spread(values: Sequence[float], form: str = "{:.1f}") -> str:
         return "-"
     mean = form.format(float(np.mean(values)))
     return mean if len(values) == 1 else f"{mean} ± {form.format(float(np.std(values, ddof=1)))}"
-
-
-def render(claims: Sequence[Claim], unit: str = "") -> list[str]:
-    """The lines of a table in Markdown: statement, ours, the paper's, verdict."""
-    lines = ["| statement | difference, ours | paper | verdict |", "|---|---|---|---|"]
-    for claim in claims:
-        paper = "-" if claim.paper is None else f"{claim.paper:.1f}"
-        lines.append(f"| {claim.text} | {spread(list(claim.differences))}{unit} | {paper} | **{claim.verdict}** |")
-    return [*lines, "", RULE]

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.core import image_attacks_config as names
-from experiments.core.answers import is_right, told_by
 from experiments.core.image_attacks_config import LEVELS, AttackSettings, Step
 from experiments.core.keys import Name, stream
 from ib_jax import attacks, data, evaluation, losses
@@ -144,7 +143,7 @@ class Measurer:
         keys, labels = self._keys(seed, "attack", count), jnp.asarray(self._labels[:count])
         run = self._runners[attack, norm]
         result = run(params, keys, jnp.asarray(self._images[:count]), labels, targets, epsilon=epsilon)
-        self._told += told_by(attack, result)
+        self._told += evaluation.check_search(result, name=attack)
         return np.asarray(result.inputs)
 
     def _right(self, params: Params, seed: int, images: np.ndarray, average: bool) -> np.ndarray:
@@ -154,7 +153,7 @@ class Measurer:
         for first in range(0, len(images), self._settings.attack_batch_size):
             rows = slice(first, first + self._settings.attack_batch_size)
             answers.append(np.asarray(predict(params, keys[rows], images[rows])))
-        return is_right(np.concatenate(answers), self._labels[: len(images)])
+        return evaluation.is_right(np.concatenate(answers), self._labels[: len(images)])
 
     def _at_radius(self, correct: dict[tuple[str, str, float], np.ndarray]) -> dict[str, Any]:
         """The attacks at the one radius, on the images that all were tried on."""

@@ -1,122 +1,312 @@
-"""Figures of single runs, drawn from records; other figures are in modules of their own beside this one."""
+"""Figures: panels declared over the frame of an experiment's records, and drawn without a screen.
 
+Lines and points have a value for each x of a condition or setting; bars are a `Table` drawn. What is special is a
+function `(axes, frame)` in place of a panel, or `(figure, frame)` in place of all.
+"""
+
+import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # a run draws to files, also where there is no screen
-
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.collections import EllipseCollection
-from matplotlib.figure import Figure
 
-_CHI2_95_TWO_DIMENSIONS = 5.991464547107979  # -2 log(0.05)
+from experiments.core.records import per_model, where
+from experiments.core.report import Column, Row, values_of
+
+if TYPE_CHECKING:  # matplotlib takes a second to import, and is imported where something is drawn
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
 Path = str | os.PathLike[str]
+DPI = 110
 
 
-def training_curves(path: Path, history: Sequence[Mapping[str, Any]], num_samples: int, title: str) -> None:
-    """Error and information against the epoch.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line, or points: mean over models at each x, with their standard deviation.
+
+    Attributes:
+      label: in the legend.
+      metric: the name of a number; or a function from the part of the frame at an x to numbers of its models.
+      at: conditions of the measurement, as of `records.where`.
+      frame: the part of the report's frame that it is about.
+      x: in place of the panel's; the name of a setting or a condition, or of another metric at the same `at`.
+      over: where x is a metric, the setting or condition that goes along the line, or points for each model without.
+      first: a point (x, value) before the measured ones, such as the clean accuracy at radius 0.
+      scale: factor of the numbers.
+      color: of Matplotlib.
+      style: of the line; "" for points.
+      marker: of the points.
+      twin: on the second axis, at the right.
+      spread: "std", "seeds" (a small point for each model) or "none".
+    """
+
+    label: str = dataclasses.field(default="", kw_only=False)
+    metric: str | Callable[..., Any] = dataclasses.field(default="", kw_only=False)
+    at: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    frame: "pd.DataFrame | None" = None
+    x: str | None = None
+    over: str | None = None
+    first: tuple[float, Any] | None = None
+    scale: float = 1.0
+    color: str | None = None
+    style: str = "-"
+    marker: str = "."
+    twin: bool = False
+    spread: str = "std"
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """A straight line of reference, such as the paper's number.
+
+    Attributes:
+      value: where it is; the mean of several.
+      label: in the legend.
+      color: of Matplotlib.
+      style: of the line.
+      vertical: whether it stands.
+    """
+
+    value: Any
+    label: str = ""
+    color: str = "0.5"
+    style: str = ":"
+    vertical: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Axes with lines, points and levels.
+
+    Attributes:
+      lines: what is drawn.
+      x: the name of a setting, a condition or a metric.
+      levels: lines of reference.
+      title: above.
+      xlabel: below. Default: the name of x.
+      ylabel: at the left.
+      twin_label: of the second axis, at the right.
+      xscale: "linear", "log" or "symlog".
+      yscale: likewise.
+      xlim: limits; None for either is as the data say.
+      ylim: likewise.
+      legend: whether these axes have one.
+    """
+
+    lines: Sequence[Line]
+    x: str = ""
+    levels: Sequence[Level] = ()
+    title: str = ""
+    xlabel: str | None = None
+    ylabel: str = ""
+    twin_label: str = ""
+    xscale: str = "linear"
+    yscale: str = "linear"
+    xlim: tuple[float | None, float | None] = (None, None)
+    ylim: tuple[float | None, float | None] = (None, None)
+    legend: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bars:
+    """A table drawn: a group of bars for each row, a bar for each column.
+
+    Attributes:
+      rows: as of `report.Table`.
+      columns: likewise.
+      title: above.
+      label: of the axis of numbers.
+      limits: of that axis.
+      horizontal: whether bars lie, with room for long labels of rows.
+      colors: one for each column.
+      legend: whether these axes have one.
+    """
+
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    title: str = ""
+    label: str = ""
+    limits: tuple[float | None, float | None] = (None, None)
+    horizontal: bool = False
+    colors: Sequence[str] = ()
+    legend: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A picture of panels.
+
+    Attributes:
+      file: of the PNG, beside table.md.
+      panels: each a `Panel`, `Bars`, or a function `(axes, frame)`.
+      title: of the report's section; none for a figure that belongs to the section before.
+      suptitle: above the panels.
+      alt: what is seen, for who does not see it.
+      columns: of panels. Default: all in one row.
+      size: in inches. Default: 4.5 by 3.4 for each panel.
+      widths: of the columns, relative.
+      share: "x", "y", "both" or "none": axes that panels share.
+      legend: one of all panels below, in this many columns; 0 for none.
+      draw: `(figure, frame)`, in place of panels.
+    """
+
+    file: str = dataclasses.field(kw_only=False)
+    panels: Sequence[Any] = dataclasses.field(default=(), kw_only=False)
+    title: str = ""
+    suptitle: str = ""
+    alt: str = ""
+    columns: int | None = None
+    size: tuple[float, float] | None = None
+    widths: Sequence[float] | None = None
+    share: str = "none"
+    legend: int = 0
+    draw: "Callable[[Canvas, pd.DataFrame], None] | None" = None
+
+
+def draw(figure: Figure, frame: "pd.DataFrame", path: Path) -> None:
+    """Draws a figure from a frame into a PNG file."""
+    from matplotlib.figure import Figure as Canvas
+
+    number = max(1, len(figure.panels))
+    columns = min(figure.columns or number, number)
+    rows = -(-number // columns)
+    canvas = Canvas(figsize=figure.size or (4.5 * columns, 3.4 * rows), layout="constrained")
+    if figure.draw is not None:
+        figure.draw(canvas, frame)
+    else:
+        x, y = figure.share in ("x", "both"), figure.share in ("y", "both")
+        grid = canvas.subplots(rows, columns, squeeze=False, width_ratios=figure.widths, sharex=x, sharey=y)
+        axes = list(grid.flat)
+        for each in axes[len(figure.panels) :]:
+            each.set_visible(False)
+        for each, panel in zip(axes, figure.panels, strict=False):
+            draw_panel(each, panel, frame)
+    if figure.suptitle:
+        canvas.suptitle(figure.suptitle)
+    if figure.legend:
+        handles = {
+            label: handle
+            for axis in canvas.axes
+            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        canvas.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=figure.legend, frameon=False)
+    canvas.savefig(path, dpi=DPI)
+
+
+def draw_panel(axes: "Axes", panel: Any, frame: "pd.DataFrame") -> None:
+    """Draws a panel into axes."""
+    if isinstance(panel, Bars):
+        _draw_bars(axes, panel, frame)
+    elif isinstance(panel, Panel):
+        _draw_lines(axes, panel, frame)
+    else:
+        panel(axes, frame)
+
+
+def points(line: Line, frame: "pd.DataFrame", x: str = "") -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The x and y of a line, each [models], from left to right; places with a missing number are left out.
 
     Args:
-      path: PNG file to write.
-      history: rows with `epoch` and `test`, the summary of `evaluation.summarise`.
-      num_samples: samples behind `error_avg`.
-      title: of the figure.
+      line: what is drawn.
+      frame: the report's.
+      x: the panel's.
     """
-    epochs = [row["epoch"] for row in history]
-    tests = [row["test"] for row in history]
-    stochastic = "rate_bits" in tests[-1]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    curves = {"error_mean": "at the mean of p(z|x)"}
-    if stochastic:
-        curves = {"error_one": "1 sample", "error_avg": f"{num_samples} samples"}
-    for name, label in curves.items():
-        left.plot(epochs, [100 * test[name] for test in tests], marker=".", label=label)
-    left.set(xlabel="epoch", ylabel="test error, %", ylim=(0, None))
-    left.legend(frameon=False)
-    (line,) = right.plot(epochs, [test["information_zy_bits"] for test in tests], marker=".", color="C2")
-    right.set(xlabel="epoch", ylabel="I(Z;Y) lower bound, bits")
-    right.yaxis.label.set_color(line.get_color())
-    if stochastic:
-        rates = right.twinx()
-        rates.plot(epochs, [test["rate_bits"] for test in tests], marker=".", color="C3")
-        rates.set_ylabel("I(X;Z) upper bound, bits", color="C3")
-        rates.set_ylim(0, None)
-    figure.suptitle(title)
-    save(figure, path)
+    frame, x = frame if line.frame is None else line.frame, line.x or x
+    if line.first is not None:
+        yield np.array([float(line.first[0])]), np.atleast_1d(np.asarray(line.first[1], np.float64)) * line.scale
+    along = x if x in frame else line.over
+    if along is None:
+        parts = [frame]
+    elif along in frame:
+        measured = where(frame, **{name: value for name, value in line.at.items() if name != along})
+        if isinstance(line.metric, str):
+            measured = measured[measured["metric"] == line.metric]
+        parts = [where(frame, **{along: value}) for value in sorted(measured[along].dropna().unique())]
+    else:
+        parts = []
+    for part in parts:
+        ys = line.metric(part) if callable(line.metric) else per_model(part, line.metric, **line.at)
+        ys = np.atleast_1d(np.asarray(ys, np.float64)) * line.scale
+        xs = part[x].to_numpy(np.float64)[:1] if x in frame else np.asarray(per_model(part, x, **line.at), np.float64)
+        pairs = zip(xs, ys, strict=True) if along is None else [(xs, ys)]
+        for left, right in pairs:
+            left, right = np.atleast_1d(left), np.atleast_1d(right)
+            if right.size and np.isfinite(right).all() and np.isfinite(left).all():
+                yield left, right
 
 
-def robustness_curves(path: Path, rows: Sequence[Mapping[str, Any]], clean_accuracy: float, title: str) -> None:
-    """Accuracy against epsilon, a panel for each norm and a line for each attack.
+def _draw_lines(axes: "Axes", panel: Panel, frame: "pd.DataFrame") -> None:
+    twin = axes.twinx() if any(line.twin for line in panel.lines) else None
+    for place, line in enumerate(panel.lines):
+        target = twin if line.twin and twin is not None else axes
+        pairs = list(points(line, frame, panel.x))
+        if not pairs:
+            continue
+        xs, ys = ([float(values[side].mean()) for values in pairs] for side in (0, 1))
+        color = line.color or f"C{place}"
+        style: dict[str, Any] = {"color": color, "linestyle": line.style or "none", "marker": line.marker}
+        if line.spread == "std" and any(y.size > 1 for _, y in pairs):
+            xerr, yerr = ([_deviation(values[side]) for values in pairs] for side in (0, 1))
+            style |= {"yerr": yerr, "xerr": xerr if any(xerr) else None, "capsize": 2}
+            target.errorbar(xs, ys, label=line.label or None, **style)
+        else:
+            target.plot(xs, ys, label=line.label or None, **style)
+        if line.spread == "seeds":
+            for x, y in pairs:
+                target.plot(np.broadcast_to(x, y.shape), y, ".", color=color, alpha=0.5, markersize=3)
+    for level in panel.levels:
+        line_at = axes.axvline if level.vertical else axes.axhline
+        line_at(
+            float(np.mean(level.value)),
+            color=level.color,
+            linestyle=level.style,
+            linewidth=1,
+            label=level.label or None,
+        )
+    xlabel = panel.x if panel.xlabel is None else panel.xlabel
+    axes.set(xlabel=xlabel, ylabel=panel.ylabel, xscale=panel.xscale, yscale=panel.yscale)
+    axes.set(xlim=panel.xlim, ylim=panel.ylim)
+    axes.set_title(panel.title, fontsize="medium")
+    handles, labels = axes.get_legend_handles_labels()
+    if twin is not None:
+        color = next((line.color for line in panel.lines if line.twin and line.color), "black")
+        twin.set_ylabel(panel.twin_label, color=color)
+        twin.set_ylim(0, None)
+        more = twin.get_legend_handles_labels()
+        handles, labels = handles + more[0], labels + more[1]
+    if panel.legend and handles:
+        axes.legend(handles, labels, frameon=False, fontsize="small")
 
-    Args:
-      path: PNG file to write.
-      rows: with `attack`, `norm`, `epsilons` and `accuracy`.
-      clean_accuracy: accuracy at radius 0 on the same images.
-      title: of the figure.
-    """
-    norms = list(dict.fromkeys(row["norm"] for row in rows))
-    figure, axes = plt.subplots(1, len(norms), figsize=(4.5 * len(norms), 3.4), layout="constrained", squeeze=False)
-    for axis, norm in zip(axes[0], norms, strict=True):
-        for row in (row for row in rows if row["norm"] == norm):
-            order = np.argsort(row["epsilons"])
-            epsilons = [0.0, *np.asarray(row["epsilons"])[order]]
-            accuracy = 100 * np.array([clean_accuracy, *np.asarray(row["accuracy"])[order]])
-            axis.plot(epsilons, accuracy, marker=".", label=row["attack"])
-        axis.set(xlabel=f"epsilon, {norm}", ylabel="accuracy, %", ylim=(0, 100))
-        axis.legend(frameon=False)
-    figure.suptitle(title)
-    save(figure, path)
+
+def _draw_bars(axes: "Axes", bars: Bars, frame: "pd.DataFrame") -> None:
+    places, width = np.arange(len(bars.rows)), 0.8 / max(1, len(bars.columns))
+    for index, column in enumerate(bars.columns):
+        cells = [values_of(frame, row, column) for row in bars.rows]
+        means = [float(values.mean()) if values.size else np.nan for values in cells]
+        errors = [_deviation(values) for values in cells]
+        color = bars.colors[index] if bars.colors else f"C{index % 10}"
+        error = {("xerr" if bars.horizontal else "yerr"): errors} if any(errors) else {}
+        draw_bar: Any = axes.barh if bars.horizontal else axes.bar
+        draw_bar(places + index * width, means, width, color=color, label=str(column.label), **error)
+    middles = places + width * (len(bars.columns) - 1) / 2
+    labels = [", ".join(map(str, row.label)) if isinstance(row.label, tuple) else str(row.label) for row in bars.rows]
+    if bars.horizontal:
+        axes.set_yticks(middles, labels, fontsize="small")
+        axes.invert_yaxis()
+        axes.set(xlabel=bars.label, xlim=bars.limits)
+    else:
+        axes.set_xticks(middles, labels, fontsize="small")
+        axes.set(ylabel=bars.label, ylim=bars.limits)
+    axes.set_title(bars.title, fontsize="medium")
+    if bars.legend:
+        axes.legend(frameon=False, fontsize="small")
 
 
-def latent_plane(
-    path: Path,
-    codes: tuple[np.ndarray, np.ndarray],
-    labels: np.ndarray,
-    decode_entropy: Callable[[np.ndarray], np.ndarray],
-    title: str,
-) -> None:
-    """The paper's Figure 2: 95 % ellipses of p(z|x), coloured by class, over the entropy of q(y|z).
-
-    Args:
-      path: PNG file to write.
-      codes: mean and standard deviation of the codes, each float [N, 2].
-      labels: int [N].
-      decode_entropy: from points [M, 2] to the entropy of q(y|z) there, in nats [M].
-      title: of the figure.
-    """
-    mean, scale = map(np.asarray, codes)
-    reach = np.sqrt(_CHI2_95_TWO_DIMENSIONS)
-    low, high = (mean - reach * scale).min(0), (mean + reach * scale).max(0)
-    margin = 0.03 * (high - low)
-    xs, ys = (np.linspace(low[i] - margin[i], high[i] + margin[i], 200) for i in (0, 1))
-    grid = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
-    background = np.asarray(decode_entropy(grid)).reshape(len(ys), len(xs)) / np.log(2.0)
-    figure, axis = plt.subplots(figsize=(6.2, 5), layout="constrained")
-    extent = (xs[0], xs[-1], ys[0], ys[-1])
-    image = axis.imshow(background, origin="lower", extent=extent, cmap="gray_r", aspect="auto", vmin=0, alpha=0.6)
-    figure.colorbar(image, label="H(q(y|z)), bits")
-    widths, heights = 2 * reach * scale.T
-    ellipses = EllipseCollection(
-        widths,
-        heights,
-        np.zeros(len(mean)),
-        units="xy",
-        offsets=mean,
-        offset_transform=axis.transData,
-        facecolors="none",
-        edgecolors=plt.get_cmap("tab10")(labels % 10),
-        linewidths=0.7,
-    )
-    axis.add_collection(ellipses)
-    for label in np.unique(labels):
-        axis.plot([], [], "o", markersize=4, color=plt.get_cmap("tab10")(label % 10), label=str(label))
-    figure.legend(title="class", fontsize="small", loc="outside left center", frameon=False)
-    axis.set(xlabel="$z_1$", ylabel="$z_2$", xlim=extent[:2], ylim=extent[2:], title=title)
-    save(figure, path)
+def _deviation(values: np.ndarray) -> float:
+    return float(values.std(ddof=1)) if values.size > 1 else 0.0
 
 
 def objectives_figure(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
@@ -131,6 +321,8 @@ def objectives_figure(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
         ("information_zy_bits", 1, "I(Z;Y) lower bound, bits"),
         ("calibration_error", 100, "calibration error, %"),
     ]
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(1, len(panels), figsize=(11, 3.4), layout="constrained")
     names = dict.fromkeys(record["config"]["objective"] for record in records)
     for index, name in enumerate(names):
@@ -151,6 +343,8 @@ def exact_curves(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
       path: PNG file to write.
       records: of `experiments.exact_ib`, with `problem`, `curve` and `objectives`.
     """
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(1, len(records), figsize=(5.5 * len(records), 4.2), layout="constrained")
     markers = {"vib": "o", "vub": "^", "ceb": "x"}
     for axis, record in zip(axes, records, strict=True):
@@ -165,7 +359,9 @@ def exact_curves(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     save(figure, path)
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     """Writes a figure and forgets it."""
-    figure.savefig(path, dpi=110)
+    import matplotlib.pyplot as plt
+
+    figure.savefig(path, dpi=DPI)
     plt.close(figure)

@@ -11,10 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.core import corrupted_images
+from experiments.core import corrupted_images, trained_model
 from experiments.core.corrupted_images import BATCH_SIZE, Predict
 from experiments.core.image_attacks import Measurer
 from experiments.core.image_attacks_config import Step
+from experiments.core.settings import SettingError
+from experiments.core.workdir import WorkdirError
 from experiments.corruptions import checkpoints as image_checkpoints
 from experiments.corruptions.checkpoints import Finished
 from experiments.corruptions.settings import CorruptionSettings
@@ -38,7 +40,9 @@ class Lab:
 
     def __init__(self, models: Sequence[Finished], settings: CorruptionSettings):
         self._models, self._settings = models, settings
-        self._recipes = {model.workdir: image_checkpoints.recipe(model) for model in models}
+        self._recipes = {
+            model.workdir: trained_model.open_recipe(model.workdir, data_dir=settings.data_dir) for model in models
+        }
         self._params: dict[pathlib.Path, Params] = {}
         self._predicts: dict[Any, Any] = {}
         self._measurers: dict[Any, Measurer] = {}
@@ -50,12 +54,12 @@ class Lab:
         for model in models:
             shape = self._recipes[model.workdir].example.shape[1:]
             if (model.config.dataset, shape) != (self.dataset, self._shape):
-                raise ValueError(
+                raise WorkdirError(
                     f"{model.workdir} was trained on {model.config.dataset}, {_size(shape)}, but {first.workdir} is "
                     f"tested on {self.dataset}, {_size(self._shape)}: evaluate them in two runs"
                 )
         if kind != np.uint8 or self._shape[2] != 3 or min(self._shape[:2]) < _LEAST:
-            raise ValueError(
+            raise WorkdirError(
                 f"{first.workdir} was trained on {self.dataset}, {kind} images of {_size(self._shape)}; the "
                 f"corruptions are made for colour images, uint8 of at least {_LEAST} x {_LEAST} x 3"
             )
@@ -70,14 +74,14 @@ class Lab:
         """The corrupted images: (corruption, severity) -> batches.
 
         Raises:
-          ValueError: the published images are of another size.
+          SettingError: the published images are of another size.
         """
         if not self._settings.published:
             return corrupted_images.made(_together(self.clean(self.num_images)), self.constants, self._settings.seed)
         source = data.open_corrupted(self.dataset, self._settings.names[0], 1, data_dir=self._data_dir)
         if (shape := source[0].inputs.shape) != self._shape:
-            raise ValueError(
-                f"the published images are {_size(shape)}, but {self._models[0].workdir} was trained on "
+            raise SettingError(
+                f"--published: the published images are {_size(shape)}, but {self._models[0].workdir} was trained on "
                 f"{_size(self._shape)}: leave --published out"
             )
         return corrupted_images.published(self.dataset, data_dir=self._data_dir, count=self.num_images)
@@ -127,7 +131,9 @@ class Lab:
 
     def _own(self, model: Finished) -> Params:
         if model.workdir not in self._params:
-            self._params[model.workdir] = jax.device_put(image_checkpoints.params_of(self._recipes[model.workdir]))
+            self._params[model.workdir] = jax.device_put(
+                trained_model.restore_params(self._recipes[model.workdir], model.workdir)
+            )
         return self._params[model.workdir]
 
     def _source_of(self, model: Finished) -> Finished:

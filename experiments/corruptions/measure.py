@@ -51,7 +51,9 @@ def evaluate(
     owners: dict[str, Finished] = {}
     for model in models:
         if (other := owners.setdefault(_stem(model), model)) is not model:
-            raise ValueError(f"{other.workdir} and {model.workdir} are both {_stem(model)}: evaluate them in two runs")
+            raise WorkdirError(
+                f"{other.workdir} and {model.workdir} are both {_stem(model)}: evaluate them in two runs"
+            )
     begun = {model.workdir: _begun(model, settings, results, command) for model in models}
     unfinished = {workdir: record for workdir, record in begun.items() if record is not None}
     waiting = [model for model in models if model.workdir in unfinished]

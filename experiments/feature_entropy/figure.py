@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 
-from experiments.core.plots import Path, plt, save
+from experiments.core.plots import Path, save
 from experiments.feature_entropy import table
 from experiments.feature_entropy.measure import ESTIMATORS, OWN, PLUG_IN, SHARED
 

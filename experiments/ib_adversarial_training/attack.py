@@ -12,13 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.answers import is_right, median_size, standing, told_by
 from experiments.core.carlini_wagner import carlini_wagner
 from experiments.core.keys import Name, stream
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training.attack_settings import AttackSettings, Step
-from experiments.ib_adversarial_training.recipe import apply_fn
-from ib_jax import attacks, data, evaluation, losses
+from ib_jax import attacks, data, evaluation, losses, models
 from ib_jax.models import Classifier
 from ib_jax.types import Array, Attack, Params
 
@@ -40,7 +38,7 @@ class Attacker:
     def __init__(
         self, settings: AttackSettings, model: Classifier, *, stochastic: bool, split: data.Split, num_eval_samples: int
     ):
-        self._settings, self._stochastic, self._apply = settings, stochastic, apply_fn(model)
+        self._settings, self._stochastic, self._apply = settings, stochastic, models.sampled_apply(model)
         self._count = min(settings.num_attack_images, len(split.labels))
         self.images = np.asarray(data.to_unit_interval(split.inputs[: self._count]))
         self.labels = np.asarray(split.labels[: self._count])
@@ -66,7 +64,7 @@ class Attacker:
         inputs, labels = jnp.asarray(self.images[:count]), jnp.asarray(self.labels[:count])
         keys = self._keys(seed, "attack", count)
         result = self._runners[attack](params, keys, inputs, labels, epsilon=epsilon)
-        self._told += told_by(attack, result)
+        self._told += evaluation.check_search(result, name=attack)
         return np.asarray(result.inputs)
 
     def answers(self, params: Params, seed: int, images: np.ndarray) -> np.ndarray:
@@ -96,7 +94,7 @@ class Attacker:
           For the record: accuracies, rates on clean and attacked images, and findings.
         """
         self._told = []
-        clean = is_right(self.answers(params, seed, self.images), self.labels)
+        clean = evaluation.is_right(self.answers(params, seed, self.images), self.labels)
         right: dict[tuple[str, float | None], np.ndarray] = {(names.CLEAN, None): clean}
         rows = []
         for step in names.plan(self._settings, self._count, stochastic=self._stochastic):
@@ -106,14 +104,14 @@ class Attacker:
                 images = source(step.epsilon)
             else:
                 images = self.attacked(params, seed, step.attack, step.epsilon, step.num_images)
-            stands = standing(self.answers(params, seed, images), self.labels, clean)
+            stands = evaluation.standing(self.answers(params, seed, images), self.labels, clean)
             right[step.attack, step.epsilon] = stands
             row: dict[str, Any] = {"attack": step.attack, "epsilon": step.epsilon, "num_images": len(images)}
             row |= {"accuracy": float(stands.mean()), "rate_bits": self.rate_bits(params, images)}
             if step.attack in names.MINIMAL:
                 change = jnp.asarray(images - self.images[: len(images)])
                 sizes = np.asarray(losses.perturbation_norm(change, "l2"))
-                row["median_l2"] = median_size(sizes, stands, clean)
+                row["median_l2"] = evaluation.median_distance(sizes, stands, clean)
             rows.append(row | {"seconds": time.monotonic() - start})
             report(step)
         return {

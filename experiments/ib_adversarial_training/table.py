@@ -16,6 +16,7 @@ from rich.markdown import Markdown
 
 from experiments.core import claims as verdicts
 from experiments.core.claims import Claim, spread
+from experiments.core.records import RecordError
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training import paper
 
@@ -191,7 +192,7 @@ def make(folder: pathlib.Path) -> str:
 
     groups = read(folder)
     if not groups:
-        raise ValueError(f"no record in {folder}: run experiments.ib_adversarial_training first")
+        raise RecordError(f"no record in {folder}: run experiments.ib_adversarial_training first")
     first = next(iter(groups.values()))[0]
     config, settings = first["config"], first["settings"]
     num_seeds = max(map(len, groups.values()))

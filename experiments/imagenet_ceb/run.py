@@ -2,21 +2,21 @@
 
 import dataclasses
 import pathlib
-from typing import Any
 
-from experiments.core import image_run
+from experiments.core import runner, trained_model
 from experiments.core.app import Session
 from experiments.core.image_attacks_config import AttackSettings
 from experiments.core.image_measure import measure_models
 from experiments.core.recipe import Recipe
+from experiments.core.records import Record
 from experiments.core.workdir import new_workdir
-from experiments.imagenet_ceb import recipe as imagenet_recipe
+from experiments.imagenet_ceb.recipe import FUNCTIONS, load
 from experiments.imagenet_ceb.settings import ImageNetConfig
 
 NAME = "imagenet_ceb"
 
 
-def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> dict[str, Any] | None:
+def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> Record | None:
     """Trains (or goes on training), evaluates and attacks one model.
 
     Args:
@@ -25,7 +25,7 @@ def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> dic
       session: where to show progress and tables, and the command for the records.
 
     Returns:
-      The contents of `results.json`, or None if the run was stopped before its end and can be resumed.
+      The record, which is `results.json`, or None if the run was stopped before its end and can be resumed.
 
     Raises:
       WorkdirError: the workdir holds a run with other settings.
@@ -35,9 +35,9 @@ def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> dic
     console, command = session.console, session.command
     workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-{config.name}"))
     config = dataclasses.replace(config, workdir=str(workdir))
-    recipe = Recipe(config, imagenet_recipe.load(config), imagenet_recipe.IMAGENET)
-    results = image_run.train_model(recipe, console, experiment=NAME, command=command)
-    if results is not None:
-        measure_models([recipe], attack, workdir / "results", console, experiment=NAME, command=command)
-        console.print(f"Records are in {workdir}.", highlight=False)
-    return results
+    recipe, title = Recipe(config, load(config), FUNCTIONS), f"{config.name} on {config.dataset}"
+    if runner.train(recipe, workdir, session, title=title) is None:
+        return None
+    measure_models([recipe], attack, workdir / "results", console, experiment=NAME, command=command)
+    console.print(f"Records are in {workdir}.", highlight=False)
+    return trained_model.read_results(workdir)

@@ -102,6 +102,27 @@ def _make(compare: CompareConfig, console: Console, results: pathlib.Path, runs:
         record = mnist_vib.run(config, Session("mnist_vib", line, console))
         if record is None:
             return False
-        config_record = {key: value for key, value in record["config"].items() if key != "workdir"}
-        records.write_json(path, record | {"config": config_record})
+        records.write_json(path, _flat(record))
     return True
+
+
+def _flat(record: records.Record) -> dict[str, Any]:
+    """A run's record as the records of this experiment are."""
+    model = record.models[0]
+    splits = {name: values for name in ("train", "validation", "test") if (values := model.values_at(split=name))}
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    attacked = [each for each in model.measurements if "epsilon" in each.at]
+    for at, values in ((each.at, each.values) for each in attacked):
+        steps = f"PGD-{at.get('num_steps')}"
+        targeted, l2 = " targeted" * at["targeted"], " L2" * (at["norm"] == "l2")
+        name = "FGSM" if at["attack"] == "fgsm" else f"{steps}{targeted}{l2}"
+        row = {"attack": name, "norm": at["norm"], "epsilons": [], "accuracy": []}
+        row = rows.setdefault((name, at["norm"]), row)
+        row["epsilons"].append(at["epsilon"])
+        row["accuracy"].append(values["accuracy"])
+    robustness = {
+        "num_images": max((each.at["num_images"] for each in attacked), default=0),
+        "rows": list(rows.values()),
+    }
+    head = {"experiment": record.experiment, "command": record.command, "environment": record.environment}
+    return {**head, "config": record.settings, **splits, "robustness": robustness}

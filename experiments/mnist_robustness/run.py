@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from experiments.core import records
+from experiments.core import records, trained_model
 from experiments.core.app import Session
-from experiments.core.objectives import make_classifier
+from experiments.core.recipe import Recipe
 from experiments.core.settings import EVALUATION
 from experiments.core.workdir import check_reuse, check_workdir, command, environment
 from experiments.mnist_robustness import table as mnist_robustness_table
@@ -26,8 +24,8 @@ from experiments.mnist_robustness.attack import Measurer, Victim
 from experiments.mnist_robustness.settings import Model, RobustnessConfig, Step, models, plan, run_settings, source_of
 from experiments.mnist_vib import run as mnist_vib
 from experiments.mnist_vib.settings import Config
-from ib_jax import data, evaluation, training
-from ib_jax.types import Array, Params
+from ib_jax import data
+from ib_jax.models import sampled_apply
 
 
 def run(config: RobustnessConfig, session: Session) -> pathlib.Path | None:
@@ -73,7 +71,7 @@ def _train(config: RobustnessConfig, model: Model, console: Console, title: str)
     run_config = _run_config(config, model)
     workdir = pathlib.Path(run_config.workdir)
     check_workdir(workdir, run_config)
-    if (workdir / "results.json").exists():
+    if trained_model.is_finished(workdir):
         return True
     console.rule(title)
     settings = {name: value for name, value in run_settings(config, model).items() if name not in ("preset", "figures")}
@@ -90,7 +88,6 @@ class _Lab:
     def __init__(self, config: RobustnessConfig):
         self._config, self._dataset = config, data.load(config.dataset)
         self._images = np.asarray(data.to_unit_interval(self._dataset.test.inputs))
-        self._shares = evaluation.label_probabilities(self._dataset.train.labels, self._dataset.num_classes)
         self._measurers: dict[bool, Measurer] = {}
         self._sources: dict[tuple[Model, float], np.ndarray] = {}
 
@@ -102,28 +99,15 @@ class _Lab:
     def victim(self, model: Model) -> Victim:
         """A trained model, from its last checkpoint."""
         config = _run_config(self._config, model)
-        shapes = jax.eval_shape(make_classifier(config, self._shares).init, jax.random.key(0), self._images[:1])
-        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        # A decay of the rate leaves no trace in the optimizer's state, so any will do to read it.
-        optimizer = training.paper_adam(config.learning_rate, steps_per_decay=1, weight_decay=config.weight_decay)
-        like = training.init_state(jax.random.key(0), params, optimizer, config.average_decay)
-        with training.Checkpoints(pathlib.Path(config.workdir) / "checkpoints") as checkpoints:
-            state = checkpoints.restore(like)
-        return Victim(model.seed, training.averaged_params(state, config.average_decay))
+        return Victim(model.seed, trained_model.restore_params(Recipe(config, self._dataset), config.workdir))
 
     def measurer(self, model: Model) -> Measurer:
         """The attacks for a model. Dropout's network is the deterministic one, as long as it is not trained."""
         config = _run_config(self._config, model)
         if config.stochastic not in self._measurers:
-            network = make_classifier(config, self._shares)
-
-            def apply_fn(params: Params, keys: Array, inputs: Array) -> Array:
-                encode, decode = functools.partial(network.encode, params), functools.partial(network.decode, params)
-                return evaluation.sampled_logits_fn(encode, decode)(keys, inputs)
-
             self._measurers[config.stochastic] = Measurer(
                 self._config,
-                apply_fn,
+                sampled_apply(Recipe(config, self._dataset).model),
                 stochastic=config.stochastic,
                 images=self._images,
                 labels=self._dataset.test.labels,
@@ -147,15 +131,15 @@ def _attack(config: RobustnessConfig, waiting: Sequence[Model], results: pathlib
             start, victim, measurer = time.monotonic(), lab.victim(model), lab.measurer(model)
             source = functools.partial(lab.source, source_of(model))
             measured, arrays = measurer.measure(victim, source, functools.partial(line, model))
-            trained = json.loads((workdir / model.name / "results.json").read_text())
+            trained = records.read(workdir / model.name / "results.json")
             record = {
                 "experiment": "mnist_robustness",
                 "command": session.command,
                 **model._asdict(),
                 "source": source_of(model).name,
                 "settings": dataclasses.asdict(config),
-                "training": {name: value for name, value in trained["config"].items() if name != "workdir"},
-                "test": trained["test"],
+                "training": dict(trained.settings),
+                "test": dict(trained.models[0].values_at(split="test")),
                 "environment": environment(),
                 **measured,
                 "zeros": measurer.zeros(victim) if model.seed == 0 else None,

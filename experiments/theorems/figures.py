@@ -3,9 +3,10 @@
 import pathlib
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 
-from experiments.core.plots import plt, save
+from experiments.core.plots import save
 from experiments.theorems.table import THEOREM_NAMES
 from experiments.theorems.toy import toy_problem
 

@@ -9,9 +9,9 @@ from experiments.core.keys import stream
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training.attack import Attacker, make
 from experiments.ib_adversarial_training.attack_settings import AttackSettings
-from experiments.ib_adversarial_training.recipe import apply_fn, load, recipe_of
+from experiments.ib_adversarial_training.recipe import load, recipe_of
 from experiments.ib_adversarial_training.settings import AdversarialConfig
-from ib_jax import attacks, evaluation, losses
+from ib_jax import attacks, evaluation, losses, models
 
 CONFIG = AdversarialConfig(num_train_images=16, scale_width=1 / 32, num_layers=1, latent_dim=4)
 COUNT, NUM_SQUARE, NUM_CW = 12, 5, 7
@@ -121,7 +121,7 @@ def test_an_answer_is_that_of_the_mean_of_the_stated_samples():
     for samples in (1, 12):
         attacker = Attacker(settings, model, stochastic=True, split=dataset.test, num_eval_samples=samples)
         answers[samples] = attacker.answers(params, 3, attacker.images)
-        logits_fn = lambda keys, x: apply_fn(model)(params, keys, x)
+        logits_fn = lambda keys, x: models.sampled_apply(model)(params, keys, x)
         keys = losses.per_example_keys(stream(3, "judge"), 100)
         expected = losses.sampled_probabilities(keys, logits_fn, attacker.images, samples).argmax(-1)
         np.testing.assert_array_equal(answers[samples], expected)

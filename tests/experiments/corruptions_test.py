@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.cifar10_ceb import run as cifar10_ceb
+from experiments import cifar10_ceb
 from experiments.cifar10_ceb.settings import Cifar10Config
-from experiments.core import image_recipe
+from experiments.core import trained_model
 from experiments.core.app import Session
 from experiments.core.recipe import Recipe
 from experiments.core.records import write_json
@@ -55,10 +55,10 @@ def folder(images, tmp_path_factory):
     return parent
 
 
-def leave(workdir, config, images, experiment=cifar10_ceb.NAME):
+def leave(workdir, config, images, experiment="cifar10_ceb"):
     config = dataclasses.replace(config, workdir=f"/somewhere/else/{workdir.name}")
     write_json(workdir / "config.json", dataclasses.asdict(config))
-    state = Recipe(config, images, image_recipe.CIFAR10).init()
+    state = Recipe(config, images, cifar10_ceb.FUNCTIONS).init()
     # Parameters far from the first ones, so that another seed's would be told apart.
     state = state._replace(
         params=jax.tree.map(lambda leaf: leaf + 0.05 * np.cos(np.arange(leaf.size)).reshape(leaf.shape), state.params)
@@ -72,7 +72,7 @@ def leave(workdir, config, images, experiment=cifar10_ceb.NAME):
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch, images):
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
     monkeypatch.setattr(data, "load", lambda name, **_: images)
 
 
@@ -193,16 +193,16 @@ def test_images_of_another_size_or_kind_are_refused(folder, images, monkeypatch,
         test=data.Split(images.test.inputs[..., :1], images.test.labels),
         train=data.Split(images.train.inputs[..., :1], images.train.labels),
     )
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
     monkeypatch.setattr(data, "load", lambda name, **_: grey)
     with pytest.raises(ValueError, match="16 x 16 x 1; the corruptions are made for colour images"):
         run(folder, tmp_path)
     small = images._replace(test=data.Split(images.test.inputs[:, :12, :12], images.test.labels))
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
     monkeypatch.setattr(data, "load", lambda name, **_: small)
     with pytest.raises(ValueError, match=r"16 x 16 x 3, but .* is tested on cifar10, 12 x 12 x 3"):
         run(folder, tmp_path)
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
 
 
 def test_imagenet_a_is_judged_among_its_own_classes(images, tmp_path, monkeypatch):
@@ -211,8 +211,8 @@ def test_imagenet_a_is_judged_among_its_own_classes(images, tmp_path, monkeypatc
     class OnImageNet(Cifar10Config):
         """A small network that says it is ImageNet's."""
 
-    model, kinds = OnImageNet(**dataclasses.asdict(TINY) | {"dataset": "imagenet2012"}), image_checkpoints.EXPERIMENTS
-    monkeypatch.setitem(kinds, cifar10_ceb.NAME, kinds[cifar10_ceb.NAME]._replace(config_class=OnImageNet))
+    monkeypatch.setattr(cifar10_ceb, "Config", OnImageNet)
+    model = OnImageNet(**dataclasses.asdict(TINY) | {"dataset": "imagenet2012"})
     leave(tmp_path / "model", model, images)
     source = data.Split(images.train.inputs, np.arange(20, dtype=np.int32) % 2 * 2 + 1)
     asked = []

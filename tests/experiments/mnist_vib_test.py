@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 import subprocess
 import sys
 
@@ -10,7 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from experiments.core import records
 from experiments.core.app import Session
+from experiments.core.report import attack_label
 from experiments.core.settings import BOTTLENECKS, SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_vib import run as mnist_vib
@@ -29,6 +30,10 @@ def run(workdir, **settings):
     return mnist_vib.run(config, Session(console=Console(file=text, width=100), command="a test")), text.getvalue()
 
 
+def at(record, **conditions):
+    return record.models[0].values_at(**conditions)
+
+
 ATTACKED = ("vib", "consistent_ceb", "cross_entropy")  # a sampled code, a decoder by Bayes' rule, and no noise
 
 
@@ -38,31 +43,41 @@ ATTACKED = ("vib", "consistent_ceb", "cross_entropy")  # a sampled code, a decod
 )
 def test_every_objective_trains_and_is_drawn_and_each_kind_is_attacked(tmp_path, objective):
     attacked = {} if objective in ATTACKED else {"num_attack_images": 0}
-    results, text = run(tmp_path, objective=objective, figures=objective == "vib", **attacked)
+    record, text = run(tmp_path, objective=objective, figures=objective == "vib", **attacked)
     stochastic = objective in BOTTLENECKS
-    assert results["steps"] == 28
-    assert ("rate_bits" in results["test"]) == stochastic
-    assert ("residual_bits" in results["test"]) == (objective in ("ceb", "consistent_ceb"))
-    if "residual_bits" in results["test"]:  # the marginal of ten classes costs at most their entropy
-        assert -0.5 < results["test"]["rate_bits"] - results["test"]["residual_bits"] < np.log2(10) + 0.5
-    assert [row["epoch"] for row in results["history"]] == [1.0, 2.0]
-    assert results["history"][1]["train"]["loss"] < results["history"][0]["train"]["loss"]
-    np.testing.assert_allclose(results["history"][-1]["test"]["error_avg"], results["test"]["error_avg"])
+    (model,), test = record.models, record.models[0].values_at(split="test")
+    assert model.details["steps"] == 28
+    assert ("rate_bits" in test) == stochastic
+    assert ("residual_bits" in test) == (objective in ("ceb", "consistent_ceb"))
+    if "residual_bits" in test:  # the marginal of ten classes costs at most their entropy
+        assert -0.5 < test["rate_bits"] - test["residual_bits"] < np.log2(10) + 0.5
+    epochs = {split: [model.values_at(split=split, epoch=epoch) for epoch in (1.0, 2.0)] for split in ("train", "test")}
+    assert epochs["train"][1]["loss"] < epochs["train"][0]["loss"]
+    np.testing.assert_allclose(epochs["test"][1]["error_avg"], test["error_avg"])
+    numbers = records.frame([records.read(tmp_path / "results.json")])
     if objective in ATTACKED:
-        names = [row["attack"] for row in results["robustness"]["rows"]]
-        assert names == ["FGSM", "PGD-2", "PGD-2 targeted", "PGD-2 L2"]
-        assert results["robustness"]["rows"][0]["accuracy"][0] == results["robustness"]["clean_accuracy"]  # radius 0
-        assert "PGD-2 L2" in text
+        attacks = [
+            attack_label(at) for at in records.distinct(numbers, "attack", "num_steps", "norm", "targeted") if at
+        ]
+        assert attacks == ["clean", "FGSM", "PGD-2", "PGD-2 targeted", "PGD-2 L2"]
+        clean = records.per_seed(numbers, "accuracy", attack="clean")
+        assert records.per_seed(numbers, "accuracy", attack="fgsm", epsilon=0.0).equals(clean)
+        assert ("PGD-2 L2" in text) == (objective == "vib")  # the report is shown where figures are drawn
     assert "error, 12 samples" in text
     assert "images/s" in text
-    saved = json.loads((tmp_path / "results.json").read_text())
-    assert saved["test"]["error_avg"] == results["test"]["error_avg"]
-    assert saved["environment"]["versions"]["jax"]
+    assert records.per_seed(numbers, "error_avg", split="test")[0] == test["error_avg"]
+    assert record.environment["versions"]["jax"]
+    assert not {"workdir", "data_dir"} & set(record.settings)
+    bins = model.details["calibration_bins"]
+    assert sum(bins["count"]) == 360
+    gaps = np.abs(np.subtract(bins["accuracy"], bins["confidence"])) * bins["count"]
+    np.testing.assert_allclose(gaps.sum() / 360, test["calibration_error"], rtol=1e-5)
     with np.load(tmp_path / "per_example.npz") as arrays:
         assert arrays["correct_avg"].shape == (360,)
-        np.testing.assert_allclose(1 - arrays["correct_avg"].mean(), results["test"]["error_avg"])
+        np.testing.assert_allclose(1 - arrays["correct_avg"].mean(), test["error_avg"])
     figures = {path.name for path in tmp_path.glob("*.png")}
-    assert figures == ({"training.png", "robustness.png", "latent_plane.png"} if objective == "vib" else set())
+    drawn = {"training.png", "robustness.png", "latent_plane.png", "reliability.png"}
+    assert figures == (drawn if objective == "vib" else set())
 
 
 @pytest.mark.standard
@@ -70,8 +85,8 @@ def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(t
     first, _ = run(tmp_path, figures=False)
     again, text = run(tmp_path, figures=False, num_attack_images=0)
     assert "Going on from step 28" in text
-    assert again["test"] == first["test"]
-    assert again["robustness"]["rows"] == []
+    assert at(again, split="test") == at(first, split="test")
+    assert not any("attack" in each.at for each in again.models[0].measurements)
     with pytest.raises(WorkdirError, match=r"--learning_rate: 0\.001 there, 0\.1 now"):
         run(tmp_path, learning_rate=0.1)
 
@@ -81,7 +96,7 @@ def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(t
 def test_a_schedule_is_resumed_where_it_stood(tmp_path, schedule):
     settings = {"objective": "ceb", "schedule": schedule, "rho": 2.0, "anneal_epochs": 2.0, "num_attack_images": 0}
     whole, _ = run(tmp_path / "whole", figures=False, num_epochs=3, **settings)
-    rho = [row["train"]["rho"] for row in whole["history"]]
+    rho = [at(whole, split="train", epoch=epoch)["rho"] for epoch in (1.0, 2.0, 3.0)]
     assert rho[0] > rho[1] > rho[2]
     stopped = iter([False, True])
 
@@ -93,16 +108,17 @@ def test_a_schedule_is_resumed_where_it_stood(tmp_path, schedule):
         assert run(tmp_path / "parts", figures=False, num_epochs=3, **settings)[0] is None
     resumed, text = run(tmp_path / "parts", figures=False, num_epochs=3, **settings)
     assert "Going on from step 28" in text
-    assert resumed["history"][-1]["train"] == whole["history"][-1]["train"]
-    assert resumed["test"] == whole["test"]
+    assert at(resumed, split="train", epoch=3.0) == at(whole, split="train", epoch=3.0)
+    assert at(resumed, split="test") == at(whole, split="test")
 
 
 @pytest.mark.standard
 def test_held_out_images_choose_the_best_checkpoint(tmp_path):
-    results, text = run(tmp_path, figures=False, num_validation=200, num_attack_images=0)
+    record, text = run(tmp_path, figures=False, num_validation=200, num_attack_images=0)
     assert "validation" in text
-    errors = {row["step"]: row["validation"]["error_avg"] for row in results["history"]}
-    assert errors[results["best_step"]] == min(errors.values())
+    steps = {row["step"]: row["epoch"] for row in records.read_jsonl(tmp_path / "metrics.jsonl")}
+    errors = {step: at(record, split="validation", epoch=epoch)["error_avg"] for step, epoch in steps.items()}
+    assert errors[record.models[0].details["best_step"]] == min(errors.values())
 
 
 @pytest.mark.standard

@@ -1,0 +1,1 @@
+"""Tables, figures and the site of all experiments, from their records."""

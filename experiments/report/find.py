@@ -1,0 +1,54 @@
+"""The experiments that have a report, and the folders of their committed records."""
+
+import importlib
+import pathlib
+from types import ModuleType
+
+from experiments.core import records
+from experiments.core.report import Report
+
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+
+
+def names() -> list[str]:
+    """The folders with a `report.py`, which is what makes them experiments with a report."""
+    return sorted(path.parent.name for path in ROOT.glob("*/report.py") if path.parent.name != "core")
+
+
+def module(name: str) -> ModuleType:
+    """The `report.py` of an experiment.
+
+    Raises:
+      RecordError: there is none.
+    """
+    if name not in names():
+        raise records.RecordError(f"{name} has no report; those that have: {', '.join(names())}")
+    return importlib.import_module(f"experiments.{name}.report")
+
+
+def folders(name: str) -> list[pathlib.Path]:
+    """The folders of committed records, each with a report of its own.
+
+    These are `FOLDERS` of the experiment's report.py, below its folder of results; or else that folder, if it has
+    records, or those in it that have.
+    """
+    root, own = RESULTS / name, getattr(module(name), "FOLDERS", None)
+    if own is not None:
+        return [root / folder for folder in own if (root / folder).is_dir()]
+    if list(root.glob("*.json")):
+        return [root]
+    return sorted({path.parent for path in root.glob("*/*.json")})
+
+
+def make(name: str, folder: pathlib.Path) -> Report:
+    """The report of a folder of records; with its folders' records, if report.py says `RECURSIVE = True`.
+
+    Raises:
+      RecordError: there is none, or one cannot be read.
+    """
+    found = records.load(folder, recursive=getattr(module(name), "RECURSIVE", False))
+    if not found:
+        raise records.RecordError(f"no record in {folder}: run python -m experiments.{name} first")
+    report: Report = module(name).report(records.frame(found), found)
+    return report

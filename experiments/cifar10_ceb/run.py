@@ -27,28 +27,19 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments.cifar10_ceb import table as cifar10_ceb_table
+from experiments.cifar10_ceb.recipe import FUNCTIONS, load
 from experiments.cifar10_ceb.settings import Cifar10Config, SweepSettings, preset
 from experiments.core import app as machine
-from experiments.core import flags, image_recipe, image_run, records
+from experiments.core import flags, records, runner, trained_model
+from experiments.core.app import Session
 from experiments.core.image_attacks_config import AttackSettings
 from experiments.core.image_measure import measure_models
-from experiments.core.image_sweep import Layout, train_population
+from experiments.core.population import train_in_workdirs
 from experiments.core.recipe import Recipe
 from ib_jax import data, training
 
 NAME = "cifar10_ceb"
 STOPPED = 143  # the exit status of a process ended by SIGTERM
-
-
-def load(config: Cifar10Config) -> data.Dataset:
-    """The data set of a run, cut to the images that are trained on."""
-    return data.load(
-        config.dataset,
-        data_dir=config.data_dir or None,
-        num_validation=config.num_validation,
-        num_train=config.num_train_images,
-        seed=config.seed,
-    )
 
 
 def models(config: Cifar10Config, sweep: SweepSettings, workdir: pathlib.Path) -> list[Cifar10Config]:
@@ -87,9 +78,9 @@ def run(
     every, dataset = models(config, sweep, workdir), load(config)
     for model in every:
         records.check_workdir(pathlib.Path(model.workdir), model)
-    if not _train(every, dataset, sweep, workdir, console, command):
+    if not _train(every, dataset, sweep, workdir, Session(NAME, command, console)):
         return None
-    recipes = [Recipe(model, dataset, image_recipe.CIFAR10) for model in every]
+    recipes = [Recipe(model, dataset, FUNCTIONS) for model in every]
     measure_models(recipes, attack, results, console, experiment=NAME, command=command)
     if training.is_main():
         console.print(Markdown(cifar10_ceb_table.make(results)))
@@ -98,25 +89,29 @@ def run(
 
 
 def _train(
-    every: Sequence[Cifar10Config],
-    dataset: data.Dataset,
-    sweep: SweepSettings,
-    workdir: pathlib.Path,
-    console: Console,
-    command: str,
+    every: Sequence[Cifar10Config], dataset: data.Dataset, sweep: SweepSettings, workdir: pathlib.Path, session: Session
 ) -> bool:
-    waiting = [model for model in every if not (pathlib.Path(model.workdir) / "results.json").exists()]
+    """Whether all are trained now."""
+    waiting = [model for model in every if not trained_model.is_finished(model.workdir)]
     for objective in dict.fromkeys(model.objective for model in waiting):
         group = [model for model in waiting if model.objective == objective]
+        recipe, title = Recipe(group[0], dataset, FUNCTIONS), f"{len(group)} models of {objective}"
+        trained: object
         if len(group) > 1:
-            recipe = Recipe(group[0], dataset, image_recipe.CIFAR10)
-            layout, folder = Layout(sweep.members_at_once, sweep.memory_gib), workdir / f"population_{objective}"
-            if not train_population(recipe, group, folder, console, layout=layout, experiment=NAME, command=command):
-                return False
-            continue
-        console.rule(f"{group[0].name}, seed {group[0].seed}")
-        own = Recipe(group[0], dataset, image_recipe.CIFAR10)
-        if image_run.train_model(own, console, experiment=NAME, command=command) is None:
+            trained = train_in_workdirs(
+                recipe,
+                group,
+                workdir / f"population_{objective}",
+                session,
+                vary=("rho", "seed"),
+                title=title,
+                layout=sweep,
+            )
+        else:
+            session.console.rule(f"{group[0].name}, seed {group[0].seed}")
+            title = f"{group[0].name} on {group[0].dataset}"
+            trained = runner.train(recipe, group[0].workdir, session, title=title)
+        if trained is None:
             return False
     return True
 

@@ -18,6 +18,21 @@ LOST = 75  # exit status: temporary failure, start again
 
 
 @dataclasses.dataclass(frozen=True)
+class Session:
+    """What a run has besides its settings.
+
+    Attributes:
+      experiment: its name.
+      command: the command line for the record, without local paths.
+      console: the terminal, of process 0 alone.
+    """
+
+    experiment: str = ""
+    command: str = ""
+    console: Console = dataclasses.field(default_factory=lambda: Console(quiet=True))
+
+
+@dataclasses.dataclass(frozen=True)
 class Machine:
     """Processes, and where compiled programs are kept."""
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from experiments.core import corrupted_images, image_run, records
+from experiments.core import corrupted_images, records, trained_model
 from experiments.core.image_attacks import Measurer
 from experiments.core.image_attacks_config import AttackSettings
 from experiments.core.progress import WorkLine
@@ -22,7 +22,7 @@ from ib_jax.types import Array, Params
 
 
 def measure_models(
-    recipes: Sequence[Recipe[Any]],
+    recipes: Sequence[Recipe],
     settings: AttackSettings,
     results: pathlib.Path,
     console: Console,
@@ -85,12 +85,12 @@ def measure_models(
             records.write_json(_path(results, recipe), record)
 
 
-def _path(results: pathlib.Path, recipe: Recipe[Any]) -> pathlib.Path:
+def _path(results: pathlib.Path, recipe: Recipe) -> pathlib.Path:
     return results / f"{recipe.config.name}_seed{recipe.config.seed}.json"
 
 
 def _corrupted(
-    waiting: Sequence[Recipe[Any]], lab: "_Lab", settings: AttackSettings, line: WorkLine
+    waiting: Sequence[Recipe], lab: "_Lab", settings: AttackSettings, line: WorkLine
 ) -> dict[tuple[str, int], dict[str, Any]]:
     split = waiting[0].first_test(settings.num_corrupted_images)
     if not len(split.labels) or split.inputs.dtype != np.uint8 or split.inputs.shape[-1] != 3:
@@ -121,19 +121,19 @@ def _corrupted(
 class _Lab:
     """The trained models, and what attacks them: one `Measurer` for each structure of the network."""
 
-    def __init__(self, recipes: Sequence[Recipe[Any]], settings: AttackSettings):
+    def __init__(self, recipes: Sequence[Recipe], settings: AttackSettings):
         self._recipes, self._settings = recipes, settings
         self._measurers: dict[str, Measurer] = {}
         self._params: dict[tuple[str, int], Params] = {}
         self._sources: dict[tuple[str, int, float], np.ndarray] = {}
 
-    def params(self, recipe: Recipe[Any]) -> Params:
+    def params(self, recipe: Recipe) -> Params:
         key = recipe.config.name, recipe.config.seed
         if key not in self._params:
-            self._params[key] = jax.device_put(image_run.trained_params(recipe))
+            self._params[key] = jax.device_put(trained_model.restore_params(recipe, recipe.config.workdir))
         return self._params[key]
 
-    def measurer(self, recipe: Recipe[Any]) -> Measurer:
+    def measurer(self, recipe: Recipe) -> Measurer:
         """The attacks on models of that objective."""
         kind = recipe.config.objective
         if kind not in self._measurers:
@@ -147,19 +147,19 @@ class _Lab:
             )
         return self._measurers[kind]
 
-    def attack(self, recipe: Recipe[Any], report: Any) -> dict[str, Any]:
+    def attack(self, recipe: Recipe, report: Any) -> dict[str, Any]:
         """Everything but corruptions."""
         source = functools.partial(self._source, self.source_of(recipe))
         return self.measurer(recipe).measure(self.params(recipe), recipe.config.seed, source, report)
 
-    def source_of(self, recipe: Recipe[Any]) -> Recipe[Any]:
+    def source_of(self, recipe: Recipe) -> Recipe:
         """On which model the images for transfer are made: cross-entropy, and for it the first bottleneck."""
         others = [other for other in self._recipes if other.config.name != recipe.config.name]
         plain = [other for other in others if not other.config.stochastic]
         own_seed = [other for other in plain or others if other.config.seed == recipe.config.seed]
         return (own_seed or others or [recipe])[0]
 
-    def predict(self, recipe: Recipe[Any]) -> corrupted_images.Predict:
+    def predict(self, recipe: Recipe) -> corrupted_images.Predict:
         """Logits at the mean code."""
         model, params = recipe.model, self.params(recipe)
 
@@ -168,7 +168,7 @@ class _Lab:
 
         return functools.partial(jax.jit(logits), params)
 
-    def _source(self, recipe: Recipe[Any], epsilon: float) -> np.ndarray:
+    def _source(self, recipe: Recipe, epsilon: float) -> np.ndarray:
         key = (recipe.config.name, recipe.config.seed, epsilon)
         if key not in self._sources:
             self._sources[key] = self.measurer(recipe).source(self.params(recipe), recipe.config.seed, epsilon)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.core import corrupted_images
+from experiments.core import corrupted_images, trained_model
 from experiments.core.corrupted_images import BATCH_SIZE, Predict
 from experiments.core.image_attacks import Measurer
 from experiments.core.image_attacks_config import Step
@@ -38,7 +38,9 @@ class Lab:
 
     def __init__(self, models: Sequence[Finished], settings: CorruptionSettings):
         self._models, self._settings = models, settings
-        self._recipes = {model.workdir: image_checkpoints.recipe(model) for model in models}
+        self._recipes = {
+            model.workdir: trained_model.open_recipe(model.workdir, data_dir=settings.data_dir) for model in models
+        }
         self._params: dict[pathlib.Path, Params] = {}
         self._predicts: dict[Any, Any] = {}
         self._measurers: dict[Any, Measurer] = {}
@@ -127,7 +129,9 @@ class Lab:
 
     def _own(self, model: Finished) -> Params:
         if model.workdir not in self._params:
-            self._params[model.workdir] = jax.device_put(image_checkpoints.params_of(self._recipes[model.workdir]))
+            self._params[model.workdir] = jax.device_put(
+                trained_model.restore_params(self._recipes[model.workdir], model.workdir)
+            )
         return self._params[model.workdir]
 
     def _source_of(self, model: Finished) -> Finished:

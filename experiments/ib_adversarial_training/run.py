@@ -33,18 +33,23 @@ from rich.markdown import Markdown
 
 from experiments.core import app as machine
 from experiments.core import flags, records
+from experiments.core.app import Session
+from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.flags import setting
+from experiments.core.population import train_population
 from experiments.core.progress import WorkLine
+from experiments.core.recipe import Recipe
+from experiments.core.trained_model import TrainedModel
 from experiments.ib_adversarial_training import table as ib_adversarial_training_table
 from experiments.ib_adversarial_training.attack import Attacker
 from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan
-from experiments.ib_adversarial_training.models import Trained, train_population
 from experiments.ib_adversarial_training.recipe import load, recipe_of
 from experiments.ib_adversarial_training.settings import ADVERSARIES, FGSM, NONE, PGD, AdversarialConfig
 from experiments.mnist_vib.settings import NEVER
 from ib_jax import data, training
 
 NAME = "ib_adversarial_training"
+VARY = ("beta", "learning_rate", "seed")  # the settings in which the models of a population may differ
 STOPPED = 143  # the exit status of a process ended by SIGTERM
 
 
@@ -134,11 +139,14 @@ def run(
     """
     workdir = pathlib.Path(config.workdir or f"workdirs/{NAME}") / config.dataset
     results, dataset = pathlib.Path(sweep.results or workdir / "results"), load(config)
-    models: list[Trained] = []
+    models: list[TrainedModel] = []
     for group in groups(config, sweep):
         title = f"{len(group)} models of {group[0].objective} against {group[0].adversary}"
         folder = workdir / f"{group[0].objective}_{group[0].adversary}"
-        trained = train_population(recipe_of(group[0], dataset), group, folder, console, title=title)
+        recipe, session = recipe_of(group[0], dataset), Session(NAME, command, console)
+        trained = train_population(
+            recipe, group, folder, session, vary=VARY, title=title, make_evaluator=_errors_and_information
+        )
         if trained is None:
             return None
         models += trained
@@ -149,55 +157,59 @@ def run(
     return results
 
 
+def _errors_and_information(recipe: Recipe, num_members: int, members_at_once: int | None) -> PopulationEvaluator:
+    return PopulationEvaluator(recipe, num_members, members_at_once, ("train", "test"))
+
+
 def _attack(
-    models: Sequence[Trained],
+    models: Sequence[TrainedModel],
     dataset: data.Dataset,
     settings: AttackSettings,
     results: pathlib.Path,
     console: Console,
     command: str,
 ) -> None:
-    paths = [results / f"{model.config.name}_seed{model.config.seed}.json" for model in models]
+    paths = [results / f"{model.settings.name}_seed{model.settings.seed}.json" for model in models]
     waiting = []
     for model, path in zip(models, paths, strict=True):
         if path.exists():
-            records.check_config(json.loads(path.read_text())["config"], model.config, path)
+            records.check_config(json.loads(path.read_text())["config"], model.settings, path)
         else:
             waiting.append((model, path))
     attackers: dict[bool, Attacker] = {}
     sources: dict[tuple[str, int, float], np.ndarray] = {}
 
-    def attacker(model: Trained) -> Attacker:
-        stochastic = model.config.stochastic
+    def attacker(model: TrainedModel) -> Attacker:
+        stochastic = model.settings.stochastic
         if stochastic not in attackers:
-            network, samples = recipe_of(model.config, dataset).model, model.config.num_eval_samples
+            network, samples = recipe_of(model.settings, dataset).model, model.settings.num_eval_samples
             attackers[stochastic] = Attacker(
                 settings, network, stochastic=stochastic, split=dataset.test, num_eval_samples=samples
             )
         return attackers[stochastic]
 
-    def source(of: Trained, epsilon: float) -> np.ndarray:
-        which = of.config.name, of.config.seed, epsilon
+    def source(of: TrainedModel, epsilon: float) -> np.ndarray:
+        which = of.settings.name, of.settings.seed, epsilon
         if which not in sources:
-            sources[which] = attacker(of).source(of.params, of.config.seed, epsilon)
+            sources[which] = attacker(of).source(of.params, of.settings.seed, epsilon)
         return sources[which]
 
     steps = {s: plan(settings, len(dataset.test.labels), stochastic=s) for s in (False, True)}
-    total = sum(step.work for model, _ in waiting for step in steps[model.config.stochastic])
+    total = sum(step.work for model, _ in waiting for step in steps[model.settings.stochastic])
     with WorkLine(console, total) as line:
         for model, path in waiting:
             start, name, other = (
                 time.monotonic(),
-                f"{model.config.name} seed {model.config.seed}",
+                f"{model.settings.name} seed {model.settings.seed}",
                 _source_of(model, models),
             )
             measured = attacker(model).measure(
                 model.params,
-                model.config.seed,
+                model.settings.seed,
                 functools.partial(source, other),
                 lambda step, name=name: line(name, step.attack, step.work),  # type: ignore[misc]
             )
-            own = {k: v for k, v in dataclasses.asdict(model.config).items() if k not in ("workdir", "data_dir")}
+            own = {k: v for k, v in dataclasses.asdict(model.settings).items() if k not in ("workdir", "data_dir")}
             record = {
                 "experiment": NAME,
                 "command": command,
@@ -205,9 +217,9 @@ def _attack(
                 "config": own,
                 "settings": dataclasses.asdict(settings),
                 "num_train_images": len(dataset.train.labels),
-                "source": other.config.name,
-                "train": model.row["train"],
-                "test": model.row["test"],
+                "source": other.settings.name,
+                "train": model.summary["train"],
+                "test": model.summary["test"],
                 "population_seconds": model.seconds,
                 **measured,
                 "attack_seconds": time.monotonic() - start,
@@ -215,13 +227,15 @@ def _attack(
             records.write_json(path, record)
 
 
-def _source_of(model: Trained, models: Sequence[Trained]) -> Trained:
+def _source_of(model: TrainedModel, models: Sequence[TrainedModel]) -> TrainedModel:
     """On which model the images for transfer are made: cross-entropy of this seed; for it, of another, or VIB."""
-    plain = [other for other in models if other.config.objective == "cross_entropy" and other.config.adversary == NONE]
-    if model.config.objective != "cross_entropy":
-        return next(other for other in plain if other.config.seed == model.config.seed)
-    others = [other for other in plain if other.config.seed != model.config.seed]
-    return (others or [other for other in models if other.config.stochastic])[0]
+    plain = [
+        other for other in models if other.settings.objective == "cross_entropy" and other.settings.adversary == NONE
+    ]
+    if model.settings.objective != "cross_entropy":
+        return next(other for other in plain if other.settings.seed == model.settings.seed)
+    others = [other for other in plain if other.settings.seed != model.settings.seed]
+    return (others or [other for other in models if other.settings.stochastic])[0]
 
 
 def _values(kind: type) -> Callable[[Any], dict[str, object]]:

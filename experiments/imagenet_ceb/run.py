@@ -27,11 +27,12 @@ from typing import Any
 from rich.console import Console
 
 from experiments.core import app as machine
-from experiments.core import flags, image_run, records
+from experiments.core import flags, records, runner, trained_model
+from experiments.core.app import Session
 from experiments.core.image_attacks_config import AttackSettings
 from experiments.core.image_measure import measure_models
 from experiments.core.recipe import Recipe
-from experiments.imagenet_ceb import recipe as imagenet_recipe
+from experiments.imagenet_ceb.recipe import FUNCTIONS, load
 from experiments.imagenet_ceb.settings import ImageNetConfig, preset
 from ib_jax import data, training
 
@@ -60,12 +61,12 @@ def run(
     """
     workdir = pathlib.Path(config.workdir or records.new_workdir(f"{config.dataset}-{config.name}"))
     config = dataclasses.replace(config, workdir=str(workdir))
-    recipe = Recipe(config, imagenet_recipe.load(config), imagenet_recipe.IMAGENET)
-    results = image_run.train_model(recipe, console, experiment=NAME, command=command)
-    if results is not None:
-        measure_models([recipe], attack, workdir / "results", console, experiment=NAME, command=command)
-        console.print(f"Records are in {workdir}.", highlight=False)
-    return results
+    recipe, title = Recipe(config, load(config), FUNCTIONS), f"{config.name} on {config.dataset}"
+    if runner.train(recipe, workdir, Session(NAME, command, console), title=title) is None:
+        return None
+    measure_models([recipe], attack, workdir / "results", console, experiment=NAME, command=command)
+    console.print(f"Records are in {workdir}.", highlight=False)
+    return trained_model.read_results(workdir)
 
 
 def main(argv: Sequence[str]) -> None:

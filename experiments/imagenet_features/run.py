@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments.core import flags, records
+from experiments.core.app import Session
 from experiments.imagenet_features import backbone as keras_backbone
 from experiments.imagenet_features import table as tables
 from experiments.imagenet_features.dataset import open_images
@@ -79,9 +80,10 @@ def run(config: FeaturesConfig, console: Console, *, command: str = "") -> pathl
     results = pathlib.Path(config.results or workdir / "results")
     wanted = models(config, with_backbone=backbone.num_classes == images.num_classes)
     waiting = [model for model in wanted if not (results / f"{model.name}.json").exists()]
+    session = Session("imagenet_features", command, console)
     needed = dict.fromkeys([*waiting, *(source_of(model) for model in waiting)])
     for model in needed:
-        if model.objective != BACKBONE and lab.train(model, console) is None:
+        if model.objective != BACKBONE and lab.train(model, session) is None:
             return None
     for number, model in enumerate(waiting):
         start = time.monotonic()

@@ -17,19 +17,17 @@ Leaves:   config.json, metrics.jsonl, results.json and checkpoints in the workdi
 """
 
 import dataclasses
-import json
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 from rich.console import Console
 
 from experiments.core import app as machine
-from experiments.core import flags, records
-from experiments.core import progress as show
-from experiments.core.runner import train
+from experiments.core import flags, records, runner, trained_model
+from experiments.core.app import Session
+from experiments.core.evaluator import SPLITS, named_splits
 from experiments.imdb_finetune.evaluator import TextEvaluator
 from experiments.imdb_finetune.recipe import TextRecipe, load_encoder, load_texts
 from experiments.imdb_finetune.settings import FinetuneConfig, preset
@@ -59,43 +57,24 @@ def run(config: FinetuneConfig, console: Console, *, command: str = "") -> dict[
     """
     workdir = pathlib.Path(config.workdir or records.new_workdir(f"finetune-{config.name}"))
     config = dataclasses.replace(config, workdir=str(workdir))
-    records.check_workdir(workdir, config)
-    done = workdir / "results.json"
-    if done.exists():
-        return dict(json.loads(done.read_text()))
     texts = load_texts(config)
-    encoder = load_encoder(config, texts)
-    recipe = TextRecipe(config, texts, encoder)
-    evaluator, state = TextEvaluator(recipe), recipe.init()
-    # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
-    records.write_json(workdir / "config.json", dataclasses.asdict(config))
-    with training.Checkpoints(workdir / "checkpoints") as checkpoints, training.StopRequest() as stop:
-        state = train(recipe, state, console, evaluator, checkpoints, workdir, stop, unit="texts")
-    if int(state.step) < recipe.num_steps:
-        console.print(
-            f"Stopped and saved at step {int(state.step)}. The same command with --workdir={workdir} goes on."
-        )
+    recipe = TextRecipe(config, texts, load_encoder(config, texts))
+    trained = runner.train(
+        recipe,
+        workdir,
+        Session(NAME, command, console),
+        evaluator=TextEvaluator(recipe),
+        title=f"{config.name} on {texts.name}",
+        unit="texts",
+        texts={name: len(split.texts) for name, split in named_splits(recipe, SPLITS).items()},
+    )
+    if trained is None:
         return None
-    params = training.averaged_params(state, config.average_decay)
-    folder = export(recipe, params, pathlib.Path(config.export or workdir / "encoder"))
-    splits, history = evaluator.during_training(params), records.read_jsonl(workdir / "metrics.jsonl")
-    results = {
-        "experiment": NAME,
-        "command": command,
-        "config": dataclasses.asdict(config),
-        "environment": records.environment(),
-        "texts": {name: len(split.texts) for name, split in _splits(texts).items()},
-        "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-        "steps": int(state.step),
-        "training_seconds": sum(row["seconds"] for row in history),
-        **splits,
-        "history": [row for row in history if "test" in row],
-    }
-    if training.is_main():
-        records.write_json(done, results)
-        show.print_results(console, f"{config.name} on {texts.name}", splits, config.num_eval_samples)
+    folder = pathlib.Path(config.export or workdir / "encoder")
+    if not (folder / "config.json").exists():
+        export(recipe, trained.params, folder)
         console.print(f"Records are in {workdir}, the encoder in {folder}.", highlight=False)
-    return results
+    return trained_model.read_results(workdir)
 
 
 def export(recipe: TextRecipe, params: Params, folder: pathlib.Path) -> pathlib.Path:
@@ -104,11 +83,6 @@ def export(recipe: TextRecipe, params: Params, folder: pathlib.Path) -> pathlib.
         recipe.encoder.tokenise.save(folder)
         models.save_bert(folder, recipe.encoder.config, params["encoder"]["bert"])
     return folder
-
-
-def _splits(texts: data.TextDataset) -> dict[str, data.TextSplit]:
-    named = {"train": texts.train, "validation": texts.validation, "test": texts.test}
-    return {name: split for name, split in named.items() if split is not None}
 
 
 def main(argv: Sequence[str]) -> None:

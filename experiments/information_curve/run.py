@@ -28,10 +28,12 @@ from rich.markdown import Markdown
 
 from experiments.core import app as machine
 from experiments.core import flags, records
+from experiments.core.app import Session
 from experiments.core.objectives import strength_name
-from experiments.core.population import Programs
-from experiments.core.recipe import Recipe
-from experiments.information_curve.measure import Measure
+from experiments.core.population import PopulationTrainer, curves
+from experiments.core.recipe import Recipe, load_dataset
+from experiments.core.trained_model import TrainedModel
+from experiments.information_curve.measure import AttackPopulationEvaluator
 from experiments.information_curve.settings import CurveConfig, member_settings
 from experiments.information_curve.table import render
 from experiments.mnist_vib import run as mnist_vib
@@ -60,28 +62,25 @@ def run(curve: CurveConfig, config: Config, console: Console, *, command: str = 
     workdir = pathlib.Path(config.workdir or records.new_workdir(f"{config.dataset}-curve"))
     for each in (curve, config):
         records.check_workdir(workdir, each)
-    dataset = data.load(
-        config.dataset, data_dir=config.data_dir or None, num_validation=config.num_validation, seed=config.seed
-    )
+    dataset, hyperparams = load_dataset(config), member_settings(curve, config)
     settings = dataclasses.asdict(config) | dataclasses.asdict(curve)
     found = []
     for latent_dim in curve.latent_dims:
         recipe = Recipe(dataclasses.replace(config, latent_dim=latent_dim), dataset)
-        programs = Programs(
+        trainer = PopulationTrainer(
             recipe,
-            member_settings(curve, config),
+            hyperparams,
             workdir / f"K{latent_dim}",
-            curve,
-            console,
+            Session("information_curve", command, console),
             title=f"K = {latent_dim}",
-            make_measure=Measure,
+            layout=curve,
+            make_evaluator=AttackPopulationEvaluator,
         )
         records.write_json(workdir / "config.json", settings)
-        members = programs.run()
-        if members is None:
-            console.print(f"Stopped and saved. The same command with --workdir={workdir} goes on.", highlight=False)
+        trained = trainer.train()
+        if trained is None:
             return None
-        found.append(_record(recipe, members, programs, settings, command))
+        found.append(_record(recipe, trained, trainer, settings, command))
     _write(found, pathlib.Path(curve.results or workdir / "results"), console)
     return found
 
@@ -105,9 +104,9 @@ def check(curve: CurveConfig, config: Config) -> None:
 
 
 def _record(
-    recipe: Recipe[Config],
-    members: Sequence[Mapping[str, Any]],
-    programs: Programs,
+    recipe: Recipe,
+    trained: Sequence[TrainedModel],
+    trainer: PopulationTrainer,
     settings: Mapping[str, Any],
     command: str,
 ) -> dict[str, Any]:
@@ -118,13 +117,13 @@ def _record(
         "config": {name: value for name, value in settings.items() if name not in hidden}
         | {"latent_dim": recipe.config.latent_dim},
         "environment": records.environment(),
-        "num_members": len(members),
-        "plan": programs.plan.message,
-        "members_at_once": programs.members_at_once,
+        "num_members": len(trained),
+        "plan": trainer.plan.message,
+        "members_at_once": trainer.members_at_once,
         "steps": recipe.num_steps,
-        "training_seconds": programs.seconds,
-        "images_per_second": len(members) * recipe.num_steps * recipe.config.batch_size / max(programs.seconds, 1e-9),
-        "members": members,
+        "training_seconds": trainer.seconds,
+        "images_per_second": len(trained) * recipe.num_steps * recipe.config.batch_size / max(trainer.seconds, 1e-9),
+        "members": [model.settings | model.summary | {"history": curves(model.history)} for model in trained],
     }
 
 

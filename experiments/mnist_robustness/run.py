@@ -31,21 +31,19 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from experiments.core import flags, records
-from experiments.core.objectives import make_classifier
+from experiments.core import flags, records, trained_model
+from experiments.core.recipe import Recipe
 from experiments.mnist_robustness import table as mnist_robustness_table
 from experiments.mnist_robustness.attack import Measurer, Victim
 from experiments.mnist_robustness.settings import Model, RobustnessConfig, Step, models, plan, run_settings, source_of
 from experiments.mnist_vib import run as mnist_vib
 from experiments.mnist_vib.settings import Config
-from ib_jax import data, evaluation, training
+from ib_jax import data, training
 from ib_jax.models import sampled_apply
 
 
@@ -92,7 +90,7 @@ def _train(config: RobustnessConfig, model: Model, console: Console, title: str)
     run_config = _run_config(config, model)
     workdir = pathlib.Path(run_config.workdir)
     records.check_workdir(workdir, run_config)
-    if (workdir / "results.json").exists():
+    if trained_model.is_finished(workdir):
         return True
     console.rule(title)
     settings = {name: value for name, value in run_settings(config, model).items() if name not in ("preset", "figures")}
@@ -106,7 +104,6 @@ class _Lab:
     def __init__(self, config: RobustnessConfig):
         self._config, self._dataset = config, data.load(config.dataset)
         self._images = np.asarray(data.to_unit_interval(self._dataset.test.inputs))
-        self._shares = evaluation.label_probabilities(self._dataset.train.labels, self._dataset.num_classes)
         self._measurers: dict[bool, Measurer] = {}
         self._sources: dict[tuple[Model, float], np.ndarray] = {}
 
@@ -118,14 +115,7 @@ class _Lab:
     def victim(self, model: Model) -> Victim:
         """A trained model, from its last checkpoint."""
         config = _run_config(self._config, model)
-        shapes = jax.eval_shape(make_classifier(config, self._shares).init, jax.random.key(0), self._images[:1])
-        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        # A decay of the rate leaves no trace in the optimizer's state, so any will do to read it.
-        optimizer = training.paper_adam(config.learning_rate, steps_per_decay=1, weight_decay=config.weight_decay)
-        like = training.init_state(jax.random.key(0), params, optimizer, config.average_decay)
-        with training.Checkpoints(pathlib.Path(config.workdir) / "checkpoints") as checkpoints:
-            state = checkpoints.restore(like)
-        return Victim(model.seed, training.averaged_params(state, config.average_decay))
+        return Victim(model.seed, trained_model.restore_params(Recipe(config, self._dataset), config.workdir))
 
     def measurer(self, model: Model) -> Measurer:
         """The attacks for a model. Dropout's network is the deterministic one, as long as it is not trained."""
@@ -133,7 +123,7 @@ class _Lab:
         if config.stochastic not in self._measurers:
             self._measurers[config.stochastic] = Measurer(
                 self._config,
-                sampled_apply(make_classifier(config, self._shares)),
+                sampled_apply(Recipe(config, self._dataset).model),
                 stochastic=config.stochastic,
                 images=self._images,
                 labels=self._dataset.test.labels,
@@ -158,7 +148,7 @@ def _attack(
             start, victim, measurer = time.monotonic(), lab.victim(model), lab.measurer(model)
             source = functools.partial(lab.source, source_of(model))
             measured, arrays = measurer.measure(victim, source, functools.partial(line, model))
-            trained = json.loads((workdir / model.name / "results.json").read_text())
+            trained = trained_model.read_results(workdir / model.name)
             record = {
                 "experiment": "mnist_robustness",
                 "command": command,

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.evaluator import Evaluator
+from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.keys import stream
+from experiments.core.recipe import Recipe
 from experiments.mnist_vib.settings import Config
 from ib_jax import attacks, data, evaluation, losses, models, training
-from ib_jax.models import Classifier
 from ib_jax.types import Array, Attack, LogitsFn, Params
 
 
@@ -42,11 +42,20 @@ def attacked_images(config: Config, dataset: data.Dataset) -> tuple[np.ndarray, 
 
 
 class AttackEvaluator(Evaluator):
-    """Evaluates parameters under attack, too; each program is compiled once."""
+    """Evaluates parameters under attack, too; each program is compiled once.
 
-    def __init__(self, config: Config, model: Classifier, dataset: data.Dataset):
-        super().__init__(config, model, dataset)
-        self._attack_config = config
+    Args:
+      recipe: network, data and settings.
+
+    Attributes:
+      per_example: by name an array over the test images, from the last `at_end`.
+    """
+
+    def __init__(self, recipe: Recipe):
+        super().__init__(recipe, SPLITS)
+        self._config, self._dataset = recipe.config, recipe.dataset
+        self.per_example: dict[str, np.ndarray] = {}
+        config = recipe.config
         robust = functools.partial(training.map_examples, batch_size=attack_batch_size(config))
         self.attacks = [
             NamedAttack("FGSM", "linf", config.attack_epsilons, False, self._fgsm),
@@ -56,18 +65,26 @@ class AttackEvaluator(Evaluator):
         ]
         self._robust = [robust(self.robust_examples(attack)) for attack in self.attacks]
 
+    def at_end(self, params: Params) -> dict[str, Any]:
+        """Summaries of all splits, and `robustness`."""
+        found = self._terms(params, SPLITS)
+        terms, labels = found["test"]
+        named = {name: value for name, value in terms._asdict().items() if value is not None}
+        self.per_example = named | {"labels": labels}
+        return self._summaries(found) | {"robustness": self.robustness(params)}
+
     def robustness(self, params: Params) -> dict[str, Any]:
         """Accuracy of the first test images under each attack at each radius."""
-        num_images = min(self._attack_config.num_attack_images, len(self._dataset.test.labels))
+        num_images = min(self._config.num_attack_images, len(self._dataset.test.labels))
         if not num_images:
             return {"num_images": 0, "rows": []}
-        batch, key = attacked_images(self._attack_config, self._dataset), stream(self._config.seed, "robustness")
+        batch, key = attacked_images(self._config, self._dataset), stream(self._config.seed, "robustness")
         rows = []
         for attack, robust in zip(self.attacks, self._robust, strict=True):
             if attack.epsilons:
                 correct = robust(params, key, batch)
                 rows.append(attack.row(correct.mean(0).tolist()))
-        clean = self._terms(params, data.Split(*batch[:2])).correct_avg.mean()
+        clean = self._terms_of(params, data.Split(*batch[:2]))[0].correct_avg.mean()
         return {"num_images": num_images, "clean_accuracy": float(clean), "rows": rows}
 
     def codes(self, params: Params, num_images: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
@@ -88,12 +105,12 @@ class AttackEvaluator(Evaluator):
 
     def _pgd(self, norm: str) -> Any:
         return lambda epsilon: attacks.pgd(
-            epsilon, norm=norm, num_steps=self._attack_config.attack_steps, num_eot_samples=self._num_eot_samples
+            epsilon, norm=norm, num_steps=self._config.attack_steps, num_eot_samples=self._num_eot_samples
         )
 
     @property
     def _num_eot_samples(self) -> int:
-        return self._attack_config.num_eot_samples if self._config.stochastic else 1
+        return self._config.num_eot_samples if self._config.stochastic else 1
 
     def robust_examples(self, attack: NamedAttack) -> Callable[..., Array]:
         """(params, keys [B], (inputs, labels, targets)) -> bool [B, E], right after the attack at each radius; pure."""

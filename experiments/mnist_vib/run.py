@@ -12,26 +12,23 @@ Expect:   the paper prints 1.13 % error with 12 samples on MNIST, its authors' n
 Leaves:   config.json, metrics.jsonl, results.json, per_example.npz, checkpoints and figures in the workdir.
 """
 
-import dataclasses
 import functools
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 
 from experiments.core import app as machine
-from experiments.core import flags, records
+from experiments.core import flags, records, runner, trained_model
 from experiments.core import progress as show
-from experiments.core.recipe import Recipe
-from experiments.core.runner import train
+from experiments.core.app import Session
+from experiments.core.recipe import Recipe, load_dataset
 from experiments.mnist_vib.attack import AttackEvaluator
 from experiments.mnist_vib.settings import PRESETS, Config, preset
 from ib_jax import data, training
-from ib_jax.training import parallel
 from ib_jax.types import Params
 
 STOPPED = 143  # the exit status of a process ended by SIGTERM
@@ -53,52 +50,22 @@ def run(config: Config, console: Console, *, command: str = "") -> dict[str, Any
       NonFiniteLossError: training diverged.
     """
     workdir = pathlib.Path(config.workdir or records.new_workdir(config.dataset))
-    records.check_workdir(workdir, config)
-    dataset = data.load(
-        config.dataset, data_dir=config.data_dir or None, num_validation=config.num_validation, seed=config.seed
-    )
-    recipe = Recipe(config, dataset)
-    evaluator = AttackEvaluator(config, recipe.model, dataset)
-    state = recipe.init()
-    recipe.epoch(parallel.AXIS, jax.device_count())  # refuses sizes that do not fit
-    # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
-    records.write_json(workdir / "config.json", dataclasses.asdict(config))
-    with training.Checkpoints(workdir / "checkpoints") as checkpoints, training.StopRequest() as stop:
-        state = train(recipe, state, console, evaluator, checkpoints, workdir, stop)
-        best = checkpoints.best_step()
-    history = records.read_jsonl(workdir / "metrics.jsonl")
-    if int(state.step) < recipe.num_steps:
-        console.print(
-            f"Stopped and saved at step {int(state.step)}. The same command with --workdir={workdir} goes on."
-        )
-        return None
-
-    params = training.averaged_params(state, config.average_decay)
-    splits, per_example = evaluator.splits(params)
-    robustness = evaluator.robustness(params)
-    results = {
-        "experiment": "mnist_vib",
-        "command": command,
-        "config": dataclasses.asdict(config),
-        "environment": records.environment(),
-        "steps": int(state.step),
-        "best_step": best,
-        "training_seconds": sum(row["seconds"] for row in history),
-        **splits,
-        "robustness": robustness,
-        "history": [row for row in history if "test" in row],
-    }
-    if not training.is_main():
-        return results
-    records.write_json(workdir / "results.json", results)
-    np.savez_compressed(workdir / "per_example.npz", allow_pickle=False, **per_example)
+    recipe = Recipe(config, load_dataset(config))
+    evaluator = AttackEvaluator(recipe)
     title = f"{config.objective} on {config.dataset}, K = {config.latent_dim}"
     title += f", {config.strength}" if config.stochastic else ""
-    show.print_results(console, title, splits, config.num_eval_samples)
+    session = Session("mnist_vib", command, console)
+    trained = runner.train(recipe, workdir, session, evaluator=evaluator, title=title, again=True)
+    if trained is None:
+        return None
+    results, robustness = trained_model.read_results(workdir), trained.summary["robustness"]
+    if not training.is_main():
+        return results
+    np.savez_compressed(workdir / "per_example.npz", allow_pickle=False, **evaluator.per_example)
     if robustness["rows"]:
         show.print_robustness(console, robustness["rows"], robustness["num_images"], config.num_eot_samples)
     if config.figures:
-        _draw(config, workdir, title, results, evaluator, params)
+        _draw(config, workdir, title, results, evaluator, trained.params)
     console.print(f"Records and figures are in {workdir}.", highlight=False)
     return results
 

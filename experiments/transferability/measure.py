@@ -51,10 +51,10 @@ def answer(
     return Answers(found[0], found[1], rate, encoding.scale.min(-1))
 
 
-class PairMeasure:
-    """Both errors of every member of a placed population on all test images; see `population.Programs`."""
+class PairEvaluator:
+    """Both errors of every member of a placed population on all test images; see `population.PopulationTrainer`."""
 
-    def __init__(self, pair: Pair, recipe: Recipe[PairConfig], num_members: int, members_at_once: int | None):
+    def __init__(self, pair: Pair, recipe: Recipe, num_members: int, members_at_once: int | None):
         self._test, config = recipe.dataset.test, recipe.config
 
         def answers(hyperparams: Hyperparams, state: TrainState, keys: Array, batch: Any) -> Answers:
@@ -72,9 +72,9 @@ class PairMeasure:
 
     def during_training(self, placed: Population) -> dict[str, dict[str, list[float]]]:
         """The first classifier's error."""
-        return {"test": {"error_avg": [row["error_first"] for row in self.everything(placed)["test"]]}}
+        return {"test": {"error_avg": [row["error_first"] for row in self.at_end(placed)["test"]]}}
 
-    def everything(self, placed: Population) -> dict[str, list[dict[str, float]]]:
+    def at_end(self, placed: Population) -> dict[str, list[dict[str, float]]]:
         """Errors and rate of each member."""
         found, labels = self._answers(placed, tuple(self._test)), self._test.labels
         return {

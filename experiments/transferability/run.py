@@ -25,7 +25,7 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,14 @@ from rich.markdown import Markdown
 
 from experiments.core import app as machine
 from experiments.core import flags, records
-from experiments.core.population import Programs
+from experiments.core.app import Session
+from experiments.core.population import PopulationTrainer
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
+from experiments.core.trained_model import TrainedModel
 from experiments.transferability import table as transferability_table
-from experiments.transferability.measure import PairAttacker, PairMeasure
-from experiments.transferability.models import pair_of, parts_of
+from experiments.transferability.measure import PairAttacker, PairEvaluator
+from experiments.transferability.models import functions_of, pair_of
 from experiments.transferability.settings import PairConfig, members, preset
 from ib_jax import data, training
 
@@ -71,7 +73,6 @@ def run(config: PairConfig, console: Console, *, command: str = "") -> pathlib.P
     else:
         record = measure(config, workdir, console)
         if record is None:
-            console.print(f"Stopped and saved in {workdir}. The same command goes on.", highlight=False)
             return None
         records.write_json(path, {"experiment": NAME, "command": command} | record)
     table = transferability_table.make(path)
@@ -85,34 +86,41 @@ def measure(config: PairConfig, workdir: pathlib.Path, console: Console) -> dict
     records.check_workdir(workdir, config)
     dataset = data.load(config.dataset, data_dir=config.data_dir or None, num_validation=0, seed=config.seed)
     pair = pair_of(config, dataset.num_classes)
-    recipe, own = Recipe(config, dataset, parts_of(pair)), members(config)
-    make_measure = functools.partial(PairMeasure, pair)
-    title = f"{len(own['seed'])} pairs"
-    programs = Programs(recipe, own, workdir, config, console, title=title, make_measure=make_measure)
+    recipe, own = Recipe(config, dataset, functions_of(pair)), members(config)
+    trainer = PopulationTrainer(
+        recipe,
+        own,
+        workdir,
+        Session(NAME, console=console),
+        title=f"{len(own['seed'])} pairs",
+        layout=config,
+        make_evaluator=functools.partial(PairEvaluator, pair),
+    )
     records.write_json(workdir / "config.json", config.__dict__)
-    rows = programs.run()
-    if rows is None:
+    trained = trainer.train()
+    if trained is None:
         return None
     start, attacker, pairs = time.monotonic(), PairAttacker(pair, config, dataset.test), []
-    with WorkLine(console, len(rows)) as line:
-        for row, state in zip(rows, programs.trained(), strict=True):
-            params = training.averaged_params(state, config.average_decay)
-            pairs.append(_summary(row) | attacker.measure(row, params))
-            line("pair", f"depth {row['depth']}, width {row['width']}, beta {row['beta']:g}", 1.0)
-    seconds = {"training_seconds": programs.seconds, "attack_seconds": time.monotonic() - start}
+    with WorkLine(console, len(trained)) as line:
+        for model in trained:
+            own = model.settings
+            pairs.append(_summary(model) | attacker.measure(own, model.params))
+            line("pair", f"depth {own['depth']}, width {own['width']}, beta {own['beta']:g}", 1.0)
+    seconds = {"training_seconds": trainer.seconds, "attack_seconds": time.monotonic() - start}
     settings = {name: value for name, value in config.__dict__.items() if name not in HIDDEN}
     sizes = {"num_train_images": recipe.num_examples, "num_test_images": len(dataset.test.labels)}
     sizes["num_pixels"] = int(np.prod(dataset.test.inputs.shape[1:]))
-    common = {"environment": records.environment(), "config": settings, "plan": programs.plan.message}
+    common = {"environment": records.environment(), "config": settings, "plan": trainer.plan.message}
     return common | sizes | seconds | {"pairs": pairs}
 
 
-def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(model: TrainedModel) -> dict[str, Any]:
     """Of a trained member what the record keeps; beta as it was given, not as float32 has it."""
-    kept = {name: row[name] for name in ("depth", "width", "seed", "diverged_at")}
-    test = row["test"]
+    own, test = model.settings, model.summary["test"]
+    kept = {name: own[name] for name in ("depth", "width", "seed")} | {"beta": float(f"{own['beta']:.6g}")}
+    kept |= {"diverged_at": model.summary["diverged_at"], **test}
     tau = max(test["error_first"], test["error_second"])
-    return kept | {"beta": float(f"{row['beta']:.6g}"), **test, "tau": tau, "last_loss": row["history"]["loss"][-1]}
+    return kept | {"tau": tau, "last_loss": model.history[-1]["train"]["loss"]}
 
 
 def main(argv: Sequence[str]) -> None:

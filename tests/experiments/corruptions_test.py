@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.cifar10_ceb import run as cifar10_ceb
+from experiments import cifar10_ceb
 from experiments.cifar10_ceb.settings import Cifar10Config
-from experiments.core import image_recipe
+from experiments.core import trained_model
 from experiments.core.recipe import Recipe
 from experiments.core.records import ConfigMismatchError, write_json
 from experiments.corruptions import checkpoints as image_checkpoints
@@ -52,10 +52,10 @@ def folder(images, tmp_path_factory):
     return parent
 
 
-def leave(workdir, config, images, experiment=cifar10_ceb.NAME):
+def leave(workdir, config, images, experiment="cifar10_ceb"):
     config = dataclasses.replace(config, workdir=f"/somewhere/else/{workdir.name}")
     write_json(workdir / "config.json", dataclasses.asdict(config))
-    state = Recipe(config, images, image_recipe.CIFAR10).init()
+    state = Recipe(config, images, cifar10_ceb.FUNCTIONS).init()
     # Parameters far from the first ones, so that another seed's would be told apart.
     state = state._replace(
         params=jax.tree.map(lambda leaf: leaf + 0.05 * np.cos(np.arange(leaf.size)).reshape(leaf.shape), state.params)
@@ -69,7 +69,7 @@ def leave(workdir, config, images, experiment=cifar10_ceb.NAME):
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch, images):
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
     monkeypatch.setattr(data, "load", lambda name, **_: images)
 
 
@@ -190,16 +190,16 @@ def test_images_of_another_size_or_kind_are_refused(folder, images, monkeypatch,
         test=data.Split(images.test.inputs[..., :1], images.test.labels),
         train=data.Split(images.train.inputs[..., :1], images.train.labels),
     )
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
     monkeypatch.setattr(data, "load", lambda name, **_: grey)
     with pytest.raises(ValueError, match="16 x 16 x 1; the corruptions are made for colour images"):
         run(folder, tmp_path)
     small = images._replace(test=data.Split(images.test.inputs[:, :12, :12], images.test.labels))
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
     monkeypatch.setattr(data, "load", lambda name, **_: small)
     with pytest.raises(ValueError, match=r"16 x 16 x 3, but .* is tested on cifar10, 12 x 12 x 3"):
         run(folder, tmp_path)
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
 
 
 def test_imagenet_a_is_judged_among_its_own_classes(images, tmp_path, monkeypatch):

@@ -135,7 +135,7 @@ def test_what_is_attacked_is_what_was_trained(workdir):
     wrong = (found["clean"]["answers"] != found["clean"]["labels"][:, None]).mean(0)
     assert record["test"]["error_avg"] == pytest.approx(wrong[1], abs=0.1)
     assert record["test"]["error_avg"] < 0.6
-    assert (workdir / "cross_entropy_seed1" / "head.json").exists()  # on it the images for transfer were made
+    assert (workdir / "cross_entropy_seed1" / "results.json").exists()  # on it the images for transfer were made
     assert not (workdir / "cross_entropy_seed0").exists()
 
 

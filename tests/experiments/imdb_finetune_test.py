@@ -250,9 +250,10 @@ def test_presets_and_what_is_refused(tmp_path):
 PROGRAM = """
 import dataclasses, sys
 import jax, numpy as np
-from experiments import text_encoder, text_recipe
-from experiments.imdb_finetune_config import FinetuneConfig
-from experiments.text_evaluator import TextEvaluator
+from experiments.imdb_finetune import recipe as text_recipe
+from experiments.imdb_finetune.evaluator import TextEvaluator
+from experiments.imdb_finetune.settings import FinetuneConfig
+from experiments.imdb_vub import encoder as text_encoder
 from ib_jax import models, training
 
 text_encoder._RANDOM_CONFIG = models.BertConfig(

@@ -14,6 +14,7 @@ import experiments
 from experiments.core import image_attacks, image_attacks_config
 from experiments.core.evaluator import Evaluator
 from experiments.core.keys import NAMES, number_of, stream
+from experiments.core.recipe import Recipe
 from experiments.ib_adversarial_training import attack as adversarial_attacks
 from experiments.ib_adversarial_training.attack_settings import PGD_EOT, SQUARE, TRANSFER, AttackSettings
 from experiments.imagenet_features import attack as imagenet_features_attacks
@@ -32,11 +33,9 @@ MODEL = models.make_classifier(models.MLPEncoder(latent_dim=1, hidden=(2,)), num
 MAY_MAKE_KEYS = {
     "core/keys": "the streams",
     "core/recipe": "the keys of the initial parameters and of the run, which must not change",
-    "imdb_finetune/recipe": "the same",
+    "core/runner": "shapes alone",
     "exact_ib/run": "the same, of each objective",
     "imdb_vub/encoder": "the weights of the random encoder, which must not change",
-    "attack_comparison/victim": "a state to be restored into",
-    "mnist_robustness/run": "a state to be restored into",
     "benchmark/attack_rows": "only the time counts, here and in the next",
     "benchmark/augment": "",
     "benchmark/corruptions": "",
@@ -219,7 +218,8 @@ def test_evaluation_attack_judge_and_check_share_no_example_s_key(make, monkeypa
     found, predicts, uses = make()
     for name in predicts:
         monkeypatch.setattr(found, name, predict)
-    evaluator = Evaluator(Config(seed=SEED), MODEL, data.Dataset)
+    split = data.Split(IMAGES, LABELS)
+    evaluator = Evaluator(Recipe(Config(seed=SEED, batch_size=COUNT), data.Dataset("", split, None, split, 3)))
     seen.append(losses.per_example_keys(evaluator._key, COUNT))
     for number, use in enumerate(uses, 2):
         use()

@@ -16,7 +16,7 @@ from experiments.transferability import run as transferability
 from experiments.transferability import statistics
 from experiments.transferability import table as transferability_table
 from experiments.transferability.measure import smoothness
-from experiments.transferability.models import encoder_layers, pair_of, parts_of
+from experiments.transferability.models import encoder_layers, functions_of, pair_of
 from experiments.transferability.settings import PairConfig, members, preset
 from ib_jax import data, losses, models, training
 from ib_jax.training import Batch
@@ -149,7 +149,7 @@ def test_the_second_decoder_sees_a_draw_of_its_own(params, batch):
 def test_a_member_is_trained_as_it_would_be_alone():
     dataset = data.load("digits", num_validation=0)
     dataset = dataset._replace(train=data.Split(*(field[:300] for field in dataset.train)))
-    recipe, hyperparams = Recipe(CONFIG, dataset, parts_of(PAIR)), members(CONFIG)
+    recipe, hyperparams = Recipe(CONFIG, dataset, functions_of(PAIR)), members(CONFIG)
     chosen = {name: values[[0, 7]] for name, values in hyperparams.items()}
     assert (chosen["depth"].tolist(), chosen["width"].tolist()) == ([1, 2], [8, 12])
     sweep, resident = jax.jit(recipe.run_population(None)), Batch(*dataset.train)

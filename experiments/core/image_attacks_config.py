@@ -1,10 +1,12 @@
 """The attacks on image models, as flags, and the plan of what is done to a model."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.core import groups
+from experiments.core.attacks import SOURCE
 from experiments.core.settings import EVALUATION, SettingError, configure, setting
+from ib_jax.evaluation import AttackSpec
 
 LEVELS = 255.0  # radii are given in levels of a pixel; images lie in [0, 1]
 PGD, TARGETED, MARGIN, LONG = "PGD", "PGD targeted", "PGD margin", "PGD long"
@@ -69,28 +71,32 @@ class AttackSettings(
 
 
 class Step(NamedTuple):
-    """One attack at one radius, in levels; `work` is its cost, in images times passes forth and back."""
+    """What a record calls an attack; the radius is in levels."""
 
     attack: str
     norm: str
     epsilon: float
-    num_images: int
-    work: float
 
 
-def plan(settings: AttackSettings, num_images: int, *, stochastic: bool) -> list[Step]:
+def plan(settings: AttackSettings, *, stochastic: bool) -> dict[AttackSpec, Step]:
     """What is done to a model, in this order; a deterministic one is spared what would change nothing."""
-    count, num_square = (min(n, num_images) for n in (settings.num_attack_images, settings.num_square_images))
-    num_square = min(num_square, count)
-    linf, l2, passes = settings.linf_epsilons, settings.l2_epsilons, float(settings.pgd_steps)
-    steps = [
-        *((attack, "linf", epsilon, count, passes) for attack in (PGD, TARGETED) for epsilon in linf),
-        *((attack, "l2", epsilon, count, passes) for attack in (PGD, TARGETED) for epsilon in l2),
-        *((TRANSFER, "linf", epsilon, count, 1.0) for epsilon in linf),
-        (WHOLE_RANGE, "linf", LEVELS, count, passes),
-        (MARGIN, "linf", settings.radius, count, passes),
-        (LONG, "linf", settings.radius, count, 2 * passes),
-        *([(EOT, "linf", settings.radius, count, passes)] if stochastic else []),
-        (SQUARE, "linf", settings.radius, num_square, settings.num_queries / 3),  # forth alone
+    radius, pgd = settings.radius, {"num_steps": settings.pgd_steps, "path_length": settings.pgd_path}
+    at_mean: dict[str, Any] = pgd | {"at_mean": True}
+    targeted, long = at_mean | {"targeted": True}, at_mean | {"num_steps": 2 * settings.pgd_steps}
+    black_box = {"at_mean": True, "num_images": settings.num_square_images}
+    asked = black_box | {"options": {"num_queries": settings.num_queries}}
+    linf, l2, named = settings.linf_epsilons, settings.l2_epsilons, ((PGD, at_mean), (TARGETED, targeted))
+    steps: list[tuple[Step, str, dict[str, Any]]] = [
+        *((Step(name, "linf", epsilon), "pgd", own) for name, own in named for epsilon in linf),
+        *((Step(name, "l2", epsilon), "pgd", own) for name, own in named for epsilon in l2),
+        *((Step(TRANSFER, "linf", epsilon), "pgd", at_mean | {"source": SOURCE}) for epsilon in linf),
+        (Step(WHOLE_RANGE, "linf", LEVELS), "pgd", at_mean),
+        (Step(MARGIN, "linf", radius), "pgd", at_mean | {"loss": "margin"}),
+        (Step(LONG, "linf", radius), "pgd", long),
+        *([(Step(EOT, "linf", radius), "pgd", pgd | {"num_eot_samples": settings.num_eot_samples})] * stochastic),
+        (Step(SQUARE, "linf", radius), "square", asked),
     ]
-    return [Step(attack, norm, epsilon, n, n * cost) for attack, norm, epsilon, n, cost in steps]
+    found: dict[AttackSpec, Step] = {}
+    for step, attack, own in steps:
+        found.setdefault(AttackSpec(attack, step.epsilon / LEVELS, step.norm, **own), step)
+    return found

@@ -3,25 +3,22 @@
 import dataclasses
 import functools
 import os
-import pathlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.core import corrupted_images, trained_model
+from experiments.core import corrupted_images, image_attacks, trained_model
+from experiments.core.attacks import AttackedModel, ModelAttacks
 from experiments.core.corrupted_images import BATCH_SIZE, Predict
-from experiments.core.image_attacks import Measurer
-from experiments.core.image_attacks_config import Step
 from experiments.core.settings import SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.corruptions import checkpoints as image_checkpoints
 from experiments.corruptions.checkpoints import Finished
 from experiments.corruptions.settings import CorruptionSettings
 from ib_jax import data, evaluation
-from ib_jax.types import Array, Params
+from ib_jax.evaluation import AttackRow, AttackSuite
 
 _LEAST = 8  # pixels a side that the corruptions need
 _SMALL = 64  # up to here images are corrupted as CIFAR's are
@@ -43,10 +40,8 @@ class Lab:
         self._recipes = {
             model.workdir: trained_model.open_recipe(model.workdir, data_dir=settings.data_dir) for model in models
         }
-        self._params: dict[pathlib.Path, Params] = {}
         self._predicts: dict[Any, Any] = {}
-        self._measurers: dict[Any, Measurer] = {}
-        self._transferred: dict[tuple[pathlib.Path, float], np.ndarray] = {}
+        self._attacks = ModelAttacks(self._suite, lambda model: self._attacked(self._source_of(self._model(model))))
         first = models[0]
         self.dataset, self._data_dir = first.config.dataset, first.config.data_dir or None
         self._clean = image_checkpoints.clean_images(self._recipes[first.workdir])
@@ -101,40 +96,39 @@ class Lab:
         """Logits at the mean of the code, as in the paper."""
         kind, network = _structure(model), self._recipes[model.workdir].model
         if kind not in self._predicts:
+            self._predicts[kind] = jax.jit(lambda own, images: network.decode(own, network.encode(own, images).mean))
+        return functools.partial(self._predicts[kind], self._attacks.params(self._attacked(model)))
 
-            def logits(params: Params, images: Array) -> Array:
-                return network.decode(params, network.encode(params, images).mean)
-
-            self._predicts[kind] = jax.jit(logits)
-        return functools.partial(self._predicts[kind], self._own(model))
-
-    def attack(self, model: Finished, report: Callable[[Step], None]) -> dict[str, Any]:
+    def attack(self, model: Finished, report: Callable[[AttackRow], None]) -> dict[str, Any]:
         """Every attack on a model, for its record."""
-        start, other = time.monotonic(), self._source_of(model)
-        transfer = functools.partial(self._transfer, other)
-        found = self.measurer(model).measure(self._own(model), model.config.seed, transfer, report)
-        return {"source": other.config.name, **found, "seconds": time.monotonic() - start}
+        result, settings = self._attacks.attack(self._attacked(model), report=report), self._settings.attacks()
+        found = image_attacks.record_of(result, settings, stochastic=model.config.stochastic)
+        return {"source": self._source_of(model).config.name, **found, "seconds": result.seconds}
 
-    def measurer(self, model: Finished) -> Measurer:
+    def work(self, models: Sequence[Finished]) -> float:
+        """What attacking some models costs, in images times passes forth and back."""
+        return self._attacks.work(map(self._attacked, models))
+
+    def _attacked(self, model: Finished) -> AttackedModel:
+        config, recipe = model.config, self._recipes[model.workdir]
+        load = functools.partial(trained_model.restore_params, recipe, model.workdir)
+        return AttackedModel(str(model.workdir), config.seed, _structure(model), config.stochastic, load)
+
+    def _model(self, attacked: AttackedModel) -> Finished:
+        return next(model for model in self._models if str(model.workdir) == attacked.name)
+
+    def _suite(self, attacked: AttackedModel) -> AttackSuite:
         """The attacks on models of that structure."""
-        kind, recipe, settings = _structure(model), self._recipes[model.workdir], self._settings.attacks()
-        if kind not in self._measurers:
-            self._measurers[kind] = Measurer(
-                settings,
-                recipe.model,
-                stochastic=model.config.stochastic,
-                split=_together(self.clean(settings.num_attack_images)),
-                num_classes=recipe.dataset.num_classes,
-                num_eval_samples=model.config.num_eval_samples,
-            )
-        return self._measurers[kind]
-
-    def _own(self, model: Finished) -> Params:
-        if model.workdir not in self._params:
-            self._params[model.workdir] = jax.device_put(
-                trained_model.restore_params(self._recipes[model.workdir], model.workdir)
-            )
-        return self._params[model.workdir]
+        model, settings = self._model(attacked), self._settings.attacks()
+        recipe = self._recipes[model.workdir]
+        return image_attacks.make_suite(
+            settings,
+            recipe.model,
+            stochastic=model.config.stochastic,
+            split=_together(self.clean(settings.num_attack_images)),
+            num_classes=recipe.dataset.num_classes,
+            num_eval_samples=model.config.num_eval_samples,
+        )
 
     def _source_of(self, model: Finished) -> Finished:
         """On which model images for transfer are made: cross-entropy, and for it a bottleneck; alone: on itself."""
@@ -147,12 +141,6 @@ class Lab:
             )
         )
         return (others or [model])[0]
-
-    def _transfer(self, source: Finished, epsilon: float) -> np.ndarray:
-        key = (source.workdir, epsilon)
-        if key not in self._transferred:
-            self._transferred[key] = self.measurer(source).source(self._own(source), source.config.seed, epsilon)
-        return self._transferred[key]
 
 
 def _structure(model: Finished) -> tuple[str, Any]:

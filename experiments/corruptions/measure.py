@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.core import corrupted_images, records
-from experiments.core.image_attacks_config import Step
+from experiments.core.attacks import work_of
 from experiments.core.progress import WorkLine
 from experiments.core.settings import EVALUATION
 from experiments.core.workdir import WorkdirError, check_reuse, deciding, environment, without_paths
@@ -19,6 +19,7 @@ from experiments.corruptions.checkpoints import Finished
 from experiments.corruptions.lab import Lab
 from experiments.corruptions.settings import CorruptionAttacks, CorruptionSettings
 from ib_jax import corruptions, evaluation, training
+from ib_jax.evaluation import AttackRow
 
 NAME = "corruptions"
 IMAGENET = "imagenet2012"
@@ -77,7 +78,7 @@ def _evaluate(
     missing = {name: [m for m in waiting if name not in record[m.workdir]["errors"]] for name in settings.names}
     attacked = [model for model in waiting if settings.attack and "robustness" not in record[model.workdir]]
     total = sum(map(len, missing.values())) * len(corruptions.SEVERITIES) * count
-    work = total + _BACKWARD * sum(step.work for model in attacked for step in lab.measurer(model).plan)
+    work = total + _BACKWARD * lab.work(attacked)
     with WorkLine(console, work) as line:
         clean = corrupted_images.error_of(predicts, lab.clean(count))
         for model in waiting:
@@ -112,8 +113,8 @@ def _corrupted(line: WorkLine, work: float, name: str, severity: int) -> None:
     line("every model", f"{name} {severity}", work)
 
 
-def _attacked(line: WorkLine, model: str, step: Step) -> None:
-    line(model, step.attack, _BACKWARD * step.work)
+def _attacked(line: WorkLine, model: str, row: AttackRow) -> None:
+    line(model, row.spec.label, _BACKWARD * work_of(row.spec, row.num_images))
 
 
 def _finish(record: dict[str, Any], settings: CorruptionSettings, results: pathlib.Path, model: Finished) -> None:

@@ -1,10 +1,12 @@
 """The attacks of the experiments on adversarial robustness, as flags, and the plan of what is done to a model."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.core import groups
+from experiments.core.attacks import SOURCE
 from experiments.core.settings import EVALUATION, configure, setting
+from ib_jax.evaluation import AttackSpec
 
 CLEAN, WORST = "clean", "worst of all"
 FGSM, BIM, PGD, DEEPFOOL, CW = "FGSM", "BIM", "PGD", "DeepFool", "CW"  # the paper's, with one sample of z a gradient
@@ -12,8 +14,11 @@ PGD_EOT, MARGIN_EOT, CW_EOT = "PGD EOT", "PGD margin EOT", "CW EOT"
 TRANSFER, SQUARE = "transfer", "Square"
 PAPER = (FGSM, DEEPFOOL, CW, BIM, PGD)
 BESIDE = (PGD_EOT, MARGIN_EOT, TRANSFER, SQUARE)
+KINDS = (*PAPER, CW_EOT, *BESIDE)
 MINIMAL = (DEEPFOOL, CW, CW_EOT)
 """Attacks that have no radius."""
+
+_CW_RATE = 0.05  # of Adam; 0.01 in the attack's paper, with 10,000 steps
 
 
 @configure(
@@ -70,32 +75,37 @@ class AttackSettings(
 
 
 class Step(NamedTuple):
-    """One attack on a model; `work` is its cost, in images times passes forth and back."""
+    """What a record calls an attack; without a radius it looks for the smallest perturbation."""
 
     attack: str
     epsilon: float | None
-    num_images: int
-    work: float
 
 
-def plan(settings: AttackSettings, num_images: int, *, stochastic: bool) -> list[Step]:
+def plan(settings: AttackSettings, *, stochastic: bool) -> dict[AttackSpec, Step]:
     """What is done to a model, in this order; a deterministic one is spared averages over samples."""
-    count = min(settings.num_attack_images, num_images)
-    num_square, num_cw = min(settings.num_square_images, count), min(settings.num_cw_images, count)
     samples = settings.num_eot_samples if stochastic else 1
-    pgd, search = settings.pgd_steps, settings.cw_steps * settings.cw_binary_steps
-    steps = [
-        *((FGSM, epsilon, count, 1) for epsilon in settings.fgsm_epsilons),
-        (DEEPFOOL, None, count, 10 * settings.deepfool_steps / 4),  # ten gradients a step; most end early
-        (CW, None, count, settings.cw_steps),
-        *((BIM, epsilon, count, settings.bim_steps) for epsilon in settings.pgd_epsilons),
-        *((PGD, epsilon, count, pgd) for epsilon in settings.pgd_epsilons),
-        (CW_EOT, None, num_cw, search * samples),
+    pgd: dict[str, Any] = {"num_steps": settings.pgd_steps}
+    eot: dict[str, Any] = {"num_eot_samples": samples}
+    cw: dict[str, Any] = {"const_per": "nat", "learning_rate": _CW_RATE}
+    one_round = cw | {"num_binary_steps": 1, "initial_const": settings.cw_const}
+    steps: list[tuple[str, float | None, str, dict[str, Any]]] = [
+        *((FGSM, epsilon, "fgsm", {}) for epsilon in settings.fgsm_epsilons),
+        (DEEPFOOL, None, "deepfool", {"num_steps": settings.deepfool_steps}),
+        (CW, None, "carlini_wagner", _search(settings, one_round)),
+        *((BIM, epsilon, "bim", {"num_steps": settings.bim_steps}) for epsilon in settings.pgd_epsilons),
+        *((PGD, epsilon, "pgd", pgd) for epsilon in settings.pgd_epsilons),
     ]
+    rounds = _search(settings, cw | {"num_binary_steps": settings.cw_binary_steps, "initial_const": 0.1})
+    steps.append((CW_EOT, None, "carlini_wagner", rounds | eot | {"num_images": settings.num_cw_images}))
+    square = eot | {"num_images": settings.num_square_images, "options": {"num_queries": settings.num_queries}}
     for epsilon in settings.honest_epsilons:
-        if stochastic or epsilon not in settings.pgd_epsilons:
-            steps.append((PGD_EOT, epsilon, count, pgd * samples))
-        steps.append((MARGIN_EOT, epsilon, count, pgd * samples))
-        steps.append((TRANSFER, epsilon, count, pgd))
-        steps.append((SQUARE, epsilon, num_square, settings.num_queries * samples / 2))
-    return [Step(attack, epsilon, n, float(n * passes)) for attack, epsilon, n, passes in steps]
+        if samples > 1 or epsilon not in settings.pgd_epsilons:
+            steps.append((PGD_EOT, epsilon, "pgd", pgd | eot))
+        steps.append((MARGIN_EOT, epsilon, "pgd", pgd | eot | {"loss": "margin"}))
+        steps.append((TRANSFER, epsilon, "pgd", pgd | {"num_eot_samples": settings.num_eot_samples, "source": SOURCE}))
+        steps.append((SQUARE, epsilon, "square", square))
+    return {AttackSpec(attack, radius, **own): Step(name, radius) for name, radius, attack, own in steps}
+
+
+def _search(settings: AttackSettings, options: dict[str, Any]) -> dict[str, Any]:
+    return {"num_steps": settings.cw_steps, "options": options}

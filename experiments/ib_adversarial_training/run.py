@@ -4,15 +4,14 @@ import dataclasses
 import functools
 import json
 import pathlib
-import time
 from collections.abc import Sequence
 
-import numpy as np
 from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments.core import records
 from experiments.core.app import Session
+from experiments.core.attacks import AttackedModel, ModelAttacks, work_of
 from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.population import train_population
 from experiments.core.progress import WorkLine
@@ -20,11 +19,12 @@ from experiments.core.recipe import Recipe
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_reuse, environment
 from experiments.ib_adversarial_training import table as ib_adversarial_training_table
-from experiments.ib_adversarial_training.attack import Attacker
-from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan
+from experiments.ib_adversarial_training.attack import make_suite, measured
+from experiments.ib_adversarial_training.attack_settings import AttackSettings
 from experiments.ib_adversarial_training.recipe import load, recipe_of
 from experiments.ib_adversarial_training.settings import NONE, AdversarialConfig, SweepSettings
 from ib_jax import data
+from ib_jax.evaluation import AttackRow
 
 NAME = "ib_adversarial_training"
 VARY = ("beta", "learning_rate", "seed")  # the settings in which the models of a population may differ
@@ -99,39 +99,14 @@ def _attack(
             check_reuse(path, json.loads(path.read_text())["config"], model.settings)
         else:
             waiting.append((model, path))
-    attackers: dict[bool, Attacker] = {}
-    sources: dict[tuple[str, int, float], np.ndarray] = {}
-
-    def attacker(model: TrainedModel) -> Attacker:
-        stochastic = model.settings.stochastic
-        if stochastic not in attackers:
-            network, samples = recipe_of(model.settings, dataset).model, model.settings.num_eval_samples
-            attackers[stochastic] = Attacker(
-                settings, network, stochastic=stochastic, split=dataset.test, num_eval_samples=samples
-            )
-        return attackers[stochastic]
-
-    def source(of: TrainedModel, epsilon: float) -> np.ndarray:
-        which = of.settings.name, of.settings.seed, epsilon
-        if which not in sources:
-            sources[which] = attacker(of).source(of.params, of.settings.seed, epsilon)
-        return sources[which]
-
-    steps = {s: plan(settings, len(dataset.test.labels), stochastic=s) for s in (False, True)}
-    total = sum(step.work for model, _ in waiting for step in steps[model.settings.stochastic])
-    with WorkLine(console, total) as line:
+    by_name = {_named(model): model for model in models}
+    suites = ModelAttacks(
+        lambda model: make_suite(settings, recipe_of(by_name[model[:2]].settings, dataset)),
+        lambda model: attacked(_source_of(by_name[model[:2]], models)),
+    )
+    with WorkLine(console, suites.work(attacked(model) for model, _ in waiting)) as line:
         for model, path in waiting:
-            start, name, other = (
-                time.monotonic(),
-                f"{model.settings.name} seed {model.settings.seed}",
-                _source_of(model, models),
-            )
-            measured = attacker(model).measure(
-                model.params,
-                model.settings.seed,
-                functools.partial(source, other),
-                lambda step, name=name: line(name, step.attack, step.work),  # type: ignore[misc]
-            )
+            result = suites.attack(attacked(model), report=functools.partial(_report, line, model.settings))
             own = {k: v for k, v in dataclasses.asdict(model.settings).items() if k not in ("workdir", "data_dir")}
             record = {
                 "experiment": NAME,
@@ -140,14 +115,28 @@ def _attack(
                 "config": own,
                 "settings": dataclasses.asdict(settings),
                 "num_train_images": len(dataset.train.labels),
-                "source": other.settings.name,
+                "source": _source_of(model, models).settings.name,
                 "train": model.summary["train"],
                 "test": model.summary["test"],
                 "population_seconds": model.seconds,
-                **measured,
-                "attack_seconds": time.monotonic() - start,
+                **measured(result, settings, stochastic=model.settings.stochastic),
+                "attack_seconds": result.seconds,
             }
             records.write_json(path, record)
+
+
+def _named(model: TrainedModel) -> tuple[str, int]:
+    return model.settings.name, model.settings.seed
+
+
+def attacked(model: TrainedModel) -> AttackedModel:
+    """A trained model, to be attacked; those of one kind of code share a suite."""
+    stochastic = model.settings.stochastic
+    return AttackedModel(*_named(model), stochastic, stochastic, lambda: model.params)
+
+
+def _report(line: WorkLine, config: AdversarialConfig, row: AttackRow) -> None:
+    line(f"{config.name} seed {config.seed}", row.spec.label, work_of(row.spec, row.num_images))
 
 
 def _source_of(model: TrainedModel, models: Sequence[TrainedModel]) -> TrainedModel:

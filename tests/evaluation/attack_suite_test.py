@@ -199,6 +199,12 @@ def test_what_beats_pgd_or_stands_a_limitless_attack_is_found():
     assert "! pgd linf 0.3" in found.table()
 
 
+def test_the_attack_on_the_margin_makes_it_smaller(measured):
+    margin = lambda images: np.asarray(losses.margin(jnp.asarray(images) @ WEIGHT, jnp.asarray(LABELS)))
+    assert (margin(measured.rows[2].images) < margin(INPUTS)).all()
+    assert not np.array_equal(measured.rows[2].images, measured.rows[1].images)
+
+
 def row(spec, num_standing):
     stands = np.arange(40) < num_standing
     return evaluation.AttackRow(spec, stands, LABELS, None, None, {}, 0.0)

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.attack_comparison import victim as attack_victim
-from experiments.core import corrupted_images, image_attacks, image_attacks_config
+from experiments.core import corrupted_images
+from experiments.core.attacks import suite_keys
 from experiments.core.keys import stream
-from experiments.ib_adversarial_training import attack as adversarial_attacks
-from experiments.ib_adversarial_training.attack_settings import AttackSettings
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config
 from experiments.imdb_vub import victims as imdb_vub_victims
@@ -18,7 +17,7 @@ from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.text_attack_comparison import outcome as text_attack_outcome
 from experiments.transferability import measure as transferability_measure
-from ib_jax import DiagGaussian, data, evaluation, losses
+from ib_jax import DiagGaussian, data, evaluation, losses, models
 from ib_jax.models import Classifier
 
 COUNT, NUM_CLASSES, INDEX = 6, 3, np.arange(6)
@@ -43,19 +42,10 @@ MODEL = Classifier(
 )  # fmt: skip
 
 
-def attacker():
-    made = adversarial_attacks.Attacker(
-        AttackSettings(num_attack_images=COUNT), MODEL, stochastic=True, split=SPLIT, num_eval_samples=3
-    )
-    return lambda scale: evaluation.is_right(made.answers(scale, 0, IMAGES), LABELS)
-
-
-def image_measurer(average):
-    made = image_attacks.Measurer(
-        image_attacks_config.AttackSettings(num_attack_images=COUNT), MODEL,
-        stochastic=True, split=SPLIT, num_classes=NUM_CLASSES, num_eval_samples=3,
-    )  # fmt: skip
-    return lambda scale: made._right(scale, 0, IMAGES, average)
+def suite(at_mean):
+    made = evaluation.AttackPrograms(models.sampled_apply(MODEL), mean_fn=models.mean_apply(MODEL), num_eval_samples=3)
+    keys = suite_keys(0)
+    return lambda scale: evaluation.is_right(made.answers(scale, keys.judge, IMAGES, at_mean=at_mean), LABELS)
 
 
 def mnist_measurer():
@@ -118,9 +108,8 @@ def texts():
 
 
 EVERY = {
-    "attacker": attacker,
-    "image, at the mean": lambda: image_measurer(False),
-    "image, of samples": lambda: image_measurer(True),
+    "suite, at the mean": lambda: suite(True),
+    "suite, of samples": lambda: suite(False),
     "mnist": mnist_measurer,
     "imagenet": imagenet_measurer,
     "pair": pair,

@@ -11,17 +11,18 @@ import pytest
 from rich.console import Console
 
 from experiments.core.app import Session
+from experiments.core.attacks import suite_keys
 from experiments.core.workdir import WorkdirError
-from experiments.ib_adversarial_training import attack as adversarial_attacks
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training import run as ib_adversarial_training
 from experiments.ib_adversarial_training import table as ib_adversarial_training_table
-from experiments.ib_adversarial_training.attack import Attacker
+from experiments.ib_adversarial_training.attack import make_suite, measured
 from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan
 from experiments.ib_adversarial_training.recipe import load, recipe_of
 from experiments.ib_adversarial_training.run import groups
 from experiments.ib_adversarial_training.settings import PRESETS, AdversarialConfig, SweepSettings
-from ib_jax import data, training
+from ib_jax import AttackResult, data, training
+from ib_jax.evaluation import AttackPrograms, AttackSuite
 
 TINY = AdversarialConfig(
     num_train_images=64,
@@ -51,11 +52,11 @@ ATTACK = AttackSettings(
 )
 
 
-def noise(self, params, seed, attack, epsilon, count):
+def noise(self, spec, params, key, inputs, labels, targets=None):
     """In place of the attacks, of which each takes seconds to compile."""
-    rng = np.random.default_rng([seed, count])
-    moved = self.images[:count] + (epsilon or 0.5) * rng.choice([-1, 1], self.images[:count].shape)
-    return np.clip(moved, 0, 1).astype(np.float32)
+    rng = np.random.default_rng(len(inputs))
+    moved = np.clip(inputs + (spec.epsilon or 0.5) * rng.choice([-1, 1], inputs.shape), 0, 1).astype(np.float32)
+    return AttackResult(moved, np.zeros(len(inputs), bool))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def folder(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("ib_adversarial_training")
     config = dataclasses.replace(TINY, workdir=str(workdir))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Attacker, "attacked", noise)
+        patch.setattr(AttackPrograms, "attack", noise)
         results = ib_adversarial_training.run(
             config, SWEEP, ATTACK, Session(console=Console(quiet=True), command="python -m x")
         )
@@ -79,11 +80,14 @@ def test_every_attack_of_the_plan_runs(tmp_path):
 
 
 @pytest.mark.parametrize("stochastic", [True, False])
-def test_every_attack_of_the_plan_can_be_made(stochastic):
-    for step in plan(ATTACK, 1000, stochastic=stochastic):
-        if step.attack != names.TRANSFER:
-            attack = adversarial_attacks.make(step.attack, ATTACK, 2)
-            assert (attack.epsilon is None) == (step.attack in names.MINIMAL)
+def test_the_plan_names_every_attack_once_and_its_samples(stochastic):
+    steps = plan(ATTACK, stochastic=stochastic)
+    assert len(set(steps.values())) == len(steps)
+    for spec, step in steps.items():
+        assert spec.is_minimal == (step.attack in names.MINIMAL)
+        assert spec.epsilon == step.epsilon
+        averaged = step.attack in (names.CW_EOT, *names.BESIDE) and (stochastic or step.attack == names.TRANSFER)
+        assert spec.num_eot_samples == (2 if averaged else 1), step
 
 
 def read(results, name):
@@ -104,8 +108,8 @@ def test_every_model_has_a_record_with_every_attack(folder):
     assert record["source"] == "cross_entropy"
     assert record["num_train_images"] == 64
     assert not {"workdir", "data_dir"} & set(record["config"])
-    steps = plan(ATTACK, 1000, stochastic=True)
-    assert [(row["attack"], row["epsilon"]) for row in record["attacks"]] == [step[:2] for step in steps]
+    steps = plan(ATTACK, stochastic=True)
+    assert [(row["attack"], row["epsilon"]) for row in record["attacks"]] == [tuple(step) for step in steps.values()]
     assert all(0 <= row["accuracy"] <= 1 and row["rate_bits"] > 0 for row in record["attacks"])
     assert [row["epsilon"] for row in record["honest"]] == [0.1, 0.3]
     for row in record["honest"]:
@@ -132,7 +136,7 @@ def test_a_second_call_trains_and_attacks_nothing_and_gives_the_same_table(folde
     assert "IB + FGSM, beta 0.001" in table
     assert (results / "figure.png").stat().st_size > 10_000
     monkeypatch.setattr(training, "fit", None)
-    monkeypatch.setattr(Attacker, "measure", None)
+    monkeypatch.setattr(AttackSuite, "evaluate", None)
     config = dataclasses.replace(TINY, workdir=str(workdir))
     ib_adversarial_training.run(config, SWEEP, ATTACK, Session(console=Console(quiet=True)))
     assert (results / "table.md").read_text() == table
@@ -163,15 +167,16 @@ def test_the_adversary_decides_what_is_trained():
 
 @pytest.mark.standard
 def test_the_rate_on_attacked_images_is_the_mean_divergence_from_the_prior():
-    dataset = load(TINY)
-    model = recipe_of(TINY, dataset).model
-    params = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
-    attacker = Attacker(ATTACK, model, stochastic=True, split=dataset.test, num_eval_samples=2)
-    images = attacker.attacked(params, 0, names.FGSM, 0.3, 8)
-    assert np.abs(images - attacker.images).max() == pytest.approx(0.3, abs=1e-6)
-    mean, scale = map(np.asarray, model.encode(params, images))
+    recipe = recipe_of(TINY, load(TINY))
+    params = recipe.model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    suite = make_suite(ATTACK, recipe, [names.FGSM])
+    result = suite.evaluate(params, suite_keys(0), keep_images=True)
+    row = measured(result, dataclasses.replace(ATTACK, honest_epsilons=(0.3,)), stochastic=True)["attacks"][1]
+    images = result.rows[1].images
+    assert (row["attack"], row["epsilon"]) == (names.FGSM, 0.3)
+    mean, scale = map(np.asarray, recipe.model.encode(params, images))
     expected = (0.5 * (mean**2 + scale**2 - 1) - np.log(scale)).sum(-1).mean() / np.log(2)
-    assert attacker.rate_bits(params, images) == pytest.approx(expected, rel=1e-5)
+    assert row["rate_bits"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_groups_differ_in_beta_and_seed_alone():

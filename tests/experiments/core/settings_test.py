@@ -1,6 +1,7 @@
 """Ranges, composition, presets and departures, on settings made up here."""
 
 import dataclasses
+import inspect
 import math
 
 import pytest
@@ -198,7 +199,7 @@ def test_every_field_of_the_groups_is_declared_once():
         name
         for group in vars(groups).values()
         if isinstance(group, type) and issubclass(group, Settings)
-        for name in group.__dict__.get("__annotations__", {})
+        for name in inspect.get_annotations(group)
         if name != "group"
     ]
     assert len(declared) == len(set(declared)) > 60

@@ -66,7 +66,7 @@ OF_TRAINING = {"step", "num_steps", "epoch", "train", "seconds", "images_per_sec
 
 def write_results(workdir: pathlib.Path, recipe: Recipe, trained: TrainedModel, session: Session) -> Record:
     """Writes results.json of a trained model, its record: the only place that does."""
-    shapes = jax.eval_shape(recipe.init_params, jax.random.key(0))
+    shapes = jax.eval_shape(recipe.init).params
     config, summary = trained.settings, dict(trained.summary)
     measurements = [
         *(Measurement({"split": name}, summary.pop(name)) for name in SPLITS if name in summary),

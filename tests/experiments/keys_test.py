@@ -32,7 +32,6 @@ MODEL = models.make_classifier(models.MLPEncoder(latent_dim=1, hidden=(2,)), num
 MAY_MAKE_KEYS = {
     "core/keys": "the streams",
     "core/recipe": "the keys of the initial parameters and of the run, which must not change",
-    "core/runner": "shapes alone",
     "exact_ib/run": "the same, of each objective",
     "imdb_vub/encoder": "the weights of the random encoder, which must not change",
     "benchmark/attack_rows": "only the time counts, here and in the next",

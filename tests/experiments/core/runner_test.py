@@ -113,6 +113,7 @@ def test_sizes_that_do_not_fit_leave_nothing_behind(tmp_path, settings):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.standard
 @pytest.mark.parametrize("pipeline", ["resident", "grain"])
 def test_both_ways_to_read_images_take_the_same_steps(tmp_path, monkeypatch, pipeline, digits_parameters):
     from experiments.core.recipe import Recipe, load_dataset

@@ -1,15 +1,11 @@
 """What `experiments.attack_comparison` compares: each attack with its settings here and in the other libraries."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from experiments.attack_comparison.settings import ComparisonConfig
 from experiments.core.carlini_wagner import carlini_wagner
-from experiments.core.flags import setting
 from ib_jax import attacks, losses
-
-GROUPS = ("fgsm", "bim", "pgd", "mi_fgsm", "apgd", "cw", "deepfool", "fab", "square", "autoattack")
-DATASETS = ("digits", "mnist", "fashion_mnist")
 
 POINTS, AUTOATTACK_POINTS, LENGTH = 0.005, 0.003, 0.02
 """How much higher than another library's our robust accuracy may be, and how much larger our median perturbation."""
@@ -19,50 +15,11 @@ _PGD_STEPS, _FEW_STEPS, _MANY_STEPS = 40, 10, 100
 _NO_LIMIT = 1e3  # a radius for torchattacks' FAB, which keeps nothing beyond one
 
 
-@dataclasses.dataclass(frozen=True)
-class ComparisonConfig:
-    """One comparison."""
-
-    checkpoint: str = setting(
-        "", "Network", "Workdir of a finished cross_entropy run of experiments.mnist_vib. Default: train one."
-    )
-    dataset: str = setting("digits", "Network", "Without --checkpoint: data set to train on.", choices=DATASETS)
-    num_epochs: int = setting(20, "Network", "Without --checkpoint: length of training.", unit="epochs")
-    hidden_width: int = setting(1024, "Network", "Without --checkpoint: units of each of the two ReLU layers.")
-    data_dir: str = setting("", "Network", "Where tensorflow-datasets keeps its data, as in mnist_vib.")
-
-    attacks: str = setting("all", "Attacks", f"What is compared, with commas between: {', '.join(GROUPS)}; or all.")
-    num_images: int = setting(1000, "Attacks", "First test images attacked.", unit="images")
-    batch_size: int = setting(500, "Attacks", "Images attacked at a time, on both sides.", unit="images")
-    num_queries: int = setting(
-        1000, "Attacks", "Queries of Square, and of Square in AutoAttack.", unit="queries", paper="5000"
-    )
-    cw_steps: int = setting(200, "Attacks", "CW: steps of each round.", unit="steps", paper="10000")
-    cw_binary_steps: int = setting(5, "Attacks", "CW: rounds of the search for c.", paper="9 in foolbox")
-    cw_learning_rate: float = setting(0.03, "Attacks", "CW: Adam's.", paper="0.01 in foolbox")
-    cw_initial_const: float = setting(0.1, "Attacks", "CW: the first c.", unit="per nat", paper="0.001 in foolbox")
-    seed: int = setting(0, "Attacks", "Seed of both sides; their random numbers differ all the same.")
-    output: str = setting("", "Record", "JSON record. Default: experiments/results/attack_comparison/<dataset>.json.")
-
-    def __post_init__(self) -> None:
-        for name in ("num_epochs", "hidden_width", "num_images", "batch_size", "num_queries", "cw_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
-        unknown = sorted(set(self.groups) - set(GROUPS))
-        if unknown:
-            raise ValueError(f"--attacks must be among {', '.join(GROUPS)}, got {', '.join(unknown)}")
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The attacks asked for."""
-        return GROUPS if self.attacks == "all" else tuple(self.attacks.split(","))
-
-
 class Row(NamedTuple):
     """One attack, at one radius or with none.
 
     Attributes:
-      group: of `GROUPS`.
+      group: of `settings.GROUPS`.
       name: for the table.
       norm: "linf" or "l2".
       epsilon: the radius; None for an attack that looks for the smallest perturbation.

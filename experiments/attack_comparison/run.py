@@ -1,31 +1,12 @@
-"""Compare every attack with the same one in torchattacks, foolbox and pyautoattack, on the same weights.
-
-Run:      python -m experiments.attack_comparison                          digits, trains a network; minutes
-          python -m experiments.attack_comparison --checkpoint=WORKDIR     MNIST, some half an hour on two cores
-          where WORKDIR is one that a cross_entropy run of experiments.mnist_vib has left.
-Needs:    pip install 'ib-jax[peers]' for the other libraries; without them their rows say so.
-Method:   the weights are handed to PyTorch in another process; both sides get the same images and the same settings.
-          Success and distance are judged for all by the JAX network, on the images that came back: a library's own
-          verdict is not asked for. Where results end on the boundary itself, so that rounding decides (torchattacks'
-          DeepFool, which goes 2 % beyond its last step alone), a note says what counting them would change. Random
-          starts differ, as random numbers do. What the other libraries do otherwise at equal settings stands at the
-          head of `experiments.attack_comparison.peers`.
-Units:    inputs lie in [0, 1], and so do radii and distances.
-Expect:   at a radius, a robust accuracy at most 0.5 points above theirs (AutoAttack: 0.3); without one, a median
-          perturbation at most 2 % larger. The median is over images that were classified right, a failure infinitely
-          far.
-Leaves:   a JSON record, by default experiments/results/attack_comparison/<dataset>.json, and table.md beside it, made
-          of all records there.
-"""
+"""Attacks one network with this library's attacks and with others'."""
 
 import contextlib
 import dataclasses
 import math
 import pathlib
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -37,25 +18,25 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from experiments.attack_comparison import peers as attack_peers
 from experiments.attack_comparison import table as attack_comparison_table
 from experiments.attack_comparison import victim as attack_victim
-from experiments.attack_comparison.rows import ComparisonConfig, Row, rows
+from experiments.attack_comparison.rows import Row, rows
+from experiments.attack_comparison.settings import ComparisonConfig
 from experiments.attack_comparison.victim import Judge, Victim
-from experiments.core import flags, records
+from experiments.core import records
 from experiments.core import worker as torch_worker
+from experiments.core.app import Session
 from experiments.core.keys import stream
-from ib_jax import attacks, data, training
+from experiments.core.workdir import environment
+from ib_jax import attacks
 
 RESULTS = pathlib.Path("experiments/results/attack_comparison")
 
 
-def run(
-    config: ComparisonConfig, console: Console, *, command: str = "", victim: Victim | None = None
-) -> dict[str, Any]:
+def run(config: ComparisonConfig, session: Session, victim: Victim | None = None) -> dict[str, Any]:
     """Attacks on both sides, prints the table and writes the record.
 
     Args:
       config: the settings.
-      console: where to show progress and the table.
-      command: the command line to write into the record.
+      session: where to show progress and tables, and the command for the records.
       victim: the network; None for the one that the settings name.
 
     Returns:
@@ -64,6 +45,7 @@ def run(
     Raises:
       ValueError: a setting will not do.
     """
+    console, command = session.console, session.command
     victim = _victim(config, console) if victim is None else victim
     judge = Judge(victim, config.num_images)
     compared: list[dict[str, Any]] = []
@@ -92,7 +74,7 @@ def run(
         "experiment": "attack_comparison",
         "command": command,
         "config": dataclasses.asdict(config),
-        "environment": records.environment(),
+        "environment": environment(),
         "peers": versions,
         "network": dict(victim.description),
         "num_images": len(judge.labels),
@@ -196,21 +178,3 @@ def _record(row: Row, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dic
     kept = row._asdict()
     del kept["attack"], kept["peers"]
     return {**kept, "measure": measure_of(row), "ours": dict(ours), "peers": dict(theirs)}
-
-
-def main(argv: Sequence[str]) -> None:
-    """Reads the flags and runs."""
-    del argv
-    try:
-        run(
-            flags.config_from_flags(ComparisonConfig),
-            Console(),
-            command=records.command("experiments.attack_comparison"),
-        )
-    except (training.NonFiniteLossError, data.DatasetUnavailableError, ValueError) as error:
-        sys.exit(f"attack_comparison: {error}")
-
-
-def launch() -> None:
-    """Defines the flags and runs."""
-    flags.run_app(main, ComparisonConfig, __doc__ or "")

@@ -1,6 +1,5 @@
 """A deterministic classifier that is attacked in JAX and in PyTorch, and the one judge of whatever comes back."""
 
-import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Mapping
@@ -9,15 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 
-from experiments.core import records
-from experiments.core.answers import decided, is_right
+from experiments.core import trained_model
+from experiments.core.app import STOPPED, Session
 from experiments.core.keys import stream
-from experiments.core.objectives import make_classifier
+from experiments.core.workdir import WorkdirError
 from experiments.mnist_vib import run as mnist_vib
 from experiments.mnist_vib.settings import Config
-from ib_jax import AttackResult, data, evaluation, losses, training
+from ib_jax import AttackResult, data, evaluation, losses, models
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.types import Array, Params
 
@@ -53,41 +51,23 @@ def from_workdir(workdir: str | pathlib.Path, *, data_dir: str = "") -> Victim:
     Raises:
       ValueError: there is no finished run, or its network is stochastic.
     """
-    workdir = pathlib.Path(workdir)
-    if not (workdir / "results.json").exists():
-        raise ValueError(f"no finished run of experiments.mnist_vib in {workdir}: it has no results.json")
-    results = records.read(workdir / "results.json")
-    known = {field.name for field in dataclasses.fields(Config)}
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in results.settings.items()
-        if name in known
-    }
-    config = Config(**given)
+    try:
+        recipe = trained_model.open_recipe(workdir, data_dir=data_dir)
+    except FileNotFoundError as error:
+        raise WorkdirError(f"no finished run of experiments.mnist_vib in {workdir}: it has no results.json") from error
+    config, test = recipe.config, recipe.dataset.test
     if config.stochastic:
-        raise ValueError(f"the network must be deterministic, such as one of cross_entropy; got {config.objective}")
-    dataset = data.load(config.dataset, data_dir=data_dir or config.data_dir or None)
-    images = np.asarray(data.to_unit_interval(dataset.test.inputs))
-    model = make_classifier(config, evaluation.label_probabilities(dataset.train.labels, dataset.num_classes))
-    # A decay of the rate leaves no trace in the optimizer's state, so any will do to read it.
-    optimizer = training.paper_adam(config.learning_rate, steps_per_decay=1, weight_decay=config.weight_decay)
-    like = training.init_state(
-        jax.random.key(0), model.init(jax.random.key(0), jnp.asarray(images[:1])), optimizer, config.average_decay
-    )
-    with training.Checkpoints(workdir / "checkpoints") as checkpoints:
-        state = checkpoints.restore(like)
-    params = training.averaged_params(state, config.average_decay)
-
-    def apply_fn(params: Params, keys: Array, inputs: Array) -> Array:
-        del keys
-        return model.decode(params, model.encode(params, inputs).mean)
-
+        raise WorkdirError(f"the network must be deterministic, such as one of cross_entropy; got {config.objective}")
+    model = trained_model.open_model(workdir, recipe)
+    described = ("dataset", "objective", "num_epochs", "hidden_width", "latent_dim", "seed")
     description = {
         "checkpoint": str(workdir),
-        "test_error": results.models[0].values_at(split="test")["error_mean"],
-        **{name: given[name] for name in ("dataset", "objective", "num_epochs", "hidden_width", "latent_dim", "seed")},
+        "test_error": model.summary["test"]["error_mean"],
+        **{name: getattr(config, name) for name in described},
     }
-    return Victim(apply_fn, params, _layers(params), images, np.asarray(dataset.test.labels), description)
+    images = np.asarray(data.to_unit_interval(test.inputs))
+    apply_fn = models.mean_apply(recipe.model)
+    return Victim(apply_fn, model.params, _layers(model.params), images, np.asarray(test.labels), description)
 
 
 def trained(**settings: Any) -> Victim:
@@ -102,8 +82,8 @@ def trained(**settings: Any) -> Victim:
     with tempfile.TemporaryDirectory() as workdir:
         fixed: dict[str, Any] = {"objective": "cross_entropy", "workdir": workdir, "figures": False}
         config = Config(**settings, **fixed, num_attack_images=0, epochs_per_eval=settings["num_epochs"])
-        if mnist_vib.run(config, Console(quiet=True)) is None:
-            raise SystemExit(mnist_vib.STOPPED)
+        if mnist_vib.run(config, Session()) is None:
+            raise SystemExit(STOPPED)
         victim = from_workdir(workdir)
     return victim._replace(description={**victim.description, "checkpoint": "trained for this record"})
 
@@ -140,7 +120,7 @@ class Judge:
             return losses.predicted_class(logits), lead <= BOUNDARY * jnp.abs(logits).max(-1)
 
         self._answers = answers
-        self.correct = is_right(answers(jnp.asarray(self.images))[0], self.labels)
+        self.correct = evaluation.is_right(answers(jnp.asarray(self.images))[0], self.labels)
 
     def __call__(self, images: np.ndarray, *, norm: str, epsilon: float | None = None) -> dict[str, Any]:
         """Robust accuracy and the sizes of the perturbations.
@@ -170,7 +150,7 @@ class Judge:
             size = np.abs(moved).max(-1) if norm == "linf" else np.linalg.norm(moved, axis=-1)
             inside &= size <= epsilon + TOLERANCE
         inside, outside = inside & flat.any(-1), int((~inside).sum())
-        decided(np.where(inside, answers[:count], 0))
+        evaluation.decided(np.where(inside, answers[:count], 0))
         success, correct = wrong & inside, self.correct[:count]
 
         def sizes(success: np.ndarray) -> Mapping[str, float]:

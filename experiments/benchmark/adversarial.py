@@ -23,7 +23,7 @@ from experiments.ib_adversarial_training.settings import FGSM, NONE, PGD, Advers
 from ib_jax import training
 
 if TYPE_CHECKING:
-    from experiments.benchmark.run import Config
+    from experiments.benchmark.settings import Config
 
 PLAIN = "plain"
 GOAL = 20  # steps of PGD

@@ -23,7 +23,7 @@ from ib_jax import attacks, evaluation
 from ib_jax.types import Array, AttackResult, Params
 
 if TYPE_CHECKING:
-    from experiments.benchmark.run import Config
+    from experiments.benchmark.settings import Config
 
 PEERS = tuple(library + suffix for suffix in ("", AVX512) for library in LIBRARIES)
 """-avx512: MKL's AVX-512 path forced."""

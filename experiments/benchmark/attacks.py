@@ -23,7 +23,7 @@ from experiments.benchmark.show import progress, summary
 from experiments.core import worker as torch_worker
 
 if TYPE_CHECKING:
-    from experiments.benchmark.run import Config
+    from experiments.benchmark.settings import Config
 
 
 def attacks_suite(config: "Config", console: Console, matmul_sizes: Sequence[int]) -> dict[str, Any]:

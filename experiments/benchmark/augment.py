@@ -27,7 +27,7 @@ from ib_jax import augment
 from ib_jax.types import Array
 
 if TYPE_CHECKING:
-    from experiments.benchmark.run import Config
+    from experiments.benchmark.settings import Config
 
 PEERS = ("pil", "pil-v2", "tensor", "tensor-v2", "pil-v2-loader")
 LABELS = {

@@ -24,7 +24,7 @@ from experiments.corruptions import peer as corruption_peer
 from ib_jax import corruptions
 
 if TYPE_CHECKING:
-    from experiments.benchmark.run import Config
+    from experiments.benchmark.settings import Config
 
 OURS, ONE, CORES = "jax", "imagecorruptions", "imagecorruptions-cores"
 PEERS = (ONE, CORES)

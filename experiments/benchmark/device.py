@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmark.show import peak_summary
+from experiments.core.settings import SettingError
 
 _SIZES = (1024, 2048, 4096)
 _ACCELERATOR_SIZES = (4096, 8192, 16384)  # small ones would measure the dispatch
@@ -87,11 +88,11 @@ def check_threads(variable: str | None, cores: int, num_devices: int) -> None:
       >>> benchmark_device.check_threads(None, cores=2, num_devices=8)
       Traceback (most recent call last):
       ...
-      ValueError: 8 devices of a CPU need at least 16 threads, got 2: set PJRT_NPROC=16 or more before the start
+      experiments.core.settings.SettingError: 8 devices of a CPU need at least 16 threads, got 2: set PJRT_NPROC=16 ...
     """
     threads = int(variable) if variable and variable.isdigit() else cores
     if num_devices > 1 and threads < 2 * num_devices:
-        raise ValueError(
+        raise SettingError(
             f"{num_devices} devices of a CPU need at least {2 * num_devices} threads, got {threads}: "
             f"set PJRT_NPROC={2 * num_devices} or more before the start"
         )

@@ -11,10 +11,12 @@ import numpy as np
 
 from experiments.benchmark.program import Cost, product_flops, step_cost
 from experiments.benchmark.turns import Turn
+from experiments.cifar10_ceb import FUNCTIONS
 from experiments.cifar10_ceb.settings import Cifar10Config
-from experiments.core import image_recipe
+from experiments.core import networks
 from experiments.core.recipe import Recipe
-from ib_jax import attacks, data, losses, models, training
+from experiments.core.settings import SettingError
+from ib_jax import attacks, data, losses, training
 from ib_jax.types import Array, Params
 
 MEMBERS = 2
@@ -58,25 +60,14 @@ def family(name: str) -> tuple[str, int, int]:
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"--image_networks must be auto, wrn-<depth>-<width> or resnet-<50, 101, 152>, got {name!r}")
+        raise SettingError(f"--image_networks must be auto, wrn-<depth>-<width> or resnet-<50, 101, 152>, got {name!r}")
     wide, depth, width, _, layers = match.groups()
     return ("wrn", int(depth), int(width)) if wide else ("resnet", int(layers), 1)
 
 
-def _resnet(config: Cifar10Config, shares: np.ndarray, axis_name: str | None) -> models.Classifier:
-    encoder = models.ResNetEncoder(
-        depth=config.depth,
-        width=config.width,
-        scale=config.encoder_scale,
-        axis_name=axis_name,
-        compute_dtype=config.precision,
-    )
-    return image_recipe.around(encoder, config, shares)
-
-
 FAMILIES = {
-    "wrn": (image_recipe.CIFAR10, 10),
-    "resnet": (image_recipe.CIFAR10._replace(classifier=_resnet), 1000),
+    "wrn": (FUNCTIONS, 10),
+    "resnet": (FUNCTIONS._replace(network=networks.resnet), 1000),
 }
 """A family's recipe and classes."""
 
@@ -99,7 +90,7 @@ class ImageBenchmark:
 
     def __init__(self, network: Network):
         kind, depth, width = family(network.name)
-        parts, num_classes = FAMILIES[kind]
+        functions, num_classes = FAMILIES[kind]
         config = Cifar10Config(
             depth=depth,
             width=width,
@@ -107,7 +98,7 @@ class ImageBenchmark:
             steps_per_call=network.steps,
             precision=network.precision,
         )
-        self.network, self.recipe = network, Recipe(config, random_images(network, num_classes), parts)
+        self.network, self.recipe = network, Recipe(config, random_images(network, num_classes), functions)
         self._shapes = jax.eval_shape(self.recipe.init)
         self.num_parameters = sum(leaf.size for leaf in jax.tree.leaves(self._shapes.params))
         platform = jax.local_devices()[0].platform

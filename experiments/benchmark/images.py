@@ -27,7 +27,7 @@ from experiments.benchmark.turns import Row, Turn, Work, add_speed, take_turns
 from experiments.core import worker as torch_worker
 
 if TYPE_CHECKING:
-    from experiments.benchmark.run import Config
+    from experiments.benchmark.settings import Config
 
 AUTO = "auto"
 CPU_NETWORKS, NETWORKS = "wrn-10-2", "wrn-28-10,resnet-50"

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmark.program import Program, Stretch, xla_cost
-from experiments.core.objectives import make_classifier, make_loss
+from experiments.core import networks
+from experiments.core.objectives import make_loss
 from experiments.mnist_vib.settings import Config
 from ib_jax import data, training
 from ib_jax.training import parallel
@@ -80,7 +81,7 @@ class TrainBenchmark:
     def __init__(self, config: Config, steps: int):
         self._config, self._steps = config, steps
         self._num_examples = steps * config.batch_size
-        self._model = make_classifier(config, CLASS_PROBABILITIES)
+        self._model = networks.mlp(config, CLASS_PROBABILITIES)
         self._optimizer = training.paper_adam(config.learning_rate, steps_per_decay=2 * steps)
         self._data = training.Batch(*map(jax.device_put, random_dataset(self._num_examples).train))
 

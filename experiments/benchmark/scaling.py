@@ -24,7 +24,7 @@ from ib_jax import data, training
 from ib_jax.training import parallel
 
 if TYPE_CHECKING:
-    from experiments.benchmark.run import Config
+    from experiments.benchmark.settings import Config
 
 WEAK, STRONG = "weak", "strong"
 _FLOAT_BYTES = 4  # gradients are float32, whatever the precision of the products

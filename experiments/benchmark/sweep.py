@@ -25,7 +25,7 @@ from experiments.mnist_vib.settings import Config as VibConfig
 from ib_jax import training
 
 if TYPE_CHECKING:
-    from experiments.benchmark.run import Config
+    from experiments.benchmark.settings import Config
 
 NARROW_SIZES = {"latent_dim": 2, "hidden_width": 128}
 

@@ -15,7 +15,7 @@ from experiments.benchmark.turns import Row, Turn, Work, add_speed, take_turns, 
 from experiments.core import worker as torch_worker
 
 if TYPE_CHECKING:
-    from experiments.benchmark.run import Config
+    from experiments.benchmark.settings import Config
 
 LABELS = {SCAN: "JAX, epoch in a scan", LOOP: "JAX, Python loop"}
 

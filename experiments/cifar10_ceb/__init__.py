@@ -1,1 +1,6 @@
-"""Train Wide ResNets through the conditional entropy bottleneck, attack and corrupt them, and draw Figures 1 and 2."""
+"""See __main__.py; for other experiments: the settings, and how a trained model is opened."""
+
+from experiments.cifar10_ceb.recipe import FUNCTIONS, load, network_name
+from experiments.cifar10_ceb.settings import Cifar10Config as Config
+
+__all__ = ["FUNCTIONS", "Config", "load", "network_name"]

@@ -1,59 +1,113 @@
-"""Flags that say on which machines a program runs, and what is set up before it begins; no result depends on them."""
+"""A program: flags, presets and `--help`, the processes it runs in, and what becomes of an error."""
 
 import dataclasses
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
+from absl import app, logging
 from rich.console import Console
 
-from experiments.core import flags
-from experiments.core.flags import setting
-from ib_jax import training
+from experiments.core import flags, workdir
+from experiments.core.groups import Machine
+from experiments.core.records import RecordError
+from experiments.core.settings import Preset, SettingError, Settings
+from ib_jax import data, training
 
+STOPPED = 143  # exit status of a process ended by SIGTERM: stopped and saved
 LOST = 75  # exit status: temporary failure, start again
+HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
+USER_ERRORS = (
+    SettingError,
+    workdir.WorkdirError,
+    RecordError,
+    data.DatasetUnavailableError,
+    training.NonFiniteLossError,
+)
+"""What is told in one line; any other error keeps its traceback."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine:
-    """Processes, and where compiled programs are kept."""
+class Session:
+    """What a run has besides its settings.
 
-    coordinator_address: str = setting(
-        "",
-        "Machine",
-        "host:port of process 0, the same for every process. TPU pods, Slurm and Open MPI need none of these three.",
-    )
-    num_processes: int = setting(0, "Machine", "Processes of the run; 0: as the environment says, or one.")
-    process_id: int = setting(-1, "Machine", "Number of this process, from 0; -1: as the environment says.")
-    compilation_cache: str = setting(
-        "",
-        "Machine",
-        "Folder in which compiled programs are kept, so that the next start does not compile them again. On a CPU JAX "
-        "warns of machine features then; TF_CPP_MIN_LOG_LEVEL=3 before the command keeps it quiet.",
-    )
+    Attributes:
+      experiment: its name.
+      command: the command line for the record, without local paths.
+      console: the terminal, of process 0 alone.
+    """
+
+    experiment: str = ""
+    command: str = ""
+    console: Console = dataclasses.field(default_factory=lambda: Console(quiet=True))
 
 
-def run_app(
-    main: Callable[[Sequence[str]], Any], config_class: type, description: str, more: Sequence[type] = ()
+def main(
+    run: Callable[..., Any],
+    *classes: type[Settings],
+    doc: str | None,
+    presets: Mapping[str, Preset] | None = None,
+    adjust: flags.Adjust | None = None,
+    without: Collection[str] = (),
+    errors: tuple[type[Exception], ...] = (),
 ) -> None:
-    """As `flags.run_app`, with the flags of `Machine`: joins the other processes first, and ends when one is lost."""
+    """Reads the flags and runs; ends the process.
 
-    def joined(argv: Sequence[str]) -> None:
+    Args:
+      run: (*settings, session=Session) -> a result, or None when stopped to be resumed.
+      *classes: of the settings; their fields are the flags.
+      doc: what `--help` begins with.
+      presets: choices of `--preset`.
+      adjust: (preset's values, flags) -> values, for flags that scale a preset.
+      without: settings that are no flags here.
+      errors: further errors that are told in one line, such as that a file is not there.
+    """
+    name = run.__module__.split(".")[1]
+    flags.define(*classes, Machine, presets=presets, without=without)
+    logging.set_verbosity(logging.WARNING)  # orbax tells every step of every save at the level below
+
+    def parse(argv: list[str]) -> list[str]:
+        if HELP & set(argv[1:]):
+            flags.print_help(*classes, Machine, doc=doc or "", console=Console(), presets=presets, without=without)
+            sys.exit(0)
+        rest = app.parse_flags_with_usage(argv)
+        if rest[1:]:
+            sys.exit(f"Unexpected arguments: {' '.join(rest[1:])}. Settings are flags: --name=value; see --help.")
+        return rest
+
+    def start(argv: list[str]) -> int | str:
+        del argv
         try:
-            set_up(flags.config_from_flags(Machine))
+            settings = flags.from_flags(*classes, presets=presets, adjust=adjust)
+        except SettingError as error:
+            return f"{name}: {error}"
+        try:
+            set_up(flags.from_flags(Machine)[0])
         except (ValueError, RuntimeError) as error:
-            sys.exit(f"cannot start: {error}")
-        try:
-            main(argv)
-        except Exception as error:
-            if jax.process_count() == 1:
-                raise
-            _leave(error)
+            return f"cannot start: {error}"
+        session = Session(name, workdir.command(f"experiments.{name}"), console())
+        return call(run, *settings, session=session, errors=errors)
 
-    flags.run_app(joined, config_class, description, more=(*more, Machine))
+    app.run(start, flags_parser=parse)
+
+
+def call(
+    run: Callable[..., Any], *settings: Any, session: Session, errors: tuple[type[Exception], ...] = ()
+) -> int | str:
+    """Runs; the exit status, or the line with which a user's error ends."""
+    try:
+        result = run(*settings, session=session)
+    except Exception as error:
+        ours = isinstance(error, FileNotFoundError) and error.errno is None  # not the operating system's
+        if isinstance(error, (*USER_ERRORS, *errors)) or ours:
+            return f"{session.experiment}: {error}"
+        if jax.process_count() == 1:
+            raise
+        _leave(error)
+    return STOPPED if result is None else 0
 
 
 def set_up(machine: Machine) -> None:

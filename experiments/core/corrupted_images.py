@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.answers import is_right
 from experiments.core.keys import stream
-from ib_jax import corruptions, data, losses
+from ib_jax import corruptions, data, evaluation, losses
 from ib_jax.types import Array
 
 Predict = Callable[[Array], Array]
@@ -92,5 +91,5 @@ def error_of(predicts: Mapping[str, Predict], batches: Iterable[data.Split]) -> 
     for batch in batches:
         images = data.to_unit_interval(batch.inputs)
         for model, predict in predicts.items():
-            wrong[model].append(~is_right(losses.predicted_class(predict(images)), batch.labels))
+            wrong[model].append(~evaluation.is_right(losses.predicted_class(predict(images)), batch.labels))
     return {model: float(np.concatenate(parts).mean()) for model, parts in wrong.items()}

@@ -1,122 +1,164 @@
-"""absl flags made from a frozen dataclass, defined only when a program starts, with a `--help` in groups."""
+"""absl flags made from composed settings, defined only when a program starts, with a `--help` in groups."""
 
 import dataclasses
+import inspect
 import math
-import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-C = TypeVar("C")
+from experiments.core.settings import OneOf, Preset, Settings
+
+Adjust = Callable[[dict[str, Any], flags.FlagValues], dict[str, Any]]
+"""(a preset's values, the flags) -> the values, for flags that scale a preset."""
+SettingsClass = type[Settings]
+
+BOUNDS = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
+_DEFINE: dict[Any, Callable[..., Any]] = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+NO_BOUNDS = (None, math.inf, -math.inf)
 
 
-def setting(
-    default: Any,
-    group: str,
-    help: str,
-    *,
-    unit: str = "",
-    paper: str = "",
-    choices: tuple[str, ...] = (),
-    decides: str = "training",
-) -> Any:
-    """A dataclass field that becomes a flag; `decides` says what its value has an effect on."""
-    metadata = {"group": group, "help": help, "unit": unit, "paper": paper, "choices": choices, "decides": decides}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def define(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines one absl flag for each field of the dataclass."""
-    types = typing.get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):
-        kwargs: dict[str, Any] = {"flag_values": flag_values}
-        name, help, default = field.name, field.metadata["help"], field.default
-        assert default is not dataclasses.MISSING
-        if field.metadata["choices"]:
-            flags.DEFINE_enum(name, default, field.metadata["choices"], help, **kwargs)
-        elif types[name] is bool:
-            flags.DEFINE_bool(name, default, help, **kwargs)
-        elif types[name] is int:
-            flags.DEFINE_integer(name, default, help, **kwargs)
-        elif types[name] is float:
-            flags.DEFINE_float(name, default, help, **kwargs)
-        elif types[name] is str:
-            flags.DEFINE_string(name, default, help, **kwargs)
-        else:
-            parser = _NumberListParser(typing.get_args(types[name])[0])
-            flags.DEFINE(parser, name, default, help, serializer=_NumberListSerializer(), **kwargs)
-
-
-def config_from_flags(
-    config_class: type[C],
-    preset: Callable[[flags.FlagValues], dict[str, object]] = lambda flag_values: {},
+def define(
+    *classes: SettingsClass,
+    presets: Mapping[str, Preset] | None = None,
+    without: Collection[str] = (),
     flag_values: flags.FlagValues = flags.FLAGS,
-) -> C:
-    """The configuration: the defaults, over them the preset's values, over them the flags that were given."""
-    values = preset(flag_values)
-    values |= {
-        field.name: getattr(flag_values, field.name)
-        for field in dataclasses.fields(config_class)  # type: ignore[arg-type]
-        if flag_values[field.name].present
-    }
-    return config_class(**values)
+) -> None:
+    """Defines one absl flag for each field of the dataclasses but those of `without`; `preset` takes its choices from
+    `presets`.
+    """
+    for cls in classes:
+        types = typing.get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            if field.name not in without:
+                _define(field, types[field.name], presets or {}, flag_values)
 
 
-def only(config_class: type, values: Mapping[str, Any]) -> dict[str, object]:
-    """Those of the values that are fields of this dataclass; a preset may be for several."""
-    names = {field.name for field in dataclasses.fields(config_class)}
-    return {name: value for name, value in values.items() if name in names}
+def _define(
+    field: dataclasses.Field[Any], kind: Any, presets: Mapping[str, Preset], flag_values: flags.FlagValues
+) -> None:
+    name, help = field.name, field.metadata["help"]
+    default: Any = field.default
+    choices = tuple(presets) if name == "preset" and presets else field.metadata["choices"]
+    if choices and kind is str:
+        flags.DEFINE_enum(name, default, choices, help, flag_values=flag_values)
+    elif kind in _DEFINE:
+        _DEFINE[kind](name, default, help, flag_values=flag_values)
+    else:
+        parser = _NumberListParser(typing.get_args(kind)[0])
+        flags.DEFINE(parser, name, default, help, flag_values=flag_values, serializer=_NumberListSerializer())
 
 
-def given(*names: str, flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
-    """Which of the flags stand on the command line."""
-    return [name for name in names if flag_values[name].present]
+def from_flags(
+    *classes: SettingsClass,
+    presets: Mapping[str, Preset] | None = None,
+    adjust: Adjust | None = None,
+    flag_values: flags.FlagValues = flags.FLAGS,
+) -> list[Any]:
+    """One of each class: the defaults, over them the preset's values, over them the flags that were given.
+
+    Raises:
+      TypeError: a preset has a value for no field.
+      SettingError: a value is out of range.
+    """
+    values = _preset_values(presets, flag_values) if presets else {}
+    if adjust is not None:
+        values = adjust(values, flag_values)
+    names = [{field.name for field in dataclasses.fields(cls)} for cls in classes]
+    unknown = sorted(set(values).difference(*names))
+    if unknown:
+        raise TypeError(f"the preset has values for {', '.join(unknown)}, which are no settings")
+    given = {name for name in flag_values if flag_values[name].present}
+    values |= {name: getattr(flag_values, name) for name in given}
+    return [cls(**{name: values[name] for name in own & set(values)}) for cls, own in zip(classes, names, strict=True)]
 
 
-def print_help(config_classes: Sequence[type], description: str, console: Console) -> None:
-    """Prints what the program does, and its flags by group with unit, default and the paper's value."""
-    console.print(description.strip(), markup=False, highlight=False)
+def _preset_values(presets: Mapping[str, Preset], flag_values: flags.FlagValues) -> dict[str, Any]:
+    preset = presets[flag_values.preset]
+    flag = flag_values["dataset"]
+    return preset.on(str(flag.value if flag.present else preset.values.get("dataset", flag.value)))
+
+
+def grouped(*classes: SettingsClass, without: Collection[str] = ()) -> dict[str, list[dataclasses.Field[Any]]]:
+    """All fields by the title of their group, in the order in which the classes compose them."""
     groups: dict[str, list[dataclasses.Field[Any]]] = {}
-    for field in (field for config_class in config_classes for field in dataclasses.fields(config_class)):
-        groups.setdefault(field.metadata["group"], []).append(field)
-    for group, fields in groups.items():
+    for cls in classes:
+        fields = {field.name: field for field in dataclasses.fields(cls) if field.name not in without}
+        for base in _composed(cls):
+            for name in inspect.get_annotations(base):
+                if name in fields:
+                    groups.setdefault(base.group, []).append(fields.pop(name))
+    return groups
+
+
+def _composed(cls: type) -> Iterator[Any]:
+    """What a class is composed of, in the order written, and the class itself."""
+    for base in cls.__bases__:
+        yield from _composed(base)
+    if issubclass(cls, Settings):
+        yield cls
+
+
+def print_help(
+    *classes: SettingsClass,
+    doc: str,
+    console: Console,
+    presets: Mapping[str, Preset] | None = None,
+    without: Collection[str] = (),
+) -> None:
+    """Prints what the program does, its flags by group with default and the paper's value, and the presets."""
+    console.print(doc.strip(), markup=False, highlight=False)
+    for group, fields in grouped(*classes, without=without).items():
         table = Table(title=f"\n{group}", title_justify="left", title_style="bold", box=None, pad_edge=False)
         for column in ("flag", "default", "paper"):
             table.add_column(column, no_wrap=column == "flag", header_style="dim")
         table.add_column("what it is", header_style="dim", ratio=1)
         for field in fields:
-            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
-            text = field.metadata["help"]
-            if field.metadata["choices"]:
-                text += f" One of {', '.join(field.metadata['choices'])}."
-            if field.metadata["unit"]:
-                text += f" Unit: {field.metadata['unit']}."
-            table.add_row(f"--{field.name}", default or "-", field.metadata["paper"] or "-", text)
-        console.print(table, highlight=False)
+            choices = tuple(presets) if field.name == "preset" and presets else field.metadata["choices"]
+            table.add_row(f"--{field.name}", _text(field.default) or "-", _paper(field), _what(field, choices))
+        console.print(table, highlight=False, markup=False)
+    for name, preset in (presets or {}).items():
+        console.print(f"\n--preset={name}: {preset.help}", markup=False, highlight=False)
+        for where, values in [("", preset.values), *((f"on {d}: ", v) for d, v in preset.by_dataset.items())]:
+            if values:
+                listed = " ".join(f"--{flag}={_text(value)}" for flag, value in values.items())
+                console.print(f"    {where}{listed}", markup=False, highlight=False, soft_wrap=True)
 
 
-def run_app(
-    main: Callable[[Sequence[str]], Any], config_class: type, description: str, more: Sequence[type] = ()
-) -> None:
-    """Defines the flags, of `more` dataclasses too, parses the command line and calls `main`; `--help` prints them."""
-    for each in (config_class, *more):
-        define(each)
-    logging.set_verbosity(logging.WARNING)  # orbax tells every step of every save at the level below
+def _text(value: Any) -> str:
+    if isinstance(value, OneOf):
+        return " or ".join(map(_text, value))
+    return ",".join(map(_text, value)) if isinstance(value, tuple) else f"{value:g}" if _is_float(value) else str(value)
 
-    def parse(argv: list[str]) -> list[str]:
-        if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(argv[1:]):
-            print_help((config_class, *more), description, Console())
-            sys.exit(0)
-        rest = app.parse_flags_with_usage(argv)
-        if rest[1:]:
-            sys.exit(f"Unexpected arguments: {' '.join(rest[1:])}. Settings are flags: --name=value; see --help.")
-        return rest
 
-    app.run(main, flags_parser=parse)
+def _is_float(value: Any) -> bool:
+    return isinstance(value, float) and float(f"{value:g}") == value
+
+
+def _paper(field: dataclasses.Field[Any]) -> str:
+    paper, note = field.metadata["paper"], field.metadata["note"]
+    return "; ".join(([_text(paper)] if paper is not None else []) + ([note] if note else [])) or "-"
+
+
+def _what(field: dataclasses.Field[Any], choices: Sequence[str]) -> str:
+    text = field.metadata["help"]
+    if choices:
+        text += f" One of {', '.join(choices)}."
+    low = [f"{word} {field.metadata[key]:g}" for key, word in BOUNDS.items() if field.metadata[key] not in NO_BOUNDS]
+    if low and not choices:
+        text += f" Allowed: {' and '.join(low)}."
+    if field.metadata["unit"]:
+        text += f" Unit: {field.metadata['unit']}."
+    return text
 
 
 class _NumberListParser(flags.ArgumentParser):

@@ -1,24 +1,18 @@
-"""Heads on frozen features: standardised, then the encoder and decoder of the MNIST experiments, as wide as these."""
+"""Heads on frozen features: standardised, then the encoder and decoder of the MNIST experiments, as wide as these.
 
-import dataclasses
-import json
-import pathlib
-import time
+A head is trained as any model: by `runner.train`, or `population.PopulationTrainer`, with `head_recipe`.
+"""
+
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 
-from experiments.core import records
-from experiments.core.evaluator import Evaluator
-from experiments.core.objectives import make_classifier
-from experiments.core.recipe import MNIST, Recipe
-from experiments.core.runner import train as train_on
-from experiments.mnist_vib.settings import Config
-from ib_jax import data, training
+from experiments.core import networks
+from experiments.core.recipe import VIB, Recipe
+from ib_jax import data
 from ib_jax.models import Classifier
-from ib_jax.types import Array, Params
+from ib_jax.types import Array
 
 _CONSTANT = 1e-6  # of the largest deviation: a feature that varies less does not vary
 
@@ -42,7 +36,7 @@ class Standardise:
         return 0.5 + 0.5 * (features - self.mean) / self.scale
 
 
-def head_recipe(config: Config, dataset: data.Dataset, standardise: Standardise) -> Recipe[Config]:
+def head_recipe(config: Any, dataset: data.Dataset, standardise: Standardise) -> Recipe:
     """The recipe of a head.
 
     Args:
@@ -54,10 +48,10 @@ def head_recipe(config: Config, dataset: data.Dataset, standardise: Standardise)
       Recipe.
     """
 
-    def classifier(config: Config, shares: np.ndarray, axis_name: str | None) -> Classifier:
-        return standardised(make_classifier(config, shares), standardise)
+    def network(config: Any, class_probabilities: np.ndarray, axis_name: str | None) -> Classifier:
+        return standardised(networks.mlp(config, class_probabilities), standardise)
 
-    return Recipe(config, dataset, MNIST._replace(classifier=classifier))
+    return Recipe(config, dataset, VIB._replace(network=network))
 
 
 def standardised(model: Classifier, standardise: Standardise) -> Classifier:
@@ -68,48 +62,3 @@ def standardised(model: Classifier, standardise: Standardise) -> Classifier:
         encode=lambda params, features: model.encode(params, standardise(features)),
         encode_train=lambda params, features, keys: model.encode_train(params, standardise(features), keys),
     )
-
-
-def train(recipe: Recipe[Config], workdir: pathlib.Path, console: Console) -> dict[str, Any] | None:
-    """Trains a head, unless it is trained already, and evaluates it on the evaluation features.
-
-    Args:
-      recipe: of the head.
-      workdir: its folder; an unfinished run in it is resumed.
-      console: where to show progress.
-
-    Returns:
-      What is known of it: `test` (as of `evaluation.summarise`), `steps` and `training_seconds`; None if training was
-      stopped and can be resumed.
-
-    Raises:
-      ConfigMismatchError: the folder holds a head with other settings.
-      NonFiniteLossError: training diverged.
-    """
-    records.check_workdir(workdir, recipe.config)
-    path = workdir / "head.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    evaluator = Evaluator(recipe.config, recipe.model, recipe.dataset)
-    state = recipe.init()
-    records.write_json(workdir / "config.json", dataclasses.asdict(recipe.config))
-    start = time.monotonic()
-    with training.Checkpoints(workdir / "checkpoints") as checkpoints, training.StopRequest() as stop:
-        state = train_on(recipe, state, console, evaluator, checkpoints, workdir, stop)
-    if int(state.step) < recipe.num_steps:
-        console.print(f"Stopped and saved at step {int(state.step)} of {workdir}; the same command goes on.")
-        return None
-    found = {
-        "test": evaluator.during_training(training.averaged_params(state, recipe.config.average_decay))["test"],
-        "steps": int(state.step),
-        "training_seconds": time.monotonic() - start,
-    }
-    records.write_json(path, found)
-    return found
-
-
-def restore(recipe: Recipe[Config], workdir: pathlib.Path) -> Params:
-    """The averaged parameters of a trained head."""
-    with training.Checkpoints(workdir / "checkpoints") as checkpoints:
-        state = checkpoints.restore(recipe.init())
-    return training.averaged_params(state, recipe.config.average_decay)

@@ -4,25 +4,26 @@ import dataclasses
 import functools
 import json
 import pathlib
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
 
-from experiments.core import corrupted_images, image_run, records
-from experiments.core.image_attacks import Measurer
+from experiments.core import corrupted_images, image_attacks, records, trained_model
+from experiments.core.attacks import AttackedModel, ModelAttacks, work_of
 from experiments.core.image_attacks_config import AttackSettings
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
+from experiments.core.workdir import check_reuse, environment
 from ib_jax import corruptions, evaluation
-from ib_jax.types import Array, Params
+from ib_jax.evaluation import AttackRow, AttackSuite
+from ib_jax.types import Params
 
 
 def measure_models(
-    recipes: Sequence[Recipe[Any]],
+    recipes: Sequence[Recipe],
     settings: AttackSettings,
     results: pathlib.Path,
     console: Console,
@@ -41,7 +42,7 @@ def measure_models(
       command: the command line.
 
     Raises:
-      ConfigMismatchError: a record was made with other settings.
+      WorkdirError: a record was made with other settings.
     """
     waiting = []
     for recipe in recipes:
@@ -49,53 +50,98 @@ def measure_models(
         if not path.exists():
             waiting.append(recipe)
         else:
-            records.check_config(json.loads(path.read_text())["training"]["config"], recipe.config, path)
+            check_reuse(path, json.loads(path.read_text())["training"]["config"], recipe.config)
     if not waiting or not settings.num_attack_images:
         return
-    lab = _Lab(recipes, settings)
-    work = [step.work for recipe in waiting for step in lab.measurer(recipe).plan]
-    with WorkLine(console, sum(work)) as line:
-        attacked = {}
+    models = {_key(recipe): _attacked_model(recipe) for recipe in recipes}
+    of_model = {(model.name, model.seed): recipe for recipe, model in zip(recipes, models.values(), strict=True)}
+    source_of = functools.partial(_source_of, recipes)
+    suites = ModelAttacks(
+        lambda model: _suite(of_model[model.name, model.seed], settings),
+        lambda model: models[_key(source_of(of_model[model.name, model.seed]))],
+    )
+    attacked = {}
+    with WorkLine(console, suites.work(models[_key(recipe)] for recipe in waiting)) as line:
         for recipe in waiting:
-            start, name = time.monotonic(), recipe.config.name
-            attacked[name, recipe.config.seed] = lab.attack(
-                recipe, lambda step, name=name: line(name, step.attack, step.work)
-            )
-            attacked[name, recipe.config.seed]["seconds"] = time.monotonic() - start
-        corrupted = _corrupted(waiting, lab, settings, line)
+            model, stochastic = models[_key(recipe)], recipe.config.stochastic
+            result = suites.attack(model, report=functools.partial(_report, line, model.name))
+            own = image_attacks.record_of(result, settings, stochastic=stochastic)
+            attacked[_key(recipe)] = own | {"seconds": result.seconds}
+        predicts = {_key(recipe): _predict(recipe, suites.params(models[_key(recipe)])) for recipe in waiting}
+        corrupted = _corrupted(waiting, predicts, settings, line)
         for recipe in waiting:
-            key = recipe.config.name, recipe.config.seed
-            trained = json.loads((pathlib.Path(recipe.config.workdir) / "results.json").read_text())
+            trained: dict[str, Any] = dataclasses.asdict(trained_model.read_results(recipe.config.workdir))
             hidden = ("workdir", "data_dir")  # of this machine
-            trained["config"] = {name: value for name, value in trained["config"].items() if name not in hidden}
+            trained["config"] = {name: value for name, value in trained["settings"].items() if name not in hidden}
             record = {
                 "experiment": experiment,
                 "command": command,
-                "environment": records.environment(),
+                "environment": environment(),
                 "name": recipe.config.name,
                 "objective": recipe.config.objective,
                 "rho": recipe.config.rho if recipe.config.stochastic else None,
                 "seed": recipe.config.seed,
                 "settings": dataclasses.asdict(settings),
-                "source": lab.source_of(recipe).config.name,
+                "source": source_of(recipe).config.name,
                 "training": trained,
-                **attacked[key],
-                **corrupted.get(key, {}),
+                **attacked[_key(recipe)],
+                **corrupted.get(_key(recipe), {}),
             }
             records.write_json(_path(results, recipe), record)
 
 
-def _path(results: pathlib.Path, recipe: Recipe[Any]) -> pathlib.Path:
+def _report(line: WorkLine, name: str, row: AttackRow) -> None:
+    line(name, row.spec.label, work_of(row.spec, row.num_images))
+
+
+def _path(results: pathlib.Path, recipe: Recipe) -> pathlib.Path:
     return results / f"{recipe.config.name}_seed{recipe.config.seed}.json"
 
 
+def _key(recipe: Recipe) -> str:
+    return f"{recipe.config.name}/{recipe.config.seed}"
+
+
+def _attacked_model(recipe: Recipe) -> AttackedModel:
+    config = recipe.config
+    load = functools.partial(trained_model.restore_params, recipe, config.workdir)
+    return AttackedModel(config.name, config.seed, config.objective, config.stochastic, load)
+
+
+def _suite(recipe: Recipe, settings: AttackSettings) -> AttackSuite:
+    return image_attacks.make_suite(
+        settings,
+        recipe.model,
+        stochastic=recipe.config.stochastic,
+        split=recipe.first_test(settings.num_attack_images),
+        num_classes=recipe.dataset.num_classes,
+        num_eval_samples=recipe.config.num_eval_samples,
+    )
+
+
+def _source_of(recipes: Sequence[Recipe], recipe: Recipe) -> Recipe:
+    """On which model the images for transfer are made: cross-entropy, and for it the first bottleneck."""
+    others = [other for other in recipes if other.config.name != recipe.config.name]
+    plain = [other for other in others if not other.config.stochastic]
+    own_seed = [other for other in plain or others if other.config.seed == recipe.config.seed]
+    return (own_seed or others or [recipe])[0]
+
+
+def _predict(recipe: Recipe, params: Params) -> corrupted_images.Predict:
+    """Logits at the mean code."""
+    model = recipe.model
+    return functools.partial(jax.jit(lambda own, images: model.decode(own, model.encode(own, images).mean)), params)
+
+
 def _corrupted(
-    waiting: Sequence[Recipe[Any]], lab: "_Lab", settings: AttackSettings, line: WorkLine
-) -> dict[tuple[str, int], dict[str, Any]]:
+    waiting: Sequence[Recipe],
+    predicts: Mapping[str, corrupted_images.Predict],
+    settings: AttackSettings,
+    line: WorkLine,
+) -> dict[str, dict[str, Any]]:
     split = waiting[0].first_test(settings.num_corrupted_images)
     if not len(split.labels) or split.inputs.dtype != np.uint8 or split.inputs.shape[-1] != 3:
         return {}  # the corruptions are made for colour images
-    predicts = {f"{r.config.name}/{r.config.seed}": lab.predict(r) for r in waiting}
     constants = "cifar10" if split.inputs.shape[1] <= 64 else "imagenet"
     errors = corrupted_images.errors_of(
         predicts,
@@ -105,9 +151,9 @@ def _corrupted(
     )
     found = {}
     for recipe in waiting:
-        own = errors[f"{recipe.config.name}/{recipe.config.seed}"]
+        own = errors[_key(recipe)]
         benchmark = {name: own[name] for name in corruptions.CORRUPTIONS}
-        found[recipe.config.name, recipe.config.seed] = {
+        found[_key(recipe)] = {
             "corruptions": {
                 "num_images": len(split.labels),
                 "constants": constants,
@@ -116,60 +162,3 @@ def _corrupted(
             }
         }
     return found
-
-
-class _Lab:
-    """The trained models, and what attacks them: one `Measurer` for each structure of the network."""
-
-    def __init__(self, recipes: Sequence[Recipe[Any]], settings: AttackSettings):
-        self._recipes, self._settings = recipes, settings
-        self._measurers: dict[str, Measurer] = {}
-        self._params: dict[tuple[str, int], Params] = {}
-        self._sources: dict[tuple[str, int, float], np.ndarray] = {}
-
-    def params(self, recipe: Recipe[Any]) -> Params:
-        key = recipe.config.name, recipe.config.seed
-        if key not in self._params:
-            self._params[key] = jax.device_put(image_run.trained_params(recipe))
-        return self._params[key]
-
-    def measurer(self, recipe: Recipe[Any]) -> Measurer:
-        """The attacks on models of that objective."""
-        kind = recipe.config.objective
-        if kind not in self._measurers:
-            self._measurers[kind] = Measurer(
-                self._settings,
-                recipe.model,
-                stochastic=recipe.config.stochastic,
-                split=recipe.first_test(self._settings.num_attack_images),
-                num_classes=recipe.dataset.num_classes,
-                num_eval_samples=recipe.config.num_eval_samples,
-            )
-        return self._measurers[kind]
-
-    def attack(self, recipe: Recipe[Any], report: Any) -> dict[str, Any]:
-        """Everything but corruptions."""
-        source = functools.partial(self._source, self.source_of(recipe))
-        return self.measurer(recipe).measure(self.params(recipe), recipe.config.seed, source, report)
-
-    def source_of(self, recipe: Recipe[Any]) -> Recipe[Any]:
-        """On which model the images for transfer are made: cross-entropy, and for it the first bottleneck."""
-        others = [other for other in self._recipes if other.config.name != recipe.config.name]
-        plain = [other for other in others if not other.config.stochastic]
-        own_seed = [other for other in plain or others if other.config.seed == recipe.config.seed]
-        return (own_seed or others or [recipe])[0]
-
-    def predict(self, recipe: Recipe[Any]) -> corrupted_images.Predict:
-        """Logits at the mean code."""
-        model, params = recipe.model, self.params(recipe)
-
-        def logits(params: Params, images: Array) -> Array:
-            return model.decode(params, model.encode(params, images).mean)
-
-        return functools.partial(jax.jit(logits), params)
-
-    def _source(self, recipe: Recipe[Any], epsilon: float) -> np.ndarray:
-        key = (recipe.config.name, recipe.config.seed, epsilon)
-        if key not in self._sources:
-            self._sources[key] = self.measurer(recipe).source(self.params(recipe), recipe.config.seed, epsilon)
-        return self._sources[key]

@@ -1,53 +1,23 @@
-"""From the name of an objective to the model and the loss function that the train step differentiates."""
+"""From the name of an objective to the loss that the train step differentiates, and to the schedule of rho."""
 
 import functools
 import types
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
-from experiments.core.protocol import RunSettings
-from experiments.mnist_vib.settings import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES, Config
+from experiments.core.settings import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES
 from ib_jax import bounds, losses, training
-from ib_jax.models import Classifier, mlp_classifier
-from ib_jax.models.classifier import BackwardKind, PriorKind
-from ib_jax.models.head import Scale
+from ib_jax.models import Classifier
 from ib_jax.training import Hyperparams
 from ib_jax.types import Array, BoundTerms, Params
 
 STRENGTHS = ("beta", "rho", "label_smoothing", "confidence_penalty")
 NONE: Hyperparams = types.MappingProxyType({})
-
-
-def make_classifier(config: Config, class_probabilities: np.ndarray) -> Classifier:
-    """The network of the MNIST experiments, but for noise and dropout the same for every objective."""
-    consistent, residual = config.objective == "consistent_ceb", config.objective in RESIDUAL_OBJECTIVES
-    model = mlp_classifier(
-        latent_dim=config.latent_dim,
-        num_classes=len(class_probabilities),
-        hidden=(config.hidden_width, config.hidden_width),
-        scale=cast(Scale, config.encoder_scale) if config.stochastic else "zero",
-        prior=cast(PriorKind, config.prior) if config.objective in RATE_OBJECTIVES else "standard",
-        backward=cast(BackwardKind, config.backward_scale) if residual else "none",
-        linear_decoder=not consistent,
-        dropout_rate=config.dropout_rate if config.objective == "dropout" else 0.0,
-        scale_shift=config.scale_shift,
-        kernel_init=getattr(nn.initializers, config.initializer)(),
-        compute_dtype=config.precision,
-    )
-    backward, shares = model.backward, jnp.asarray(class_probabilities, jnp.float32)
-    if backward is None:
-        return model
-    # A CEB model's rate is that under the marginal of its backward encoder.
-    model = model._replace(prior=lambda params: losses.marginal(backward(params), shares))
-    if consistent:
-        model = model._replace(decode=lambda params, codes: losses.bayes_logits(codes, backward(params), shares))
-    return model
 
 
 def strength_name(objective: str) -> str:
@@ -57,7 +27,7 @@ def strength_name(objective: str) -> str:
 
 
 def make_loss(
-    config: RunSettings, model: Classifier, class_probabilities: np.ndarray, hyperparams: Hyperparams = NONE
+    config: Any, model: Classifier, class_probabilities: np.ndarray, hyperparams: Hyperparams = NONE
 ) -> Callable[..., Any]:
     """(params, keys [B], inputs, labels) -> BoundTerms of the configured objective; with a schedule also takes rho.
 
@@ -95,8 +65,8 @@ def make_loss(
     return loss_fn
 
 
-def make_schedule(config: Config, steps_per_epoch: int, hyperparams: Hyperparams = NONE) -> training.Schedule | None:
-    """The schedule of rho, or None for a constant strength."""
+def make_schedule(config: Any, steps_per_epoch: int, hyperparams: Hyperparams = NONE) -> training.Schedule | None:
+    """The schedule of rho over `anneal_epochs`, or None for a constant strength."""
     if config.schedule == "constant" or not config.stochastic:
         return None
     own: dict[str, Any] = {"beta": config.beta, "rho": config.rho} | dict(hyperparams)
@@ -105,3 +75,25 @@ def make_schedule(config: Config, steps_per_epoch: int, hyperparams: Hyperparams
         return training.gated_rho(rho, steps_per_epoch=steps_per_epoch)
     make = {"linear_gamma": training.linear_gamma, "linear_rho": training.linear_rho}[config.schedule]
     return make(rho, max(1, round(config.anneal_epochs * steps_per_epoch)))
+
+
+def jump_start(config: Any, steps_per_epoch: int, hyperparams: Hyperparams = NONE) -> training.Schedule | None:
+    """The jump-start of low rho on images, over `gate_epochs` and `target_epochs`, or over `anneal_steps`.
+
+    None for a deterministic model.
+    """
+    if not config.stochastic:
+        return None
+    rho: Any = hyperparams.get("rho", config.rho)
+    if config.schedule == "gated_rho":
+        return training.gated_rho(
+            rho,
+            steps_per_epoch=steps_per_epoch,
+            epochs_to_gate=config.gate_epochs,
+            epochs_to_target=config.target_epochs,
+        )
+    return training.linear_gamma(rho, config.anneal_steps if config.schedule == "linear_gamma" else 1)
+
+
+def constant(config: Any, steps_per_epoch: int, hyperparams: Hyperparams = NONE) -> None:
+    """No schedule."""

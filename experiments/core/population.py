@@ -1,72 +1,81 @@
 """Trains a population program by program, as many members in each as fit the devices, and measures every member."""
 
+import dataclasses
+import functools
 import json
 import pathlib
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 
-from experiments.core import progress as show
-from experiments.core import records
+from experiments.core import records, runner, trained_model
+from experiments.core.app import Session
+from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.recipe import Recipe
+from experiments.core.settings import refusing
+from experiments.core.trained_model import TrainedModel
+from experiments.core.workdir import check_workdir, write_config
 from ib_jax import training
-from ib_jax.training import Population
+from ib_jax.types import Params
 
-_OF_TRAINING = ("step", "epoch", "seconds", "images_per_second", "train")
-"""What a line of metrics holds of a stretch itself; the rest is its evaluation."""
+Export = Callable[[int, training.TrainState], None]
 
 
-class Layout(Protocol):
+@dataclasses.dataclass(frozen=True)
+class Layout:
     """How many members lie side by side on a device (0: all, -1: what is fastest), in how much memory (0: free)."""
 
-    @property
-    def members_at_once(self) -> int: ...
-    @property
-    def memory_gib(self) -> float: ...
+    members_at_once: int = -1
+    memory_gib: float = 0.0
 
 
-class Measure(Protocol):
-    """What is measured of all members of a placed population, during training and at its end."""
+def hyperparams_of(members: Sequence[Any], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The settings in which members differ, by name, [M]."""
+    return {
+        name: np.array([getattr(member, name) for member in members], np.int32 if name == "seed" else np.float32)
+        for name in names
+    }
 
-    def during_training(self, placed: Population) -> Mapping[str, Any]: ...
-    def everything(self, placed: Population) -> Mapping[str, Sequence[Any]]: ...
 
-
-class Programs:
-    """The programs that train the members of a population, one after another.
+class PopulationTrainer:
+    """Trains the members of a population, in one program or several, one after another.
 
     Args:
       recipe: of every member but for its own settings.
-      settings: the members' hyperparams by name, [M].
+      hyperparams: the members' own by name, [M]; `seed` among them.
       folder: of checkpoints, metrics and what is known of finished programs.
-      layout: how the members are laid out.
-      console: where to show progress.
+      session: the console.
       title: what the population is called on the terminal.
-      make_measure: from the recipe, the number of members and how many are computed at once to what measures them.
-      export: handed every member's settings and last state, if wanted.
+      members: the settings of each, for what is returned; by default its hyperparams.
+      layout: how the members are laid out: `members_at_once`, `memory_gib`.
+      make_evaluator: (recipe, number of members, how many are computed at once) -> `during_training` and `at_end` of
+        a placed population.
+      export: handed every member's index and last state when its program is trained.
     """
 
     def __init__(
         self,
-        recipe: Recipe[Any],
-        settings: Mapping[str, np.ndarray],
+        recipe: Recipe,
+        hyperparams: Mapping[str, np.ndarray],
         folder: pathlib.Path,
-        layout: Layout,
-        console: Console,
+        session: Session,
         *,
         title: str,
-        make_measure: Callable[[Recipe[Any], int, int | None], Measure],
-        export: Callable[[Mapping[str, Any], training.TrainState], None] | None = None,
+        members: Sequence[Any] | None = None,
+        layout: Any = Layout(),
+        make_evaluator: Callable[[Recipe, int, int | None], Any] = PopulationEvaluator,
+        export: Export | None = None,
     ):
-        self._recipe, self._settings, self._folder, self._console = recipe, settings, folder, console
-        self._make_measure, self._export = make_measure, export
-        recipe.epoch(None, 1)  # refuses sizes that do not fit
-        num_members = len(settings["seed"])
-        first = training.init_population(recipe.init, self._members(range(1)))
+        self._recipe, self._hyperparams, self._folder, self._session = recipe, hyperparams, folder, session
+        self._make_evaluator, self._export = make_evaluator, export
+        with refusing():
+            recipe.epoch(None, 1)
+        num_members = len(hyperparams["seed"])
+        own = [{name: values[index].item() for name, values in hyperparams.items()} for index in range(num_members)]
+        self._own, self._members = own, own if members is None else members
+        first = training.init_population(recipe.init, self._of_group(range(1)))
         num_parameters = sum(leaf.size for leaf in jax.tree.leaves(first.members.params))
         chosen = training.choose_members_at_once(num_parameters, jax.local_devices()[0].platform, whole=recipe.whole)
         self.members_at_once = chosen if layout.members_at_once < 0 else layout.members_at_once or None
@@ -84,140 +93,172 @@ class Programs:
         if (size := training.from_main(size)) not in (0, self.plan.members_per_program):
             message = f"{num_members} members in programs of {size}, as they were begun."
             self.plan = training.Plan(num_members, -(-num_members // size), size, message)
-        console.print(f"{title}: {self.plan.message}", highlight=False)
+        session.console.print(f"{title}: {self.plan.message}", highlight=False)
+
+    def train(self) -> list[TrainedModel] | None:
+        """Trains what is not trained yet; every member, or None if stopped."""
+        records.write_json(self._begun, {"members_per_program": self.plan.members_per_program})
+        for index, group in enumerate(self.plan.groups()):
+            if self._done(index).exists():
+                continue
+            if self.plan.num_programs > 1:
+                title = f"program {index + 1} of {self.plan.num_programs}: members {group[0]} to {group[-1]}"
+                self._session.console.rule(title)
+            if not self._train_program(index, group):
+                message = f"Stopped and saved in {self._folder}. The same command with the same --workdir goes on."
+                self._session.console.print(message, highlight=False)
+                return None
+        groups = enumerate(self.plan.groups())
+        return [model for index, group in groups for model in self._models(index, group)]
 
     @property
     def seconds(self) -> float:
         """Training time of all programs, evaluation in it, of earlier starts too."""
         logs = sorted(self._folder.glob("program*/metrics.jsonl"))
-        return sum(row["seconds"] for log in logs for row in records.read_jsonl(log))
+        return float(sum(row["seconds"] for log in logs for row in records.read_jsonl(log)))
 
-    def run(self) -> list[dict[str, Any]] | None:
-        """Trains what is not trained yet; every member's numbers, or None if stopped."""
-        records.write_json(self._begun, {"members_per_program": self.plan.members_per_program})
-        members: list[dict[str, Any]] = []
-        for index, group in enumerate(self.plan.groups()):
-            folder = self._folder / f"program{index}"
-            done = folder / "members.json"
-            if not done.exists():
-                if self.plan.num_programs > 1:
-                    self._console.rule(
-                        f"program {index + 1} of {self.plan.num_programs}: members {group[0]} to {group[-1]}"
-                    )
-                found = self._program(folder, self._members(group))
-                if found is None:
-                    return None
-                records.write_json(done, found)
-                members += found
-            else:
-                members += json.loads(done.read_text())
-        return members
-
-    def trained(self) -> list[training.TrainState]:
-        """Every member's last state, from the checkpoints of programs that are trained."""
-        states: list[training.TrainState] = []
-        for index, group in enumerate(self.plan.groups()):
-            population = training.init_population(self._recipe.init, self._members(group))
-            with training.Checkpoints(self._folder / f"program{index}" / "checkpoints") as checkpoints:
-                population = checkpoints.restore(population)
-            states += [training.member(population, place) for place in range(len(group))]
-        return states
-
-    def evaluations(self) -> list[list[dict[str, Any]]]:
-        """Every member's evaluations during training: the epoch, and what its measure found then, by name."""
-        found: list[list[dict[str, Any]]] = []
-        for index, group in enumerate(self.plan.groups()):
-            log = records.read_jsonl(self._folder / f"program{index}" / "metrics.jsonl")
-            rows = [(row["epoch"], {k: v for k, v in row.items() if k not in _OF_TRAINING}) for row in log]
-            found += [
-                [
-                    {"epoch": epoch}
-                    | {part: {name: each[place] for name, each in own.items()} for part, own in row.items()}
-                    for epoch, row in rows
-                    if row
-                ]
-                for place in range(len(group))
-            ]
-        return found
-
-    def _members(self, group: range) -> dict[str, np.ndarray]:
-        return {name: values[group.start : group.stop] for name, values in self._settings.items()}
-
-    def _program(self, folder: pathlib.Path, settings: Mapping[str, np.ndarray]) -> list[dict[str, Any]] | None:
-        recipe, num_members = self._recipe, len(settings["seed"])
-        placement = training.spread_members(num_members)
-        population = training.init_population(recipe.init, settings)
-        measure = self._make_measure(recipe, num_members, self.members_at_once)
-        with training.Checkpoints(folder / "checkpoints") as checkpoints, training.StopRequest() as stop:
-            if checkpoints.last_step() is not None:
-                population = checkpoints.restore(population)
-                self._console.print(f"Going on from step {int(population.step)} of {folder}.", highlight=False)
-            population = self._train(folder, population, placement, measure, checkpoints, stop)
+    def _train_program(self, index: int, group: range) -> bool:
+        """Whether the program is trained to its end."""
+        recipe, folder, hyperparams = self._recipe, self._done(index).parent, self._of_group(group)
+        placement = training.spread_members(len(group))
+        evaluator = self._make_evaluator(recipe, len(group), self.members_at_once)
+        sweep, resident = training.shard_epoch(recipe.run_population(self.members_at_once)), recipe.resident()
+        population, _ = runner.fit(
+            recipe,
+            training.init_population(recipe.init, hyperparams),
+            folder,
+            self._session,
+            make_run=lambda population: recipe.driven(lambda placed: sweep(placed, resident)),
+            evaluate=evaluator.during_training,
+            score=lambda progress: -progress.step,  # only the last one is kept
+            placement=placement,
+        )
         if int(population.step) < recipe.num_steps:
-            return None
-        history = records.read_jsonl(folder / "metrics.jsonl")
-        placed = placement.put(population)
-        found = measure.everything(placed)
-        own = [{name: values[index].item() for name, values in settings.items()} for index in range(num_members)]
+            return False
+        found = evaluator.at_end(placement.put(population))
+        rows = [
+            self._own[member]
+            | {"diverged_at": int(population.diverged_at[place])}
+            | {name: values[place] for name, values in found.items()}
+            for place, member in enumerate(group)
+        ]
         if self._export is not None:
-            for index, settings_of_member in enumerate(own):
-                self._export(settings_of_member, training.member(population, index))
+            for place, member in enumerate(group):
+                self._export(member, training.member(population, place))
+        records.write_json(self._done(index), rows)  # last: a program that has it is not trained again
+        return True
+
+    def _models(self, index: int, group: range) -> list[TrainedModel]:
+        """The members of a program that is trained."""
+        rows, folder = json.loads(self._done(index).read_text()), self._done(index).parent
+        log, seconds = records.read_jsonl(folder / "metrics.jsonl"), self.seconds
+        params = functools.cache(functools.partial(self._params, folder, group))
         return [
-            own[index]
-            | {"diverged_at": int(population.diverged_at[index])}
-            | {name: value[index] for name, value in found.items()}
-            | {"history": _history(history, index)}
-            for index in range(num_members)
+            TrainedModel(
+                self._members[member],
+                lambda place=place: params()[place],  # type: ignore[misc]
+                {name: value for name, value in rows[place].items() if name not in (*self._own[member], "history")},
+                [_of_member(row, place) for row in log],
+                seconds,
+            )
+            for place, member in enumerate(group)
         ]
 
-    def _train(
-        self,
-        folder: pathlib.Path,
-        population: Population,
-        placement: training.Placement,
-        measure: Measure,
-        checkpoints: training.Checkpoints,
-        stop: training.StopRequest,
-    ) -> Population:
-        recipe, config = self._recipe, self._recipe.config
-        log = folder / "metrics.jsonl"
-        records.rewind_jsonl(log, int(population.step))
-        sweep, resident = training.shard_epoch(recipe.run_population(self.members_at_once)), recipe.resident()
-        clock = time.monotonic()
+    def _params(self, folder: pathlib.Path, group: range) -> list[Params]:
+        population = training.init_population(self._recipe.init, self._of_group(group))
+        with training.Checkpoints(folder / "checkpoints") as checkpoints:
+            population = checkpoints.restore(population)
+        decay = self._recipe.config.average_decay
+        return [training.averaged_params(training.member(population, place), decay) for place in range(len(group))]
 
-        def report(progress: training.Progress) -> None:
-            nonlocal clock
-            now = time.monotonic()
-            row: dict[str, Any] = {
-                "step": progress.step,
-                "epoch": progress.step / recipe.steps_per_epoch,
-                "seconds": now - clock,
-            }
-            row |= {"images_per_second": progress.examples_per_second, "train": progress.metrics}
-            records.append_jsonl(log, row | dict(progress.evaluation or {}))
-            clock = now
-            line(progress)
+    def _of_group(self, group: range) -> dict[str, np.ndarray]:
+        return {name: values[group.start : group.stop] for name, values in self._hyperparams.items()}
 
-        first, steps_per_epoch = int(population.step), recipe.steps_per_epoch
-        with show.ProgressLine(self._console, first_step=first, steps_per_epoch=steps_per_epoch) as line:
-            return training.fit(
-                population,
-                recipe.driven(lambda placed: sweep(placed, resident)),
-                num_steps=recipe.num_steps,
-                batch_size=config.batch_size,
-                checkpoints=checkpoints,
-                evaluate=measure.during_training,
-                steps_per_evaluation=config.epochs_per_eval * steps_per_epoch,
-                placement=placement,
-                score=lambda progress: -progress.step,  # only the last one is kept
-                report=report,
-                stop=lambda: stop.requested,
-            )
+    def _done(self, index: int) -> pathlib.Path:
+        return self._folder / f"program{index}" / "members.json"
 
 
-def _history(rows: Sequence[Mapping[str, Any]], index: int) -> dict[str, list[float]]:
-    """A member's mean terms over each stretch of training, by name."""
-    names = rows[0]["train"]
-    return {"epoch": [row["epoch"] for row in rows]} | {
-        name: [row["train"][name][index] for row in rows] for name in names
+def train_population(
+    recipe: Recipe,
+    members: Sequence[Any],
+    folder: pathlib.Path,
+    session: Session,
+    *,
+    vary: Sequence[str],
+    title: str,
+    **settings: Any,
+) -> list[TrainedModel] | None:
+    """Trains members that differ in a few settings alone, or takes them from the folder.
+
+    Args:
+      recipe: of all of them, but for these settings.
+      members: the settings of each.
+      folder: of the population; a second call goes on, or finds it trained.
+      session: the console.
+      vary: names of the settings in which they may differ, `seed` among them.
+      title: what the population is called on the terminal.
+      **settings: as of `PopulationTrainer`.
+
+    Returns:
+      The models in the order of `members`; None if stopped, to be resumed.
+
+    Raises:
+      WorkdirError: the folder holds a population with other settings.
+      NonFiniteLossError: all members of a program diverged.
+    """
+    check_workdir(folder, members[0])
+    trainer = PopulationTrainer(
+        recipe, hyperparams_of(members, vary), folder, session, title=title, members=members, **settings
+    )
+    write_config(folder, recipe.config)
+    return trainer.train()
+
+
+def train_in_workdirs(
+    recipe: Recipe,
+    members: Sequence[Any],
+    folder: pathlib.Path,
+    session: Session,
+    *,
+    vary: Sequence[str],
+    title: str,
+    layout: Any = Layout(),
+) -> list[TrainedModel] | None:
+    """As `train_population`, and leaves each member in its `workdir`, as if it had been trained alone."""
+    for member in members:
+        check_workdir(pathlib.Path(member.workdir), member)
+
+    def export(index: int, state: training.TrainState) -> None:
+        workdir = pathlib.Path(members[index].workdir)
+        write_config(workdir, members[index])
+        with training.Checkpoints(workdir / "checkpoints") as checkpoints:
+            if checkpoints.last_step() is None:
+                checkpoints.save(state, score=0.0)
+
+    hyperparams = hyperparams_of(members, vary)
+    trained = PopulationTrainer(
+        recipe, hyperparams, folder, session, title=title, members=members, layout=layout, export=export
+    ).train()
+    for model in trained or ():  # when all are trained: a member that has results is in no population any more
+        workdir = pathlib.Path(model.settings.workdir)
+        records.rewind_jsonl(workdir / "metrics.jsonl", -1)
+        for row in model.history:
+            records.append_jsonl(workdir / "metrics.jsonl", row)
+        summary = {"num_members": len(members), **model.summary, "train_history": curves(model.history)}
+        trained_model.write_results(workdir, recipe, dataclasses.replace(model, summary=summary), session)
+    return trained
+
+
+def curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The terms of training over its stretches, by name, and `epoch`."""
+    return {"epoch": [row["epoch"] for row in history]} | {
+        name: [row["train"][name] for row in history] for name in history[0]["train"]
+    }
+
+
+def _of_member(row: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """A member's own of a line of metrics."""
+    return {
+        name: {term: values[place] for term, values in value.items()} if isinstance(value, Mapping) else value
+        for name, value in row.items()
     }

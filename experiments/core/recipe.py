@@ -1,69 +1,46 @@
-"""How one model is trained by the settings: the same for a run of its own and for a member of a population."""
+"""How one model is trained by its settings: the same for a run of its own and for a member of a population."""
 
+import functools
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.core.objectives import NONE, make_classifier, make_loss, make_schedule
-from experiments.core.protocol import RunSettings
-from experiments.mnist_vib.settings import GRAIN, Config
-from ib_jax import data, evaluation, loops, training
+from experiments.core import networks, objectives, optimizers
+from experiments.core.objectives import NONE
+from experiments.core.settings import GRAIN, SettingError, refusing
+from ib_jax import attacks, data, evaluation, loops, models, training
 from ib_jax.models import Classifier
 from ib_jax.training import Hyperparams, parallel
+from ib_jax.types import Array, Params
 
-Run = Callable[[Any], tuple[Any, Any]]
+Stretch = Callable[[Any], tuple[Any, Any]]
 """Trains one stretch: (placed state) -> (placed state, metrics)."""
 
 
-Settings = TypeVar("Settings", bound=RunSettings)
-
-
-class Parts(NamedTuple):
-    """In what the recipes of two experiments differ; each is made from the settings, in which a member's hyperparams go
-    before the configured ones.
+class RecipeFunctions(NamedTuple):
+    """In what the recipes of experiments differ; each is made from the settings, before which a member's own go.
 
     Attributes:
-      classifier: (config, class probabilities [C], axis name or None) -> the network.
-      optimizer: (config, steps of an epoch, hyperparams) -> the optimizer.
-      schedule: (config, steps of an epoch, hyperparams) -> the schedule of rho, or None.
+      network: (config, class probabilities [C], axis name or None) -> the classifier; see `networks`.
+      optimizer: (config, steps of an epoch, hyperparams) -> the optimizer; see `optimizers`.
+      schedule: (config, steps of an epoch, hyperparams) -> the schedule of rho, or None; see `objectives`.
       augment: (config) -> what changes the training images, as of `training.make_epoch`.
-      adversary: (config, network, hyperparams, loss) -> the loss, and what is done to each batch before its gradient.
+      loss: (config, classifier, class probabilities, hyperparams) -> the loss of a step.
     """
 
-    classifier: Callable[[Any, np.ndarray, str | None], Classifier]
-    optimizer: Callable[[Any, int, Hyperparams], optax.GradientTransformation]
-    schedule: Callable[[Any, int, Hyperparams], training.Schedule | None]
-    augment: Callable[[Any], training.Augment]
-    adversary: Callable[[Any, Classifier, Hyperparams, training.LossFn], tuple[Any, training.Perturb | None]] = (
-        lambda config, model, hyperparams, loss_fn: (loss_fn, None)
-    )
+    network: Callable[[Any, np.ndarray, str | None], Classifier] = networks.mlp
+    optimizer: Callable[[Any, int, Hyperparams], optax.GradientTransformation] = optimizers.decayed_adam
+    schedule: Callable[[Any, int, Hyperparams], training.Schedule | None] = objectives.make_schedule
+    augment: Callable[[Any], training.Augment] = lambda config: lambda keys, inputs: inputs
+    loss: Callable[[Any, Classifier, np.ndarray, Hyperparams], Any] = objectives.make_loss
 
 
-def own_rates(config: RunSettings, hyperparams: Hyperparams) -> dict[str, Any]:
-    """Learning rate and weight decay, a member's own before the configured ones."""
-    own: dict[str, Any] = {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay}
-    return own | {name: value for name, value in hyperparams.items() if name in own}
-
-
-def _mnist_optimizer(config: Config, steps_per_epoch: int, hyperparams: Hyperparams) -> optax.GradientTransformation:
-    return training.paper_adam(
-        steps_per_decay=max(1, round(config.epochs_per_decay * steps_per_epoch)),
-        decay_rate=config.decay_rate,
-        **own_rates(config, hyperparams),
-    )
-
-
-MNIST = Parts(
-    lambda config, shares, axis_name: make_classifier(config, shares),
-    _mnist_optimizer,
-    make_schedule,
-    lambda config: lambda keys, inputs: inputs,
-)
-"""The parts of `experiments.mnist_vib`."""
+VIB = RecipeFunctions()
+"""An MLP by Adam, as in the VIB paper."""
 
 
 class Streamed(NamedTuple):
@@ -77,60 +54,111 @@ class Streamed(NamedTuple):
     image_shape: tuple[int, int, int]
 
 
-class Recipe(Generic[Settings]):
+def load_dataset(config: Any) -> data.Dataset:
+    """The data set of a run, cut to the images that are trained on if the settings say so."""
+    return data.load(
+        config.dataset,
+        data_dir=config.data_dir or None,
+        num_validation=config.num_validation,
+        num_train=getattr(config, "num_train_images", 0),
+        seed=config.seed,
+    )
+
+
+def against_adversary(config: Any, model: Classifier, loss_fn: Any) -> tuple[Any, training.Perturb | None]:
+    """The loss, and what is done to each batch before its gradient: attacks on the model as it stands.
+
+    `adversary` is fgsm, bim or pgd; settings without it, or with "none", train on the images as they are. With
+    `consistency` the answers to each image and its attack are held together (TRADES); otherwise `adversary_fraction` of
+    each batch is attacked.
+    """
+    if (name := getattr(config, "adversary", "none")) == "none":
+        return loss_fn, None
+    apply_fn, epsilon = models.sampled_apply(model), config.adversary_epsilon
+    if config.consistency:
+
+        def make_attack(loss_fn: attacks.AttackLoss) -> Any:
+            return attacks.pgd(epsilon, num_steps=config.adversary_steps, loss_fn=loss_fn)
+
+        return training.trades(loss_fn, make_attack, apply_fn, weight=config.consistency)
+    steps = {} if name == "fgsm" else {"num_steps": config.adversary_steps}
+    attack = {"fgsm": attacks.fgsm, "bim": attacks.bim, "pgd": attacks.pgd}[name](epsilon, **steps)
+    return loss_fn, training.attacked(attack, apply_fn, fraction=config.adversary_fraction)
+
+
+class Recipe:
     """Network, initial state and epoch function of a configuration.
 
     Args:
       config: the settings.
       dataset: what is trained on.
-      parts: what is the experiment's own.
+      functions: what is the experiment's own.
     """
 
-    def __init__(self, config: Settings, dataset: data.Dataset | Streamed, parts: Parts = MNIST):
-        self.config, self.parts = config, parts
+    def __init__(self, config: Any, dataset: data.Dataset | Streamed, functions: RecipeFunctions = VIB):
+        self.config, self.functions = config, functions
         self.dataset: Any = dataset  # most callers know which of the two it is
         if isinstance(dataset, Streamed):
-            # Nobody reads a million labels to count them: the classes are taken to be equally frequent.
-            self.shares = np.full(dataset.num_classes, 1 / dataset.num_classes)
-            self.num_examples = len(dataset.train)
-            self.example = jnp.zeros((1, *dataset.image_shape))
+            # Reading a million labels to count them takes too long: the classes are taken to be equally frequent.
+            shares = np.full(dataset.num_classes, 1 / dataset.num_classes)
+            self._describe(shares, len(dataset.train), jnp.zeros((1, *dataset.image_shape)))
         else:
-            self.shares = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
-            self.num_examples = len(dataset.train.labels)
-            self.example = data.to_unit_interval(dataset.train.inputs[:1])
-        self.model = parts.classifier(config, self.shares, None)
-        self.steps_per_epoch = max(1, self.num_examples // config.batch_size)
-        self.steps_per_call = config.steps_per_call or self.steps_per_epoch
+            shares = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
+            self._describe(shares, len(dataset.train.labels), data.to_unit_interval(dataset.train.inputs[:1]))
+
+    def _describe(self, class_probabilities: np.ndarray, num_examples: int, example: Array) -> None:
+        self.class_probabilities, self.num_examples, self.example = class_probabilities, num_examples, example
+        self.model = self.functions.network(self.config, class_probabilities, None)
+        self.steps_per_epoch = max(1, num_examples // self.config.batch_size)
+        self.steps_per_call = self.config.steps_per_call or self.steps_per_epoch
+
+    @functools.cached_property
+    def whole(self) -> bool:
+        """Whether a stretch is one compiled loop, or steps driven from the host."""
         shapes = jax.eval_shape(self.model.init, jax.random.key(0), self.example)
-        self.whole = loops.compiles_whole(self.model.encode, shapes, self.example)
+        return loops.compiles_whole(self.model.encode, shapes, self.example)
 
     @property
     def num_steps(self) -> int:
         """Of the whole run."""
-        return self.config.num_epochs * self.steps_per_epoch
+        return int(self.config.num_epochs * self.steps_per_epoch)
+
+    def check(self) -> None:
+        """Refuses sizes that do not fit each other, before anything is written.
+
+        Raises:
+          SettingError: they do not.
+        """
+        with refusing():
+            self.epoch(parallel.AXIS, jax.device_count())
 
     def init(self, hyperparams: Hyperparams = NONE) -> training.TrainState:
         """The state before the first step; hyperparams go before the configured ones."""
         init_key, run_key = jax.random.split(jax.random.key(dict(hyperparams).get("seed", self.config.seed)))
-        params = jax.jit(self.model.init)(init_key, self.example)
-        schedule = self.parts.schedule(self.config, self.steps_per_epoch, hyperparams)
-        optimizer = self.parts.optimizer(self.config, self.steps_per_epoch, hyperparams)
+        schedule = self.functions.schedule(self.config, self.steps_per_epoch, hyperparams)
+        optimizer = self.functions.optimizer(self.config, self.steps_per_epoch, hyperparams)
+        params = self.init_params(init_key)
         return training.init_state(run_key, params, optimizer, self.config.average_decay, schedule)
+
+    def init_params(self, key: Array) -> Params:
+        """The parameters before the first step."""
+        return jax.jit(self.model.init)(key, self.example)
 
     def step(self, axis_name: str | None, hyperparams: Hyperparams = NONE) -> Any:
         """The train step."""
-        model = self.parts.classifier(self.config, self.shares, axis_name)
-        loss_fn = make_loss(self.config, model, self.shares, hyperparams)
-        loss_fn, perturb = self.parts.adversary(self.config, model, hyperparams, loss_fn)
+        config, functions = self.config, self.functions
+        model = functions.network(config, self.class_probabilities, axis_name)
+        loss_fn = functions.loss(config, model, self.class_probabilities, hyperparams)
+        loss_fn, perturb = against_adversary(config, model, loss_fn)
         return training.make_train_step(
             loss_fn,
-            self.parts.optimizer(self.config, self.steps_per_epoch, hyperparams),
+            functions.optimizer(config, self.steps_per_epoch, hyperparams),
             perturb=perturb,
-            average_decay=self.config.average_decay,
-            schedule=self.parts.schedule(self.config, self.steps_per_epoch, hyperparams),
+            average_decay=config.average_decay,
+            schedule=functions.schedule(config, self.steps_per_epoch, hyperparams),
             axis_name=axis_name,
-            num_microbatches=self.config.num_microbatches,
-            remat=self.config.remat,
+            num_microbatches=config.num_microbatches,
+            remat=config.remat,
         )
 
     def epoch(
@@ -144,7 +172,7 @@ class Recipe(Generic[Settings]):
             num_steps=num_steps or self.steps_per_call,
             num_shards=num_shards,
             axis_name=axis_name,
-            augment=self.parts.augment(self.config),
+            augment=self.functions.augment(self.config),
             prepare=data.to_unit_interval,
         )
 
@@ -155,10 +183,10 @@ class Recipe(Generic[Settings]):
           ValueError: it does not fit there.
         """
         if isinstance(self.dataset, Streamed):
-            raise ValueError(f"--input_pipeline must be {GRAIN} for {self.dataset.name}: it does not fit into memory")
+            raise SettingError(f"--input_pipeline must be {GRAIN} for {self.dataset.name}: it does not fit into memory")
         return training.replicate(training.Batch(*map(jnp.asarray, self.dataset.train)))
 
-    def run_from(self, state: training.TrainState) -> Run:
+    def run_from(self, state: training.TrainState) -> Stretch:
         """What trains the configured model on all devices, stretch by stretch, from where `state` stands."""
         epoch = self.epoch(parallel.AXIS, jax.device_count(), num_steps=self._compiled_steps)
         if self.config.input_pipeline == GRAIN:
@@ -166,11 +194,11 @@ class Recipe(Generic[Settings]):
                 training.make_stretch(
                     self.step(parallel.AXIS),
                     axis_name=parallel.AXIS,
-                    augment=self.parts.augment(self.config),
+                    augment=self.functions.augment(self.config),
                     prepare=data.to_unit_interval,
                 )
             )
-            batches = self._batches(state)
+            batches = self._streamed_batches(state)
             return self.driven(lambda placed: stretch(placed, next(batches)))
         sharded, resident = training.shard_epoch(epoch), self.resident()
         return self.driven(lambda placed: sharded(placed, resident))
@@ -183,7 +211,7 @@ class Recipe(Generic[Settings]):
 
         return training.make_sweep(member, members_at_once=members_at_once)
 
-    def driven(self, run: Run) -> Run:
+    def driven(self, run: Stretch) -> Stretch:
         """The stretch of `steps_per_call` steps: one compiled loop already, or steps driven from the host."""
         return run if self.whole else training.drive(run, self.steps_per_call)
 
@@ -200,13 +228,8 @@ class Recipe(Generic[Settings]):
     def _compiled_steps(self) -> int:
         return self.steps_per_call if self.whole else 1
 
-    def _batches(self, state: training.TrainState) -> Iterator[training.Batch]:
-        config, processes = self.config, jax.process_count()
-        key = state.key
-
-        def order(epoch: int) -> np.ndarray:
-            return np.asarray(training.epoch_order(key, epoch, self.num_examples))
-
+    def _streamed_batches(self, state: training.TrainState) -> Iterator[training.Batch]:
+        config, key = self.config, state.key
         source: data.Source | data.EpochSource
         if isinstance(self.dataset, Streamed):
             source = self.dataset.train
@@ -217,14 +240,13 @@ class Recipe(Generic[Settings]):
                 num_validation=config.num_validation,
                 seed=config.seed,
             )
-        shard = training.first_shard() // jax.local_device_count()
         stretches = data.stream(
             source,
-            order=order,
+            order=lambda epoch: np.asarray(training.epoch_order(key, epoch, self.num_examples)),
             batch_size=config.batch_size,
             first_step=int(state.step),
             num_steps=self.num_steps,
             steps_per_call=self._compiled_steps,
-            shard=(shard, processes),
+            shard=(training.first_shard() // jax.local_device_count(), jax.process_count()),
         )
         return training.feed(training.Batch(stretch.inputs, stretch.labels) for stretch in stretches)

@@ -5,17 +5,11 @@ A record is what one run leaves: the settings, and of each model what was measur
 """
 
 import dataclasses
-import importlib.metadata
 import json
 import math
 import os
 import pathlib
-import platform
 import re
-import shlex
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +107,7 @@ def write(path: str | os.PathLike[str], record: Record) -> None:
     value = dataclasses.asdict(dataclasses.replace(record, departures=_plain(record.departures)))
     del value["file"]
     try:
-        write_json(path, {"schema": value.pop("schema"), **value})
+        write_json(path, {"schema": value.pop("schema"), **value}, compact=True)
     except TypeError as error:
         raise RecordError(f"{path} cannot be written: {error}") from None
 
@@ -276,46 +270,28 @@ def per_seed(numbers: "pd.DataFrame", metric: str, /, **at: Any) -> "pd.Series[f
     return found
 
 
-class ConfigMismatchError(ValueError):
-    """A workdir was made with another configuration."""
+def write_json(path: str | os.PathLike[str], value: Any, *, compact: bool = False) -> None:
+    """Writes JSON whole or not at all, by process 0; a number that is not finite becomes null.
 
-
-def environment() -> dict[str, Any]:
-    """Versions, machine, devices and commit of this process."""
-    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy")
-    return {
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in packages},
-        "machine": {"cpu": _cpu_name(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
-        "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
-        "processes": jax.process_count(),
-        "commit": _commit(),
-    }
-
-
-def command(module: str, arguments: Sequence[str] | None = None) -> str:
-    """The command line that made a record."""
-    return shlex.join(["python", "-m", module, *(sys.argv[1:] if arguments is None else arguments)])
-
-
-def new_workdir(name: str) -> str:
-    """A folder named by the time, the same on every process."""
-    now = time.localtime(training.from_main(int(time.time())))
-    return f"workdirs/{time.strftime('%Y%m%d-%H%M%S', now)}-{name}"
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes JSON whole or not at all; a number that is not finite becomes null."""
+    Args:
+      path: of the file.
+      value: mappings, sequences, arrays, dataclasses and scalars.
+      compact: lists of numbers, and mappings of scalars alone, stand on one line.
+    """
     if not training.is_main():
         return
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     text = json.dumps(_plain(value), indent=1, allow_nan=False)
-    # Lists of numbers on one line; a line break is none of a string's characters in JSON.
-    text = re.sub(r"\[\n\s*([-+0-9.eE,\s]+?)\n\s*\]", lambda list_: f"[{' '.join(list_[1].split())}]", text)
+    if compact:  # a line break is never inside a string of JSON, and a brace or bracket in one is left alone
+        text = re.sub(r"([\[{])\n\s*([^][{}]*?)\n\s*([\]}])", _on_one_line, text)
     temporary.write_text(text + "\n")
     temporary.replace(path)
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return found[1] + re.sub(r"\n\s*", " ", found[2]) + found[3]
 
 
 def append_jsonl(path: str | os.PathLike[str], value: Any) -> None:
@@ -345,35 +321,6 @@ def rewind_jsonl(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]
     temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
     temporary.replace(path)
     return rows
-
-
-def check_workdir(workdir: pathlib.Path, config: Any) -> None:
-    """Checks that a run may start or go on in a workdir; writes nothing.
-
-    Raises:
-      ConfigMismatchError: the workdir's `config.json` differs in a field that decides what is trained; the message
-        lists all that do.
-    """
-    path = workdir / "config.json"
-    if path.exists():
-        check_config(json.loads(path.read_text()), config, workdir)
-
-
-def check_config(old: Mapping[str, Any], config: Any, where: pathlib.Path) -> None:
-    """Checks that an earlier run's settings are those of a configuration in all fields that decide what is trained.
-
-    Raises:
-      ConfigMismatchError: some differ; the message lists them.
-    """
-    new = _plain(dataclasses.asdict(config))
-    decisive = [field.name for field in dataclasses.fields(config) if field.metadata["decides"] == "training"]
-    different = [name for name in decisive if old.get(name) != new[name]]
-    if different:
-        listed = "\n".join(f"  --{name}: {old.get(name)} there, {new[name]} now" for name in different)
-        raise ConfigMismatchError(
-            f"{where} holds a run with other settings:\n{listed}\n"
-            "Give the same settings to go on with it, or another --workdir."
-        )
 
 
 def _check(record: Record, path: str | os.PathLike[str]) -> None:
@@ -470,22 +417,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.integer):
         return int(value)
     return value
-
-
-def _cpu_name() -> str:
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
-
-
-def _commit() -> str:
-    here = pathlib.Path(__file__).resolve().parent
-    try:
-        git = ["git", "-C", str(here)]
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+changes" if changes.stdout.strip() else "")

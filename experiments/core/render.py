@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
+from experiments.core.records import Record, frame
 from experiments.core.report import Cell, Grid, Report, Text
+from ib_jax import training
 
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -31,6 +33,17 @@ def write(report: Report, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
             plots.draw(figure, report.frame, folder / figure.file)
             paths.append(folder / figure.file)
     return paths
+
+
+def write_report(
+    make: Callable[..., Report], records: Sequence[Record], folder: str | os.PathLike[str], console: Console
+) -> Report:
+    """Makes the report of records, by process 0 alone: table.md and figures in a folder, the tables on the console."""
+    made = make(frame(records), records)
+    if training.is_main():
+        show(made, console)
+        write(made, folder)
+    return made
 
 
 def show(report: Report, console: Console) -> None:

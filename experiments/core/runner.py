@@ -1,87 +1,159 @@
-"""Trains one model by its recipe, with progress, metrics and checkpoints in its workdir; resumes what was begun."""
+"""Trains one model in its workdir, and resumes what was begun."""
 
+import functools
 import pathlib
-import time
-from collections.abc import Mapping
-from typing import Any, Protocol
-
-from rich.console import Console
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
 
 from experiments.core import progress as show
 from experiments.core import records
-from experiments.core.recipe import Run
+from experiments.core.app import Session
+from experiments.core.evaluator import SPLITS, Evaluator
+from experiments.core.recipe import Recipe, Stretch
+from experiments.core.settings import refusing
+from experiments.core.trained_model import TrainedModel, averaged_params, is_finished, open_model, write_results
+from experiments.core.workdir import check_workdir, write_config
 from ib_jax import training
-from ib_jax.types import Params
-
-
-class Trainable(Protocol):
-    """What is trained, by its settings: a `Recipe` or a `TextRecipe`."""
-
-    @property
-    def config(self) -> Any: ...
-    @property
-    def steps_per_epoch(self) -> int: ...
-    @property
-    def num_steps(self) -> int: ...
-
-    def run_from(self, state: training.TrainState) -> Run: ...
-
-
-class Judge(Protocol):
-    """What evaluates it: an `Evaluator` or a `TextEvaluator`."""
-
-    def during_training(self, params: Params) -> Mapping[str, Any]: ...
-
-    def score(self, progress: training.Progress) -> float: ...
 
 
 def train(
-    recipe: Trainable,
-    state: training.TrainState,
-    console: Console,
-    evaluator: Judge,
-    checkpoints: training.Checkpoints,
-    workdir: pathlib.Path,
-    stop: training.StopRequest,
+    recipe: Recipe,
+    workdir: str | pathlib.Path,
+    session: Session,
+    *,
+    evaluator: Any = None,
+    title: str = "",
     unit: str = "images",
-) -> training.TrainState:
-    """Trains from the last checkpoint, or from `state`; the last state, whose step tells whether it was stopped."""
-    config, steps_per_epoch = recipe.config, recipe.steps_per_epoch
-    if checkpoints.last_step() is not None:
-        state = checkpoints.restore(state)
-        console.print(f"Going on from step {int(state.step)} of {workdir}.", highlight=False)
-    log = workdir / "metrics.jsonl"
-    records.rewind_jsonl(log, int(state.step))
-    clock = time.monotonic()
+    again: bool = False,
+    **details: Any,
+) -> TrainedModel | None:
+    """Trains (or goes on training) and evaluates one model on all devices, and writes its results.
 
-    def report(progress: training.Progress) -> None:
-        nonlocal clock
-        now = time.monotonic()
-        row = {
-            "step": progress.step,
-            "num_steps": progress.num_steps,
-            "epoch": progress.step / steps_per_epoch,
-            "train": progress.metrics,
-            f"{unit}_per_second": progress.examples_per_second,
-            "seconds": now - clock,
-        }
-        records.append_jsonl(log, row | dict(progress.evaluation or {}))
-        clock = now
-        line(progress)
+    Args:
+      recipe: its settings, data and network.
+      workdir: its folder; an unfinished run in it is resumed, a finished one is opened.
+      session: experiment and command for the record, and the console.
+      evaluator: `during_training` and `at_end` of parameters; an `Evaluator` by default.
+      title: of a table of the results on the console; empty for none.
+      unit: of the examples.
+      again: evaluate a finished model again.
+      **details: more of the summary.
 
-    with show.ProgressLine(console, first_step=int(state.step), steps_per_epoch=steps_per_epoch, unit=unit) as line:
-        state = training.fit(
-            state,
-            recipe.run_from(state),
-            num_steps=recipe.num_steps,
-            batch_size=config.batch_size,
-            checkpoints=checkpoints,
-            evaluate=lambda placed: evaluator.during_training(
-                training.averaged_params(training.unreplicate(placed), config.average_decay)
-            ),
-            steps_per_evaluation=config.epochs_per_eval * steps_per_epoch,
-            score=evaluator.score,
-            report=report,
-            stop=lambda: stop.requested,
+    Returns:
+      The model, or None if training was stopped before its end and can be resumed.
+
+    Raises:
+      WorkdirError: the workdir holds a run with other settings.
+      SettingError: the sizes do not fit each other; nothing is written then.
+      NonFiniteLossError: training diverged.
+    """
+    workdir, config = pathlib.Path(workdir), recipe.config
+    check_workdir(workdir, config)
+    if is_finished(workdir) and not again:
+        return open_model(workdir, recipe)
+    evaluator, state = evaluator or Evaluator(recipe), recipe.init()
+    with refusing():
+        recipe.check()
+    # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
+    write_config(workdir, config)
+    averaged = functools.partial(averaged_params, config)
+    state, best_step = fit(
+        recipe,
+        state,
+        workdir,
+        session,
+        make_run=recipe.run_from,
+        evaluate=lambda placed: evaluator.during_training(averaged(training.unreplicate(placed))),
+        score=held_out_score,
+        unit=unit,
+    )
+    if int(state.step) < recipe.num_steps:
+        session.console.print(
+            f"Stopped and saved at step {int(state.step)}. The same command with --workdir={workdir} goes on."
         )
-    return state
+        return None
+    params, history = averaged(state), records.read_jsonl(workdir / "metrics.jsonl")
+    summary = {"best_step": best_step, **details, **evaluator.at_end(params)}
+    trained = TrainedModel(config, lambda: params, summary, history, sum(row["seconds"] for row in history))
+    write_results(workdir, recipe, trained, session)
+    if title:
+        splits = {name: summary[name] for name in SPLITS if name in summary}
+        show.print_results(session.console, title, splits, config.num_eval_samples)
+    return trained
+
+
+def fit(
+    recipe: Recipe,
+    state: Any,
+    folder: pathlib.Path,
+    session: Session,
+    *,
+    make_run: Callable[[Any], Stretch],
+    evaluate: Callable[[Any], Mapping[str, Any]],
+    score: Callable[[training.Progress], float],
+    placement: training.Placement = training.REPLICATED,
+    unit: str = "images",
+) -> tuple[Any, int | None]:
+    """Trains from the last checkpoint in a folder, or from `state`, with progress, metrics and checkpoints in it.
+
+    Args:
+      recipe: settings and sizes.
+      state: a TrainState or a Population.
+      folder: of metrics.jsonl and checkpoints/.
+      session: the console.
+      make_run: (state) -> what trains one stretch.
+      evaluate: (placed state) -> numbers for a line of metrics.
+      score: which checkpoint is best: lower is better.
+      placement: of the state.
+      unit: of the examples.
+
+    Returns:
+      The last state, whose step tells whether it was stopped; and the step of the best checkpoint.
+    """
+    config, steps_per_epoch, log = recipe.config, recipe.steps_per_epoch, folder / "metrics.jsonl"
+    with training.Checkpoints(folder / "checkpoints") as checkpoints, training.StopRequest() as stop:
+        if checkpoints.last_step() is not None:
+            state = checkpoints.restore(state)
+            session.console.print(f"Going on from step {int(state.step)} of {folder}.", highlight=False)
+        first = int(state.step)
+        records.rewind_jsonl(log, first)
+        clock = monotonic()
+
+        def report(progress: training.Progress) -> None:
+            nonlocal clock
+            now = monotonic()
+            row = {
+                "step": progress.step,
+                "num_steps": progress.num_steps,
+                "epoch": progress.step / steps_per_epoch,
+                "train": progress.metrics,
+                f"{unit}_per_second": progress.examples_per_second,
+                "seconds": now - clock,
+            }
+            records.append_jsonl(log, row | dict(progress.evaluation or {}))
+            clock = now
+            line(progress)
+
+        with show.ProgressLine(session.console, first_step=first, steps_per_epoch=steps_per_epoch, unit=unit) as line:
+            state = training.fit(
+                state,
+                make_run(state),
+                num_steps=recipe.num_steps,
+                batch_size=config.batch_size,
+                checkpoints=checkpoints,
+                evaluate=evaluate,
+                steps_per_evaluation=config.epochs_per_eval * steps_per_epoch,
+                placement=placement,
+                score=score,
+                report=report,
+                stop=lambda: stop.requested,
+            )
+        return state, checkpoints.best_step()
+
+
+def held_out_score(progress: training.Progress) -> float:
+    """What the best checkpoint is chosen by, lower is better: held-out error, or the training loss without."""
+    if progress.evaluation is not None and "validation" in progress.evaluation:
+        return float(progress.evaluation["validation"]["error_avg"])
+    return float(progress.metrics["loss"])

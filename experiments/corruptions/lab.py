@@ -3,23 +3,22 @@
 import dataclasses
 import functools
 import os
-import pathlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.core import corrupted_images
+from experiments.core import corrupted_images, image_attacks, trained_model
+from experiments.core.attacks import AttackedModel, ModelAttacks
 from experiments.core.corrupted_images import BATCH_SIZE, Predict
-from experiments.core.image_attacks import Measurer
-from experiments.core.image_attacks_config import Step
+from experiments.core.settings import SettingError
+from experiments.core.workdir import WorkdirError
 from experiments.corruptions import checkpoints as image_checkpoints
 from experiments.corruptions.checkpoints import Finished
 from experiments.corruptions.settings import CorruptionSettings
 from ib_jax import data, evaluation
-from ib_jax.types import Array, Params
+from ib_jax.evaluation import AttackRow, AttackSuite
 
 _LEAST = 8  # pixels a side that the corruptions need
 _SMALL = 64  # up to here images are corrupted as CIFAR's are
@@ -38,11 +37,11 @@ class Lab:
 
     def __init__(self, models: Sequence[Finished], settings: CorruptionSettings):
         self._models, self._settings = models, settings
-        self._recipes = {model.workdir: image_checkpoints.recipe(model) for model in models}
-        self._params: dict[pathlib.Path, Params] = {}
+        self._recipes = {
+            model.workdir: trained_model.open_recipe(model.workdir, data_dir=settings.data_dir) for model in models
+        }
         self._predicts: dict[Any, Any] = {}
-        self._measurers: dict[Any, Measurer] = {}
-        self._transferred: dict[tuple[pathlib.Path, float], np.ndarray] = {}
+        self._attacks = ModelAttacks(self._suite, lambda model: self._attacked(self._source_of(self._model(model))))
         first = models[0]
         self.dataset, self._data_dir = first.config.dataset, first.config.data_dir or None
         self._clean = image_checkpoints.clean_images(self._recipes[first.workdir])
@@ -50,12 +49,12 @@ class Lab:
         for model in models:
             shape = self._recipes[model.workdir].example.shape[1:]
             if (model.config.dataset, shape) != (self.dataset, self._shape):
-                raise ValueError(
+                raise WorkdirError(
                     f"{model.workdir} was trained on {model.config.dataset}, {_size(shape)}, but {first.workdir} is "
                     f"tested on {self.dataset}, {_size(self._shape)}: evaluate them in two runs"
                 )
         if kind != np.uint8 or self._shape[2] != 3 or min(self._shape[:2]) < _LEAST:
-            raise ValueError(
+            raise WorkdirError(
                 f"{first.workdir} was trained on {self.dataset}, {kind} images of {_size(self._shape)}; the "
                 f"corruptions are made for colour images, uint8 of at least {_LEAST} x {_LEAST} x 3"
             )
@@ -70,14 +69,14 @@ class Lab:
         """The corrupted images: (corruption, severity) -> batches.
 
         Raises:
-          ValueError: the published images are of another size.
+          SettingError: the published images are of another size.
         """
         if not self._settings.published:
             return corrupted_images.made(_together(self.clean(self.num_images)), self.constants, self._settings.seed)
         source = data.open_corrupted(self.dataset, self._settings.names[0], 1, data_dir=self._data_dir)
         if (shape := source[0].inputs.shape) != self._shape:
-            raise ValueError(
-                f"the published images are {_size(shape)}, but {self._models[0].workdir} was trained on "
+            raise SettingError(
+                f"--published: the published images are {_size(shape)}, but {self._models[0].workdir} was trained on "
                 f"{_size(self._shape)}: leave --published out"
             )
         return corrupted_images.published(self.dataset, data_dir=self._data_dir, count=self.num_images)
@@ -97,38 +96,39 @@ class Lab:
         """Logits at the mean of the code, as in the paper."""
         kind, network = _structure(model), self._recipes[model.workdir].model
         if kind not in self._predicts:
+            self._predicts[kind] = jax.jit(lambda own, images: network.decode(own, network.encode(own, images).mean))
+        return functools.partial(self._predicts[kind], self._attacks.params(self._attacked(model)))
 
-            def logits(params: Params, images: Array) -> Array:
-                return network.decode(params, network.encode(params, images).mean)
-
-            self._predicts[kind] = jax.jit(logits)
-        return functools.partial(self._predicts[kind], self._own(model))
-
-    def attack(self, model: Finished, report: Callable[[Step], None]) -> dict[str, Any]:
+    def attack(self, model: Finished, report: Callable[[AttackRow], None]) -> dict[str, Any]:
         """Every attack on a model, for its record."""
-        start, other = time.monotonic(), self._source_of(model)
-        transfer = functools.partial(self._transfer, other)
-        found = self.measurer(model).measure(self._own(model), model.config.seed, transfer, report)
-        return {"source": other.config.name, **found, "seconds": time.monotonic() - start}
+        result, settings = self._attacks.attack(self._attacked(model), report=report), self._settings.attacks()
+        found = image_attacks.record_of(result, settings, stochastic=model.config.stochastic)
+        return {"source": self._source_of(model).config.name, **found, "seconds": result.seconds}
 
-    def measurer(self, model: Finished) -> Measurer:
+    def work(self, models: Sequence[Finished]) -> float:
+        """What attacking some models costs, in images times passes forth and back."""
+        return self._attacks.work(map(self._attacked, models))
+
+    def _attacked(self, model: Finished) -> AttackedModel:
+        config, recipe = model.config, self._recipes[model.workdir]
+        load = functools.partial(trained_model.restore_params, recipe, model.workdir)
+        return AttackedModel(str(model.workdir), config.seed, _structure(model), config.stochastic, load)
+
+    def _model(self, attacked: AttackedModel) -> Finished:
+        return next(model for model in self._models if str(model.workdir) == attacked.name)
+
+    def _suite(self, attacked: AttackedModel) -> AttackSuite:
         """The attacks on models of that structure."""
-        kind, recipe, settings = _structure(model), self._recipes[model.workdir], self._settings.attacks()
-        if kind not in self._measurers:
-            self._measurers[kind] = Measurer(
-                settings,
-                recipe.model,
-                stochastic=model.config.stochastic,
-                split=_together(self.clean(settings.num_attack_images)),
-                num_classes=recipe.dataset.num_classes,
-                num_eval_samples=model.config.num_eval_samples,
-            )
-        return self._measurers[kind]
-
-    def _own(self, model: Finished) -> Params:
-        if model.workdir not in self._params:
-            self._params[model.workdir] = jax.device_put(image_checkpoints.params_of(self._recipes[model.workdir]))
-        return self._params[model.workdir]
+        model, settings = self._model(attacked), self._settings.attacks()
+        recipe = self._recipes[model.workdir]
+        return image_attacks.make_suite(
+            settings,
+            recipe.model,
+            stochastic=model.config.stochastic,
+            split=_together(self.clean(settings.num_attack_images)),
+            num_classes=recipe.dataset.num_classes,
+            num_eval_samples=model.config.num_eval_samples,
+        )
 
     def _source_of(self, model: Finished) -> Finished:
         """On which model images for transfer are made: cross-entropy, and for it a bottleneck; alone: on itself."""
@@ -141,12 +141,6 @@ class Lab:
             )
         )
         return (others or [model])[0]
-
-    def _transfer(self, source: Finished, epsilon: float) -> np.ndarray:
-        key = (source.workdir, epsilon)
-        if key not in self._transferred:
-            self._transferred[key] = self.measurer(source).source(self._own(source), source.config.seed, epsilon)
-        return self._transferred[key]
 
 
 def _structure(model: Finished) -> tuple[str, Any]:

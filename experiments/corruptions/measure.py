@@ -5,20 +5,21 @@ import functools
 import json
 import pathlib
 import re
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
 from experiments.core import corrupted_images, records
-from experiments.core.image_attacks_config import Step
+from experiments.core.attacks import work_of
 from experiments.core.progress import WorkLine
+from experiments.core.settings import EVALUATION
+from experiments.core.workdir import WorkdirError, check_reuse, deciding, environment, without_paths
 from experiments.corruptions.checkpoints import Finished
 from experiments.corruptions.lab import Lab
-from experiments.corruptions.settings import CorruptionSettings
-from experiments.mnist_vib.settings import EVALUATION
+from experiments.corruptions.settings import CorruptionAttacks, CorruptionSettings
 from ib_jax import corruptions, evaluation, training
+from ib_jax.evaluation import AttackRow
 
 NAME = "corruptions"
 IMAGENET = "imagenet2012"
@@ -44,14 +45,16 @@ def evaluate(
       command: the command line, for the records.
 
     Raises:
-      ConfigMismatchError: a record was made with other settings or of another model.
+      WorkdirError: a record was made with other settings or of another model.
       FileNotFoundError: a model has no checkpoint.
       ValueError: two models would have one record, or they cannot be evaluated together.
     """
     owners: dict[str, Finished] = {}
     for model in models:
         if (other := owners.setdefault(_stem(model), model)) is not model:
-            raise ValueError(f"{other.workdir} and {model.workdir} are both {_stem(model)}: evaluate them in two runs")
+            raise WorkdirError(
+                f"{other.workdir} and {model.workdir} are both {_stem(model)}: evaluate them in two runs"
+            )
     begun = {model.workdir: _begun(model, settings, results, command) for model in models}
     unfinished = {workdir: record for workdir, record in begun.items() if record is not None}
     waiting = [model for model in models if model.workdir in unfinished]
@@ -75,7 +78,7 @@ def _evaluate(
     missing = {name: [m for m in waiting if name not in record[m.workdir]["errors"]] for name in settings.names}
     attacked = [model for model in waiting if settings.attack and "robustness" not in record[model.workdir]]
     total = sum(map(len, missing.values())) * len(corruptions.SEVERITIES) * count
-    work = total + _BACKWARD * sum(step.work for model in attacked for step in lab.measurer(model).plan)
+    work = total + _BACKWARD * lab.work(attacked)
     with WorkLine(console, work) as line:
         clean = corrupted_images.error_of(predicts, lab.clean(count))
         for model in waiting:
@@ -110,8 +113,8 @@ def _corrupted(line: WorkLine, work: float, name: str, severity: int) -> None:
     line("every model", f"{name} {severity}", work)
 
 
-def _attacked(line: WorkLine, model: str, step: Step) -> None:
-    line(model, step.attack, _BACKWARD * step.work)
+def _attacked(line: WorkLine, model: str, row: AttackRow) -> None:
+    line(model, row.spec.label, _BACKWARD * work_of(row.spec, row.num_images))
 
 
 def _finish(record: dict[str, Any], settings: CorruptionSettings, results: pathlib.Path, model: Finished) -> None:
@@ -132,13 +135,8 @@ def _finish(record: dict[str, Any], settings: CorruptionSettings, results: pathl
 
 def _begun(model: Finished, settings: CorruptionSettings, results: pathlib.Path, command: str) -> dict[str, Any] | None:
     """What is known of a model so far, of an earlier run as well; None if it has its record."""
-    own = {
-        field.name: getattr(settings, field.name)
-        for field in dataclasses.fields(settings)
-        # Without attacks their settings decide nothing.
-        if field.metadata["decides"] == EVALUATION
-        and (settings.attack or field.name == "attack" or field.metadata["group"] != "Attacks")
-    }
+    attacks = [] if settings.attack else [field.name for field in dataclasses.fields(CorruptionAttacks)]
+    own = {name: getattr(settings, name) for name in deciding(settings, EVALUATION) if name not in attacks}
     trained = {name: value for name, value in model.results.items() if name not in ("history", "train_history")}
     trained["config"] = {name: value for name, value in trained["config"].items() if name not in _HIDDEN}
     trained["command"] = without_paths(trained["command"])
@@ -146,7 +144,7 @@ def _begun(model: Finished, settings: CorruptionSettings, results: pathlib.Path,
     header = {
         "experiment": NAME,
         "command": command,
-        "environment": records.environment(),
+        "environment": environment(),
         "name": config.name,
         "network": model.network,
         "objective": config.objective,
@@ -161,31 +159,13 @@ def _begun(model: Finished, settings: CorruptionSettings, results: pathlib.Path,
         if not path.exists():
             continue
         old = json.loads(path.read_text())
-        _check(old, header, path, model)
+        check_reuse(path, old["settings"], settings, stage=EVALUATION, without=attacks)
+        if old["training"] != header["training"]:
+            raise WorkdirError(
+                f"{path} was made of another model than the one in {model.workdir} now; give another --results."
+            )
         return None if path == _path(results, model) else old
     return header | {"errors": {}}
-
-
-def _check(old: dict[str, Any], header: dict[str, Any], path: pathlib.Path, model: Finished) -> None:
-    names = sorted(old["settings"].keys() | header["settings"].keys())
-    different = [name for name in names if old["settings"].get(name) != header["settings"].get(name)]
-    if different:
-        listed = "\n".join(
-            f"  --{name}: {old['settings'].get(name, 'none')} there, {header['settings'].get(name, 'none')} now"
-            for name in different
-        )
-        raise records.ConfigMismatchError(
-            f"{path} was made with other settings:\n{listed}\nGive the same settings, or another --results."
-        )
-    if old["training"] != header["training"]:
-        raise records.ConfigMismatchError(
-            f"{path} was made of another model than the one in {model.workdir} now; give another --results."
-        )
-
-
-def without_paths(command: str) -> str:
-    """A command line without the folders of this machine: of each absolute path its last part."""
-    return shlex.join(re.sub(r"(^|[=,])/(?:[^,]*/)?(?=[^,/])", r"\1", part) for part in shlex.split(command))
 
 
 def _keep(record: dict[str, Any], results: pathlib.Path, model: Finished) -> None:

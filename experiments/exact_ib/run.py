@@ -1,18 +1,8 @@
-"""Train VIB, VUB and CEB where the information bottleneck is known, and compare with the exact curve.
-
-Papers:   Tishby et al., The Information Bottleneck Method (2000); Chechik et al., Information Bottleneck for Gaussian
-          Variables (2005); the bounds of Alemi et al. (2017), Fischer and Alemi (2020) and arXiv 2402.07639.
-Run:      python -m experiments.exact_ib
-Cost:     some minutes on two CPU cores; each objective's eight betas and all restarts are one compiled program.
-Expect:   VIB and CEB within 1 % of the exact I(Z;Y) at their I(X;Z) wherever the family of encoders contains the
-          optimum, and at the exact optimum of their beta. VUB comes to the curve too, but not at its beta.
-Leaves:   gaussian.json, discrete.json, table.md and figure.png in --results.
-"""
+"""Trains VIB, VUB and CEB where the information bottleneck is known, and compares with the exact curve."""
 
 import dataclasses
 import functools
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,46 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments.core import flags, records
-from experiments.core.flags import setting
+from experiments.core import records
+from experiments.core.app import Session
+from experiments.core.workdir import environment
 from experiments.exact_ib import table as exact_ib_table
 from experiments.exact_ib.problems import Problem, discrete_problem, gaussian_problem
+from experiments.exact_ib.settings import ExactConfig
 from ib_jax import bounds, losses, training
 from ib_jax.types import Array, BoundTerms, Params
 
 OBJECTIVES = ("vib", "vub", "ceb")
-
-
-@dataclasses.dataclass(frozen=True)
-class ExactConfig:
-    """The settings."""
-
-    gaussian_betas: tuple[float, ...] = setting(
-        (0.7, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02), "Problems", "Betas of the jointly Gaussian problem, in (0, 1)."
-    )
-    discrete_betas: tuple[float, ...] = setting(
-        (0.5, 0.4, 0.35, 0.3, 0.2, 0.1, 0.05, 0.03), "Problems", "Betas of the discrete problem, in (0, 1)."
-    )
-    num_steps: int = setting(
-        3000,
-        "Training",
-        "Steps of Adam, in whole passes over the data (64 steps of the Gaussian problem).",
-        unit="steps",
-    )
-    num_restarts: int = setting(4, "Training", "Runs from other parameters; the one with the lowest loss counts.")
-    seed: int = setting(0, "Training", "Seed of parameters and noise.")
-    results: str = setting("workdirs/exact_ib", "Output", "Folder of the records, the table and the figure.")
-
-    def __post_init__(self) -> None:
-        for name in ("gaussian_betas", "discrete_betas"):
-            if not all(0 < beta < 1 for beta in getattr(self, name)) or not getattr(self, name):
-                raise ValueError(f"--{name} must be numbers in (0, 1), got {getattr(self, name)}")
-        for name, least in {"num_steps": 64, "num_restarts": 1}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"--{name} must be at least {least}, got {getattr(self, name)}")
 
 
 def make_loss(problem: Problem, objective: str, beta: Array) -> Callable[..., BoundTerms]:
@@ -145,17 +107,17 @@ def measure(
     return rows
 
 
-def run(config: ExactConfig, console: Console, *, command: str = "") -> dict[str, Any]:
+def run(config: ExactConfig, session: Session) -> dict[str, Any]:
     """Trains, measures and writes the records, the table and the figure.
 
     Args:
       config: the settings.
-      console: where to show progress and the table.
-      command: the command line to write into the records.
+      session: where to show progress and tables, and the command for the records.
 
     Returns:
       The records by the problem's name.
     """
+    console, command = session.console, session.command
     results = pathlib.Path(config.results)
     problems = [
         (gaussian_problem(num_steps=config.num_steps), config.gaussian_betas),
@@ -178,7 +140,7 @@ def run(config: ExactConfig, console: Console, *, command: str = "") -> dict[str
             "problem": problem.name,
             "command": command,
             "config": dataclasses.asdict(config),
-            "environment": records.environment(),
+            "environment": environment(),
             "curve": {"information_xz": points.information_xz, "information_zy": points.information_zy},
             "objectives": rows,
         }
@@ -191,17 +153,3 @@ def run(config: ExactConfig, console: Console, *, command: str = "") -> dict[str
     console.print(Markdown(exact_ib_table.render(saved)))
     console.print(f"Records, table and figure are in {results}.", highlight=False)
     return made
-
-
-def main(argv: Sequence[str]) -> None:
-    """Reads the flags and runs."""
-    del argv
-    try:
-        run(flags.config_from_flags(ExactConfig), Console(), command=records.command("experiments.exact_ib"))
-    except ValueError as error:
-        sys.exit(f"exact_ib: {error}")
-
-
-def launch() -> None:
-    """Defines the flags and runs."""
-    flags.run_app(main, ExactConfig, __doc__ or "")

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.answers import is_right, median_size, standing
 from experiments.core.keys import stream
 from experiments.feature_entropy.settings import FGSM, FeatureConfig
 from experiments.feature_entropy.train import Trainer
@@ -153,9 +152,9 @@ class Measure:
         """How a model stands the attack it was trained against, and others beside."""
         split, key = self._first(self._config.num_attack_images), stream(seed, "attack")
         images, labels = map(np.asarray, split)
-        clean = is_right(self.answers(params, images), labels)
+        clean = evaluation.is_right(self.answers(params, images), labels)
         found = _attacked(self._trainer.runners[attack], params, key, split)
-        stands = standing(self.answers(params, found), labels, clean)
+        stands = evaluation.standing(self.answers(params, found), labels, clean)
         sizes = np.asarray(losses.perturbation_norm(jnp.asarray(found - images), "l2"))
         far = sizes > self._config.l2_radius
         # An attack without a radius fools nearly every image, from near or far: how far is what counts.
@@ -165,15 +164,20 @@ class Measure:
         inputs, own = map(np.asarray, self._beside)
         pgd, square = (_attacked(runner, params, key, self._beside) for runner in (self._pgd, self._square))
         beside = {"pgd": pgd, "transfer": self._made, "square": square}
-        right = {"clean": is_right(self.answers(params, inputs), own)}
-        right |= {name: standing(self.answers(params, tried), own, right["clean"]) for name, tried in beside.items()}
+        right = {"clean": evaluation.is_right(self.answers(params, inputs), own)}
+        right |= {
+            name: evaluation.standing(self.answers(params, tried), own, right["clean"])
+            for name, tried in beside.items()
+        }
         right["worst"] = np.all(list(right.values()), axis=0)
         return {
             "clean_accuracy": float(clean.mean()),
             "robustness": float(robust.mean()),
             "attacked_accuracy": float(stands.mean()),
-            "median_l2": median_size(sizes, stands, clean),
-            "frozen_accuracy": float(standing(self.answers(params, self._frozen[attack]), labels, clean).mean()),
+            "median_l2": evaluation.median_distance(sizes, stands, clean),
+            "frozen_accuracy": float(
+                evaluation.standing(self.answers(params, self._frozen[attack]), labels, clean).mean()
+            ),
             "num_images": len(labels),
             "beside": {name: float(stood.mean()) for name, stood in right.items()},
             "num_beside": len(own),

@@ -1,27 +1,8 @@
-"""Train against attacks in different ratios, and set the entropy of the features against robustness: Figure 4.
-
-Paper:    Improving Adversarial Robustness: An Information-Theoretic Perspective (anonymous): section 6, Figure 4.
-Run:      python -m experiments.feature_entropy                                      digits, no download, quick
-          python -m experiments.feature_entropy --preset=small --dataset=mnist       Figure 4, as measured
-          python -m experiments.feature_entropy --preset=small --dataset=cifar10     its second row
-Does:     trains All-CNN without noise, batch norm and dropout on images of which a ratio is replaced by attacks on the
-          model as it stands, by FGSM, DeepFool or CW alike; they are made again every --refresh epochs. T is a function
-          of X then, and the entropy of the binned features is I(X;T) of the binned code. It is estimated from test
-          images by maximum likelihood (plug-in) and JVHW, on one grid for all models and on three that do not see how
-          large features are. Robustness is accuracy under the attack trained against: FGSM at --epsilon; for DeepFool
-          and CW, which have no radius, the share of images that nothing nearer than --l2_radius fools.
-          PGD, transfer and Square stand beside.
-Units:    images lie in [0, 1], radii too; entropies are in bits. The paper gives no unit, no grid, no ratios and no
-          radii.
-Expect:   the paper: the estimated entropy decreases as the robustness increases, for every attack and data set. What
-          was measured here stands in experiments/results/feature_entropy/table.md.
-Leaves:   DATASET.json, table.md and figure.png in --results. Models that are in the record are kept.
-"""
+"""Trains networks on attacked images, and counts the entropy of their features."""
 
 import dataclasses
 import json
 import pathlib
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -29,15 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments.core import app as machine
-from experiments.core import flags, records
+from experiments.core import records
+from experiments.core.app import Session
 from experiments.core.progress import WorkLine
+from experiments.core.settings import EVALUATION
+from experiments.core.workdir import check_reuse, environment
 from experiments.feature_entropy import table as feature_entropy_table
 from experiments.feature_entropy.measure import Measure
-from experiments.feature_entropy.settings import FeatureConfig, preset
+from experiments.feature_entropy.settings import FeatureConfig
 from experiments.feature_entropy.train import Trainer, load_averaged
-from experiments.mnist_vib.settings import NEVER
-from ib_jax import data, training
 
 NAME = "feature_entropy"
 PLAIN = "none"
@@ -52,21 +33,21 @@ def plan(config: FeatureConfig) -> list[tuple[str, float, int]]:
     ]
 
 
-def run(config: FeatureConfig, console: Console, *, command: str = "") -> pathlib.Path:
+def run(config: FeatureConfig, session: Session) -> pathlib.Path:
     """Trains and measures the models that the record lacks, and makes the table and the figure.
 
     Args:
       config: the settings.
-      console: where to show progress and the table.
-      command: the command line to write into the record.
+      session: where to show progress and tables, and the command for the records.
 
     Returns:
       The folder of the record.
 
     Raises:
-      ConfigMismatchError: the record was made with other settings.
+      WorkdirError: the record was made with other settings.
       NonFiniteLossError: training diverged.
     """
+    console, command = session.console, session.command
     results = pathlib.Path(config.results)
     path = results / f"{config.dataset}.json"
     record = _begun(path, config, command)
@@ -83,22 +64,13 @@ def run(config: FeatureConfig, console: Console, *, command: str = "") -> pathli
 def _begun(path: pathlib.Path, config: FeatureConfig, command: str) -> dict[str, Any]:
     if path.exists():
         record: dict[str, Any] = json.loads(path.read_text())
-        fields = [f.name for f in dataclasses.fields(config) if f.metadata["decides"] != NEVER]
-        different = [
-            f"--{n}: {record['config'].get(n)} there, {getattr(config, n)} now"
-            for n in fields
-            if record["config"].get(n) != getattr(config, n)
-        ]
-        if different:
-            raise records.ConfigMismatchError(
-                f"{path} was made with other settings: {'; '.join(different)}. Give another --results."
-            )
+        check_reuse(path, record["config"], config, stage=EVALUATION)
         return record
     own = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("data_dir", "results")}
     return {
         "experiment": NAME,
         "command": command,
-        "environment": records.environment(),
+        "environment": environment(),
         "config": own,
         "models": [],
     }
@@ -138,19 +110,3 @@ def _measure(
             record["models"].append(row | {"measuring_seconds": time.monotonic() - start})
             records.write_json(path, record)
             line(f"{attack} {ratio:g}, seed {seed}", "measured", 1)
-
-
-def main(argv: Sequence[str]) -> None:
-    """Reads the flags and runs."""
-    del argv
-    try:
-        values = lambda given: preset(given.preset, given.dataset)  # noqa: E731
-        config = flags.config_from_flags(FeatureConfig, values)
-        run(config, machine.console(), command=records.command(f"experiments.{NAME}"))
-    except (training.NonFiniteLossError, data.DatasetUnavailableError, ValueError, json.JSONDecodeError) as error:
-        sys.exit(f"{NAME}: {error}")
-
-
-def launch() -> None:
-    """Defines the flags and runs."""
-    machine.run_app(main, FeatureConfig, __doc__ or "")

@@ -1,114 +1,165 @@
 """The settings of the experiment on features' entropy and robustness: data, network, attacks, grids."""
 
 import dataclasses
-from typing import Any
 
+from experiments.core import groups
 from experiments.core.carlini_wagner import carlini_wagner
-from experiments.core.flags import setting
-from experiments.ib_adversarial_training.settings import DATASETS, PRESETS, AdversarialConfig
-from experiments.mnist_vib.settings import EVALUATION, NEVER
+from experiments.core.settings import (
+    EVALUATION,
+    NOTHING,
+    TRAINING,
+    OneOf,
+    Preset,
+    SettingError,
+    Settings,
+    configure,
+    setting,
+)
+from experiments.ib_adversarial_training.settings import DATASETS, AdversarialConfig
 from ib_jax import attacks
 from ib_jax.types import Attack
 
 FGSM, DEEPFOOL, CW = "FGSM", "DeepFool", "CW"
 ATTACKS = (FGSM, DEEPFOOL, CW)
 
+PRESETS = {
+    "quick": Preset(
+        "digits, no download, a minute and a half on two cores.",
+        {"ratios": (0.0, 0.5, 0.75), "num_attack_images": 100, "num_beside": 50, "num_queries": 50, "num_epochs": 6},
+    ),
+    "small": Preset(
+        "as measured.",
+        {"num_train_images": 2000, "num_seeds": 3, "shrink": 2},
+        by_dataset={"cifar10": {"epsilon": 8 / 255, "l2_radius": 0.25, "cw_const": 1.0}},
+    ),
+    "paper": Preset(
+        "the full network and all images.",
+        {"dataset": "mnist", "scale_width": 1.0, "num_seeds": 3, "num_epochs": 50, "warm_up": 1, "refresh": 1}
+        | {"batch_size": 128, "deepfool_steps": 50, "deepfool_candidates": 10, "cw_steps": 1000}
+        | {"cw_learning_rate": 0.01, "num_attack_images": 10_000, "num_beside": 1000, "num_queries": 5000}
+        | {"learning_rate": 5e-4, "l2_radius": 2.0},
+        by_dataset={"cifar10": {"epsilon": 8 / 255, "l2_radius": 0.5}},
+    ),
+}
+
 
 @dataclasses.dataclass(frozen=True)
-class FeatureConfig:
-    """All models of a data set. Fields marked `decides="training"` and `EVALUATION` may not change in a record."""
-
-    preset: str = setting(
-        "quick",
-        "Run",
-        "quick: digits, no download, a minute and a half on two cores. small: as measured. paper: the full network and "
-        "all images.",
-        choices=PRESETS,
-        decides=NEVER,
-    )
-    results: str = setting(
-        "workdirs/feature_entropy",
-        "Run",
-        "Folder of the record, the table and the figure; models that its record has are not trained again.",
-        decides=NEVER,
-    )
-    only: str = setting("", "Run", "One of the attacks, to train its models alone; empty for all.", decides=EVALUATION)
-
-    dataset: str = setting("digits", "Data", "Data set.", paper="mnist, cifar10", choices=DATASETS)
-    data_dir: str = setting("", "Data", "Where tensorflow-datasets keeps its data.", decides=NEVER)
-    num_train_images: int = setting(0, "Data", "Only the first training images; 0 is all of them.", unit="images")
-    shrink: int = setting(
-        1, "Data", "Images are averaged over squares of this side, which must divide theirs.", unit="pixels", paper="1"
-    )
+class _Models(groups.Seeds, groups.ScaleWidth, groups.Fit):
+    group = "Training"
 
     ratios: tuple[float, ...] = setting(
-        (0.0, 0.25, 0.5, 0.75), "Models", "Shares of the training images that are attacked.", paper="not given",
-        decides=NEVER,
-    )  # fmt: skip
-    num_seeds: int = setting(1, "Models", "Models of each ratio, with seeds 0, 1, ...", decides=NEVER)
-    scale_width: float = setting(0.125, "Models", "Factor of all channels of All-CNN.", paper="1")
-    num_epochs: int = setting(10, "Models", "Length of training.", unit="epochs", paper="not given")
-    batch_size: int = setting(50, "Models", "Size of a batch.", unit="images", paper="not given")
-    learning_rate: float = setting(2e-3, "Models", "Adam's rate at the start.", paper="not given")
-    warm_up: int = setting(2, "Models", "Epochs on clean images alone, before the first attack.", unit="epochs")
+        (0.0, 0.25, 0.5, 0.75),
+        "Shares of the training images that are attacked.",
+        note="not given",
+        least=0,
+        most=1,
+        distinct=True,
+        decides=NOTHING,
+    )
+    warm_up: int = setting(2, "Epochs on clean images alone, before the first attack.", unit="epochs", least=0)
     refresh: int = setting(
-        2, "Models", "Epochs between two attacks on the model as it stands.", unit="epochs", paper="not given"
+        2, "Epochs between two attacks on the model as it stands.", unit="epochs", note="not given", least=1
     )
 
-    epsilon: float = setting(
-        0.2, "Attacks", "L-inf radius of FGSM, and of PGD, transfer and Square.", unit="share of the pixel range"
-    )
+    def check(self) -> None:
+        super().check()
+        if self.ratios[0] != 0.0:
+            raise SettingError(f"--ratios must begin with 0, got {self.ratios}")
+        if self.warm_up >= self.num_epochs:
+            raise SettingError(f"--warm_up must be below --num_epochs={self.num_epochs}, got {self.warm_up}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Attacks(
+    groups.Epsilon,
+    groups.DeepfoolSteps,
+    groups.CwSteps,
+    groups.CwConst,
+    groups.CwRate,
+    groups.AttackBatch,
+    groups.AttackImages,
+    groups.PgdSteps,
+    groups.Queries,
+):
     l2_radius: float = setting(
-        1.0, "Attacks", "DeepFool and CW: an image stands if nothing nearer than this fools it.", unit="L2 of pixels"
+        1.0, "DeepFool and CW: an image stands if nothing nearer than this fools it.", unit="L2 of pixels", above=0
     )
-    deepfool_steps: int = setting(8, "Attacks", "Most steps of DeepFool.", paper="not given")
-    deepfool_candidates: int = setting(4, "Attacks", "Classes that DeepFool considers, the label among them.")
-    cw_steps: int = setting(20, "Attacks", "Steps of CW.", paper="not given")
-    cw_const: float = setting(10.0, "Attacks", "The one c of CW.", unit="per nat", paper="not given")
-    cw_rate: float = setting(0.1, "Attacks", "Adam's rate in CW.", paper="not given")
-    attack_batch_size: int = setting(250, "Attacks", "Images attacked at a time.", decides=NEVER)
+    deepfool_candidates: int = setting(4, "Classes that DeepFool considers, the label among them.", least=2)
 
-    num_attack_images: int = setting(500, "Evaluation", "First test images that are attacked.", decides=EVALUATION)
+
+@dataclasses.dataclass(frozen=True)
+class _Counted(Settings):
+    group = "Evaluation"
+
     num_beside: int = setting(
-        200, "Evaluation", "First of them under PGD, transfer and Square too.", decides=EVALUATION
+        200,
+        "First attacked images under PGD, transfer and Square too.",
+        unit="images",
+        least=1,
+        decides=EVALUATION,
     )
-    pgd_steps: int = setting(20, "Evaluation", "Steps of PGD.", decides=EVALUATION)
-    num_queries: int = setting(100, "Evaluation", "Queries of Square for an image.", decides=EVALUATION)
     num_feature_images: int = setting(
-        10_000, "Evaluation", "First test images whose features are counted.", decides=EVALUATION
+        10_000, "First test images whose features are counted.", unit="images", least=1, decides=EVALUATION
     )
-    num_bins: int = setting(3, "Evaluation", "Bins of a unit on the grid that all models share.", decides=EVALUATION)
+    num_bins: int = setting(3, "Bins of a unit on the grid that all models share.", least=2, decides=EVALUATION)
     own_bins: int = setting(
         2,
-        "Evaluation",
         "Bins of a unit on its own range: with 3 two images in three had one alone.",
+        least=2,
         decides=EVALUATION,
     )
     num_components: int = setting(
-        4, "Evaluation", "Principal components of the features that are counted.", decides=EVALUATION
+        4, "Principal components of the features that are counted.", least=1, decides=EVALUATION
     )
-    component_bins: int = setting(5, "Evaluation", "Bins of each.", decides=EVALUATION)
-    num_resamples: int = setting(200, "Evaluation", "Bootstrap resamples of an interval.", decides=EVALUATION)
+    component_bins: int = setting(5, "Bins of each.", least=2, decides=EVALUATION)
+    num_resamples: int = setting(200, "Bootstrap resamples of an interval.", least=0, decides=EVALUATION)
 
-    def __post_init__(self) -> None:
-        counts = (
-            "num_seeds shrink num_epochs batch_size refresh deepfool_steps cw_steps attack_batch_size num_attack_images"
-        )
-        for name in (*counts.split(), "num_beside", "pgd_steps", "num_queries", "num_feature_images", "num_components"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("num_bins", "own_bins", "component_bins", "deepfool_candidates"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"--{name} must be at least 2, got {getattr(self, name)}")
-        for name in ("scale_width", "learning_rate", "epsilon", "l2_radius", "cw_const", "cw_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"--{name} must be positive, got {getattr(self, name)}")
-        if len(set(self.ratios)) < len(self.ratios) or self.ratios[:1] != (0.0,) or not max(self.ratios) <= 1:
-            raise ValueError(f"--ratios must begin with 0, differ and be at most 1, got {self.ratios}")
-        if not 0 <= self.warm_up < self.num_epochs:
-            raise ValueError(f"--warm_up must be at least 0 and below {self.num_epochs} epochs, got {self.warm_up}")
+
+@configure(
+    results="workdirs/feature_entropy",
+    scale_width=0.125,
+    batch_size=50,
+    learning_rate=2e-3,
+    epsilon=0.2,
+    deepfool_steps=8,
+    cw_steps=20,
+    cw_const=10.0,
+    cw_learning_rate=0.1,
+    num_attack_images=500,
+    num_queries=100,
+    choices={"dataset": DATASETS},
+    paper={"dataset": OneOf("mnist", "cifar10"), "scale_width": 1.0},
+    note=dict.fromkeys(("num_epochs", "batch_size", "learning_rate", "deepfool_steps", "cw_const"), "not given"),
+    decides=dict.fromkeys(("epsilon", "deepfool_steps", "cw_steps", "cw_const", "cw_learning_rate"), TRAINING),
+    help={
+        "results": "Folder of the record, the table and the figure; models that its record has are not trained again.",
+        "num_seeds": "Models of each ratio, with seeds 0, 1, ...",
+        "scale_width": "Factor of all channels of All-CNN.",
+        "learning_rate": "Adam's rate at the start.",
+        "epsilon": "L-inf radius of FGSM, and of PGD, transfer and Square.",
+    },
+)
+@dataclasses.dataclass(frozen=True)
+class FeatureConfig(
+    groups.Recipe, groups.Results, groups.Dataset, groups.DataDir, groups.TrainImages, _Models, _Attacks, _Counted
+):
+    """All models of a data set."""
+
+    group = "Run"
+
+    only: str = setting("", "One of the attacks, to train its models alone; empty for all.", decides=EVALUATION)
+    shrink: int = setting(
+        1,
+        "Images are averaged over squares of this side, which must divide theirs.",
+        unit="pixels",
+        paper=1,
+        least=1,
+    )
+
+    def check(self) -> None:
+        super().check()
         if self.only not in ("", *ATTACKS):
-            raise ValueError(f"--only must be one of {', '.join(ATTACKS)}, got {self.only!r}")
+            raise SettingError(f"--only must be one of {', '.join(ATTACKS)}, got {self.only!r}")
 
     @property
     def attacks(self) -> tuple[str, ...]:
@@ -141,19 +192,6 @@ class FeatureConfig:
             num_steps=self.cw_steps,
             num_binary_steps=1,
             initial_const=self.cw_const,
-            learning_rate=self.cw_rate,
+            learning_rate=self.cw_learning_rate,
             abort_early=False,
         )
-
-
-def preset(name: str, dataset: str) -> dict[str, Any]:
-    """The values of a preset that differ from the defaults."""
-    if name == "small":
-        values: dict[str, Any] = {"num_train_images": 2000, "num_seeds": 3, "shrink": 2}
-        return values | ({"epsilon": 8 / 255, "l2_radius": 0.25, "cw_const": 1.0} if dataset == "cifar10" else {})
-    if name == "paper":
-        values = {"scale_width": 1.0, "num_seeds": 3, "num_epochs": 50, "warm_up": 1, "refresh": 1, "batch_size": 128}
-        values |= {"deepfool_steps": 50, "deepfool_candidates": 10, "cw_steps": 1000, "cw_rate": 0.01}
-        values |= {"num_attack_images": 10_000, "num_beside": 1000, "num_queries": 5000, "learning_rate": 5e-4}
-        return values | ({"epsilon": 8 / 255, "l2_radius": 0.5} if dataset == "cifar10" else {"l2_radius": 2.0})
-    return {"ratios": (0.0, 0.5, 0.75), "num_attack_images": 100, "num_beside": 50, "num_queries": 50, "num_epochs": 6}

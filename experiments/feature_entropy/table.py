@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments.core.claims import CONFIRMED, NOT_FOUND, WEAKER, spread
+from experiments.core.records import RecordError
 from experiments.feature_entropy.measure import ESTIMATORS, GRIDS, JVHW, PLUG_IN
 from experiments.feature_entropy.settings import ATTACKS
 
@@ -206,7 +207,7 @@ def make(folder: pathlib.Path) -> str:
 
     found = read(folder)
     if not found:
-        raise ValueError(f"no record in {folder}: run experiments.feature_entropy first")
+        raise RecordError(f"no record in {folder}: run experiments.feature_entropy first")
     lines = [
         "# Entropy of the last convolution's features, and robustness",
         "",

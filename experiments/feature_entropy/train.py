@@ -6,31 +6,19 @@ would differ from the others in how often the examples are renewed too.
 """
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.core.keys import stream
+from experiments.core.settings import SettingError
+from experiments.core.trained_model import TrainedModel
 from experiments.feature_entropy.settings import FeatureConfig
-from experiments.ib_adversarial_training.recipe import apply_fn, load, recipe_of
-from ib_jax import attacks, data, training
+from experiments.ib_adversarial_training.recipe import load, recipe_of
+from ib_jax import attacks, data, models, training
 from ib_jax.types import Params
-
-
-class Trained(NamedTuple):
-    """A model, and how it came to be.
-
-    Attributes:
-      params: of the last step.
-      history: a row for each epoch: loss in nats, whether images were attacked before it, and how many of those fool.
-      seconds: of training, attacks and compiling included.
-    """
-
-    params: Params
-    history: list[dict[str, Any]]
-    seconds: float
 
 
 def averaged(images: np.ndarray, side: int) -> np.ndarray:
@@ -42,7 +30,7 @@ def averaged(images: np.ndarray, side: int) -> np.ndarray:
     """
     count, height, width, channels = images.shape
     if height % side or width % side:
-        raise ValueError(f"--shrink must divide the images' sides, {height} and {width}, got {side}")
+        raise SettingError(f"--shrink must divide the images' sides, {height} and {width}, got {side}")
     squares = np.asarray(data.to_unit_interval(images)).reshape(
         count, height // side, side, width // side, side, channels
     )
@@ -77,7 +65,7 @@ class Trainer:
         self.recipe = recipe_of(config.model, dataset)
         recipe = self.recipe
         self._run = jax.jit(recipe.epoch(None, 1, num_steps=recipe.steps_per_epoch if recipe.whole else 1))
-        self.apply = apply_fn(recipe.model)
+        self.apply = models.sampled_apply(recipe.model)
         size = config.attack_batch_size
         self.runners = {n: attacks.Runner(config.attack(n), self.apply, batch_size=size) for n in config.attacks}
 
@@ -94,7 +82,7 @@ class Trainer:
         images[rows] = found.inputs
         return images, {"num_attacked": len(rows), "fooled": float(found.decided().mean())}
 
-    def train(self, attack: str, ratio: float, seed: int) -> Trained:
+    def train(self, attack: str, ratio: float, seed: int) -> TrainedModel:
         """Trains one model.
 
         Args:
@@ -103,7 +91,8 @@ class Trainer:
           seed: of parameters, order, and which images are attacked.
 
         Returns:
-          Trained.
+          The model; its history has a row for each epoch: loss in nats, and how many images were attacked before it and
+          how many of those fool.
 
         Raises:
           NonFiniteLossError: training diverged.
@@ -129,4 +118,5 @@ class Trainer:
                     "--learning_rate usually helps"
                 )
             history.append({"epoch": epoch + 1, "loss": loss, **rows})
-        return Trained(state.params, history, time.monotonic() - start)
+        params, seconds = state.params, time.monotonic() - start
+        return TrainedModel(config, lambda: params, {}, history, seconds)

@@ -1,1 +1,6 @@
-"""Combine the information bottleneck with adversarial training, and attack what comes out: Tables 1, 2 and 3."""
+"""See __main__.py; for other experiments: the settings, and how models are trained."""
+
+from experiments.ib_adversarial_training.recipe import FUNCTIONS, load, recipe_of
+from experiments.ib_adversarial_training.settings import AdversarialConfig as Config
+
+__all__ = ["FUNCTIONS", "Config", "load", "recipe_of"]

@@ -1,161 +1,159 @@
-"""The settings of one model of the adversarial experiments: network, objective, and whom it is trained against."""
+"""The settings of the adversarial experiments: a model, whom it is trained against, and which models are compared."""
 
 import dataclasses
-import math
-from typing import Any
 
-from experiments.core.flags import setting
-from experiments.mnist_vib.settings import BOTTLENECKS, EVALUATION, NEVER, PIPELINES, RATE_OBJECTIVES
+from experiments.core import groups
+from experiments.core.settings import NOTHING, RESIDENT, OneOf, Preset, SettingError, Settings, configure, setting
+from experiments.ib_adversarial_training.attack_settings import AttackSettings
 
-PRESETS = ("quick", "small", "paper")
+__all__ = ("PRESETS", "AdversarialConfig", "AttackSettings", "SweepSettings")
+
 DATASETS = ("digits", "mnist", "cifar10")
 NETWORKS = ("mlp", "cnn_mlp", "all_cnn")
-OBJECTIVES = ("cross_entropy", *BOTTLENECKS)
 NONE, FGSM, BIM, PGD = "none", "fgsm", "bim", "pgd"
 ADVERSARIES = (NONE, FGSM, BIM, PGD)
 
+_COLOUR = {"network": "cnn_mlp", "betas": (1e-3,), "adversaries": f"{NONE},{FGSM}"}
+PRESETS = {
+    "quick": Preset(
+        "digits, no download, two to four minutes on two cores.",
+        {"betas": (1e-2,), "adversaries": f"{NONE},{FGSM},{PGD}", "num_attack_images": 100, "num_cw_images": 20}
+        | {"num_queries": 100, "num_square_images": 50, "scale_width": 0.25, "latent_dim": 32},
+        by_dataset={"cifar10": {"network": "cnn_mlp"}},
+    ),
+    "small": Preset(
+        "as measured.",
+        {"num_epochs": 5, "batch_size": 200, "adversary_steps": 7, "num_seeds": 3},
+        by_dataset={
+            "cifar10": _COLOUR
+            | {"num_epochs": 8, "num_train_images": 10_000, "batch_size": 100, "num_seeds": 2}
+            | {"num_attack_images": 100, "num_eot_samples": 5, "num_square_images": 50, "num_queries": 150}
+            | {"num_cw_images": 20, "cw_binary_steps": 4, "cw_steps": 50, "honest_epsilons": (8 / 255, 0.1)}
+        },
+    ),
+    "paper": Preset(
+        "the paper's sizes, as far as it gives them.",
+        {"dataset": "mnist", "num_epochs": 100, "adversary_steps": 40, "num_seeds": 3, "num_attack_images": 10_000}
+        | {"num_cw_images": 1000, "num_square_images": 1000, "num_queries": 5000, "cw_steps": 1000},
+        by_dataset={"cifar10": _COLOUR},
+    ),
+}
+
 
 @dataclasses.dataclass(frozen=True)
-class AdversarialConfig:
-    """One model. Fields marked `decides="training"` fix it and may not change in a workdir."""
+class Adversary(Settings):
+    """Whom a model is trained against."""
 
-    preset: str = setting(
-        "quick",
-        "Run",
-        "quick: digits, no download, two to four minutes on two cores. small: as measured. paper: the paper's sizes, "
-        "as far as it gives them.",
-        choices=PRESETS,
-        decides=NEVER,
-    )
-    workdir: str = setting(
-        "",
-        "Run",
-        "Folder of the models while they train; a second call goes on. Default: under workdirs/.",
-        decides=NEVER,
-    )
-    seed: int = setting(0, "Run", "Seed of parameters, data order and noise.")
-
-    dataset: str = setting(
-        "digits", "Data", "Data set; digits needs no download.", paper="mnist, cifar10", choices=DATASETS
-    )
-    data_dir: str = setting(
-        "",
-        "Data",
-        "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets.",
-        decides=NEVER,
-    )
-    num_validation: int = setting(0, "Data", "Training images held out.", unit="images", paper="0")
-    num_train_images: int = setting(0, "Data", "Only the first training images; 0 is all of them.", unit="images")
-
-    objective: str = setting("vib", "Objective", "What is trained.", paper="vib, cross_entropy", choices=OBJECTIVES)
-    beta: float = setting(1e-3, "Objective", "vib, vub: weight of the rate.", unit="nats per nat", paper="1e-3")
-    rho: float = setting(3.0, "Objective", "ceb, consistent_ceb: the residual weighs e^-rho.", unit="nats per nat")
-    num_train_samples: int = setting(1, "Objective", "Samples of z for each image and step.", paper="not given")
+    group = "Adversarial training"
 
     adversary: str = setting(
-        NONE,
-        "Adversarial training",
-        "Attack on the model as it stands, in each step.",
-        paper="fgsm",
-        choices=ADVERSARIES,
+        NONE, "Attack on the model as it stands, in each step.", paper=OneOf(*ADVERSARIES), choices=ADVERSARIES
     )
-    adversary_epsilon: float = setting(
-        0.3, "Adversarial training", "Its L-inf radius.", unit="share of the pixel range", paper="0.3"
-    )
-    adversary_steps: int = setting(10, "Adversarial training", "Its steps; fgsm has one.", paper="not given")
+    adversary_epsilon: float = setting(0.3, "Its L-inf radius.", unit=groups.SHARE, paper=0.3, least=0)
+    adversary_steps: int = setting(10, "Its steps; fgsm has one.", unit="steps", note="not given", least=1)
     adversary_fraction: float = setting(
-        0.5, "Adversarial training", "Share of each batch that is replaced by attacked images.", paper="not given"
+        0.5, "Share of each batch that is replaced by attacked images.", note="not given", least=0, most=1
     )
     consistency: float = setting(
         0.0,
-        "Adversarial training",
         "Above 0: no image is replaced; the divergence between the answers to an image and to its attacked neighbour "
         "is added with this weight (TRADES).",
         unit="nats per nat",
+        least=0,
     )
 
-    network: str = setting(
-        "mlp", "Network", "mlp, CNN-MLP or all-CNN.", paper="mlp, cnn_mlp, all_cnn", choices=NETWORKS
-    )
-    num_layers: int = setting(3, "Network", "N of {512}xN-{256}xN-2K.", paper="3")
-    scale_width: float = setting(1.0, "Network", "Factor of all widths and channels.", paper="1")
-    latent_dim: int = setting(256, "Network", "K, dimensions of the code; all_cnn has its own.", paper="not given")
-
-    scale_shift: float = setting(
-        0.0, "Network", "Added before the softplus that gives the scale of p(z|x).", paper="0; -5 in the VIB notebook"
-    )
-
-    num_epochs: int = setting(30, "Training", "Length of training.", unit="epochs", paper="not given")
-    batch_size: int = setting(100, "Training", "Size of the global batch, over all devices.", unit="images")
-    learning_rate: float = setting(5e-4, "Training", "Adam's rate at the start.", paper="1e-4 in the VIB paper")
-    decay_rate: float = setting(0.97, "Training", "Factor of each staircase decay of the rate.")
-    epochs_per_decay: float = setting(2.0, "Training", "Time between decays.", unit="epochs")
-    weight_decay: float = setting(0.0, "Training", "Decoupled weight decay, times the learning rate.")
-    average_decay: float = setting(0.99, "Training", "Decay of the Polyak average, which is evaluated; 0 for none.")
-    steps_per_call: int = setting(
-        0, "Training", "Steps in one compiled loop; 0 is a whole epoch.", unit="steps", decides=NEVER
-    )
-    num_microbatches: int = setting(1, "Training", "Parts in which a device takes its batch; must divide it.")
-    remat: bool = setting(False, "Training", "Compute activations again in the backward pass, to save memory.")
-    input_pipeline: str = setting(
-        "resident", "Training", "Whether the images lie on the device.", choices=PIPELINES[:1], decides=NEVER
-    )
-
-    epochs_per_eval: int = setting(
-        100, "Evaluation", "Time between evaluations, and between checkpoints.", unit="epochs", decides=EVALUATION
-    )
-    num_eval_samples: int = setting(12, "Evaluation", "Samples of z behind an answer.", decides=EVALUATION)
-    eval_batch_size: int = setting(1000, "Evaluation", "Images in one evaluation batch.", unit="images", decides=NEVER)
-
-    def __post_init__(self) -> None:
-        at_least = {
-            "num_train_images": 0,
-            "num_train_samples": 1,
-            "adversary_epsilon": 0,
-            "adversary_steps": 1,
-            "consistency": 0,
-            "num_layers": 1,
-            "latent_dim": 1,
-            "num_epochs": 1,
-            "batch_size": 1,
-            "weight_decay": 0,
-            "steps_per_call": 0,
-            "num_microbatches": 1,
-            "epochs_per_eval": 1,
-            "num_eval_samples": 1,
-            "eval_batch_size": 1,
-            "beta": 0,
-        }
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if not value >= least or math.isinf(value):
-                raise ValueError(f"--{name} must be at least {least} and finite, got {value}")
-        for name in ("scale_width", "learning_rate", "epochs_per_decay"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"--{name} must be positive, got {getattr(self, name)}")
-        if not 0 <= self.adversary_fraction <= 1:
-            raise ValueError(f"--adversary_fraction must be in [0, 1], got {self.adversary_fraction}")
+    def check(self) -> None:
+        super().check()
         if self.consistency and self.adversary != PGD:
-            raise ValueError(f"--adversary must be {PGD} with --consistency, got {self.adversary}")
-        if math.isnan(self.rho):
-            raise ValueError(f"--rho must be a number, got {self.rho}")
+            raise SettingError(f"--adversary must be {PGD} with --consistency, got {self.adversary}")
 
-    @property
-    def stochastic(self) -> bool:
-        """Whether the encoder is stochastic."""
-        return self.objective in BOTTLENECKS
 
-    @property
-    def encoder_scale(self) -> Any:
-        """Scale of p(z|x): learned for VIB and VUB, one for CEB, none for the deterministic baseline."""
-        if not self.stochastic:
-            return "zero"
-        return "learned" if self.objective in RATE_OBJECTIVES else "unit"
+@dataclasses.dataclass(frozen=True)
+class _Network(groups.ScaleWidth, groups.LatentDim, groups.ScaleShift):
+    network: str = setting("mlp", "mlp, CNN-MLP or all-CNN.", paper=OneOf(*NETWORKS), choices=NETWORKS)
+    num_layers: int = setting(3, "N of {512}xN-{256}xN-2K.", paper=3, least=1)
+
+
+@configure(
+    num_epochs=30,
+    learning_rate=5e-4,
+    average_decay=0.99,
+    epochs_per_eval=100,
+    choices={"dataset": DATASETS, "input_pipeline": (RESIDENT,)},
+    paper={
+        "dataset": OneOf("mnist", "cifar10"),
+        "num_validation": 0,
+        "objective": OneOf("vib", "cross_entropy"),
+        "scale_width": 1.0,
+        "scale_shift": 0.0,
+    },
+    note={
+        "beta": "1e-1 to 1e-3",
+        "num_train_samples": "not given",
+        "latent_dim": "not given",
+        "scale_shift": "-5 in the VIB notebook",
+        "num_epochs": "not given",
+        "learning_rate": "1e-4 in the VIB paper",
+    },
+    help={
+        "workdir": "Folder of the models while they train; a second call goes on. Default: under workdirs/.",
+        "latent_dim": "K, dimensions of the code; all_cnn has its own.",
+        "learning_rate": "Adam's rate at the start.",
+        "input_pipeline": "Whether the images lie on the device.",
+    },
+)
+@dataclasses.dataclass(frozen=True)
+class AdversarialConfig(
+    groups.Run,
+    groups.Data,
+    groups.TrainImages,
+    groups.ScaledObjective,
+    groups.Beta,
+    groups.Rho,
+    groups.TrainSamples,
+    Adversary,
+    _Network,
+    groups.Training,
+    groups.StaircaseDecay,
+    groups.Pipeline,
+    groups.Evaluation,
+):
+    """One model."""
 
     @property
     def name(self) -> str:
         """What the model is called in tables and files, without its seed."""
-        strength = f"_beta{self.beta:g}" if self.objective in RATE_OBJECTIVES else ""
-        strength += f"_rho{self.rho:g}" if self.stochastic and not strength else ""
-        against = "" if self.adversary == NONE else f"_{self.adversary}{self.adversary_epsilon:g}"
-        return f"{self.objective}{strength}{against}"
+        return super().name + ("" if self.adversary == NONE else f"_{self.adversary}{self.adversary_epsilon:g}")
+
+
+@configure(
+    betas=(1e-1, 1e-2, 1e-3),
+    paper={"betas": (1e-1, 1e-2, 1e-3)},
+    note={"num_seeds": "not given"},
+    decides={"betas": NOTHING},
+    help={
+        "betas": "A VIB for each.",
+        "results": "Folder of records, table and figure. Default: results/ in the workdir.",
+    },
+)
+@dataclasses.dataclass(frozen=True)
+class SweepSettings(groups.Betas, groups.Seeds, groups.Results):
+    """Which models are trained and attacked together."""
+
+    group = "Sweep"
+
+    adversaries: str = setting(
+        "none,fgsm,bim,pgd",
+        "VIB is trained against each of these, cross-entropy against the first two.",
+        paper="none,fgsm,bim,pgd",
+        decides=NOTHING,
+    )
+
+    def check(self) -> None:
+        super().check()
+        groups.check_names("adversaries", self.against or ("",), ADVERSARIES)
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """The adversaries by name."""
+        return groups.split(self.adversaries)

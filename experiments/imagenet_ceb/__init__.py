@@ -1,1 +1,6 @@
-"""Train ResNets on ImageNet through the conditional entropy bottleneck, and attack them."""
+"""See __main__.py; for other experiments: the settings, and how a trained model is opened."""
+
+from experiments.imagenet_ceb.recipe import FUNCTIONS, load, network_name
+from experiments.imagenet_ceb.settings import ImageNetConfig as Config
+
+__all__ = ["FUNCTIONS", "Config", "load", "network_name"]

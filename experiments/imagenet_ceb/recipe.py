@@ -1,28 +1,20 @@
-"""The parts of a recipe that are the ImageNet experiment's own: ResNets, SGD with warm-up and drops, and its images."""
+"""How a model of `experiments.imagenet_ceb` is trained: ResNets, SGD with warm-up and drops, and its images."""
 
 from typing import Any
 
-import jax
-import numpy as np
-import optax
-
-from experiments.core.image_recipe import around, kernels, schedule_of_rho
-from experiments.core.recipe import Parts, Streamed, own_rates
+from experiments.core import networks, objectives, optimizers
+from experiments.core.recipe import RecipeFunctions, Streamed, load_dataset
 from experiments.imagenet_ceb.settings import ImageNetConfig
-from ib_jax import augment, data, models
-from ib_jax.training import Augment, Hyperparams
-
-DROPS, DROP_FACTOR = (1 / 3, 2 / 3, 8 / 9), 0.1  # epochs 90, 180 and 240 of 270
+from ib_jax import augment, data
+from ib_jax.training import Augment
 
 
 def load(config: ImageNetConfig) -> data.Dataset | Streamed:
     """The images of a run: ImageNet as sources, the small sets as arrays."""
-    shared: dict[str, Any] = {"data_dir": config.data_dir or None, "num_validation": config.num_validation}
-    shared |= {"seed": config.seed}
     if config.dataset != "imagenet2012":
-        dataset = data.load(config.dataset, **shared)
-        return dataset._replace(train=first(dataset.train, config.num_train_images))
-    sized = shared | {"image_size": config.image_size}
+        return load_dataset(config)
+    sized: dict[str, Any] = {"data_dir": config.data_dir or None, "num_validation": config.num_validation}
+    sized |= {"seed": config.seed, "image_size": config.image_size}
     held_out = data.open_split(config.dataset, "held_out", **sized) if config.num_validation else None
     return Streamed(
         name=config.dataset,
@@ -32,38 +24,6 @@ def load(config: ImageNetConfig) -> data.Dataset | Streamed:
         num_classes=1000,
         image_shape=(config.image_size, config.image_size, 3),
     )
-
-
-def first(split: data.Split, count: int) -> data.Split:
-    """The first images, or all for a count of 0."""
-    return data.Split(*(field[:count] for field in split)) if count else split
-
-
-def resnet(config: ImageNetConfig, shares: np.ndarray, axis_name: str | None) -> models.Classifier:
-    """The network of `experiments.imagenet_ceb`, with batch normalisation over all devices."""
-    encoder = models.ResNetEncoder(
-        depth=int(config.depth),
-        width=config.width,
-        latent_dim=config.latent_dim or (1024 if config.encoder_scale == "learned" else 0),
-        scale=config.encoder_scale,
-        axis_name=axis_name,
-        compute_dtype=config.precision,
-    )
-    return around(encoder, config, shares)
-
-
-def stepped_sgd(config: ImageNetConfig, steps_per_epoch: int, hyperparams: Hyperparams) -> optax.GradientTransformation:
-    """SGD with momentum, its rate rising from 0 and then times 0.1 at 1/3, 2/3 and 8/9 of training (appendix A.2)."""
-    rates = own_rates(config, hyperparams)
-    top = rates["learning_rate"] * (config.top_rate / config.learning_rate)
-    num_steps, warmup = config.num_epochs * steps_per_epoch, round(config.warmup_epochs * steps_per_epoch)
-    drops = optax.piecewise_constant_schedule(top, {round(share * num_steps): DROP_FACTOR for share in DROPS})
-
-    def rate(step: jax.Array) -> jax.Array:
-        return drops(step) * jax.numpy.minimum(1.0, (step + 1) / max(1, warmup))
-
-    descent = optax.sgd(rate, momentum=config.momentum or None)  # with None it keeps no copy of the parameters
-    return optax.chain(optax.add_decayed_weights(rates["weight_decay"], mask=kernels), descent)
 
 
 def augmentation(config: ImageNetConfig) -> Augment:
@@ -76,5 +36,11 @@ def augmentation(config: ImageNetConfig) -> Augment:
     return augment.batched(augment.compose(*steps))
 
 
-IMAGENET = Parts(resnet, stepped_sgd, schedule_of_rho, augmentation)
-"""The parts of `experiments.imagenet_ceb`."""
+def network_name(config: ImageNetConfig) -> str:
+    """What the architecture is called, such as "ResNet50x2-aa"."""
+    wide = "" if config.width == 1 else f"x{config.width:g}"
+    augmented = {"autoaugment": "", "flip": "-aa"}.get(config.augment, f", {config.augment} augmented")
+    return f"ResNet{config.depth}{wide}{augmented}" + ("" if config.image_size == 224 else f", {config.image_size} px")
+
+
+FUNCTIONS = RecipeFunctions(networks.resnet, optimizers.stepped_sgd, objectives.jump_start, augmentation)

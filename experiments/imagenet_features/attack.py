@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.answers import decided
 from experiments.core.carlini_wagner import carlini_wagner
 from experiments.core.feature_fill import ImageSource
 from experiments.core.keys import Name, stream
@@ -211,7 +210,7 @@ class Measurer:
         for first in range(0, len(rows), size):
             batch = np.arange(first, first + size) % len(rows)  # filled up with others, whose answers are dropped
             found.append(np.asarray(self._predict(victim.params, keys[batch], images[batch]))[: len(rows) - first])
-        return decided(np.concatenate(found).T).T
+        return evaluation.decided(np.concatenate(found).T).T
 
     def _step(self, folder: pathlib.Path, name: str, make: Callable[[], dict[str, np.ndarray]]) -> Arrays:
         path = folder / f"{name}.npz"

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.core.settings import SettingError
 from ib_jax.types import Array, Params
 
 NONE, IMAGENET = "none", "imagenet"
@@ -147,7 +148,7 @@ def load(
             **options,
         )
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{name} with weights {weights!r} and images of {image_size} pixels: {error}") from error
+        raise SettingError(f"{name} with weights {weights!r} and images of {image_size} pixels: {error}") from error
     except Exception as error:
         if weights != IMAGENET:
             raise
@@ -191,13 +192,13 @@ def wrap(
     keras = import_keras()
     layers = {each.name: each for each in model.layers}
     if layer and layer not in layers:
-        raise ValueError(f"layer is {layer!r}; {name} has {', '.join(layers)}")
+        raise SettingError(f"layer is {layer!r}; {name} has {', '.join(layers)}")
     tap = layers[layer].output if layer else next(each for each in reversed(model.layers) if each.weights).input
     if layer and len(tap.shape) == 4:
         tap = keras.layers.GlobalAveragePooling2D()(tap)
     num_features = math.prod(tap.shape[1:]) if None not in tap.shape[1:] else 0
     if num_features != max(tap.shape[1:], default=0):  # one axis may be longer than 1
-        raise ValueError(f"layer {layer!r} of {name} must give [H, W, F] or [F], got {tap.shape[1:]}")
+        raise SettingError(f"layer {layer!r} of {name} must give [H, W, F] or [F], got {tap.shape[1:]}")
     part = keras.Model(model.inputs, [tap, model.output] if with_logits else [tap])
     variables = tuple(  # copies: Keras' own `predict` and `fit` give their buffers away
         [jnp.array(each.value) for each in group] for group in (part.trainable_variables, part.non_trainable_variables)
@@ -236,7 +237,7 @@ def _calibrate(model: Any, inputs: Array) -> None:
 def _find(name: str) -> tuple[Callable[..., Any], Any]:
     """What makes a network, and the module with its preprocessing."""
     if name not in names():
-        raise ValueError(f"backbone is {name!r}; expected one of keras.applications: {', '.join(names())}")
+        raise SettingError(f"backbone is {name!r}; expected one of keras.applications: {', '.join(names())}")
     applications = import_keras().applications
     make = getattr(applications, name)
     return make, getattr(applications, make.__module__.rsplit(".", 1)[-1])

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from experiments.core.feature_fill import ImageSource
+from experiments.core.settings import SettingError
 from experiments.imagenet_features.settings import IMAGENET2012, FeaturesConfig
 from ib_jax import data
 
@@ -68,14 +69,14 @@ def check_target(config: FeaturesConfig, num_classes: int) -> None:
       ValueError: it is not.
     """
     if config.target >= num_classes:
-        raise ValueError(f"--target_class must be in [0, {num_classes}), got {config.target}")
+        raise SettingError(f"--target_class must be in [0, {num_classes}), got {config.target}")
 
 
 def _enlarge(split: data.Split, size: int) -> data.Split:
     """uint8 [N, S, S, 3]."""
     height, width, channels = split.inputs.shape[1:]
     if size < max(height, width):
-        raise ValueError(f"--image_size must be at least {max(height, width)}, that of the images, got {size}")
+        raise SettingError(f"--image_size must be at least {max(height, width)}, that of the images, got {size}")
     images = np.empty((len(split.labels), size, size, 3), np.uint8)
     for first in range(0, len(images), _CHUNK):
         part = np.asarray(data.to_unit_interval(split.inputs[first : first + _CHUNK]))

@@ -1,7 +1,6 @@
 """Network, features and heads of `experiments.imagenet_features`, and how they are put together to be attacked."""
 
 import functools
-import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +8,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from experiments.core import feature_cache, feature_fill, heads
+from experiments.core import feature_cache, feature_fill, heads, runner, trained_model
+from experiments.core.app import Session
 from experiments.core.recipe import Recipe
+from experiments.core.trained_model import TrainedModel
 from experiments.imagenet_features import backbone as keras_backbone
 from experiments.imagenet_features import summary
 from experiments.imagenet_features.attack import Measurer, Victim
@@ -24,10 +25,9 @@ from experiments.imagenet_features.settings import (
     head_config,
     source_of,
 )
-from experiments.mnist_vib.settings import Config
-from ib_jax import data, evaluation
+from ib_jax import data, models
 from ib_jax.attacks.runner import ApplyFn
-from ib_jax.types import Array, Params
+from ib_jax.types import Params
 
 _NUM_CALIBRATION = 256  # images whose statistics normalise random weights
 
@@ -117,9 +117,9 @@ class Lab:
         self._features = data.Dataset(self._config.dataset, train, None, test, self._images.num_classes)
         self._standardise = heads.Standardise(*self._caches["train"].moments())
 
-    def train(self, model: Model, console: Console) -> dict[str, Any] | None:
-        """As `heads.train`."""
-        return heads.train(self._recipe(model), self._workdir / model.name, console)
+    def train(self, model: Model, session: Session) -> TrainedModel | None:
+        """As `runner.train`."""
+        return runner.train(self._recipe(model), self._workdir / model.name, session)
 
     def measure(self, model: Model, report: Callable[[str], None]) -> dict[str, Any]:
         """Attacks a model; what goes into its record."""
@@ -138,19 +138,21 @@ class Lab:
 
     def _test(self, model: Model, measurer: Measurer, victim: Victim) -> dict[str, Any]:
         if model.objective != BACKBONE:
-            return json.loads((self._workdir / model.name / "head.json").read_text())
+            trained = trained_model.open_model(self._workdir / model.name, self._recipe(model))
+            sizes = {"steps": self._recipe(model).num_steps, "training_seconds": trained.seconds}
+            return {"test": trained.summary["test"]} | sizes
         found = measurer.answers(victim, np.arange(self._images.num_evaluation))
         wrong = (found["answers"] != found["labels"][:, None]).mean(0)
         return {"test": {"error_one": float(wrong[0]), "error_avg": float(wrong[1])}}
 
-    def _recipe(self, model: Model) -> Recipe[Config]:
+    def _recipe(self, model: Model) -> Recipe:
         config = head_config(self._config, model, self._backbone.num_features)
         return heads.head_recipe(config, self._features, self._standardise)
 
     def _victim(self, model: Model) -> Victim:
         params: dict[str, Params] = {"backbone": self._backbone.variables}
         if model.objective != BACKBONE:
-            head = heads.restore(self._recipe(model), self._workdir / model.name)
+            head = trained_model.restore_params(self._recipe(model), self._workdir / model.name)
             params["head"] = {part: head[part] for part in ("encoder", "decoder")}  # alike for all objectives
         return Victim(model, params)
 
@@ -174,16 +176,8 @@ class Lab:
         return lambda params, keys, images: logits(params["backbone"], images)
 
     def _head(self, model: Model) -> ApplyFn:
-        features, head = self._backbone.features, self._recipe(model).model
-
-        def apply_fn(params: Params, keys: Array, images: Array) -> Array:
-            encode, decode = (
-                functools.partial(head.encode, params["head"]),
-                functools.partial(head.decode, params["head"]),
-            )
-            return evaluation.sampled_logits_fn(encode, decode)(keys, features(params["backbone"], images))
-
-        return apply_fn
+        features, head = self._backbone.features, models.sampled_apply(self._recipe(model).model)
+        return lambda params, keys, images: head(params["head"], keys, features(params["backbone"], images))
 
     def _transferred(self, source: Model) -> np.ndarray:
         """Images made on a model, kept for the next that they are shown to."""

@@ -12,7 +12,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.answers import told_by
 from experiments.imagenet_features import settings as names
 from ib_jax import AttackResult, evaluation
 
@@ -127,9 +126,9 @@ def findings(
     """
     told = []
     for name, arrays in found.items():
-        if "blocked" in arrays:
+        if "blocked" in arrays and len(arrays["success"]):
             inputs, success, blocked = (jnp.asarray(arrays[part]) for part in ("rows", "success", "blocked"))
-            told += told_by(name, AttackResult(inputs, success, blocked=blocked))
+            told += evaluation.check_search(AttackResult(inputs, success, blocked=blocked), name=name)
     black_box = {name: stands[name] for name in (names.TRANSFER, names.SQUARE)}
     return told + evaluation.check_results(stands[names.PGD], one_step=stands[names.FGSM], black_box=black_box)
 

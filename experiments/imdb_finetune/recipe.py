@@ -10,16 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.core.objectives import make_loss
-from experiments.core.recipe import Run
+from experiments.core import networks, objectives, optimizers
+from experiments.core.recipe import Recipe, RecipeFunctions, Stretch
 from experiments.imdb_finetune.settings import FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import features as imdb_vub_features
 from experiments.imdb_vub.encoder import TextEncoder
-from experiments.mnist_vib.settings import RESIDUAL_OBJECTIVES
-from ib_jax import data, evaluation, losses, models, training
+from ib_jax import data, evaluation, models, training
 from ib_jax.data.text import hold_out_texts
-from ib_jax.models.head import Scale
+from ib_jax.models import Classifier
 from ib_jax.training import parallel
 from ib_jax.training.epoch import check_batches
 from ib_jax.types import Array, Params
@@ -56,32 +55,24 @@ def load_encoder(config: FinetuneConfig, texts: data.TextDataset) -> TextEncoder
     )
 
 
-def make_classifier(config: FinetuneConfig, encoder: TextEncoder, shares: np.ndarray) -> models.Classifier:
+def make_classifier(config: FinetuneConfig, encoder: TextEncoder, class_probabilities: np.ndarray) -> Classifier:
     """A BERT from tokens to a code, and a linear decoder."""
     width = encoder.config.hidden_size
-    residual = config.objective in RESIDUAL_OBJECTIVES
     dropping = dataclasses.replace(
         encoder.config, hidden_dropout_prob=config.dropout, attention_probs_dropout_prob=config.dropout
     )
     bert = models.BertEncoder(
         dropping,
         latent_dim=(config.latent_dim or max(1, width // 2)) if config.stochastic else 0,
-        scale=cast(Scale, config.scale),
+        scale=config.encoder_scale,
         hidden=(width,) * config.head_layers,
         pooling=cast(Any, config.pooling),
         compute_dtype=config.precision,
     )
-    model = models.make_classifier(
-        cast(models.Encoder, bert),
-        num_classes=len(shares),
-        backward="unit" if residual else "none",
-        decoder_init=nn.initializers.normal(encoder.config.initializer_range),
+    decoder_init = nn.initializers.normal(encoder.config.initializer_range)
+    return networks.classifier(
+        cast(models.Encoder, bert), config, class_probabilities, backward="unit", decoder_init=decoder_init
     )
-    backward = model.backward
-    if backward is None:
-        return model
-    # A CEB model's rate is that under the marginal of its backward encoder.
-    return model._replace(prior=lambda params: losses.marginal(backward(params), jnp.asarray(shares, jnp.float32)))
 
 
 def make_optimizer(config: FinetuneConfig, num_steps: int, num_layers: int) -> optax.GradientTransformation:
@@ -90,7 +81,7 @@ def make_optimizer(config: FinetuneConfig, num_steps: int, num_layers: int) -> o
     rise = optax.linear_schedule(0.0, config.learning_rate, warmup)
     fall = optax.linear_schedule(config.learning_rate, 0.0, num_steps - warmup)
     schedule = optax.join_schedules([rise, fall], [warmup]) if warmup else fall
-    adam = optax.adamw(schedule, weight_decay=config.weight_decay, mask=_matrices)
+    adam = optax.adamw(schedule, weight_decay=config.weight_decay, mask=optimizers.kernels)
     return training.layerwise_rates(
         optax.chain(optax.clip_by_global_norm(config.clip_norm), adam),
         lambda path: depth_of(path, num_layers),
@@ -110,57 +101,48 @@ def depth_of(path: str, num_layers: int) -> int:
     return num_layers if part == "pooler" else 0
 
 
-class TextRecipe:
+class TextRecipe(Recipe):
     """Network, initial state and training batches of a configuration.
 
     Args:
       config: the settings.
       texts: what is trained on.
       encoder: where training begins.
-
-    Raises:
-      ValueError: the sizes do not fit each other.
     """
 
     def __init__(self, config: FinetuneConfig, texts: data.TextDataset, encoder: TextEncoder):
-        self.config, self.texts, self.encoder = config, texts, encoder
+        self.config, self.encoder, self.texts = config, encoder, texts
+        self.dataset = texts
         self.labels, self.tokens = texts.train.labels, encoder.tokenise(texts.train.texts)
-        self.steps_per_epoch = check_batches(len(self.labels), config.batch_size, 1, jax.device_count())
-        self.steps_per_call = config.steps_per_call or self.steps_per_epoch
-        self.shares = evaluation.label_probabilities(self.labels, len(texts.class_names))
-        self.model = make_classifier(config, encoder, self.shares)
-        self._optimizer = make_optimizer(config, self.num_steps, encoder.config.num_hidden_layers)
+        self.functions = RecipeFunctions(
+            network=lambda config, class_probabilities, axis_name: make_classifier(
+                config, encoder, class_probabilities
+            ),
+            optimizer=lambda config, steps_per_epoch, hyperparams: make_optimizer(
+                config, config.num_epochs * steps_per_epoch, encoder.config.num_hidden_layers
+            ),
+            schedule=objectives.constant,
+        )
+        class_probabilities = evaluation.label_probabilities(self.labels, len(texts.class_names))
+        self._describe(class_probabilities, len(self.labels), jnp.zeros((1, 2), jnp.int32))
 
-    @property
-    def num_steps(self) -> int:
-        """Of the whole run."""
-        return self.config.num_epochs * self.steps_per_epoch
+    def check(self) -> None:
+        """As `Recipe.check`."""
+        check_batches(len(self.labels), self.config.batch_size, 1, jax.device_count())
 
-    def init(self) -> training.TrainState:
-        """The state before the first step: the encoder's weights, and a new head."""
-        init_key, run_key = jax.random.split(jax.random.key(self.config.seed))
-        params = jax.jit(self._new_parts)(init_key)
+    def init_params(self, key: Array) -> Params:
+        """The encoder's weights, and a new head."""
+        params = jax.jit(self._new_parts)(key)
         params["encoder"]["bert"] = jax.tree.map(jnp.asarray, self.encoder.params)
-        return training.init_state(run_key, params, self._optimizer, self.config.average_decay)
+        return params
 
     def _new_parts(self, key: Array) -> Params:
         """All that does not come with the encoder; compiled, it does not draw weights that are not wanted."""
-        params = self.model.init(key, jnp.zeros((1, 2), jnp.int32))
+        params = self.model.init(key, self.example)
         del params["encoder"]["bert"]
         return params
 
-    def step(self, axis_name: str | None) -> Any:
-        """The train step."""
-        return training.make_train_step(
-            make_loss(cast(Any, self.config), self.model, self.shares),
-            self._optimizer,
-            average_decay=self.config.average_decay,
-            axis_name=axis_name,
-            num_microbatches=self.config.num_microbatches,
-            remat=self.config.remat,
-        )
-
-    def run_from(self, state: training.TrainState) -> Run:
+    def run_from(self, state: training.TrainState) -> Stretch:
         """What trains on all devices, stretch by stretch, from where `state` stands; no stretch crosses an epoch's end.
 
         Batches differ in their length, so each is a call of its own, of a program that is compiled once for a length.
@@ -202,8 +184,3 @@ class TextRecipe:
 
 def _first(split: data.TextSplit, count: int) -> data.TextSplit:
     return data.TextSplit(split.texts[:count], split.labels[:count]) if count else split
-
-
-def _matrices(params: Any) -> Any:
-    """Which parameters decay: matrices, but neither biases nor what normalises."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

@@ -12,14 +12,13 @@ from rich.console import Console
 
 from experiments.core import progress as show
 from experiments.core import records
-from experiments.core.answers import is_right, most_probable
 from experiments.core.keys import stream
 from experiments.imdb_vub import heads
 from experiments.imdb_vub.encoder import TextEncoder
 from experiments.imdb_vub.features import Features
 from experiments.imdb_vub.settings import DEEP_WORD_BUG, VANILLA, Model, TextConfig, objectives
 from experiments.imdb_vub.victims import Victims
-from ib_jax import attacks
+from ib_jax import attacks, evaluation
 from ib_jax.attacks.text import TextResult
 
 _SEED = 0  # of the samples of z, the same for all heads, and of the edits that DeepWordBug draws
@@ -117,7 +116,8 @@ class Siege:
         """
         which = np.full(len(self._texts), self._models.index(model))
         right, left = (
-            is_right(most_probable(self._judge(list(texts), which)), self._labels) for texts in (self._texts, crafted)
+            evaluation.is_right(evaluation.most_probable(self._judge(list(texts), which)), self._labels)
+            for texts in (self._texts, crafted)
         )
         return {
             "success_rate": 100 * float((~left)[right].mean()) if right.any() else None,
@@ -132,8 +132,8 @@ class Siege:
             return None
         which = np.full(len(attacked), self._models.index(model))
         labels = np.array([answer.label for answer in attacked])
-        found = most_probable(score([answer.perturbed for answer in attacked], which))
-        return 100 * float((~is_right(found, labels)).mean())
+        found = evaluation.most_probable(score([answer.perturbed for answer in attacked], which))
+        return 100 * float((~evaluation.is_right(found, labels)).mean())
 
     def _attack_rows(self, runners: Mapping[bool, attacks.text.TextRunner], name: str, rows: range) -> None:
         known = {row: self._read(name, row) for row in rows}

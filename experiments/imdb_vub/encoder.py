@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.core import feature_fill
+from experiments.core.settings import SettingError
 from ib_jax import data, hub, models
 from ib_jax.types import Array, Params
 
@@ -107,7 +108,7 @@ def load(name: str, *, max_length: int, pooling: str, precision: str, texts: Seq
         tokenise = data.load_tokenizer(folder, max_length=max_length)
         name = folder.name if folder.is_dir() and name == str(folder) else name
     if max_length > config.max_position_embeddings:
-        raise ValueError(f"max_length must be at most {config.max_position_embeddings}, the BERT's, got {max_length}")
+        raise SettingError(f"max_length must be at most {config.max_position_embeddings}, the BERT's, got {max_length}")
     return TextEncoder(name, config, params, tokenise, cast(models.Pooling, pooling), precision)
 
 

@@ -1,7 +1,7 @@
 """The heads of `experiments.imdb_vub`: those of one objective trained as one population, then kept one by one."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,19 +10,16 @@ from flax import traverse_util
 from rich.console import Console
 
 from experiments.core import heads
-from experiments.core.population import Programs
-from experiments.core.population_measure import TermsMeasure
+from experiments.core.app import Session
+from experiments.core.population import PopulationTrainer, curves
 from experiments.core.recipe import Recipe
 from experiments.imdb_vub.features import Features
 from experiments.imdb_vub.settings import Model, TextConfig, head_config, hyperparams, models_of
-from experiments.mnist_vib.settings import Config
 from ib_jax import training
 from ib_jax.types import Params
 
-SPLITS = ("validation", "test")
 
-
-def recipe_of(config: TextConfig, objective: str, features: Features) -> Recipe[Config]:
+def recipe_of(config: TextConfig, objective: str, features: Features) -> Recipe:
     """What trains any head of an objective."""
     own = head_config(config, objective, features.dataset.train.inputs.shape[-1])
     return heads.head_recipe(own, features.dataset, heads.Standardise(*features.moments))
@@ -44,28 +41,26 @@ def train(
       For each of `models_of(config, objective)` its settings, `validation`, `test` and `history`; None if stopped.
 
     Raises:
-      ConfigMismatchError: the folder holds heads with other settings.
+      WorkdirError: the folder holds heads with other settings.
       NonFiniteLossError: all of them diverged.
     """
     recipe, models = recipe_of(config, objective, features), models_of(config, objective)
-    folder = workdir / objective
-    settings = hyperparams(models)
-    by_setting = {
-        tuple(values[index].item() for values in settings.values()): model for index, model in enumerate(models)
-    }
 
-    def measure(recipe: Recipe[Any], num_members: int, members_at_once: int | None) -> TermsMeasure:
-        return TermsMeasure(recipe, num_members, members_at_once, SPLITS)
+    def export(index: int, state: training.TrainState) -> None:
+        save(workdir, models[index], training.averaged_params(state, config.average_decay))
 
-    def export(own: Mapping[str, Any], state: training.TrainState) -> None:
-        model = by_setting[tuple(own[name] for name in settings)]
-        save(workdir, model, training.averaged_params(state, config.average_decay))
-
-    programs = Programs(
-        recipe, settings, folder, config, console, title=f"{len(models)} heads of {objective}", make_measure=measure,
+    title, session = f"{len(models)} heads of {objective}", Session("imdb_vub", console=console)
+    trained = PopulationTrainer(
+        recipe, hyperparams(models), workdir / objective, session, title=title, members=models, layout=config,
         export=export,
-    )  # fmt: skip
-    return programs.run()
+    ).train()  # fmt: skip
+    if trained is None:
+        return None
+    own = [{name: values[i].item() for name, values in hyperparams(models).items()} for i in range(len(models))]
+    return [
+        settings | dict(model.summary) | {"history": curves(model.history)}
+        for settings, model in zip(own, trained, strict=True)
+    ]
 
 
 def save(workdir: pathlib.Path, model: Model, params: Params) -> None:

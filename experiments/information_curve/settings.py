@@ -5,53 +5,41 @@ import itertools
 
 import numpy as np
 
-from experiments.core.flags import setting
+from experiments.core import groups
 from experiments.core.objectives import strength_name
-from experiments.mnist_vib.settings import NEVER, RESIDUAL_OBJECTIVES, Config
+from experiments.core.settings import RESIDUAL_OBJECTIVES, TRAINING, configure, setting
+from experiments.mnist_vib.settings import PRESETS, Config
 from ib_jax import losses
+
+__all__ = ("PRESETS", "VARIED", "Config", "CurveConfig", "member_settings")
 
 DECADES = tuple(float(f"1e{power}") for power in range(-9, 1))
 
 
+VARIED = ("beta", "rho", "latent_dim")
+"""Settings of a model that are none of a population's: it goes over --betas and --latent_dims."""
+
+
+@configure(
+    betas=DECADES,
+    paper={"num_seeds": 5},
+    note={"betas": "1e-9..1"},
+    decides={"num_seeds": TRAINING},
+    above={"betas": None},
+    least={"betas": 0},
+    help={
+        "betas": "Strengths: a..b is one for each power of ten, a..b:n are n of equal ratio.",
+        "num_seeds": "Models at each strength, with seeds --seed, --seed + 1, ...",
+        "results": "Folder of records and figures. Default: results/ in the workdir.",
+    },
+)
 @dataclasses.dataclass(frozen=True)
-class CurveConfig:
+class CurveConfig(groups.Betas, groups.Seeds, groups.Members, groups.Results):
     """Which members the populations have, and how they are laid out."""
 
-    betas: tuple[float, ...] = setting(
-        DECADES,
-        "Curve",
-        "Strengths: a..b is one for each power of ten, a..b:n are n of equal ratio.",
-        unit="nats per nat",
-        paper="1e-9..1",
-    )
-    num_seeds: int = setting(1, "Curve", "Models at each strength, with seeds --seed, --seed + 1, ...", paper="5")
-    latent_dims: tuple[int, ...] = setting((2,), "Curve", "K of each population.", paper="256,2")
-    members_at_once: int = setting(
-        -1,
-        "Curve",
-        "Members computed side by side on a device, the others in turn; 0 is all, -1 what is fastest.",
-        decides=NEVER,
-    )
-    memory_gib: float = setting(
-        0.0, "Curve", "Memory of a device that the members may take; 0 is what is free.", unit="GiB", decides=NEVER
-    )
-    results: str = setting(
-        "", "Curve", "Folder of records and figures. Default: results/ in the workdir.", decides=NEVER
-    )
+    group = "Sweep"
 
-    def __post_init__(self) -> None:
-        if not self.betas or not all(0 <= beta < np.inf for beta in self.betas):
-            raise ValueError(f"--betas must be numbers of at least 0, got {self.betas}")
-        if len(set(self.betas)) < len(self.betas):
-            raise ValueError(f"--betas must differ, got {self.betas}")
-        if self.num_seeds < 1:
-            raise ValueError(f"--num_seeds must be at least 1, got {self.num_seeds}")
-        if not self.latent_dims or min(self.latent_dims) < 1 or len(set(self.latent_dims)) < len(self.latent_dims):
-            raise ValueError(f"--latent_dims must be different numbers of at least 1, got {self.latent_dims}")
-        if self.members_at_once < -1:
-            raise ValueError(f"--members_at_once must be at least -1, got {self.members_at_once}")
-        if not 0 <= self.memory_gib < np.inf:
-            raise ValueError(f"--memory_gib must be at least 0 and finite, got {self.memory_gib}")
+    latent_dims: tuple[int, ...] = setting((2,), "K of each population.", paper=(256, 2), least=1, distinct=True)
 
 
 def member_settings(curve: CurveConfig, config: Config) -> dict[str, np.ndarray]:

@@ -1,64 +1,24 @@
-"""Compare VIB, VUB, CEB and consistent CEB: the same network and the same tuning budget for each.
+"""Tunes each objective, trains it with several seeds, and compares them."""
 
-Papers:   Alemi et al., Deep VIB (2017); Fischer and Alemi, CEB Improves Model Robustness (2020); Tighter Bounds on the
-          Information Bottleneck (arXiv 2402.07639).
-Run:      python -m experiments.mnist_objectives --dataset=mnist
-          python -m experiments.mnist_objectives --num_seeds=1 --strengths=1e-2,1e-3     on digits, no download
-Does:     trains each objective at four strengths on all training images but 10,000, and chooses the strength with the
-          lowest error on those (12 samples of z; the cross-entropy decides between equal ones; the test set plays no
-          part); then trains each at its strength with three seeds on all training images, and attacks it.
-Cost:     28 runs of 20 epochs, about an hour on two CPU cores. Runs that have a record are not run again.
-Leaves:   a record for each run, table.md and figure.png in --results.
-"""
-
-import dataclasses
 import json
 import pathlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments.core import flags, records
-from experiments.core.flags import setting
+from experiments.core import records
+from experiments.core.app import Session
+from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
+from experiments.core.workdir import check_reuse, command
+from experiments.mnist_objectives.settings import CompareConfig
 from experiments.mnist_objectives.table import Record, best_records, read_records, render
 from experiments.mnist_vib import run as mnist_vib
-from experiments.mnist_vib.settings import BOTTLENECKS, DATASETS, PRESETS, RATE_OBJECTIVES, Config, preset
-from ib_jax import data, losses, training
+from experiments.mnist_vib.settings import PRESETS, Config
+from ib_jax import data, losses
 
 TUNING, SEEDS = "tuning", "seeds"
-
-
-@dataclasses.dataclass(frozen=True)
-class CompareConfig:
-    """What is compared, and how long it may take."""
-
-    dataset: str = setting("digits", "Comparison", "Data set; digits needs no download.", choices=DATASETS)
-    preset: str = setting("compare", "Comparison", "Recipe of every run, see mnist_vib --help.", choices=PRESETS)
-    strengths: tuple[float, ...] = setting(
-        (1e-1, 1e-2, 1e-3, 1e-4),
-        "Comparison",
-        "Tried for each objective: beta for vib and vub, and rho = log((1 - beta) / beta) for ceb and consistent_ceb.",
-        unit="nats per nat",
-    )
-    num_seeds: int = setting(3, "Comparison", "Runs of each objective at its best strength, seeds 0, 1, ...")
-    num_epochs: int = setting(0, "Comparison", "Length of each run; 0 is the preset's.", unit="epochs")
-    num_validation: int = setting(
-        0, "Comparison", "Training images held out to choose by; 0 is a sixth of them.", unit="images"
-    )
-    workdir: str = setting(
-        "workdirs/mnist_objectives", "Comparison", "Folder of the runs; unfinished ones are resumed."
-    )
-    results: str = setting("", "Comparison", "Folder of the records. Default: results/ in the workdir.")
-
-    def __post_init__(self) -> None:
-        if not self.strengths or not all(0 < beta < 1 for beta in self.strengths):
-            raise ValueError(f"--strengths must be betas in (0, 1), got {self.strengths}")
-        for name, least in {"num_seeds": 1, "num_epochs": 0, "num_validation": 0}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"--{name} must be at least {least}, got {getattr(self, name)}")
 
 
 class Run(NamedTuple):
@@ -90,19 +50,19 @@ def seed_runs(tuning: Sequence[Run], best: Mapping[str, Record], num_seeds: int)
 
 
 def _settings(compare: CompareConfig, objective: str, beta: float) -> dict[str, Any]:
-    settings = preset(compare.preset, compare.dataset) | {"dataset": compare.dataset, "preset": compare.preset}
+    settings = PRESETS[compare.preset].on(compare.dataset) | {"preset": compare.preset}
     if compare.num_epochs:
         settings["num_epochs"] = compare.num_epochs
     strength = {"beta": beta} if objective in RATE_OBJECTIVES else {"rho": round(float(losses.beta_to_rho(beta)), 4)}
     return settings | strength | {"objective": objective, "figures": False, "epochs_per_eval": settings["num_epochs"]}
 
 
-def run(compare: CompareConfig, console: Console) -> pathlib.Path | None:
+def run(compare: CompareConfig, session: Session) -> pathlib.Path | None:
     """Makes the records that are not there yet, then the table and the figure.
 
     Args:
       compare: the settings.
-      console: where to show progress and the table.
+      session: where to show progress and tables, and the command for the records.
 
     Returns:
       The folder of the records, or None if a run was stopped and can be resumed.
@@ -110,6 +70,7 @@ def run(compare: CompareConfig, console: Console) -> pathlib.Path | None:
     Raises:
       as `mnist_vib.run`.
     """
+    console = session.console
     results = pathlib.Path(compare.results or pathlib.Path(compare.workdir) / "results")
     num_train = len(data.load(compare.dataset).train.labels)
     tuning = list(tuning_runs(compare, num_train))
@@ -133,12 +94,12 @@ def _make(compare: CompareConfig, console: Console, results: pathlib.Path, runs:
         path = results / f"{name}.json"
         config = Config(**settings, workdir=str(pathlib.Path(compare.workdir) / name))
         if path.exists():
-            records.check_config(json.loads(path.read_text())["config"], config, path)
+            check_reuse(path, json.loads(path.read_text())["config"], config)
             continue
         console.rule(f"{name}: run {index + 1} of {len(runs)}, then {ahead} more")
         arguments = [f"--{field}={value}" for field, value in settings.items() if field not in ("preset", "figures")]
-        command = records.command("experiments.mnist_vib", [f"--preset={compare.preset}", "--nofigures", *arguments])
-        record = mnist_vib.run(config, console, command=command)
+        line = command("experiments.mnist_vib", [f"--preset={compare.preset}", "--nofigures", *arguments])
+        record = mnist_vib.run(config, Session("mnist_vib", line, console))
         if record is None:
             return False
         records.write_json(path, _flat(record))
@@ -165,19 +126,3 @@ def _flat(record: records.Record) -> dict[str, Any]:
     }
     head = {"experiment": record.experiment, "command": record.command, "environment": record.environment}
     return {**head, "config": record.settings, **splits, "robustness": robustness}
-
-
-def main(argv: Sequence[str]) -> None:
-    """Reads the flags and runs."""
-    del argv
-    try:
-        finished = run(flags.config_from_flags(CompareConfig), Console())
-    except (training.NonFiniteLossError, data.DatasetUnavailableError, ValueError, json.JSONDecodeError) as error:
-        sys.exit(f"mnist_objectives: {error}")
-    if finished is None:
-        sys.exit(mnist_vib.STOPPED)
-
-
-def launch() -> None:
-    """Defines the flags and runs."""
-    flags.run_app(main, CompareConfig, __doc__ or "")

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments.mnist_vib.settings import BOTTLENECKS, RATE_OBJECTIVES
+from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results" / "mnist_objectives"
 Record = Mapping[str, Any]

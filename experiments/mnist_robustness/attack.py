@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.answers import decided, is_right, told_by
 from experiments.core.carlini_wagner import carlini_wagner
 from experiments.core.keys import Name, stream
 from experiments.mnist_robustness import settings as names
@@ -115,7 +114,7 @@ class Measurer:
         """
         index = np.arange(max(step.num_images for step in self._plan))
         arrays = {"labels": self._labels[index], names.CLEAN: self._answers(victim, index, self._images[index])}
-        clean = is_right(arrays[names.CLEAN], arrays["labels"])
+        clean = evaluation.is_right(arrays[names.CLEAN], arrays["labels"])
         correct = {(names.CLEAN, 0.0): clean}
         rows: list[dict[str, Any]] = []
         self._told = []
@@ -127,7 +126,7 @@ class Measurer:
             else:
                 images = self._attack(victim, step.attack, index, targets, step.epsilon)
             answers = arrays[step.name] = self._answers(victim, index, images)
-            labelled, before = is_right(answers, self._labels[index]), clean[index]
+            labelled, before = evaluation.is_right(answers, self._labels[index]), clean[index]
             stands = labelled & before
             # Figure 6 is of the accuracy on targeted examples, whatever the answer before the attack.
             row = {**step._asdict(), "accuracy": float((stands if targets is None else labelled).mean())}
@@ -186,11 +185,13 @@ class Measurer:
         aims = None if targets is None else jnp.asarray(targets)
         run = self._runners[attack]
         result = run(victim.params, keys, jnp.asarray(inputs), jnp.asarray(labels), aims, epsilon=epsilon)
-        self._told += told_by(attack, result)
+        self._told += evaluation.check_search(result, name=attack)
         return np.asarray(result.inputs)
 
     def _answers(self, victim: Victim, index: np.ndarray, images: np.ndarray) -> np.ndarray:
-        return decided(self._predict(victim.params, self._keys(victim, "judge", index), images)).astype(np.int8)
+        return evaluation.decided(self._predict(victim.params, self._keys(victim, "judge", index), images)).astype(
+            np.int8
+        )
 
     def _distances(self, index: np.ndarray, images: np.ndarray) -> np.ndarray:
         return np.asarray(losses.perturbation_norm(jnp.asarray(images - self._images[index]), "l2"))

@@ -1,74 +1,53 @@
-"""Attack VIB at many betas, a deterministic network and dropout: how much of the robustness is there?
-
-Paper:    Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Figures 3, 5 and 6. Their
-          attacks are FGSM and Carlini-Wagner L2. Beside each stands what a stochastic model needs to be judged fairly:
-          gradients averaged over samples of z (EOT), PGD, images made on another model, and Square, which asks for no
-          gradient; gradient masking has been blamed for much of the published robustness (Korshunova et al., 2021).
-Run:      python -m experiments.mnist_robustness                       digits, no download
-          python -m experiments.mnist_robustness --dataset=mnist
-Does:     trains each model with each seed, or takes it from the workdir; attacks it; checks models and results for
-          signs of masked gradients. A model with a record is not attacked again.
-Units:    inputs lie in [0, 1], and so does epsilon. The paper does not say in which units its epsilon is; its authors'
-          notebook scales images to [-1, 1], where 0.35 would be 0.175 here. Both are among the radii.
-Cost:     on MNIST training takes some 75 s for each of 18 models on two CPU cores; the first attack of each kind then
-          compiles, for minutes in all, and each model takes one or two minutes.
-Expect:   (two seeds of 20 epochs, up to 1,000 MNIST images, K = 256) with one sample of z in each gradient
-          untargeted Carlini-Wagner succeeds against 3 to 16 % of VIB's images, as in the paper; with forty against 99
-          to 100 %, and only the distance to a given class grows with beta. Under FGSM VIB keeps up to 3.4 times the
-          accuracy of the deterministic network (epsilon 0.35 in [-1, 1]); no more images stand under every attack at
-          0.1 (37 to 46 %, deterministic 50 %). From beta = 1e-2 on Square finds examples that PGD does not: the checks
-          say so.
-Leaves:   a record for each model and seed, table.md and figures in --results; answers to each image in the workdir.
-"""
+"""Trains VIBs and baselines, and attacks them."""
 
 import dataclasses
 import functools
 import json
 import pathlib
-import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from experiments.core import flags, records
-from experiments.core.objectives import make_classifier
+from experiments.core import records, trained_model
+from experiments.core.app import Session
+from experiments.core.recipe import Recipe
+from experiments.core.settings import EVALUATION
+from experiments.core.workdir import check_reuse, check_workdir, command, environment
 from experiments.mnist_robustness import table as mnist_robustness_table
 from experiments.mnist_robustness.attack import Measurer, Victim
 from experiments.mnist_robustness.settings import Model, RobustnessConfig, Step, models, plan, run_settings, source_of
 from experiments.mnist_vib import run as mnist_vib
 from experiments.mnist_vib.settings import Config
-from ib_jax import data, evaluation, training
-from ib_jax.types import Array, Params
+from ib_jax import data
+from ib_jax.models import sampled_apply
 
 
-def run(config: RobustnessConfig, console: Console, *, command: str = "") -> pathlib.Path | None:
+def run(config: RobustnessConfig, session: Session) -> pathlib.Path | None:
     """Trains what is not trained, attacks what has no record, and makes the table and the figures.
 
     Args:
       config: the settings.
-      console: where to show progress and the table.
-      command: the command line to write into the records.
+      session: where to show progress and tables, and the command for the records.
 
     Returns:
       The folder of the records, or None if a training run was stopped and can be resumed.
 
     Raises:
-      ConfigMismatchError: a workdir or a record was made with other settings; and as `mnist_vib.run`.
+      WorkdirError: a workdir or a record was made with other settings; and as `mnist_vib.run`.
     """
+    console = session.console
     results = pathlib.Path(config.results or pathlib.Path(config.workdir) / "results")
     waiting = []
     for model in models(config):
         path = results / f"{model.name}.json"
         if path.exists():
-            records.check_config(json.loads(path.read_text())["settings"], config, path)
+            check_reuse(path, json.loads(path.read_text())["settings"], config, stage=EVALUATION)
         else:
             waiting.append(model)
     trained = dict.fromkeys([*waiting, *(source_of(model) for model in waiting)])
@@ -76,7 +55,7 @@ def run(config: RobustnessConfig, console: Console, *, command: str = "") -> pat
         if not _train(config, model, console, f"{model.name}: model {index + 1} of {len(trained)}"):
             return None
     if waiting:
-        _attack(config, waiting, results, console, command)
+        _attack(config, waiting, results, session)
     table = mnist_robustness_table.make(results)
     console.print(Markdown(table))
     console.print(f"Records, table and figures are in {results}.", highlight=False)
@@ -91,13 +70,16 @@ def _train(config: RobustnessConfig, model: Model, console: Console, title: str)
     """Trains a model unless it is trained already; whether it is now."""
     run_config = _run_config(config, model)
     workdir = pathlib.Path(run_config.workdir)
-    records.check_workdir(workdir, run_config)
-    if (workdir / "results.json").exists():
+    check_workdir(workdir, run_config)
+    if trained_model.is_finished(workdir):
         return True
     console.rule(title)
     settings = {name: value for name, value in run_settings(config, model).items() if name not in ("preset", "figures")}
     arguments = [f"--preset={config.preset}", "--nofigures", *(f"--{name}={value}" for name, value in settings.items())]
-    return mnist_vib.run(run_config, console, command=records.command("experiments.mnist_vib", arguments)) is not None
+    return (
+        mnist_vib.run(run_config, Session("mnist_vib", command("experiments.mnist_vib", arguments), console))
+        is not None
+    )
 
 
 class _Lab:
@@ -106,7 +88,6 @@ class _Lab:
     def __init__(self, config: RobustnessConfig):
         self._config, self._dataset = config, data.load(config.dataset)
         self._images = np.asarray(data.to_unit_interval(self._dataset.test.inputs))
-        self._shares = evaluation.label_probabilities(self._dataset.train.labels, self._dataset.num_classes)
         self._measurers: dict[bool, Measurer] = {}
         self._sources: dict[tuple[Model, float], np.ndarray] = {}
 
@@ -118,28 +99,15 @@ class _Lab:
     def victim(self, model: Model) -> Victim:
         """A trained model, from its last checkpoint."""
         config = _run_config(self._config, model)
-        shapes = jax.eval_shape(make_classifier(config, self._shares).init, jax.random.key(0), self._images[:1])
-        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        # A decay of the rate leaves no trace in the optimizer's state, so any will do to read it.
-        optimizer = training.paper_adam(config.learning_rate, steps_per_decay=1, weight_decay=config.weight_decay)
-        like = training.init_state(jax.random.key(0), params, optimizer, config.average_decay)
-        with training.Checkpoints(pathlib.Path(config.workdir) / "checkpoints") as checkpoints:
-            state = checkpoints.restore(like)
-        return Victim(model.seed, training.averaged_params(state, config.average_decay))
+        return Victim(model.seed, trained_model.restore_params(Recipe(config, self._dataset), config.workdir))
 
     def measurer(self, model: Model) -> Measurer:
         """The attacks for a model. Dropout's network is the deterministic one, as long as it is not trained."""
         config = _run_config(self._config, model)
         if config.stochastic not in self._measurers:
-            network = make_classifier(config, self._shares)
-
-            def apply_fn(params: Params, keys: Array, inputs: Array) -> Array:
-                encode, decode = functools.partial(network.encode, params), functools.partial(network.decode, params)
-                return evaluation.sampled_logits_fn(encode, decode)(keys, inputs)
-
             self._measurers[config.stochastic] = Measurer(
                 self._config,
-                apply_fn,
+                sampled_apply(Recipe(config, self._dataset).model),
                 stochastic=config.stochastic,
                 images=self._images,
                 labels=self._dataset.test.labels,
@@ -154,9 +122,8 @@ class _Lab:
         return self._sources[model, epsilon]
 
 
-def _attack(
-    config: RobustnessConfig, waiting: Sequence[Model], results: pathlib.Path, console: Console, command: str
-) -> None:
+def _attack(config: RobustnessConfig, waiting: Sequence[Model], results: pathlib.Path, session: Session) -> None:
+    console = session.console
     lab, workdir = _Lab(config), pathlib.Path(config.workdir)
     (workdir / "per_example").mkdir(parents=True, exist_ok=True)
     with _AttackLine(console, [step for model in waiting for step in lab.plan(model)]) as line:
@@ -167,13 +134,13 @@ def _attack(
             trained = records.read(workdir / model.name / "results.json")
             record = {
                 "experiment": "mnist_robustness",
-                "command": command,
+                "command": session.command,
                 **model._asdict(),
                 "source": source_of(model).name,
                 "settings": dataclasses.asdict(config),
                 "training": dict(trained.settings),
                 "test": dict(trained.models[0].values_at(split="test")),
-                "environment": records.environment(),
+                "environment": environment(),
                 **measured,
                 "zeros": measurer.zeros(victim) if model.seed == 0 else None,
                 "seconds": time.monotonic() - start,
@@ -216,20 +183,3 @@ class _AttackLine:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._bar.stop()
-
-
-def main(argv: Sequence[str]) -> None:
-    """Reads the flags and runs."""
-    del argv
-    try:
-        config = flags.config_from_flags(RobustnessConfig)
-        finished = run(config, Console(), command=records.command("experiments.mnist_robustness"))
-    except (training.NonFiniteLossError, data.DatasetUnavailableError, ValueError, json.JSONDecodeError) as error:
-        sys.exit(f"mnist_robustness: {error}")
-    if finished is None:
-        sys.exit(mnist_vib.STOPPED)
-
-
-def launch() -> None:
-    """Defines the flags and runs."""
-    flags.run_app(main, RobustnessConfig, __doc__ or "")

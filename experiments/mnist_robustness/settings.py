@@ -1,12 +1,15 @@
 """What `experiments.mnist_robustness` compares: its settings, the models, the attacks and their sizes."""
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from experiments.core.flags import setting
-from experiments.mnist_vib.settings import NEVER, PRESETS, preset
+from experiments.core import groups
+from experiments.core.settings import EVALUATION, NOTHING, TRAINING, SettingError, configure, setting
+from experiments.mnist_vib.settings import PRESETS as MNIST_VIB
+from experiments.mnist_vib.settings import RECIPES as PRESETS
+
+__all__ = ("PRESETS", "RobustnessConfig")
 
 DATASETS = ("digits", "mnist", "fashion_mnist")
 DETERMINISTIC, DROPOUT = "cross_entropy", "dropout"
@@ -19,89 +22,85 @@ PGD_STEPS = 20
 WHOLE_RANGE = 1.0  # a radius within which every input lies
 
 
+@configure(
+    preset="compare",
+    workdir="workdirs/mnist_robustness",
+    betas=(1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+    num_seeds=2,
+    num_epochs=0,
+    fgsm_epsilons=(0.1, 0.175, 0.2, 0.225, 0.25, 0.35, 0.4, 0.45, 0.5),
+    pgd_epsilons=(0.1, 0.2, 0.3),
+    num_attack_images=500,
+    choices={"dataset": DATASETS},
+    paper={"dataset": "mnist", "num_epochs": 200, "num_eval_samples": 12},
+    note={
+        "betas": "1e-8 to 1e-1",
+        "num_eot_samples": "1",
+        "fgsm_epsilons": "0.35,0.4,0.45,0.5 in units it does not give",
+        "pgd_epsilons": "none of these",
+    },
+    decides={"preset": TRAINING, "betas": NOTHING},
+    least={"num_epochs": 0},
+    below={"pgd_epsilons": 1},
+    increasing={"pgd_epsilons": True},
+    help={
+        "preset": "Recipe of every run, see mnist_vib --help.",
+        "workdir": "Folder of the runs, such as vib_beta0.001_seed0; finished ones are used, unfinished ones resumed.",
+        "betas": "A VIB for each.",
+        "num_epochs": "Length of each run; 0 is the preset's.",
+        "num_seeds": "Runs of each model, seeds 0, 1, ...",
+        "fgsm_epsilons": "Radii of FGSM, besides --pgd_epsilons.",
+        "pgd_epsilons": "Radii of PGD, transfer and Square.",
+        "radius": "The one of --pgd_epsilons at which PGD gets twice the steps, and which is drawn.",
+        "num_attack_images": "First test images for PGD and for transfer.",
+        "num_queries": "Square: candidates for each image.",
+        "num_eot_samples": "Samples of z averaged in each gradient or query.",
+        "num_eval_samples": "Fresh samples of z behind each answer.",
+    },
+)
 @dataclasses.dataclass(frozen=True)
-class RobustnessConfig:
-    """What is trained and attacked. Fields marked `decides=NEVER` may change while a comparison goes on."""
+class RobustnessConfig(
+    groups.Recipe,
+    groups.Workdir,
+    groups.Results,
+    groups.Dataset,
+    groups.Betas,
+    groups.Seeds,
+    groups.Epochs,
+    groups.FgsmEpsilons,
+    groups.FgsmImages,
+    groups.PgdEpsilons,
+    groups.Radius,
+    groups.AttackImages,
+    groups.Square,
+    groups.Eot,
+    groups.CwImages,
+    groups.CwSearch,
+    groups.EvalSamples,
+):
+    """What is trained and attacked."""
 
-    dataset: str = setting("digits", "Models", "Data set; digits needs no download.", paper="mnist", choices=DATASETS)
-    preset: str = setting("compare", "Models", "Recipe of every run, see mnist_vib --help.", choices=PRESETS)
-    betas: tuple[float, ...] = setting(
-        (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
-        "Models",
-        "A VIB for each.",
-        unit="nats per nat",
-        paper="1e-8 to 1e-1",
-        decides=NEVER,
-    )
-    num_seeds: int = setting(2, "Models", "Runs of each model, seeds 0, 1, ...", decides=NEVER)
-    num_epochs: int = setting(0, "Models", "Length of each run; 0 is the preset's.", unit="epochs", paper="200")
-    workdir: str = setting(
-        "workdirs/mnist_robustness",
-        "Models",
-        "Folder of the runs, such as vib_beta0.001_seed0; finished ones are used, unfinished ones resumed.",
-        decides=NEVER,
-    )
-    results: str = setting(
-        "", "Models", "Folder of records, table and figures. Default: results/ in the workdir.", decides=NEVER
-    )
+    group = "Attacks"
 
-    fgsm_epsilons: tuple[float, ...] = setting(
-        (0.1, 0.175, 0.2, 0.225, 0.25, 0.35, 0.4, 0.45, 0.5),
-        "L-inf attacks",
-        "Radii of FGSM, besides --pgd_epsilons.",
-        unit="share of the pixel range",
-        paper="0.35,0.4,0.45,0.5 in units it does not give",
-    )
-    num_fgsm_images: int = setting(1000, "L-inf attacks", "First test images attacked by FGSM.", unit="images")
-    pgd_epsilons: tuple[float, ...] = setting(
-        (0.1, 0.2, 0.3),
-        "L-inf attacks",
-        "Radii of PGD, transfer and Square.",
-        unit="share of the pixel range",
-        paper="none of these",
-    )
-    radius: float = setting(
-        0.1, "L-inf attacks", "The one of --pgd_epsilons at which PGD gets twice the steps, and which is drawn."
-    )
-    num_attack_images: int = setting(500, "L-inf attacks", "Images for PGD and for transfer.", unit="images")
-    num_square_images: int = setting(200, "L-inf attacks", "Images for Square.", unit="images")
-    num_queries: int = setting(1000, "L-inf attacks", "Square: candidates for each image.", unit="queries")
-    num_eot_samples: int = setting(10, "L-inf attacks", "Samples of z averaged in each gradient or query.", paper="1")
-
-    num_cw_images: int = setting(100, "Carlini-Wagner L2", "Images attacked.", unit="images")
-    cw_steps: int = setting(200, "Carlini-Wagner L2", "Steps of each round.", unit="steps", paper="not given")
-    cw_binary_steps: int = setting(6, "Carlini-Wagner L2", "Rounds of the search for c.", paper="not given")
-    cw_learning_rate: float = setting(0.03, "Carlini-Wagner L2", "Adam's.", paper="not given")
-    cw_initial_const: float = setting(0.1, "Carlini-Wagner L2", "The first c.", unit="per nat", paper="not given")
     cw_targets: str = setting(
-        "random", "Carlini-Wagner L2", "Targets of an image: all other classes, or one of them at random.",
-        paper="all", choices=("random", "all"),
-    )  # fmt: skip
+        "random",
+        "Targets of an image: all other classes, or one of them at random.",
+        paper="all",
+        choices=("random", "all"),
+        decides=EVALUATION,
+    )
     num_cw_eot_samples: int = setting(
-        40, "Carlini-Wagner L2", "Samples of z averaged in each gradient; one is tried as well.", paper="1, as it seems"
+        40,
+        "Carlini-Wagner: samples of z averaged in each gradient; one is tried as well.",
+        note="1, as it seems",
+        least=1,
+        decides=EVALUATION,
     )
 
-    num_eval_samples: int = setting(12, "Verdict", "Fresh samples of z behind each answer.", paper="12")
-
-    def __post_init__(self) -> None:
-        if not self.betas or not all(beta > 0 for beta in self.betas):
-            raise ValueError(f"--betas must be positive, got {self.betas}")
-        least = {"num_seeds": 1, "num_epochs": 0, "num_queries": 1, "cw_steps": 1, "cw_binary_steps": 1}
-        for field in dataclasses.fields(self):
-            if field.name.endswith(("_images", "_samples")) or field.name in least:
-                value, bound = getattr(self, field.name), least.get(field.name, 1)
-                if value < bound:
-                    raise ValueError(f"--{field.name} must be at least {bound}, got {value}")
-        for name in ("cw_learning_rate", "cw_initial_const"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"--{name} must be positive, got {getattr(self, name)}")
-        if any(not radius > 0 for radius in self.fgsm_epsilons):
-            raise ValueError(f"--fgsm_epsilons must be positive, got {self.fgsm_epsilons}")
-        radii = (0.0, *self.pgd_epsilons, 1.0)
-        if not self.pgd_epsilons or any(not low < high for low, high in itertools.pairwise(radii)):
-            raise ValueError(f"--pgd_epsilons must increase within (0, 1), got {self.pgd_epsilons}")
+    def check(self) -> None:
+        super().check()
         if self.radius not in self.pgd_epsilons:
-            raise ValueError(f"--radius must be one of --pgd_epsilons, {self.pgd_epsilons}, got {self.radius}")
+            raise SettingError(f"--radius must be one of --pgd_epsilons, {self.pgd_epsilons}, got {self.radius}")
 
 
 class Model(NamedTuple):
@@ -130,7 +129,7 @@ def source_of(model: Model) -> Model:
 
 def run_settings(config: RobustnessConfig, model: Model) -> dict[str, Any]:
     """The settings of `mnist_vib` for a model, but for the workdir."""
-    settings = preset(config.preset, config.dataset) | {"dataset": config.dataset, "preset": config.preset}
+    settings = MNIST_VIB[config.preset].on(config.dataset) | {"preset": config.preset}
     if config.num_epochs:
         settings["num_epochs"] = config.num_epochs
     settings |= {"objective": model.objective, "seed": model.seed, "figures": False, "num_attack_images": 0}

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.evaluator import Evaluator
+from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.keys import stream
+from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement
 from experiments.mnist_vib.settings import Config
-from ib_jax import attacks, data, evaluation, losses, training
-from ib_jax.models import Classifier
+from ib_jax import attacks, data, evaluation, losses, models, training
 from ib_jax.types import Array, Attack, LogitsFn, Params
 
 CHI2_95_TWO_DIMENSIONS = 5.991464547107979  # -2 log(0.05)
@@ -51,11 +51,20 @@ def attacked_images(config: Config, dataset: data.Dataset) -> tuple[np.ndarray, 
 
 
 class AttackEvaluator(Evaluator):
-    """Evaluates parameters under attack, too; each program is compiled once."""
+    """Evaluates parameters under attack, too; each program is compiled once.
 
-    def __init__(self, config: Config, model: Classifier, dataset: data.Dataset):
-        super().__init__(config, model, dataset)
-        self._attack_config = config
+    Args:
+      recipe: network, data and settings.
+
+    Attributes:
+      per_example: by name an array over the test images, from the last `at_end`.
+    """
+
+    def __init__(self, recipe: Recipe):
+        super().__init__(recipe, SPLITS)
+        self._config, self._dataset = recipe.config, recipe.dataset
+        self.per_example: dict[str, np.ndarray] = {}
+        config = recipe.config
         robust = functools.partial(training.map_examples, batch_size=attack_batch_size(config))
         self.attacks = [
             NamedAttack("FGSM", "linf", config.attack_epsilons, False, self._fgsm),
@@ -65,20 +74,35 @@ class AttackEvaluator(Evaluator):
         ]
         self._robust = [robust(self.robust_examples(attack)) for attack in self.attacks]
 
+    def at_end(self, params: Params) -> dict[str, Any]:
+        """Summaries of all splits, the accuracy under attack, and what the figures are drawn from."""
+        found = self._terms(params, SPLITS)
+        terms, labels = found["test"]
+        named = {name: value for name, value in terms._asdict().items() if value is not None}
+        self.per_example = named | {"labels": labels}
+        more: dict[str, Any] = {
+            "measurements": self.robustness(params),
+            "num_test_images": len(labels),
+            "calibration_bins": calibration_bins(np.asarray(terms.confidence), np.asarray(terms.correct_avg)),
+        }
+        if self._config.latent_dim == 2:
+            more["codes"] = self.drawn_codes(params, 1000)
+        return self._summaries(found) | more
+
     def robustness(self, params: Params) -> list[Measurement]:
         """Accuracy of the first test images, clean and under each attack at each radius."""
-        num_images = min(self._attack_config.num_attack_images, len(self._dataset.test.labels))
+        num_images = min(self._config.num_attack_images, len(self._dataset.test.labels))
         if not num_images:
             return []
-        batch, key = attacked_images(self._attack_config, self._dataset), stream(self._config.seed, "robustness")
-        clean = self._terms(params, data.Split(*batch[:2])).correct_avg.mean()
+        batch, key = attacked_images(self._config, self._dataset), stream(self._config.seed, "robustness")
+        clean = self._terms_of(params, data.Split(*batch[:2]))[0].correct_avg.mean()
         at = {"split": "test", "attack": "clean", "num_images": num_images}
         rows = [Measurement(at, {"accuracy": float(clean)})]
         for attack, robust in zip(self.attacks, self._robust, strict=True):
             if attack.epsilons:
                 correct = robust(params, key, batch)
                 more = {"num_images": num_images, "num_eot_samples": self._num_eot_samples}
-                at = attack.at(self._attack_config.attack_steps, **more)
+                at = attack.at(self._config.attack_steps, **more)
                 for epsilon, accuracy in zip(attack.epsilons, correct.mean(0).tolist(), strict=True):
                     rows.append(Measurement(at | {"epsilon": epsilon}, {"accuracy": accuracy}))
         return rows
@@ -112,21 +136,19 @@ class AttackEvaluator(Evaluator):
         return np.asarray(losses.entropy(self._model.decode(params, jnp.asarray(codes, jnp.float32))))
 
     def _logits_fn(self, params: Params) -> LogitsFn:
-        return evaluation.sampled_logits_fn(
-            functools.partial(self._model.encode, params), functools.partial(self._model.decode, params)
-        )
+        return functools.partial(models.sampled_apply(self._model), params)
 
     def _fgsm(self, epsilon: Array) -> Attack:
         return attacks.fgsm(epsilon, num_eot_samples=self._num_eot_samples)
 
     def _pgd(self, norm: str) -> Any:
         return lambda epsilon: attacks.pgd(
-            epsilon, norm=norm, num_steps=self._attack_config.attack_steps, num_eot_samples=self._num_eot_samples
+            epsilon, norm=norm, num_steps=self._config.attack_steps, num_eot_samples=self._num_eot_samples
         )
 
     @property
     def _num_eot_samples(self) -> int:
-        return self._attack_config.num_eot_samples if self._config.stochastic else 1
+        return self._config.num_eot_samples if self._config.stochastic else 1
 
     def robust_examples(self, attack: NamedAttack) -> Callable[..., Array]:
         """(params, keys [B], (inputs, labels, targets)) -> bool [B, E], right after the attack at each radius; pure."""
@@ -145,3 +167,18 @@ class AttackEvaluator(Evaluator):
             )
 
         return robust
+
+
+def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> dict[str, list[float]]:
+    """The reliability diagram: of each bin of equal width that is not empty its images, confidence and accuracy.
+
+    Args:
+      confidence: float [N], probability of the predicted class.
+      correct: bool [N].
+      num_bins: of all.
+    """
+    bins = np.clip(np.ceil(np.asarray(confidence, np.float64) * num_bins).astype(int) - 1, 0, num_bins - 1)
+    count = np.bincount(bins, minlength=num_bins)
+    sums = {"confidence": np.bincount(bins, confidence, num_bins), "accuracy": np.bincount(bins, correct, num_bins)}
+    kept = count > 0
+    return {"count": count[kept].tolist()} | {name: (each[kept] / count[kept]).tolist() for name, each in sums.items()}

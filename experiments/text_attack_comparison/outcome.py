@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.core.answers import is_right, most_probable
 from experiments.text_attack_comparison import paired
 from experiments.text_attack_comparison.settings import SPEED_UP
+from ib_jax import evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Judge:
     def __init__(self, score: Callable[[Sequence[str]], np.ndarray], texts: Sequence[str], labels: np.ndarray):
         self._score, self._texts, self._labels = score, list(texts), np.asarray(labels)
         self.clean = np.asarray(score(self._texts))
-        self.correct = is_right(most_probable(self.clean), self._labels)
+        self.correct = evaluation.is_right(evaluation.most_probable(self.clean), self._labels)
 
     def __call__(
         self, perturbed: Sequence[str], claimed: Sequence[bool], num_queries: Sequence[int], seconds: float
@@ -86,7 +86,9 @@ class Judge:
         """
         count = len(perturbed)
         attacked = self.correct[:count]
-        success = attacked & ~is_right(most_probable(self.answers(perturbed)), self._labels[:count])
+        success = attacked & ~evaluation.is_right(
+            evaluation.most_probable(self.answers(perturbed)), self._labels[:count]
+        )
         pieces = [words_changed(*pair) for pair in zip(self._texts[:count], perturbed, strict=True)]
         return Outcome(
             list(perturbed),

@@ -1,36 +1,18 @@
-"""Compare DeepWordBug and PWWS with TextAttack's, and with a naive search, on the same texts and the same model.
-
-Run:      python -m experiments.text_attack_comparison                      made-up reviews, a minute
-          python -m experiments.text_attack_comparison --dataset=imdb_reviews --num_texts=50 --num_words=100
-              --encoder=sentence-transformers/all-MiniLM-L6-v2 --num_train=2000 --max_length=512
-                                                                            IMDB; hours on two cores, most TextAttack's
-Needs:    WordNet for PWWS (python -m nltk.downloader wordnet). TextAttack, whose rows say so where it is missing:
-              python -m venv ta; ta/bin/pip install (what the extra text-peers lists)
-              ta/bin/pip install --no-deps textattack==0.3.11; export TEXT_PEER_PYTHON=$PWD/ta/bin/python
-Method:   a frozen BERT, the mean of its tokens' vectors and a linear head fitted by scikit-learn, the same weights in
-          JAX and in PyTorch, the same tokeniser file, stop words and WordNet, one process after the other on all cores.
-          Success is judged for all by the JAX model, and words are counted alike, as pieces between white space: a
-          library's own verdict is not asked for. Ours is run twice, the second time with nothing remembered but the
-          compiled programs; its seconds are those of the second run, and the first's stand beside them. What TextAttack
-          does otherwise at equal settings stands at the head of `experiments.text_attack_comparison.peer`.
-Expect:   success rate (McNemar's test) and words changed (paired t-test) within sampling error, and at least 10 times
-          fewer seconds.
-Leaves:   a JSON record, by default experiments/results/text_attack_comparison/<dataset>.json, a page of adversarial
-          texts side by side, and table.md made of all records there.
-"""
+"""Attacks texts with this library and with TextAttack."""
 
 import dataclasses
 import pathlib
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments.core import flags, records
+from experiments.core import records
+from experiments.core.app import Session
+from experiments.core.settings import SettingError
+from experiments.core.workdir import environment
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.text_attack_comparison import markup as text_markup
 from experiments.text_attack_comparison import naive_search as naive_text_search
@@ -40,20 +22,19 @@ from experiments.text_attack_comparison import theirs as text_attack_theirs
 from experiments.text_attack_comparison import victim as text_victim
 from experiments.text_attack_comparison.outcome import Judge, Outcome
 from experiments.text_attack_comparison.settings import Row, TextComparisonConfig, rows
-from ib_jax import data, hub, models
+from ib_jax import data
 from ib_jax.attacks import text
 
 RESULTS = pathlib.Path("experiments/results/text_attack_comparison")
 UNKNOWN = "[UNK]"
 
 
-def run(config: TextComparisonConfig, console: Console, *, command: str = "") -> dict[str, Any]:
+def run(config: TextComparisonConfig, session: Session) -> dict[str, Any]:
     """Attacks on both sides, prints the table, and writes the record and the page.
 
     Args:
       config: the settings.
-      console: where to show progress and the table.
-      command: the command line to write into the record.
+      session: where to show progress and tables, and the command for the records.
 
     Returns:
       The record.
@@ -61,6 +42,7 @@ def run(config: TextComparisonConfig, console: Console, *, command: str = "") ->
     Raises:
       ValueError: a setting will not do.
     """
+    console, command = session.console, session.command
     reviews = data.load_text(config.dataset, data_dir=config.data_dir or None)
     texts = text_victim.first_words(reviews.test.texts[: config.num_texts], config.num_words)
     labels = reviews.test.labels[: config.num_texts]
@@ -95,7 +77,7 @@ def run(config: TextComparisonConfig, console: Console, *, command: str = "") ->
         "experiment": "text_attack_comparison",
         "command": command,
         "config": dataclasses.asdict(config),
-        "environment": records.environment(),
+        "environment": environment(),
         "peers": versions,
         "model": text_victim.describe(victim, num_train=config.num_train),
         "num_texts": len(texts),
@@ -115,7 +97,7 @@ def run(config: TextComparisonConfig, console: Console, *, command: str = "") ->
 
 def _victim(config: TextComparisonConfig, train: data.TextSplit) -> text_victim.TextVictim:
     if config.num_train > len(train.texts):
-        raise ValueError(f"--num_train must be at most the {len(train.texts)} training texts, got {config.num_train}")
+        raise SettingError(f"--num_train must be at most the {len(train.texts)} training texts, got {config.num_train}")
     chosen = data.take_texts(
         train, np.random.default_rng(config.seed).permutation(len(train.texts))[: config.num_train]
     )
@@ -186,27 +168,3 @@ def _naive(
 def _column(library: str, row: Row, results: Sequence[text.TextResult], judge: Judge) -> text_markup.Attacked:
     after = judge.answers([each.perturbed for each in results])
     return text_markup.Attacked(library, row.name, results, list(zip(judge.clean, after, strict=True)))
-
-
-def main(argv: Sequence[str]) -> None:
-    """Reads the flags and runs."""
-    del argv
-    try:
-        run(
-            flags.config_from_flags(TextComparisonConfig),
-            Console(),
-            command=records.command("experiments.text_attack_comparison"),
-        )
-    except (
-        data.DatasetUnavailableError,
-        hub.HubUnavailableError,
-        models.CheckpointError,
-        ImportError,
-        ValueError,
-    ) as error:
-        sys.exit(f"text_attack_comparison: {error}")
-
-
-def launch() -> None:
-    """Defines the flags and runs."""
-    flags.run_app(main, TextComparisonConfig, __doc__ or "")

@@ -4,7 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
-from experiments.core.flags import setting
+from experiments.core import groups
+from experiments.core.groups import split
+from experiments.core.settings import configure, setting
+from ib_jax import hub, models
 from ib_jax.attacks import text
 from ib_jax.data import TEXT_DATASETS
 
@@ -20,65 +23,66 @@ PEERS = {
 """Ways to run TextAttack: which wrapper of the model, and whether MKL's AVX-512 path is forced on."""
 
 
-@dataclasses.dataclass(frozen=True)
-class TextComparisonConfig:
-    """One comparison."""
+ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError)
+"""What is missing on the machine: a folder, a package."""
 
-    dataset: str = setting("toy_reviews", "Texts", "Data set.", choices=TEXT_DATASETS)
-    data_dir: str = setting(
-        "", "Texts", "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets."
-    )
-    num_texts: int = setting(20, "Texts", "First test texts attacked.", unit="texts")
-    num_words: int = setting(100, "Texts", "First words that a text is cut to, in training too; 0: all of it.")
 
-    encoder: str = setting(
-        "random", "Model", "Folder with a Hugging Face BERT, its name on the hub, or random: untrained and small."
-    )
-    max_length: int = setting(
-        128, "Model", "Tokens that a text is cut to; what TextAttack's own wrapper pads to.", unit="tokens"
-    )
-    num_train: int = setting(400, "Model", "Training texts, drawn with the seed, that the head is fitted on.")
-
-    attacks: str = setting("all", "Attacks", "What is compared, with commas between: deep_word_bug, pwws; or all.")
-    batch_size: int = setting(8, "Attacks", "Texts of one batch of ours; TextAttack's are its default, 32.")
-    length_step: int = setting(16, "Attacks", "Ours pads texts to multiples of it.", unit="tokens")
-    naive_texts: int = setting(
-        2, "Attacks", "Texts attacked by the naive search, one question at a time; 0: none.", unit="texts"
-    )
-    seed: int = setting(0, "Attacks", "Seed of both sides; their random numbers differ all the same.")
-
-    peers: str = setting(
-        "lean,own",
-        "TextAttack",
-        "Ways to run it, with commas between: lean pads a batch to its longest text, own is its own "
+@configure(
+    dataset="toy_reviews",
+    max_length=128,
+    batch_size=8,
+    peers="lean,own",
+    choices={"dataset": TEXT_DATASETS},
+    least={"max_length": 1},
+    help={
+        "dataset": "Data set.",
+        "seed": "Seed of both sides; their random numbers differ all the same.",
+        "max_length": "Tokens that a text is cut to; what TextAttack's own wrapper pads to.",
+        "attacks": "What is compared, with commas between: deep_word_bug, pwws; or all.",
+        "batch_size": "Texts of one batch of ours; TextAttack's are its default, 32.",
+        "peers": "Ways to run TextAttack, with commas between: lean pads a batch to its longest text, own is its own "
         "HuggingFaceModelWrapper, which pads each text to --max_length; either with _avx512, which forces MKL's path "
         "on. Empty: none.",
+        "output": "JSON record. Default: experiments/results/text_attack_comparison/<dataset>.json.",
+    },
+)
+@dataclasses.dataclass(frozen=True)
+class TextComparisonConfig(
+    groups.Seed,
+    groups.Output,
+    groups.Dataset,
+    groups.DataDir,
+    groups.Encoder,
+    groups.Batch,
+    groups.AttackNames,
+    groups.Peers,
+):
+    """One comparison."""
+
+    group = "Texts"
+
+    num_texts: int = setting(20, "First test texts attacked.", unit="texts", least=1)
+    num_words: int = setting(100, "First words that a text is cut to, in training too; 0: all of it.", least=0)
+    num_train: int = setting(400, "Training texts, drawn with the seed, that the head is fitted on.", least=1)
+    length_step: int = setting(16, "Ours pads texts to multiples of it.", unit="tokens", least=1)
+    naive_texts: int = setting(
+        2, "Texts attacked by the naive search, one question at a time; 0: none.", unit="texts", least=0
     )
     peer_python: str = setting(
-        "", "TextAttack", "Interpreter of its environment. Default: $TEXT_PEER_PYTHON, or else this one."
+        "", "Interpreter of TextAttack's environment. Default: $TEXT_PEER_PYTHON, or else this one."
     )
-    own_texts: int = setting(0, "TextAttack", "How many of the texts are attacked through own; 0: all.", unit="texts")
-    page_texts: int = setting(10, "Record", "Texts on the page of adversarial texts; 0: no page.", unit="texts")
-    output: str = setting(
-        "", "Record", "JSON record. Default: experiments/results/text_attack_comparison/<dataset>.json."
-    )
+    own_texts: int = setting(0, "How many of the texts are attacked through own; 0: all.", unit="texts", least=0)
+    page_texts: int = setting(10, "Texts on the page of adversarial texts; 0: no page.", unit="texts", least=0)
 
-    def __post_init__(self) -> None:
-        for name in ("num_texts", "num_train", "batch_size", "length_step"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("num_words", "naive_texts", "own_texts", "page_texts"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} must be at least 0, got {getattr(self, name)}")
-        for name, known in (("attacks", text_groups()), ("peers", tuple(PEERS))):
-            unknown = sorted(set(_split(getattr(self, name))) - {*known, *(("all",) if name == "attacks" else ())})
-            if unknown:
-                raise ValueError(f"--{name} must be among {', '.join(known)}, got {', '.join(unknown)}")
+    def check(self) -> None:
+        super().check()
+        groups.check_names("attacks", split(self.attacks), ("all", *text_groups()))
+        groups.check_names("peers", self.peer_names, tuple(PEERS))
 
     @property
     def peer_names(self) -> tuple[str, ...]:
         """The ways asked for, of `PEERS`."""
-        return _split(self.peers)
+        return split(self.peers)
 
     def texts_of(self, peer: str) -> int:
         """How many texts a way is asked about."""
@@ -117,9 +121,5 @@ def text_groups() -> tuple[str, ...]:
 
 def rows(config: TextComparisonConfig) -> list[Row]:
     """What is compared, without what was not asked for."""
-    wanted = text_groups() if config.attacks == "all" else _split(config.attacks)
+    wanted = text_groups() if config.attacks == "all" else split(config.attacks)
     return [row for row in ROWS if row.group in wanted]
-
-
-def _split(names: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in names.split(",") if name.strip())

@@ -1,50 +1,21 @@
-"""The paper's theorems on exact problems: every inequality over random draws, and two Gaussians with a linear oracle.
-
-Paper:    Improving Adversarial Robustness: An Information-Theoretic Perspective, sections 3, 4.1, 4.2 and 5.
-Run:      python -m experiments.theorems
-Cost:     seconds on one CPU core.
-Expect:   no violation of Lemma 1, of Theorem 2 with derived constants and of Theorem 4 for random predictions; but
-          Theorem 2 never below max(I(X;T), I(X';T')), and Theorem 4's delta' never below 1. Violations of what is false
-          as printed: Theorem 1 off the support or with a decoder that is not the best one, Theorem 4 for the most
-          likely label, the Lipschitz constant of an encoder on a grid.
-Leaves:   theorems.json, table.md, toy.png and slack.png in --results.
-"""
+"""Checks the paper's inequalities on exact problems."""
 
 import dataclasses
 import pathlib
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments.core import flags, records
-from experiments.core.flags import setting
+from experiments.core import records
+from experiments.core.app import Session
+from experiments.core.workdir import environment
 from experiments.theorems import problems as theorems_problems
 from experiments.theorems import table as theorems_table
 from experiments.theorems import toy as theorems_toy
-
-
-@dataclasses.dataclass(frozen=True)
-class TheoremsConfig:
-    """The settings."""
-
-    num_problems: int = setting(1000, "Problems", "Random problems of each kind.")
-    num_tables: int = setting(60, "Problems", "Random tables for Theorem 1; all statistics of each are tried.")
-    num_points: int = setting(4000, "Toy problem", "Points of the two Gaussians.")
-    num_training: int = setting(20, "Toy problem", "Points that a learned decoder sees, half from each class.")
-    num_sets: int = setting(30, "Toy problem", "Training sets that a learned decoder's numbers are the mean of.")
-    seed: int = setting(0, "Problems", "Seed of all draws.")
-    results: str = setting("workdirs/theorems", "Output", "Folder of the record, the table and the figures.")
-
-    def __post_init__(self) -> None:
-        least = {"num_problems": 1, "num_tables": 1, "num_points": 1, "num_training": 6, "num_sets": 1, "seed": 0}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"--{name} must be at least {low}, got {getattr(self, name)}")
+from experiments.theorems.settings import TheoremsConfig
 
 
 def summarise(sides: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -92,24 +63,24 @@ def vacuity(sides: Mapping[str, np.ndarray]) -> dict[str, int]:
     }
 
 
-def run(config: TheoremsConfig, console: Console, *, command: str = "") -> dict[str, Any]:
+def run(config: TheoremsConfig, session: Session) -> dict[str, Any]:
     """Measures and writes the record, the table and the figures.
 
     Args:
       config: the settings.
-      console: where to show the table.
-      command: the command line to write into the record.
+      session: where to show progress and tables, and the command for the records.
 
     Returns:
       The record.
     """
+    console, command = session.console, session.command
     results, start = pathlib.Path(config.results), time.monotonic()
     sides = theorems_problems.measure(config.num_problems, config.seed)
     record = {
         "experiment": "theorems",
         "command": command,
         "config": dataclasses.asdict(config),
-        "environment": records.environment(),
+        "environment": environment(),
         "noise": theorems_toy.NOISE,
         "inequalities": summarise(sides),
         "vacuity": vacuity(sides),
@@ -126,17 +97,3 @@ def run(config: TheoremsConfig, console: Console, *, command: str = "") -> dict[
     seconds = time.monotonic() - start
     console.print(f"Record, table and figures are in {results}, after {seconds:.0f} s.", highlight=False)
     return saved
-
-
-def main(argv: Sequence[str]) -> None:
-    """Reads the flags and runs."""
-    del argv
-    try:
-        run(flags.config_from_flags(TheoremsConfig), Console(), command=records.command("experiments.theorems"))
-    except ValueError as error:
-        sys.exit(f"theorems: {error}")
-
-
-def launch() -> None:
-    """Defines the flags and runs."""
-    flags.run_app(main, TheoremsConfig, __doc__ or "")

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.answers import is_right, standing
 from experiments.core.keys import stream
 from experiments.core.recipe import Recipe
 from experiments.transferability.models import Pair, encoder_layers, own_draw
@@ -52,10 +51,10 @@ def answer(
     return Answers(found[0], found[1], rate, encoding.scale.min(-1))
 
 
-class PairMeasure:
-    """Both errors of every member of a placed population on all test images; see `population.Programs`."""
+class PairEvaluator:
+    """Both errors of every member of a placed population on all test images; see `population.PopulationTrainer`."""
 
-    def __init__(self, pair: Pair, recipe: Recipe[PairConfig], num_members: int, members_at_once: int | None):
+    def __init__(self, pair: Pair, recipe: Recipe, num_members: int, members_at_once: int | None):
         self._test, config = recipe.dataset.test, recipe.config
 
         def answers(hyperparams: Hyperparams, state: TrainState, keys: Array, batch: Any) -> Answers:
@@ -73,16 +72,16 @@ class PairMeasure:
 
     def during_training(self, placed: Population) -> dict[str, dict[str, list[float]]]:
         """The first classifier's error."""
-        return {"test": {"error_avg": [row["error_first"] for row in self.everything(placed)["test"]]}}
+        return {"test": {"error_avg": [row["error_first"] for row in self.at_end(placed)["test"]]}}
 
-    def everything(self, placed: Population) -> dict[str, list[dict[str, float]]]:
+    def at_end(self, placed: Population) -> dict[str, list[dict[str, float]]]:
         """Errors and rate of each member."""
         found, labels = self._answers(placed, tuple(self._test)), self._test.labels
         return {
             "test": [
                 {
-                    "error_first": float((~is_right(first, labels)).mean()),
-                    "error_second": float((~is_right(second, labels)).mean()),
+                    "error_first": float((~evaluation.is_right(first, labels)).mean()),
+                    "error_second": float((~evaluation.is_right(second, labels)).mean()),
                     "rate_bits": float(evaluation.nats_to_bits(rate.mean(dtype=np.float64))),
                 }
                 for first, second, rate in zip(found.first, found.second, found.rate, strict=True)
@@ -141,7 +140,7 @@ class PairAttacker:
                 )
                 # The theorem's delta counts every answer that stays, wrong ones too; robust accuracy only right ones.
                 accuracy = [
-                    float(standing(after, labels, is_right(before[:count], labels)).mean())
+                    float(evaluation.standing(after, labels, evaluation.is_right(before[:count], labels)).mean())
                     for before, after in zip(clean[:2], found[:2], strict=True)
                 ]
                 row = {"attack": name, "epsilon": epsilon, "num_images": count, **moved._asdict()}

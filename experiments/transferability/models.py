@@ -7,11 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from experiments.core.recipe import Parts, own_rates
+from experiments.core import objectives
+from experiments.core.recipe import RecipeFunctions
 from experiments.transferability.settings import PairConfig
-from ib_jax import bounds, losses, models, training
+from ib_jax import bounds, losses, models
 from ib_jax.models.head import XAVIER, gaussian_head
 from ib_jax.training import Hyperparams
 from ib_jax.types import Array, BoundTerms, DiagGaussian, Params
@@ -110,12 +110,12 @@ def pair_of(config: PairConfig, num_classes: int) -> Pair:
     return Pair(encoder, (models.LinearDecoder(num_classes), SecondDecoder(num_classes, config.decoder_width)))
 
 
-def parts_of(pair: Pair) -> Parts:
-    """The parts of the recipe by which all pairs of a run are trained."""
+def functions_of(pair: Pair) -> RecipeFunctions:
+    """The functions of the recipe by which all pairs of a run are trained."""
     encoder, prior = pair.encoder, losses.standard_normal(pair.encoder.latent_dim)
     largest = {"depth": jnp.int32(encoder.max_depth), "width": jnp.int32(encoder.max_width)}
 
-    def classifier(config: PairConfig, shares: np.ndarray, axis_name: str | None) -> models.Classifier:
+    def network(config: PairConfig, class_probabilities: np.ndarray, axis_name: str | None) -> models.Classifier:
         """The pair with all of its encoder, for its parameters and to be traced."""
         return models.Classifier(
             init=pair.init,
@@ -125,27 +125,11 @@ def parts_of(pair: Pair) -> Parts:
             prior=lambda params: prior,
         )
 
-    def own_loss(
-        config: PairConfig, model: models.Classifier, hyperparams: Hyperparams, loss_fn: Any
-    ) -> tuple[Any, training.Perturb | None]:
-        """In place of the loss of all of the encoder that of the member's own; nothing is done to the images."""
-        return functools.partial(pair.loss, hyperparams), None
+    def loss(config: PairConfig, model: models.Classifier, shares: np.ndarray, hyperparams: Hyperparams) -> Any:
+        """The member's own, not that of all of the encoder."""
+        return functools.partial(pair.loss, hyperparams)
 
-    return Parts(
-        classifier,
-        _optimizer,
-        lambda config, steps_per_epoch, hyperparams: None,
-        lambda config: lambda keys, inputs: inputs,
-        own_loss,
-    )
-
-
-def _optimizer(config: PairConfig, steps_per_epoch: int, hyperparams: Hyperparams) -> optax.GradientTransformation:
-    return training.paper_adam(
-        steps_per_decay=max(1, round(config.epochs_per_decay * steps_per_epoch)),
-        decay_rate=config.decay_rate,
-        **own_rates(config, hyperparams),
-    )
+    return RecipeFunctions(network, schedule=objectives.constant, loss=loss)
 
 
 def encoder_layers(params: Params, depth: int, width: int) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ib_jax.data import cifar10, digits, imagenet, mnist
 from ib_jax.data.access import ArraySource, BatchSource, EpochSource, EpochSubset, Subset
 from ib_jax.data.crops import CentreCrop, Decode
-from ib_jax.data.dataset import Dataset, hold_out, hold_out_rows
+from ib_jax.data.dataset import Dataset, Split, hold_out, hold_out_rows
 from ib_jax.data.imagenet import IMAGE_SIZE, RandomCrops
 from ib_jax.data.records import Exact
 from ib_jax.data.source import load_splits, open_records, resolve_data_dir
@@ -31,7 +31,12 @@ STREAMED: tuple[str, ...] = tuple(_STREAMED)
 
 
 def load(
-    name: str, *, data_dir: str | os.PathLike[str] | None = None, num_validation: int = 0, seed: int = 0
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    num_validation: int = 0,
+    num_train: int | None = None,
+    seed: int = 0,
 ) -> Dataset:
     """Loads a data set into memory, verified.
 
@@ -45,13 +50,15 @@ def load(
         ~/tensorflow_datasets. `digits` does not use it.
       num_validation: how many training images to hold out for validation, drawn with `seed`; 0 for none. Test images
         are never touched.
+      num_train: keep only the first of the training images that are left then; None or 0 keeps all.
       seed: seed of that draw, for `np.random.default_rng`.
 
     Returns:
       The data set; inputs uint8 [N, H, W, C], for `digits` float32 [N, 8, 8, 1] in [0, 1]; labels int32 [N].
 
     Raises:
-      ValueError: if there is no such data set, or `num_validation` is negative or leaves no training image.
+      ValueError: if there is no such data set, `num_validation` is negative or leaves no training image, or `num_train`
+        is negative or more than there are.
       DatasetUnavailableError: if the data set is not there and cannot be downloaded; the message says what to do.
       DatasetCorruptError: if a file is damaged or not the official one.
 
@@ -63,6 +70,8 @@ def load(
     if name in STREAMED:
         raise ValueError(f"name is {name!r}, which does not fit into memory; take open_train or open_split")
     _check(name, DATASETS, num_validation)
+    if num_train is not None and num_train < 0:
+        raise ValueError(f"num_train is {num_train}; expected 0 or more, 0 for all training images")
     if name == "digits":
         train, test = digits.load_splits()
         num_classes = digits.NUM_CLASSES
@@ -72,6 +81,10 @@ def load(
         train, test = splits["train"], splits["test"]
         num_classes = spec.num_classes
     train, validation = hold_out(train, num_validation, seed)
+    if num_train:
+        if num_train > len(train.labels):
+            raise ValueError(f"num_train is {num_train}; {name} has {len(train.labels)} training images to be kept")
+        train = Split(*(field[:num_train] for field in train))
     return Dataset(name, train, validation, test, num_classes)
 
 

@@ -3,6 +3,10 @@
 from ib_jax.evaluation.accuracy import ExampleTerms, evaluate_examples, summarise
 from ib_jax.evaluation.aggregate import AggregateTerms, aggregate_information
 from ib_jax.evaluation.answer_checks import check_answers, check_search
+from ib_jax.evaluation.answers import decided, is_right, median_distance, most_probable, standing
+from ib_jax.evaluation.attack_programs import AttackPrograms, TransferSource
+from ib_jax.evaluation.attack_spec import ATTACKS, AttackSpec
+from ib_jax.evaluation.attack_suite import AttackSuite, SuiteKeys
 from ib_jax.evaluation.batch_checks import check_batch
 from ib_jax.evaluation.calibration import expected_calibration_error
 from ib_jax.evaluation.checks import check_gradients, check_logits, check_model, check_randomness
@@ -40,11 +44,18 @@ from ib_jax.evaluation.robustness_bound import (
     robustness_bound,
     robustness_constants,
 )
+from ib_jax.evaluation.standard_suite import evaluate_attacks, standard_suite
+from ib_jax.evaluation.suite_result import AttackRow, SuiteResult, Together
 from ib_jax.evaluation.transfer import Transfer, measure_transfer, transfer_table
 
 __all__ = [
     "ALEXNET_ERRORS",
+    "ATTACKS",
     "AggregateTerms",
+    "AttackPrograms",
+    "AttackRow",
+    "AttackSpec",
+    "AttackSuite",
     "ChunkProgress",
     "Correlation",
     "DiscretisedFeatures",
@@ -59,7 +70,11 @@ __all__ = [
     "Perturbations",
     "RobustnessBound",
     "RobustnessConstants",
+    "SuiteKeys",
+    "SuiteResult",
+    "Together",
     "Transfer",
+    "TransferSource",
     "aggregate_information",
     "attack_in_chunks",
     "average_corruption_error",
@@ -80,14 +95,17 @@ __all__ = [
     "check_search",
     "check_unbounded",
     "count_symbols",
+    "decided",
     "discretise",
     "entropy_jvhw",
     "entropy_miller_madow",
     "entropy_plug_in",
+    "evaluate_attacks",
     "evaluate_examples",
     "evaluate_pairs",
     "expected_calibration_error",
     "information_gap",
+    "is_right",
     "label_entropy",
     "label_probabilities",
     "linear_chain",
@@ -98,6 +116,8 @@ __all__ = [
     "mean_probabilities",
     "measure_perturbations",
     "measure_transfer",
+    "median_distance",
+    "most_probable",
     "nats_to_bits",
     "oblivious_vulnerability",
     "pearson",
@@ -108,6 +128,8 @@ __all__ = [
     "robustness_constants",
     "robustness_curve",
     "sampled_logits_fn",
+    "standard_suite",
+    "standing",
     "summarise",
     "summarise_perturbations",
     "transfer_table",

@@ -49,11 +49,12 @@ def check_answers(key: Array, logits_fn: LogitsFn, inputs: Array) -> Finding | N
     )
 
 
-def check_search(result: AttackResult) -> list[Finding]:
+def check_search(result: AttackResult, *, name: str = "") -> list[Finding]:
     """Looks for attacks that NaN led astray: blocked searches, and results at which the model has no answer.
 
     Args:
       result: of an attack of this package on N >= 1 examples; what it does not know of (None) is not looked at.
+      name: of the attack, to begin the messages with.
 
     Returns:
       A Finding "search" if the search was blocked for any example, one "undecided" if any is undecided; else nothing.
@@ -97,4 +98,4 @@ def check_search(result: AttackResult) -> list[Finding]:
                 {"share": count / len(fell), "count": float(count)},
             )
         )
-    return findings
+    return [found._replace(message=f"{name}: {found.message}") for found in findings] if name else findings

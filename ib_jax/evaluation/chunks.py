@@ -1,7 +1,6 @@
 """Large evaluations: piece by piece, over all devices, with progress, and resumed after a kill."""
 
 import concurrent.futures
-import hashlib
 import json
 import os
 import pathlib
@@ -11,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ib_jax import losses
+from ib_jax.evaluation.stored import digest, write_whole
 from ib_jax.types import Array, AttackResult, Params
 
 _FORMAT = 2  # of the files in a folder; the first kept no types and knew fewer fields of a result
@@ -169,11 +168,11 @@ class _Store:
         self._folder = None if folder is None else pathlib.Path(folder)
         if self._folder is None:
             return
-        statement = {"format": _FORMAT, "chunk_size": chunk_size, "name": name, "content": _digest(content)}
+        statement = {"format": _FORMAT, "chunk_size": chunk_size, "name": name, "content": digest(content)}
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / "evaluation.json"
         if not path.exists():
-            _write_whole(path, lambda file: file.write(json.dumps(statement).encode()))
+            write_whole(path, lambda file: file.write(json.dumps(statement).encode()))
         there = json.loads(path.read_text())
         if there.get("format") != _FORMAT:
             raise ValueError(_refusal(self._folder))
@@ -204,7 +203,7 @@ class _Store:
             # NumPy knows no bfloat16 and its like: as they are, they would come back as nameless bytes.
             plain: dict[str, Any] = {name: array.view(_plain(array.dtype)) for name, array in arrays.items()}
             plain[_TYPES] = json.dumps(types)
-            _write_whole(self._path(first), lambda file: np.savez(file, **plain))
+            write_whole(self._path(first), lambda file: np.savez(file, **plain))
 
 
 def _plain(dtype: np.dtype) -> np.dtype:
@@ -214,21 +213,3 @@ def _plain(dtype: np.dtype) -> np.dtype:
 
 def _refusal(folder: pathlib.Path) -> str:
     return f"folder {folder} holds an evaluation of an older format; name another one"
-
-
-def _digest(content: Any) -> str:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(content):
-        is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-        digest.update(f"{jax.random.key_impl(leaf) if is_key else ''}{array.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _write_whole(path: pathlib.Path, write: Callable[[Any], object]) -> None:
-    """A file that is there whole or not at all, whenever the process is killed."""
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        write(file)
-    os.replace(partial, path)

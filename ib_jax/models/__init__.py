@@ -1,6 +1,7 @@
 """Flax networks, handed out as plain functions of parameters."""
 
 from ib_jax.models.all_cnn import AllConvEncoder
+from ib_jax.models.apply import mean_apply, sampled_apply
 from ib_jax.models.backward import BackwardEncoder
 from ib_jax.models.bert import BertConfig, BertModel, BertOutput
 from ib_jax.models.bert_checkpoint import CheckpointError, load_bert, save_bert
@@ -37,7 +38,9 @@ __all__ = [
     "gaussian_head",
     "load_bert",
     "make_classifier",
+    "mean_apply",
     "mlp_classifier",
+    "sampled_apply",
     "save_bert",
     "stacked_widths",
     "text_features",

@@ -7,8 +7,10 @@ from typing import Any, Literal, NamedTuple, Protocol, cast, get_args
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
+from ib_jax import losses
 from ib_jax.models.backward import BackwardEncoder
 from ib_jax.models.head import XAVIER, Initializer
 from ib_jax.models.mlp import LinearDecoder
@@ -43,7 +45,8 @@ class Classifier(NamedTuple):
         draws from each example's key, batch normalisation normalises by the batch. Statistics are the entries of
         `params` to be replaced after the step, as `training.LossFn` returns them.
       decode: (params, codes [..., D]) -> logits [..., C].
-      prior: (params) -> r(z), DiagGaussian [D] or GaussianMixture [M, D].
+      prior: (params) -> r(z), DiagGaussian [D] or GaussianMixture [M, D]; the marginal of the backward encoder, if the
+        model has one and was told the class probabilities.
       backward: (params) -> b(z|y), DiagGaussian [C, D]; None if the model has no backward encoder.
     """
 
@@ -63,6 +66,7 @@ def make_classifier(
     num_components: int = 10,
     backward: BackwardKind = "none",
     linear_decoder: bool = True,
+    class_probabilities: Array | np.ndarray | None = None,
     kernel_init: Initializer = XAVIER,
     decoder_init: Initializer | None = None,
     compute_dtype: DTypeLike = jnp.float32,
@@ -75,8 +79,11 @@ def make_classifier(
       prior: r(z): "standard" for N(0, I), "learned" for a learned diagonal Gaussian, or "mixture" for a mixture.
       num_components: M, of a mixture.
       backward: b(z|y): "none", or learned means with scales of one ("unit", the paper's) or learned ones ("learned").
-      linear_decoder: False for a model whose decoder is `losses.bayes_logits` of its backward encoder: it has no
-        parameters for another, and its `decode` must be replaced.
+      linear_decoder: False for consistent CEB, whose decoder is `losses.bayes_logits` of the backward encoder: it has
+        no parameters of its own.
+      class_probabilities: p(y), float [C], the shares of the classes in the training set. Given, a model with a
+        backward encoder has the marginal of that as its prior (`losses.marginal`), under which CEB has a rate; None
+        leaves it the standard one, and decodes with uniform probabilities.
       kernel_init: initialiser of the backward encoder's means, and of the decoder's weights unless told otherwise.
       decoder_init: initialiser of the decoder's weights.
       compute_dtype: of the decoder's product.
@@ -85,7 +92,8 @@ def make_classifier(
       Classifier.
 
     Raises:
-      ValueError: a size is out of its range, or a kind unknown.
+      ValueError: a size is out of its range, a kind unknown, `class_probabilities` has not one entry for each class, or
+        a prior of another kind is asked for beside the marginal.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -93,6 +101,13 @@ def make_classifier(
       >>> model = models.make_classifier(models.MLPEncoder(latent_dim=2, hidden=(16,)), num_classes=10, backward="unit")
       >>> sorted(model.init(jax.random.key(0), jnp.zeros((3, 8, 8, 1))))
       ['backward', 'decoder', 'encoder']
+      >>> shares = jnp.full(10, 0.1)
+      >>> ceb = models.make_classifier(
+      ...     models.MLPEncoder(latent_dim=2, hidden=(16,), scale="unit"), num_classes=10, backward="unit",
+      ...     linear_decoder=False, class_probabilities=shares)
+      >>> params = ceb.init(jax.random.key(0), jnp.zeros((3, 8, 8, 1)))
+      >>> sorted(params), ceb.prior(params).mean.shape, ceb.decode(params, jnp.zeros((5, 2))).shape
+      (['backward', 'encoder'], (10, 2), (5, 10))
     """
     code_dim = encoder.code_dim
     for name, value, least in [
@@ -105,6 +120,12 @@ def make_classifier(
     for name, kind, kinds in [("prior", prior, PriorKind), ("backward", backward, BackwardKind)]:
         if kind not in get_args(kinds):
             raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}, got {kind!r}")
+    shares = None if class_probabilities is None else jnp.asarray(class_probabilities, jnp.float32)
+    if shares is not None and shares.shape != (num_classes,):
+        raise ValueError(f"class_probabilities must have shape [{num_classes}], got {list(shares.shape)}")
+    marginal = shares if backward != "none" else None
+    if marginal is not None and prior != "standard":
+        raise ValueError(f"prior must be left out where it is the backward encoder's marginal, got {prior!r}")
     network = cast(nn.Module, encoder)
     decoder = LinearDecoder(num_classes, decoder_init or kernel_init, compute_dtype)
     others: dict[str, nn.Module] = {"decoder": decoder} if linear_decoder else {}
@@ -117,8 +138,12 @@ def make_classifier(
         functools.partial(_init, network, others, code_dim),
         functools.partial(_encode, network),
         functools.partial(_encode_train, network),
-        functools.partial(_decode, decoder),
-        densities.get("prior", functools.partial(_standard_prior, code_dim)),
+        functools.partial(_decode, decoder)
+        if linear_decoder or backward == "none"
+        else functools.partial(_bayes_decode, densities["backward"], shares),
+        functools.partial(_marginal_prior, densities["backward"], marginal)
+        if marginal is not None
+        else densities.get("prior", functools.partial(_standard_prior, code_dim)),
         densities.get("backward"),
     )
 
@@ -162,6 +187,16 @@ def _encode_train(encoder: nn.Module, params: Params, inputs: Array, keys: Array
 
 def _decode(decoder: nn.Module, params: Params, codes: Array) -> Array:
     return cast(Array, decoder.apply({"params": params["decoder"]}, codes))
+
+
+def _bayes_decode(
+    backward: Callable[[Params], DiagGaussian], shares: Array | None, params: Params, codes: Array
+) -> Array:
+    return losses.bayes_logits(codes, backward(params), shares)
+
+
+def _marginal_prior(backward: Callable[[Params], DiagGaussian], shares: Array, params: Params) -> Reference:
+    return losses.marginal(backward(params), shares)
 
 
 def _density(module: nn.Module, name: str, params: Params) -> Any:

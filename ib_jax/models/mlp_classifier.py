@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import get_args
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from ib_jax.models.classifier import BackwardKind, Classifier, PriorKind, make_classifier
 from ib_jax.models.head import XAVIER, Initializer, Scale
 from ib_jax.models.mlp import MLPEncoder
+from ib_jax.types import Array
 
 
 def mlp_classifier(
@@ -21,6 +23,7 @@ def mlp_classifier(
     num_components: int = 10,
     backward: BackwardKind = "none",
     linear_decoder: bool = True,
+    class_probabilities: Array | np.ndarray | None = None,
     dropout_rate: float = 0.0,
     scale_shift: float = -5.0,
     kernel_init: Initializer = XAVIER,
@@ -37,6 +40,7 @@ def mlp_classifier(
       num_components: see `make_classifier`.
       backward: see `make_classifier`.
       linear_decoder: see `make_classifier`.
+      class_probabilities: see `make_classifier`.
       dropout_rate: share of hidden units dropped in training, in [0, 1).
       scale_shift: shift of the scale's pre-activation, see `MLPEncoder`.
       kernel_init: initialiser of all weights.
@@ -71,6 +75,7 @@ def mlp_classifier(
         num_components=num_components,
         backward=backward,
         linear_decoder=linear_decoder,
+        class_probabilities=class_probabilities,
         kernel_init=kernel_init,
         compute_dtype=compute_dtype,
     )

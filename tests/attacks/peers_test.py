@@ -15,8 +15,10 @@ from experiments.attack_comparison import peers as attack_peers
 from experiments.attack_comparison import run as attack_comparison
 from experiments.attack_comparison import table as attack_comparison_table
 from experiments.attack_comparison import victim as attack_victim
-from experiments.attack_comparison.rows import GROUPS, ComparisonConfig, Row, rows
+from experiments.attack_comparison.rows import Row, rows
+from experiments.attack_comparison.settings import GROUPS, ComparisonConfig
 from experiments.attack_comparison.victim import Judge, Victim
+from experiments.core.app import Session
 
 LIBRARIES = ("torchattacks", "foolbox", "pyautoattack")
 SMALL = {"num_epochs": 20, "hidden_width": 64, "num_queries": 300, "cw_steps": 100, "cw_binary_steps": 4}
@@ -103,7 +105,9 @@ def test_the_record_and_its_table_without_the_other_libraries(
     monkeypatch.setattr(attack_peers, "missing", lambda library: f"{library} is away")
     output, printed = tmp_path / "tiny.json", io.StringIO()
     config = ComparisonConfig(attacks="fgsm,deepfool", output=str(output))
-    attack_comparison.run(config, Console(file=printed, width=200), command="the command", victim=tiny_victim())
+    attack_comparison.run(
+        config, Session(console=Console(file=printed, width=200), command="the command"), victim=tiny_victim()
+    )
     record = json.loads(output.read_text())
     assert record["command"] == "the command"
     assert record["clean_accuracy"] == pytest.approx(4 / 5)
@@ -172,7 +176,7 @@ def test_every_attack_is_as_strong_as_in_the_other_libraries(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two threads on busy cores wait for each other a hundred times as long
     config = ComparisonConfig(output=str(tmp_path / "digits.json"), **SMALL)  # type: ignore[arg-type]
     printed = io.StringIO()
-    record = attack_comparison.run(config, Console(file=printed, width=200))
+    record = attack_comparison.run(config, Session(console=Console(file=printed, width=200)))
     missed = []
     for compared in record["rows"]:
         for peer, theirs in compared["peers"].items():

@@ -18,6 +18,22 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
         data.load("svhn")
 
 
+@pytest.mark.parametrize(("num_train", "kept"), [(None, 1337), (0, 1337), (64, 64), (1337, 1337)])
+def test_only_the_first_training_images_that_are_left_are_kept(num_train, kept):
+    whole, cut = (data.load("digits", num_validation=100, num_train=n) for n in (None, num_train))
+    for mine, theirs in zip(cut.train, whole.train, strict=True):
+        np.testing.assert_array_equal(mine, theirs[:kept])
+    np.testing.assert_array_equal(cut.validation.inputs, whole.validation.inputs)
+    np.testing.assert_array_equal(cut.test.inputs, whole.test.inputs)
+
+
+def test_more_training_images_than_there_are_are_refused():
+    with pytest.raises(ValueError, match="num_train is 1338; digits has 1337 training images to be kept"):
+        data.load("digits", num_validation=100, num_train=1338)
+    with pytest.raises(ValueError, match="num_train is -1; expected 0 or more"):
+        data.load("digits", num_train=-1)
+
+
 @pytest.mark.parametrize("num_validation", [-1, 1437])
 def test_a_bad_number_for_validation_is_refused(num_validation):
     with pytest.raises(ValueError, match=f"num_validation is {num_validation}; expected 0"):

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.attack_comparison import victim as attack_victim
-from experiments.core import answers, corrupted_images, image_attacks, image_attacks_config
-from experiments.core.answers import told_by
+from experiments.core import corrupted_images
+from experiments.core.attacks import suite_keys
 from experiments.core.keys import stream
-from experiments.ib_adversarial_training import attack as adversarial_attacks
-from experiments.ib_adversarial_training.attack_settings import AttackSettings
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config
 from experiments.imdb_vub import victims as imdb_vub_victims
@@ -19,7 +17,7 @@ from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.text_attack_comparison import outcome as text_attack_outcome
 from experiments.transferability import measure as transferability_measure
-from ib_jax import AttackResult, DiagGaussian, data, losses
+from ib_jax import DiagGaussian, data, evaluation, losses, models
 from ib_jax.models import Classifier
 
 COUNT, NUM_CLASSES, INDEX = 6, 3, np.arange(6)
@@ -44,19 +42,10 @@ MODEL = Classifier(
 )  # fmt: skip
 
 
-def attacker():
-    made = adversarial_attacks.Attacker(
-        AttackSettings(num_attack_images=COUNT), MODEL, stochastic=True, split=SPLIT, num_eval_samples=3
-    )
-    return lambda scale: answers.is_right(made.answers(scale, 0, IMAGES), LABELS)
-
-
-def image_measurer(average):
-    made = image_attacks.Measurer(
-        image_attacks_config.AttackSettings(num_attack_images=COUNT), MODEL,
-        stochastic=True, split=SPLIT, num_classes=NUM_CLASSES, num_eval_samples=3,
-    )  # fmt: skip
-    return lambda scale: made._right(scale, 0, IMAGES, average)
+def suite(at_mean):
+    made = evaluation.AttackPrograms(models.sampled_apply(MODEL), mean_fn=models.mean_apply(MODEL), num_eval_samples=3)
+    keys = suite_keys(0)
+    return lambda scale: evaluation.is_right(made.answers(scale, keys.judge, IMAGES, at_mean=at_mean), LABELS)
 
 
 def mnist_measurer():
@@ -86,7 +75,7 @@ def pair():
 
     def right(scale):
         found = transferability_measure.answer(made, 3, {}, scale, keys, IMAGES)
-        return answers.is_right(np.stack(found[:2]), LABELS)
+        return evaluation.is_right(np.stack(found[:2]), LABELS)
 
     return right
 
@@ -119,9 +108,8 @@ def texts():
 
 
 EVERY = {
-    "attacker": attacker,
-    "image, at the mean": lambda: image_measurer(False),
-    "image, of samples": lambda: image_measurer(True),
+    "suite, at the mean": lambda: suite(True),
+    "suite, of samples": lambda: suite(False),
     "mnist": mnist_measurer,
     "imagenet": imagenet_measurer,
     "pair": pair,
@@ -140,21 +128,6 @@ def test_the_verdict_is_that_of_the_logits_at_every_scale_and_none_where_they_ar
         right(jnp.float32(np.nan))
 
 
-def test_a_class_is_answered_in_the_precision_of_the_probabilities():
-    near = np.array([[0.5, 0.5 + 1e-12], [np.nan, 1.0]])
-    assert answers.most_probable(near).tolist() == [1, -1]
-
-
-def test_what_is_wrong_before_never_stands_and_does_not_make_an_attack_look_close():
-    labels, clean = np.array([1, 1, 1, 1]), np.array([True, False, True, True])
-    assert answers.standing(np.array([1, 1, 0]), labels, clean).tolist() == [True, False, False]
-    with pytest.raises(ValueError, match="answers NaN at 1 of 3 examples, the first of them 1"):
-        answers.standing(np.array([1, -1, 0]), labels, clean)
-    sizes, stands = np.array([5.0, 0.0, 2.0, 3.0]), np.array([True, False, False, False])
-    assert answers.median_size(sizes, stands, clean) == 3.0
-    assert np.isnan(answers.median_size(sizes, stands, np.zeros(4, bool)))
-
-
 def test_an_image_that_a_library_spoils_is_its_failure_but_a_network_without_an_answer_is_none():
     def logits(params, keys, inputs):
         flat = inputs.reshape(len(inputs), -1)
@@ -168,13 +141,3 @@ def test_an_image_that_a_library_spoils_is_its_failure_but_a_network_without_an_
     spoilt[3] = 0.95
     with pytest.raises(ValueError, match="answers NaN at 1 of 6 examples, the first of them 3"):
         judge(spoilt, norm="linf", epsilon=1.0)
-
-
-def test_what_a_search_says_about_itself_is_told_under_its_name():
-    fell = np.array([True, False])
-    blocked = AttackResult(np.zeros((2, 3)), fell, blocked=~fell, undecided=fell & False)
-    (told,) = told_by("PGD", blocked)
-    assert told.check == "search"
-    assert told.message.startswith("PGD: For 1 of 2 examples (50.0%) the search met a gradient that is not finite")
-    assert told_by("PGD", blocked._replace(blocked=fell & False)) == []
-    assert told_by("PGD", AttackResult(np.zeros((0, 3)), fell[:0], blocked=fell[:0], undecided=fell[:0])) == []

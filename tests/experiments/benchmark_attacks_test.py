@@ -19,6 +19,7 @@ from experiments.benchmark import attack_rows as benchmark_attack_rows
 from experiments.benchmark import attacks as benchmark_attacks
 from experiments.benchmark import run as benchmark
 from experiments.benchmark.attacks_report import AVX512, CW, CW_WHOLE, DEEPFOOL, PGD, RADII, REFERENCES, attack_targets
+from experiments.core.app import Session
 
 SIZES: dict[str, Any] = {"repeats": 2, "num_images": 12, "cw_images": 6, "slow_images": 3, "min_seconds": 0.0}
 ABSENT = "foolbox-avx512"
@@ -76,7 +77,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
         patch.setattr(
             attack_peers, "missing", lambda name, avx512: "absent" if name + AVX512 * avx512 == ABSENT else ""
         )
-        benchmark.run(config, Console(file=printed, width=180), command="the command", matmul_sizes=(8, 16))
+        benchmark.run(
+            config, Session(console=Console(file=printed, width=180), command="the command"), matmul_sizes=(8, 16)
+        )
     return json.loads(output.read_text()), printed.getvalue()
 
 
@@ -189,7 +192,7 @@ def test_settings_are_the_same_on_both_sides() -> None:
 
 def test_each_suite_has_peers_of_its_own() -> None:
     assert benchmark.Config(suite="attacks").peer_names == benchmark_attack_rows.PEERS
-    with pytest.raises(ValueError, match=r"--peers must be among torchattacks, .*got eager"):
+    with pytest.raises(ValueError, match=r"--peers must be of torchattacks, .*got eager"):
         benchmark.Config(suite="attacks", peers="eager,foolbox")
     with pytest.raises(ValueError, match="--slow_images must be at least 1"):
         benchmark.Config(slow_images=0)

@@ -15,6 +15,7 @@ from experiments.benchmark import run as benchmark
 from experiments.benchmark.augment import PEERS, Task
 from experiments.benchmark.augment_report import augment_targets
 from experiments.core import worker as torch_worker
+from experiments.core.app import Session
 from ib_jax import augment
 
 SMALL = {"CIFAR-10": Task("cifar10", "CIFAR10", 8), "ImageNet": Task("imagenet", "IMAGENET", 12)}
@@ -53,7 +54,7 @@ def run(output: pathlib.Path, reason: str) -> tuple[dict[str, Any], str]:
         patch.setattr(augment, "auto_augment", lambda policy, **settings: augment.random_flip())  # compiles sooner
         patch.setattr(torch_worker, "Worker", Pretender)
         patch.setattr(torch_worker, "missing", lambda packages, extra: reason)
-        benchmark.run(config, Console(file=printed, width=180), command="the command")
+        benchmark.run(config, Session(console=Console(file=printed, width=180), command="the command"))
     return json.loads(output.read_text()), printed.getvalue()
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from experiments.benchmark import corruptions as benchmark_corruptions
 from experiments.benchmark import run as benchmark
+from experiments.core.app import Session
 from experiments.corruptions import peer as corruption_peer
 
 
@@ -36,7 +37,7 @@ def run(tmp_path, monkeypatch, missing=""):
     monkeypatch.setattr(corruption_peer, "missing", lambda: missing)
     output, printed = tmp_path / "corruptions.json", io.StringIO()
     config = benchmark.Config(suite="corruptions", repeats=2, min_seconds=0.0, output=str(output))
-    benchmark.run(config, Console(file=printed, width=150), command="the command")
+    benchmark.run(config, Session(console=Console(file=printed, width=150), command="the command"))
     return json.loads(output.read_text()), printed.getvalue()
 
 

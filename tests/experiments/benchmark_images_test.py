@@ -19,7 +19,9 @@ from experiments.benchmark import table as benchmark_table
 from experiments.benchmark.image_rows import ImageBenchmark, Network
 from experiments.benchmark.images_report import add_ratios, images_targets, print_images
 from experiments.benchmark.turns import Work
-from experiments.core import image_recipe
+from experiments.cifar10_ceb import FUNCTIONS
+from experiments.core import networks
+from experiments.core.app import Session
 from experiments.core.worker import WorkerError
 from ib_jax import models
 from ib_jax.types import Array, DiagGaussian
@@ -39,7 +41,7 @@ class _TinyEncoder(nn.Module):
 
 
 def _tiny(config: Any, shares: np.ndarray, axis_name: str | None) -> models.Classifier:
-    return image_recipe.around(_TinyEncoder(), config, shares)
+    return networks.classifier(_TinyEncoder(), config, shares, backward="unit")
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +51,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     printed = io.StringIO()
     sizes: dict[str, Any] = {"image_size": SIZE, "image_batch_size": BATCH, "image_steps": STEPS, "repeats": 2}
     config = benchmark.Config(suite="images", image_networks="wrn-10-1", output=str(output), **sizes)
-    tiny = image_recipe.CIFAR10._replace(classifier=_tiny)
+    tiny = FUNCTIONS._replace(network=_tiny)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("XLA_FLAGS", raising=False)  # they would belong to the command
         patch.setattr(benchmark_image_rows, "DATA_BYTES", 5000)
         patch.setitem(benchmark_image_rows.FAMILIES, "wrn", (tiny, 10))
-        benchmark.run(config, Console(file=printed, width=170), command="the command", matmul_sizes=(8,))
+        benchmark.run(
+            config, Session(console=Console(file=printed, width=170), command="the command"), matmul_sizes=(8,)
+        )
     return json.loads(output.read_text()), printed.getvalue()
 
 
@@ -96,7 +100,7 @@ def test_rows_do_the_same_work_as_their_references(ran: tuple[dict[str, Any], st
 
 
 def test_the_plain_attack_climbs_within_its_radius(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(benchmark_image_rows.FAMILIES, "wrn", (image_recipe.CIFAR10._replace(classifier=_tiny), 10))
+    monkeypatch.setitem(benchmark_image_rows.FAMILIES, "wrn", (FUNCTIONS._replace(network=_tiny), 10))
     monkeypatch.setattr(benchmark_image_rows, "DATA_BYTES", 1)
     made = ImageBenchmark(Network("wrn-10-1", SIZE, BATCH, "float32", STEPS))
     monkeypatch.setattr(made, "_attacked", lambda attack: attack)

@@ -12,6 +12,7 @@ from experiments.benchmark import projection as benchmark_projection
 from experiments.benchmark import run as benchmark
 from experiments.benchmark import sweep as benchmark_sweep
 from experiments.benchmark.sweep_report import sweep_targets
+from experiments.core.app import Session
 from ib_jax import training
 
 TINY: dict[str, Any] = {"repeats": 2, "steps": 2, "batch_size": 20, "latent_dim": 4, "hidden_width": 16, "members": 2}
@@ -26,7 +27,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark_sweep, "NARROW_SIZES", {"latent_dim": 2, "hidden_width": 8})
         patch.setattr(training, "choose_members_at_once", lambda num_parameters, platform: 1)
-        benchmark.run(config, Console(file=printed, width=140), command="the command", matmul_sizes=(8,))
+        benchmark.run(
+            config, Session(console=Console(file=printed, width=140), command="the command"), matmul_sizes=(8,)
+        )
     return json.loads(output.read_text()), printed.getvalue()
 
 

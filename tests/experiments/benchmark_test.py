@@ -15,9 +15,11 @@ from experiments.benchmark import jax_programs as benchmark_jax
 from experiments.benchmark import program as benchmark_program
 from experiments.benchmark import run as benchmark
 from experiments.benchmark import show as benchmark_report
+from experiments.benchmark import suites as benchmark_suites
 from experiments.benchmark import torch_programs as benchmark_torch
 from experiments.benchmark import turns as benchmark_turns
 from experiments.core import worker as torch_worker
+from experiments.core.app import Session
 from experiments.mnist_vib import settings as mnist_vib_config
 
 TINY: dict[str, Any] = {"repeats": 1, "steps": 2, "batch_size": 50, "latent_dim": 16, "hidden_width": 64}
@@ -35,7 +37,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     really_missing = benchmark_torch.missing
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark_torch, "missing", lambda peer: "absent" if peer == ABSENT else really_missing(peer))
-        benchmark.run(config, Console(file=printed, width=120), command="the command", matmul_sizes=(8, 16))
+        benchmark.run(
+            config, Session(console=Console(file=printed, width=120), command="the command"), matmul_sizes=(8, 16)
+        )
     return json.loads(output.read_text()), printed.getvalue()
 
 
@@ -131,7 +135,7 @@ def test_targets_take_the_fastest_peer() -> None:
 @pytest.mark.slow
 def test_the_precision_is_that_of_products_and_peak(tmp_path: pathlib.Path) -> None:
     config = benchmark.Config(precision="bfloat16", peers="eager", output=str(tmp_path / "it.json"), **TINY)
-    record = benchmark.run(config, Console(quiet=True), matmul_sizes=(8,))["train"]
+    record = benchmark.run(config, Session(console=Console(quiet=True)), matmul_sizes=(8,))["train"]
     assert record["matrix_peak"]["dtype"] == "bfloat16"
     assert record["targets"] == {}
     assert record["rows"]["jax-scan"]["status"] == "measured"
@@ -185,12 +189,14 @@ def test_all_suites_have_records_of_their_own(tmp_path: pathlib.Path, monkeypatc
 
     suites = dict.fromkeys(benchmark.SUITES, (measure, lambda console, record: None))
     monkeypatch.setattr(benchmark, "SUITES", suites)
-    found = benchmark.run(benchmark.Config(suite="all", peers="none", output=str(tmp_path)), Console(quiet=True))
+    found = benchmark.run(
+        benchmark.Config(suite="all", peers="none", output=str(tmp_path)), Session(console=Console(quiet=True))
+    )
     assert [suite for suite, _ in asked] == list(found) == list(benchmark.SUITES)
     for suite in found:
         assert json.loads((tmp_path / f"{suite}.json").read_text())["config"]["suite"] == suite
-    benchmark.run(benchmark.Config(suite="all", output=str(tmp_path)), Console(quiet=True))
-    assert dict(asked[len(found) :]) == {suite: benchmark.PEERS.get(suite, ()) for suite in found}
+    benchmark.run(benchmark.Config(suite="all", output=str(tmp_path)), Session(console=Console(quiet=True)))
+    assert dict(asked[len(found) :]) == {suite: benchmark_suites.PEERS.get(suite, ()) for suite in found}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import experiments
 from experiments.attack_comparison import rows as attack_comparison_rows
 from experiments.core.carlini_wagner import carlini_wagner
 from experiments.feature_entropy.settings import CW, FeatureConfig
-from experiments.ib_adversarial_training import attack as adversarial_attacks
 from experiments.ib_adversarial_training import attack_settings as adversarial_attacks_config
 
 FOLDER = pathlib.Path(experiments.__file__).parent
@@ -37,7 +36,13 @@ def test_nothing_else_makes_one():
     "make",
     [
         lambda: FeatureConfig().attack(CW),
-        lambda: adversarial_attacks.make(adversarial_attacks_config.CW, adversarial_attacks_config.AttackSettings(), 1),
+        lambda: next(
+            spec.make()
+            for spec, step in adversarial_attacks_config.plan(
+                adversarial_attacks_config.AttackSettings(), stochastic=True
+            ).items()
+            if step.attack == adversarial_attacks_config.CW
+        ),
         lambda: next(
             row.attack
             for row in attack_comparison_rows.rows(attack_comparison_rows.ComparisonConfig())

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.cifar10_ceb import run as cifar10_ceb
+from experiments import cifar10_ceb
 from experiments.cifar10_ceb.settings import Cifar10Config
-from experiments.core import image_recipe
+from experiments.core import trained_model
+from experiments.core.app import Session
 from experiments.core.recipe import Recipe
-from experiments.core.records import ConfigMismatchError, write_json
+from experiments.core.records import write_json
+from experiments.core.settings import configure
+from experiments.core.workdir import WorkdirError
 from experiments.corruptions import checkpoints as image_checkpoints
 from experiments.corruptions import measure as corruptions_measure
 from experiments.corruptions import paper as corruptions_paper
@@ -52,10 +55,10 @@ def folder(images, tmp_path_factory):
     return parent
 
 
-def leave(workdir, config, images, experiment=cifar10_ceb.NAME):
+def leave(workdir, config, images, experiment="cifar10_ceb"):
     config = dataclasses.replace(config, workdir=f"/somewhere/else/{workdir.name}")
     write_json(workdir / "config.json", dataclasses.asdict(config))
-    state = Recipe(config, images, image_recipe.CIFAR10).init()
+    state = Recipe(config, images, cifar10_ceb.FUNCTIONS).init()
     # Parameters far from the first ones, so that another seed's would be told apart.
     state = state._replace(
         params=jax.tree.map(lambda leaf: leaf + 0.05 * np.cos(np.arange(leaf.size)).reshape(leaf.shape), state.params)
@@ -69,14 +72,14 @@ def leave(workdir, config, images, experiment=cifar10_ceb.NAME):
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch, images):
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
     monkeypatch.setattr(data, "load", lambda name, **_: images)
 
 
 def run(folder, results, **changes):
     text = io.StringIO()
     settings = dataclasses.replace(SETTINGS, workdirs=str(folder), results=str(results), **changes)
-    corruptions.run(settings, Console(file=text, width=200), command="a test")
+    corruptions.run(settings, Session(console=Console(file=text, width=200), command="a test"))
     return text.getvalue()
 
 
@@ -135,7 +138,7 @@ def test_a_model_with_a_record_is_not_evaluated_again_and_other_settings_are_ref
     monkeypatch.setattr(corruptions_measure, "Lab", None)  # would be called
     assert "Every model has its record" in run(folder, results)
     assert record(results) == before
-    with pytest.raises(ConfigMismatchError, match=r"--num_images: 12 there, 5 now"):
+    with pytest.raises(WorkdirError, match=r"--num_images: 12 there, 5 now"):
         run(folder, results, num_images=5)
 
 
@@ -162,7 +165,7 @@ def test_a_stopped_run_goes_on_after_the_last_whole_corruption(whole, folder, tm
 
 def test_what_cannot_be_evaluated_is_named(folder, images, tmp_path):
     with pytest.raises(ValueError, match="--workdirs must name"):
-        corruptions.run(SETTINGS, Console(file=io.StringIO()))
+        corruptions.run(SETTINGS, Session(console=Console(file=io.StringIO())))
     with pytest.raises(FileNotFoundError, match="no folder"):
         run(tmp_path / "nowhere", tmp_path / "r")
     with pytest.raises(FileNotFoundError, match=r"holds no config\.json"):
@@ -190,20 +193,26 @@ def test_images_of_another_size_or_kind_are_refused(folder, images, monkeypatch,
         test=data.Split(images.test.inputs[..., :1], images.test.labels),
         train=data.Split(images.train.inputs[..., :1], images.train.labels),
     )
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
     monkeypatch.setattr(data, "load", lambda name, **_: grey)
     with pytest.raises(ValueError, match="16 x 16 x 1; the corruptions are made for colour images"):
         run(folder, tmp_path)
     small = images._replace(test=data.Split(images.test.inputs[:, :12, :12], images.test.labels))
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
     monkeypatch.setattr(data, "load", lambda name, **_: small)
     with pytest.raises(ValueError, match=r"16 x 16 x 3, but .* is tested on cifar10, 12 x 12 x 3"):
         run(folder, tmp_path)
-    image_checkpoints._load.cache_clear()
+    trained_model._dataset.cache_clear()
 
 
 def test_imagenet_a_is_judged_among_its_own_classes(images, tmp_path, monkeypatch):
-    model = dataclasses.replace(TINY, dataset="imagenet2012")
+    @configure(choices={"dataset": ("imagenet2012",)})
+    @dataclasses.dataclass(frozen=True)
+    class OnImageNet(Cifar10Config):
+        """A small network that says it is ImageNet's."""
+
+    monkeypatch.setattr(cifar10_ceb, "Config", OnImageNet)
+    model = OnImageNet(**dataclasses.asdict(TINY) | {"dataset": "imagenet2012"})
     leave(tmp_path / "model", model, images)
     source = data.Split(images.train.inputs, np.arange(20, dtype=np.int32) % 2 * 2 + 1)
     asked = []
@@ -243,7 +252,7 @@ def test_attacks_stand_beside_each_other_and_transfer_comes_from_the_other_model
     text = (tmp_path / "table.md").read_text()
     assert "PGD targeted L2 4080" in text
     assert "Every attack at L-inf 16" in text
-    with pytest.raises(ConfigMismatchError, match="--attack: True there, False now"):
+    with pytest.raises(WorkdirError, match="--attack: True there, False now"):
         run(folder, tmp_path, corruptions="brightness")
 
 

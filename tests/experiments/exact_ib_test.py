@@ -8,7 +8,8 @@ import pytest
 from experiments.exact_ib import run as exact_ib
 from experiments.exact_ib import table as exact_ib_table
 from experiments.exact_ib.problems import discrete_problem, gaussian_problem
-from experiments.exact_ib.run import OBJECTIVES, ExactConfig
+from experiments.exact_ib.run import OBJECTIVES
+from experiments.exact_ib.settings import ExactConfig
 from ib_jax import exact
 
 BETAS = np.array([0.3, 0.1])
@@ -59,7 +60,7 @@ def test_the_committed_records_hold_what_the_experiment_claims():
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(ValueError, match=r"--gaussian_betas must be numbers in \(0, 1\), got \(0.5, 1.5\)"):
+    with pytest.raises(ValueError, match=r"--gaussian_betas must each be in \(0, 1\), got \(0.5, 1.5\)"):
         ExactConfig(gaussian_betas=(0.5, 1.5))
     with pytest.raises(ValueError, match="--num_steps must be at least 64, got 10"):
         ExactConfig(num_steps=10)

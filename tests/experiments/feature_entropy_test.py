@@ -10,7 +10,8 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from experiments.core.records import ConfigMismatchError
+from experiments.core.app import Session
+from experiments.core.workdir import WorkdirError
 from experiments.feature_entropy import measure as feature_entropy_measure
 from experiments.feature_entropy import run as feature_entropy
 from experiments.feature_entropy import table as feature_entropy_table
@@ -39,7 +40,7 @@ def folder(tmp_path_factory):
         patch.setattr(data, "load", lambda name, **_: dataset)
         results = tmp_path_factory.mktemp("feature_entropy")
         config = dataclasses.replace(TINY, results=str(results))
-        feature_entropy.run(config, Console(file=io.StringIO(), width=200))
+        feature_entropy.run(config, Session(console=Console(file=io.StringIO(), width=200)))
         yield results, config
 
 
@@ -143,10 +144,10 @@ def test_components_are_those_of_the_correlations():
 def test_goes_on_and_refuses_other_settings(folder):
     results, config = folder
     before = (results / "digits.json").read_bytes()
-    feature_entropy.run(config, Console(file=io.StringIO(), width=200))
+    feature_entropy.run(config, Session(console=Console(file=io.StringIO(), width=200)))
     assert (results / "digits.json").read_bytes() == before
-    with pytest.raises(ConfigMismatchError, match=r"--epsilon: 0\.2 there, 0\.3 now"):
-        feature_entropy.run(dataclasses.replace(config, epsilon=0.3), Console(file=io.StringIO()))
+    with pytest.raises(WorkdirError, match=r"--epsilon: 0\.2 there, 0\.3 now"):
+        feature_entropy.run(dataclasses.replace(config, epsilon=0.3), Session(console=Console(file=io.StringIO())))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_the_verdict_follows_the_rule(bits, verdict):
 def test_refuses_settings_that_make_no_sense():
     for changes, message in [
         ({"ratios": (0.5,)}, "begin with 0"),
-        ({"warm_up": 9}, "below 2"),
+        ({"warm_up": 9}, "below --num_epochs=2"),
         ({"only": "x"}, "FGSM"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -9,16 +9,19 @@ import pytest
 from rich.console import Console
 
 from experiments.core import records
-from experiments.ib_adversarial_training import attack as adversarial_attacks
+from experiments.core.app import Session
+from experiments.core.attacks import measurements, suite_keys
+from experiments.core.workdir import WorkdirError
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training import run as ib_adversarial_training
-from experiments.ib_adversarial_training.attack import Attacker
+from experiments.ib_adversarial_training.attack import make_suite
 from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan
 from experiments.ib_adversarial_training.recipe import load, recipe_of
-from experiments.ib_adversarial_training.run import SweepSettings, groups, preset
-from experiments.ib_adversarial_training.settings import AdversarialConfig
+from experiments.ib_adversarial_training.run import groups
+from experiments.ib_adversarial_training.settings import PRESETS, AdversarialConfig, SweepSettings
 from experiments.report import find
-from ib_jax import data, training
+from ib_jax import AttackResult, data, training
+from ib_jax.evaluation import AttackPrograms, AttackSuite
 
 TINY = AdversarialConfig(
     num_train_images=64,
@@ -48,11 +51,11 @@ ATTACK = AttackSettings(
 )
 
 
-def noise(self, params, seed, attack, epsilon, count):
+def noise(self, spec, params, key, inputs, labels, targets=None):
     """In place of the attacks, of which each takes seconds to compile."""
-    rng = np.random.default_rng([seed, count])
-    moved = self.images[:count] + (epsilon or 0.5) * rng.choice([-1, 1], self.images[:count].shape)
-    return np.clip(moved, 0, 1).astype(np.float32)
+    rng = np.random.default_rng(len(inputs))
+    moved = np.clip(inputs + (spec.epsilon or 0.5) * rng.choice([-1, 1], inputs.shape), 0, 1).astype(np.float32)
+    return AttackResult(moved, np.zeros(len(inputs), bool))
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +63,10 @@ def folder(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("ib_adversarial_training")
     config = dataclasses.replace(TINY, workdir=str(workdir))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Attacker, "attacked", noise)
-        results = ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True), command="python -m x")
+        patch.setattr(AttackPrograms, "attack", noise)
+        results = ib_adversarial_training.run(
+            config, SWEEP, ATTACK, Session(console=Console(quiet=True), command="python -m x")
+        )
     return workdir, results
 
 
@@ -69,16 +74,19 @@ def folder(tmp_path_factory):
 def test_every_attack_of_the_plan_runs(tmp_path):
     config = dataclasses.replace(TINY, workdir=str(tmp_path))
     sweep = dataclasses.replace(SWEEP, num_seeds=1)
-    results = ib_adversarial_training.run(config, sweep, ATTACK, Console(quiet=True))
+    results = ib_adversarial_training.run(config, sweep, ATTACK, Session(console=Console(quiet=True)))
     assert len(list(results.glob("*.json"))) == 4
 
 
 @pytest.mark.parametrize("stochastic", [True, False])
-def test_every_attack_of_the_plan_can_be_made(stochastic):
-    for step in plan(ATTACK, 1000, stochastic=stochastic):
-        if step.attack != names.TRANSFER:
-            attack = adversarial_attacks.make(step.attack, ATTACK, 2)
-            assert (attack.epsilon is None) == (step.attack in names.MINIMAL)
+def test_the_plan_names_every_attack_once_and_its_samples(stochastic):
+    steps = plan(ATTACK, stochastic=stochastic)
+    assert len(set(steps.values())) == len(steps)
+    for spec, step in steps.items():
+        assert spec.is_minimal == (step.attack in names.MINIMAL)
+        assert spec.epsilon == step.epsilon
+        averaged = step.attack in (names.CW_EOT, *names.BESIDE) and (stochastic or step.attack == names.TRANSFER)
+        assert spec.num_eot_samples == (2 if averaged else 1), step
 
 
 @pytest.mark.slow
@@ -96,16 +104,18 @@ def test_every_model_has_a_record_with_every_attack(folder):
     assert (record.command, model.name, model.seed) == ("python -m x", "vib_beta0.001_fgsm0.3", 1)
     assert record.details == {"num_train_images": 64, "num_attacked": 8}
     assert not {"workdir", "data_dir"} & set(record.settings)
+    assert {"name": "num_attack_images", "ours": 8, "paper": 10_000} in record.departures
     attacked = [each for each in model.measurements if "attack" in each.at and "together" not in each.at]
-    steps = [(step.attack, step.epsilon) for step in plan(ATTACK, 1000, stochastic=True)]
-    conditions = [names.conditions(attack, ATTACK, stochastic=True, source="cross_entropy") for attack, _ in steps]
+    conditions = [spec.conditions() for spec in plan(ATTACK, stochastic=True)]
     assert [each.at["attack"] for each in attacked] == ["clean", *(own["attack"] for own in conditions)]
-    assert [each.at.get("epsilon") for each in attacked[1:]] == [epsilon for _, epsilon in steps]
-    assert all(own.items() <= each.at.items() for own, each in zip(conditions, attacked[1:], strict=True))
+    for own, each in zip(conditions, attacked[1:], strict=True):
+        own = own | ({"source": "cross_entropy"} if "source" in own else {})
+        assert own.items() <= each.at.items() | {("num_images", own.get("num_images"))}
     assert all(0 <= each.values["accuracy"] <= 1 and each.values["rate_bits"] > 0 for each in attacked)
     numbers = records.where(records.frame([record]), together=True)
     assert set(numbers["num_images"]) == {4}  # Square's
-    for (_,), part in records.groups(numbers, "epsilon"):
+    assert [epsilon for (epsilon,), _ in records.groups(numbers, "epsilon")] == [0.1, 0.3]
+    for _, part in records.groups(numbers, "epsilon"):
         assert part["value"].min() == part[part["attack"] == "worst"]["value"].item()
 
 
@@ -113,9 +123,10 @@ def test_every_model_has_a_record_with_every_attack(folder):
 def test_a_deterministic_model_has_no_rate_and_is_spared_averages(folder):
     model = records.read(folder[1] / "cross_entropy_seed0.json").models[0]
     attacked = [each for each in model.measurements if "attack" in each.at and "together" not in each.at]
-    assert all(each.values["rate_bits"] is None for each in attacked)
-    assert {each.at.get("num_eot_samples", 1) for each in attacked} == {1}
-    pgd = [each.at["epsilon"] for each in attacked if each.at["attack"] == "pgd" and "loss" not in each.at]
+    assert not any("rate_bits" in each.values for each in attacked)
+    own = [each.at for each in attacked if "source" not in each.at]
+    assert {at.get("num_eot_samples", 1) for at in own} == {1}
+    pgd = [at["epsilon"] for at in own if at["attack"] == "pgd" and at["loss"] == "cross_entropy"]
     assert sorted(pgd) == [0.1, 0.2, 0.3]  # once each: with EOT it is the same
 
 
@@ -126,9 +137,9 @@ def test_a_second_call_trains_and_attacks_nothing_and_gives_the_same_table(folde
     assert "IB + FGSM, beta 0.001" in table
     assert (results / "figure.png").stat().st_size > 10_000
     monkeypatch.setattr(training, "fit", None)
-    monkeypatch.setattr(Attacker, "measure", None)
+    monkeypatch.setattr(AttackSuite, "evaluate", None)
     config = dataclasses.replace(TINY, workdir=str(workdir))
-    ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True))
+    ib_adversarial_training.run(config, SWEEP, ATTACK, Session(console=Console(quiet=True)))
     assert (results / "table.md").read_text() == table
 
 
@@ -137,8 +148,8 @@ def test_other_settings_are_refused_and_nothing_is_written(folder):
     workdir, _ = folder
     before = sorted(workdir.rglob("*"))
     config = dataclasses.replace(TINY, workdir=str(workdir), adversary_epsilon=0.2)
-    with pytest.raises(records.ConfigMismatchError, match=r"--adversary_epsilon: 0\.3 there, 0\.2 now"):
-        ib_adversarial_training.run(config, SWEEP, ATTACK, Console(quiet=True))
+    with pytest.raises(WorkdirError, match=r"--adversary_epsilon: 0\.3 there, 0\.2 now"):
+        ib_adversarial_training.run(config, SWEEP, ATTACK, Session(console=Console(quiet=True)))
     assert sorted(workdir.rglob("*")) == before
 
 
@@ -157,15 +168,16 @@ def test_the_adversary_decides_what_is_trained():
 
 @pytest.mark.standard
 def test_the_rate_on_attacked_images_is_the_mean_divergence_from_the_prior():
-    dataset = load(TINY)
-    model = recipe_of(TINY, dataset).model
-    params = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
-    attacker = Attacker(ATTACK, model, stochastic=True, split=dataset.test, num_eval_samples=2)
-    images = attacker.attacked(params, 0, names.FGSM, 0.3, 8)
-    assert np.abs(images - attacker.images).max() == pytest.approx(0.3, abs=1e-6)
-    mean, scale = map(np.asarray, model.encode(params, images))
+    recipe = recipe_of(TINY, load(TINY))
+    params = recipe.model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
+    suite = make_suite(ATTACK, recipe, [names.FGSM])
+    result = suite.evaluate(params, suite_keys(0), keep_images=True)
+    row = measurements(result, in_bits=("rate",))[2]  # after the clean images and radius 0.1
+    images = result.rows[1].images
+    assert (row["at"]["attack"], row["at"]["epsilon"]) == ("fgsm", 0.3)
+    mean, scale = map(np.asarray, recipe.model.encode(params, images))
     expected = (0.5 * (mean**2 + scale**2 - 1) - np.log(scale)).sum(-1).mean() / np.log(2)
-    assert attacker.rate_bits(params, images) == pytest.approx(expected, rel=1e-5)
+    assert row["values"]["rate_bits"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_groups_differ_in_beta_and_seed_alone():
@@ -186,7 +198,7 @@ def test_groups_differ_in_beta_and_seed_alone():
 @pytest.mark.parametrize("name", ["quick", "small", "paper"])
 @pytest.mark.parametrize("dataset", ["digits", "mnist", "cifar10"])
 def test_presets_fit_the_settings(name, dataset):
-    values, fields = preset(name, dataset), set()
+    values, fields = PRESETS[name].on(dataset), set()
     for kind in (AdversarialConfig, SweepSettings, AttackSettings):
         own = {field.name for field in dataclasses.fields(kind)}
         kind(**{key: value for key, value in values.items() if key in own})
@@ -201,10 +213,10 @@ def test_presets_fit_the_settings(name, dataset):
         (AdversarialConfig, {"consistency": 1.0}, "--adversary must be pgd with --consistency, got none"),
         (AdversarialConfig, {"scale_width": 0.0}, "--scale_width must be positive, got 0"),
         (AdversarialConfig, {"num_epochs": 0}, "--num_epochs must be at least 1"),
-        (SweepSettings, {"adversaries": "none,cw"}, "--adversaries must be of none, fgsm, bim, pgd, got 'none,cw'"),
-        (SweepSettings, {"betas": (0.0,)}, "--betas must be positive"),
-        (AttackSettings, {"honest_epsilons": ()}, "--honest_epsilons must be positive radii"),
-        (AttackSettings, {"pgd_steps": 0}, "--pgd_steps must be positive, got 0"),
+        (SweepSettings, {"adversaries": "none,cw"}, "--adversaries must be of none, fgsm, bim, pgd, got cw"),
+        (SweepSettings, {"betas": (0.0,)}, "--betas must each be positive"),
+        (AttackSettings, {"honest_epsilons": ()}, "--honest_epsilons must not be empty"),
+        (AttackSettings, {"pgd_steps": 0}, "--pgd_steps must be at least 1, got 0"),
     ],
 )
 def test_settings_that_will_not_do_are_refused(kind, settings, message):

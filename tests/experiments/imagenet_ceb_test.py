@@ -2,20 +2,22 @@
 
 import dataclasses
 import json
+import types
 
 import jax
 import numpy as np
 import pytest
-from rich.console import Console
 
-from experiments.core import image_run
+from experiments.core import runner
+from experiments.core.app import Session
 from experiments.core.recipe import Recipe, Streamed
-from experiments.imagenet_ceb import recipe as imagenet_recipe
-from experiments.imagenet_ceb.settings import ImageNetConfig, preset
+from experiments.imagenet_ceb import FUNCTIONS
+from experiments.imagenet_ceb.settings import PRESETS, ImageNetConfig
+from experiments.imagenet_ceb.settings import scaled as scaled_by_flags
 from ib_jax import data, training
 from ib_jax.models import resnet
 
-QUIET = Console(quiet=True)
+SESSION = Session("imagenet_ceb")
 RNG = np.random.default_rng(0)
 
 
@@ -53,7 +55,7 @@ class Stopped(training.StopRequest):
 
 DATASET = streamed()
 TINY = ImageNetConfig(
-    **preset("quick")
+    **PRESETS["quick"].values
     | {"dataset": "imagenet2012", "input_pipeline": "grain", "width": 1 / 16, "num_epochs": 2, "batch_size": 8},
     image_size=16,
     augment="flip",
@@ -69,53 +71,33 @@ def one_block_in_each_group(monkeypatch):
 
 
 def recipe(workdir):
-    return Recipe(dataclasses.replace(TINY, workdir=str(workdir)), DATASET, imagenet_recipe.IMAGENET)
+    return Recipe(dataclasses.replace(TINY, workdir=str(workdir)), DATASET, FUNCTIONS)
 
 
 @pytest.mark.slow
 def test_streamed_images_train_a_resnet_and_a_stopped_run_ends_where_an_uninterrupted_one_does(tmp_path, monkeypatch):
     whole = recipe(tmp_path / "whole")
-    record = image_run.train_model(whole, QUIET, experiment="imagenet_ceb", command="")
-    assert record["steps"] == 6
-    assert 0 <= record["test"]["error_mean"] <= 1
+    trained = runner.train(whole, tmp_path / "whole", SESSION)
+    assert trained.history[-1]["step"] == 6
+    assert 0 <= trained.summary["test"]["error_mean"] <= 1
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["image_size"] == 16
     stopped = recipe(tmp_path / "stopped")
     with monkeypatch.context() as patch:
         patch.setattr(training, "StopRequest", Stopped)
-        assert image_run.train_model(stopped, QUIET, experiment="imagenet_ceb", command="") is None
-    assert image_run.train_model(stopped, QUIET, experiment="imagenet_ceb", command="")["steps"] == 6
-    for mine, theirs in zip(
-        *(jax.tree.leaves(image_run.trained_params(each)) for each in (stopped, whole)), strict=True
-    ):
-        np.testing.assert_array_equal(mine, theirs)
+        assert runner.train(stopped, tmp_path / "stopped", SESSION) is None
+    resumed = runner.train(stopped, tmp_path / "stopped", SESSION)
+    jax.tree.map(np.testing.assert_array_equal, resumed.params, trained.params)
 
 
-def test_the_rate_rises_and_drops_as_in_the_paper():
-    config = ImageNetConfig(**preset("paper"), momentum=0.0)
-    assert (config.top_rate, config.num_epochs, config.anneal_steps) == (1.6, 270, 12_000)
-    assert dataclasses.replace(config, batch_size=1024).top_rate == pytest.approx(0.2)
-    optimizer = imagenet_recipe.stepped_sgd(dataclasses.replace(config, weight_decay=0.0), 2, {})
-    params = {"kernel": np.ones((1, 1), np.float32)}
-    update = jax.jit(optimizer.update)
-    state, rates = optimizer.init(params), []
-    for _ in range(540):
-        updates, state = update({"kernel": np.ones((1, 1), np.float32)}, state, params)
-        rates.append(-float(updates["kernel"][0, 0]))
-    epochs = [0, 4.5, 50, 89.5, 90.5, 179.5, 180.5, 239.5, 240.5]
-    found = [rates[int(2 * epoch)] for epoch in epochs]
-    np.testing.assert_allclose(found, [0.16, 1.6, 1.6, 1.6, 0.16, 0.16, 0.016, 0.016, 0.0016], rtol=1e-4)
-
-
-def test_what_does_not_fit_into_memory_is_streamed_or_refused(tmp_path):
+def test_imagenet_is_streamed():
     with pytest.raises(ValueError, match="--input_pipeline must be grain for imagenet2012"):
         ImageNetConfig(dataset="imagenet2012")
-    with pytest.raises(ValueError, match="--input_pipeline must be grain"):
-        recipe(tmp_path).resident()
 
 
 def test_scales_shrink_epochs_width_and_the_fall_of_rho():
-    scaled = preset("paper", scale_epochs=0.1, scale_width=0.5)
+    given = types.SimpleNamespace(scale_epochs=0.1, scale_width=0.5)
+    scaled = scaled_by_flags(PRESETS["paper"].on("imagenet2012"), given)
     assert (scaled["num_epochs"], scaled["anneal_steps"], scaled["width"]) == (27, 1200, 0.5)
     assert scaled["warmup_epochs"] == 0.5
     with pytest.raises(ValueError, match="--scale_width must be positive"):
-        preset("paper", scale_width=-1.0)
+        ImageNetConfig(scale_width=-1.0)

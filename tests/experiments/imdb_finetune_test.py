@@ -17,10 +17,11 @@ pytest.importorskip("tokenizers")
 pytest.importorskip("safetensors")
 
 from experiments.core import records
+from experiments.core.app import Session
 from experiments.imdb_finetune import recipe as text_recipe
 from experiments.imdb_finetune import run as imdb_finetune
 from experiments.imdb_finetune.evaluator import TextEvaluator
-from experiments.imdb_finetune.settings import FinetuneConfig, preset
+from experiments.imdb_finetune.settings import PRESETS, FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from ib_jax import data, evaluation, models, training
 from tests.forced_devices import forced_devices
@@ -62,7 +63,9 @@ def make_recipe(config=SMALL):
 
 
 def run(workdir, **settings):
-    return imdb_finetune.run(dataclasses.replace(SMALL, workdir=str(workdir), **settings), Console(file=io.StringIO()))
+    return imdb_finetune.run(
+        dataclasses.replace(SMALL, workdir=str(workdir), **settings), Session(console=Console(file=io.StringIO()))
+    )
 
 
 def state_of(workdir, step=None):
@@ -225,8 +228,8 @@ def test_every_objective_makes_a_step(objective, entries):
 
 
 def test_presets_and_what_is_refused(tmp_path):
-    assert FinetuneConfig(**preset("paper")).encoder == "bert-base-uncased"
-    assert FinetuneConfig(**preset("small")).max_length == 128
+    assert FinetuneConfig(**PRESETS["paper"].values).encoder == "bert-base-uncased"
+    assert FinetuneConfig(**PRESETS["small"].values).max_length == 128
     for settings, message in [
         ({"layer_decay": 0.0}, r"--layer_decay must be in \(0, 1\], got 0.0"),
         ({"dropout": 1.0}, r"--dropout must be in \[0, 1\), got 1.0"),
@@ -250,9 +253,10 @@ def test_presets_and_what_is_refused(tmp_path):
 PROGRAM = """
 import dataclasses, sys
 import jax, numpy as np
-from experiments import text_encoder, text_recipe
-from experiments.imdb_finetune_config import FinetuneConfig
-from experiments.text_evaluator import TextEvaluator
+from experiments.imdb_finetune import recipe as text_recipe
+from experiments.imdb_finetune.evaluator import TextEvaluator
+from experiments.imdb_finetune.settings import FinetuneConfig
+from experiments.imdb_vub import encoder as text_encoder
 from ib_jax import models, training
 
 text_encoder._RANDOM_CONFIG = models.BertConfig(

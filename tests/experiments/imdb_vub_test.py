@@ -9,20 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from rich.console import Console
 
-from experiments.core import records
+from experiments.core.app import Session
+from experiments.core.settings import departures
+from experiments.core.workdir import WorkdirError
 from experiments.imdb_vub import features as imdb_vub_features
 from experiments.imdb_vub import heads as imdb_vub_heads
 from experiments.imdb_vub import run as imdb_vub
 from experiments.imdb_vub import summary as imdb_vub_summary
 from experiments.imdb_vub import table as imdb_vub_table
 from experiments.imdb_vub.attack import Siege
-from experiments.imdb_vub.settings import VANILLA, Model, TextConfig, departures, models_of, preset
+from experiments.imdb_vub.settings import PRESETS, VANILLA, Model, TextConfig, models_of
 from ib_jax import attacks, data, losses, models
 
 pytest.importorskip("tokenizers")
-QUIET = Console(quiet=True)
+QUIET = Session()
 TINY = TextConfig(
     objectives="vib,vub", betas=(1e-3, 0.5), num_seeds=2, num_epochs=2, epochs_per_eval=2, batch_size=50, max_length=24,
     num_validation=100, num_attacked=3, attacked_at_once=2, num_score_samples=2, num_judge_samples=3,
@@ -142,7 +143,7 @@ def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
 @pytest.mark.slow
 def test_other_settings_are_refused(finished):
     config, _ = finished
-    with pytest.raises(records.ConfigMismatchError, match="--max_length: 24 there, 20 now"):
+    with pytest.raises(WorkdirError, match="--max_length: 24 there, 20 now"):
         imdb_vub.run(dataclasses.replace(config, max_length=20), QUIET)
 
 
@@ -197,11 +198,11 @@ def test_claims_are_tested_between_the_betas_that_validation_chooses():
 
 
 def test_settings():
-    config = TextConfig(**preset("paper"))
-    assert departures(dataclasses.replace(config, encoder="bert-base-uncased")) == []
-    assert any("encoder" in line for line in departures(TextConfig(**preset("small"))))
+    config = TextConfig(**PRESETS["paper"].values)
+    assert [each.name for each in departures(config)] == ["scoring", "num_score_samples", "margin"]
+    assert "encoder" in [each.name for each in departures(TextConfig(**PRESETS["small"].values))]
     for change, message in [
-        ({"betas": (1.0,)}, r"--betas must be in \(0, 1\)"),
+        ({"betas": (1.0,)}, r"--betas must each be in \(0, 1\)"),
         ({"objectives": "vib,abc"}, "--objectives must be of vib, vub, ceb, got abc"),
         ({"attacks": "textfooler"}, "--attacks must be of deep_word_bug, pwws, got textfooler"),
         ({"num_attacked": 0}, "--num_attacked must be at least 1"),

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments.core import image_attacks, image_attacks_config
+from experiments.core.attacks import suite_keys
 from experiments.core.evaluator import Evaluator
 from experiments.core.keys import NAMES, number_of, stream
-from experiments.ib_adversarial_training import attack as adversarial_attacks
-from experiments.ib_adversarial_training.attack_settings import PGD_EOT, SQUARE, TRANSFER, AttackSettings
+from experiments.core.recipe import Recipe
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.mnist_vib.settings import Config
 from ib_jax import AttackResult, attacks, data, evaluation, losses, models
+from ib_jax.evaluation import attack_suite
 
 SEED, COUNT, FIRST = 3, 4, 2**31
 IMAGES, LABELS = np.full((COUNT, 2, 2, 1), 0.5, np.float32), np.arange(COUNT, dtype=np.int32) % 3
@@ -32,11 +32,8 @@ MODEL = models.make_classifier(models.MLPEncoder(latent_dim=1, hidden=(2,)), num
 MAY_MAKE_KEYS = {
     "core/keys": "the streams",
     "core/recipe": "the keys of the initial parameters and of the run, which must not change",
-    "imdb_finetune/recipe": "the same",
     "exact_ib/run": "the same, of each objective",
     "imdb_vub/encoder": "the weights of the random encoder, which must not change",
-    "attack_comparison/victim": "a state to be restored into",
-    "mnist_robustness/run": "a state to be restored into",
     "benchmark/attack_rows": "only the time counts, here and in the next",
     "benchmark/augment": "",
     "benchmark/corruptions": "",
@@ -146,27 +143,13 @@ def test_no_other_module_makes_a_key_of_a_seed():
     assert makers == set(MAY_MAKE_KEYS)
 
 
-def attacker():
-    split = data.Split(IMAGES, LABELS)
-    settings = AttackSettings(num_attack_images=COUNT, honest_epsilons=(0.1,))
-    right = {(name, 0.1): np.ones(COUNT, bool) for name in (PGD_EOT, TRANSFER, SQUARE)}
-    found = adversarial_attacks.Attacker(settings, MODEL, stochastic=True, split=split, num_eval_samples=2)
-    return found, ("_predict",), [
-        lambda: found.attacked({}, SEED, PGD_EOT, 0.1, COUNT),
-        lambda: found.answers({}, SEED, IMAGES),
-        lambda: found._findings({}, SEED, right),
-    ]  # fmt: skip
-
-
-def image_measurer():
-    found = image_attacks.Measurer(
-        image_attacks_config.AttackSettings(num_attack_images=COUNT), MODEL, stochastic=True,
-        split=data.Split(IMAGES, LABELS), num_classes=3, num_eval_samples=2,
-    )  # fmt: skip
-    return found, ("_class_at_mean", "_class_of_samples"), [
-        lambda: found._attacked({}, SEED, image_attacks_config.EOT, "linf", 0.1, COUNT),
-        lambda: found._right({}, SEED, IMAGES, True),
-        lambda: found._findings({}, SEED, defaultdict(lambda: np.ones(COUNT, bool))),
+def suite():
+    specs, keys = [evaluation.AttackSpec("pgd", 0.1, num_eot_samples=2)], suite_keys(SEED)
+    found = evaluation.AttackSuite(specs, models.sampled_apply(MODEL), IMAGES, LABELS, num_eval_samples=2)
+    return found.programs, ("_predict",), [
+        lambda: found.programs.attack(specs[0], {}, found._first(keys.attack), IMAGES, LABELS),
+        lambda: found.programs.answers({}, found._first(keys.judge), IMAGES),
+        lambda: found._model_findings({}, keys, False),
     ]  # fmt: skip
 
 
@@ -198,7 +181,7 @@ def imagenet_measurer():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [attacker, image_measurer, mnist_measurer, imagenet_measurer])
+@pytest.mark.parametrize("make", [suite, mnist_measurer, imagenet_measurer])
 def test_evaluation_attack_judge_and_check_share_no_example_s_key(make, monkeypatch):
     seen = []
 
@@ -216,10 +199,12 @@ def test_evaluation_attack_judge_and_check_share_no_example_s_key(make, monkeypa
 
     monkeypatch.setattr(attacks, "Runner", lambda *args, **settings: attack)
     monkeypatch.setattr(evaluation, "check_model", check)
+    monkeypatch.setattr(attack_suite, "check_model", check)
     found, predicts, uses = make()
     for name in predicts:
         monkeypatch.setattr(found, name, predict)
-    evaluator = Evaluator(Config(seed=SEED), MODEL, data.Dataset)
+    split = data.Split(IMAGES, LABELS)
+    evaluator = Evaluator(Recipe(Config(seed=SEED, batch_size=COUNT), data.Dataset("", split, None, split, 3)))
     seen.append(losses.per_example_keys(evaluator._key, COUNT))
     for number, use in enumerate(uses, 2):
         use()

@@ -10,9 +10,12 @@ from tests.forced_devices import forced_devices
 PROGRAM = """
 import dataclasses, sys
 import jax, numpy as np
-from rich.console import Console
-from experiments import cifar10_ceb_config, image_recipe, image_run, imagenet_ceb_config, imagenet_recipe
-from experiments.recipe import Recipe
+from experiments import cifar10_ceb, imagenet_ceb
+from experiments.cifar10_ceb.settings import preset as cifar10_preset
+from experiments.core import runner, trained_model
+from experiments.core.app import Session
+from experiments.core.recipe import Recipe
+from experiments.imagenet_ceb.settings import preset as imagenet_preset
 from ib_jax import data, training
 
 name, workdir = sys.argv[1:]
@@ -24,13 +27,13 @@ dataset = data.Dataset("cifar10", split, None, data.Split(*(field[:8] for field 
 tiny = {"workdir": workdir, "num_epochs": 1, "batch_size": 8, "steps_per_call": 1, "eval_batch_size": 8,
         "num_eval_samples": 1}
 if name == "wrn":
-    settings = cifar10_ceb_config.preset("paper") | tiny
-    recipe = Recipe(cifar10_ceb_config.Cifar10Config(**settings), dataset, image_recipe.CIFAR10)
+    settings = cifar10_ceb_config.PRESETS["paper"].on("cifar10") | tiny
+    recipe = Recipe(cifar10_ceb.Config(**settings), dataset, cifar10_ceb.FUNCTIONS)
 else:
     depth, width = name.split("x")
-    settings = imagenet_ceb_config.preset("paper") | {"dataset": "cifar10", "input_pipeline": "resident"} | tiny
+    settings = imagenet_ceb_config.PRESETS["paper"].on("cifar10") | {"input_pipeline": "resident"} | tiny
     settings |= {"depth": depth, "width": float(width), "precision": "float32", "momentum": 0.0}
-    recipe = Recipe(imagenet_ceb_config.ImageNetConfig(**settings), dataset, imagenet_recipe.IMAGENET)
+    recipe = Recipe(imagenet_ceb.Config(**settings), dataset, imagenet_ceb.FUNCTIONS)
 
 
 class Once(training.StopRequest):
@@ -38,9 +41,10 @@ class Once(training.StopRequest):
 
 
 ever, training.StopRequest = training.StopRequest, Once
-assert image_run.train_model(recipe, Console(), experiment="test", command="") is None
+assert runner.train(recipe, workdir, Session("test")) is None
 training.StopRequest = ever
-record = image_run.train_model(recipe, Console(), experiment="test", command="")
+runner.train(recipe, workdir, Session("test"))
+record = trained_model.read_results(workdir)
 assert record["steps"] == 2 and 0 <= record["test"]["error_mean"] <= 1, record
 print(record["num_parameters"], "parameters on", jax.device_count(), "devices")
 """

@@ -10,10 +10,12 @@ import pytest
 from rich.console import Console
 
 from experiments.core import records
-from experiments.core.records import ConfigMismatchError
+from experiments.core.app import Session
 from experiments.core.report import attack_label
+from experiments.core.settings import BOTTLENECKS, SettingError
+from experiments.core.workdir import WorkdirError
 from experiments.mnist_vib import run as mnist_vib
-from experiments.mnist_vib.settings import BOTTLENECKS, OBJECTIVES, PRESETS, Config, preset
+from experiments.mnist_vib.settings import OBJECTIVES, PRESETS, Config
 from ib_jax import training
 
 SMALL = Config(
@@ -25,7 +27,7 @@ SMALL = Config(
 def run(workdir, **settings):
     text = io.StringIO()
     config = dataclasses.replace(SMALL, workdir=str(workdir), **settings)
-    return mnist_vib.run(config, Console(file=text, width=100), command="a test"), text.getvalue()
+    return mnist_vib.run(config, Session(console=Console(file=text, width=100), command="a test")), text.getvalue()
 
 
 def at(record, **conditions):
@@ -85,7 +87,7 @@ def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(t
     assert "Going on from step 28" in text
     assert at(again, split="test") == at(first, split="test")
     assert not any("attack" in each.at for each in again.models[0].measurements)
-    with pytest.raises(ConfigMismatchError, match=r"--learning_rate: 0\.001 there, 0\.1 now"):
+    with pytest.raises(WorkdirError, match=r"--learning_rate: 0\.001 there, 0\.1 now"):
         run(tmp_path, learning_rate=0.1)
 
 
@@ -127,7 +129,7 @@ def test_a_diverging_run_ends_with_a_message_and_no_results(tmp_path):
 
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="batch_size must be between 1 and the 1437 training examples, got 5000"):
+    with pytest.raises(SettingError, match="batch_size must be between 1 and the 1437 training examples, got 5000"):
         run(tmp_path / "run", batch_size=5000)
     assert not (tmp_path / "run").exists()
 
@@ -135,13 +137,8 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_epochs": 0}, "--num_epochs must be at least 1 and finite, got 0"),
-        ({"beta": float("nan")}, "--beta must be at least 0 and finite, got nan"),
-        ({"attack_epsilons": (0.1, -1.0)}, r"--attack_epsilons must be radii of at least 0, got \(0.1, -1.0\)"),
+        ({"attack_epsilons": (0.1, -1.0)}, r"--attack_epsilons must each be at least 0, got \(0.1, -1.0\)"),
         ({"label_smoothing": 1.5}, r"--label_smoothing must be in \[0, 1\], got 1.5"),
-        ({"epochs_per_decay": 0.0}, "--epochs_per_decay must be positive, got 0.0"),
-        ({"anneal_epochs": 0.0}, "--anneal_epochs must be positive, got 0.0"),
-        ({"rho": float("nan")}, "--rho must be a number, got nan"),
         ({"beta": 1.0, "schedule": "linear_rho"}, r"--beta must be in \(0, 1\) with --schedule=linear_rho, got 1.0"),
     ],
 )
@@ -153,8 +150,8 @@ def test_bad_settings_are_refused_by_flag(settings, message):
 def test_presets_are_valid_configurations():
     for name in PRESETS:
         for dataset in ("digits", "mnist"):
-            Config(**preset(name, dataset))
-    paper = Config(**preset("paper", "mnist"))
+            Config(**PRESETS[name].on(dataset))
+    paper = Config(**PRESETS["paper"].on("mnist"))
     assert (paper.num_epochs, paper.learning_rate, paper.batch_size, paper.latent_dim) == (200, 1e-4, 100, 256)
     assert (paper.decay_rate, paper.epochs_per_decay, paper.average_decay, paper.num_eval_samples) == (
         0.97,
@@ -164,26 +161,12 @@ def test_presets_are_valid_configurations():
     )
 
 
-def main(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.mnist_vib", *arguments], capture_output=True, text=True, timeout=120
+@pytest.mark.standard
+def test_help_tells_the_papers_values():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.mnist_vib", "--help"], capture_output=True, text=True, timeout=120
     )
-
-
-@pytest.mark.standard
-def test_help_is_in_groups_with_units_and_the_papers_values():
-    text = main("--help").stdout
-    for group in ("Run", "Data", "Objective", "Network", "Training", "Evaluation", "Attacks"):
-        assert f"\n{group}" in text
     for field in dataclasses.fields(Config):
-        assert f"--{field.name}" in text
-    assert "256 and 2" in text
-    assert "tuned: --num_epochs=60, --learning_rate=0.0005" in text
-
-
-@pytest.mark.standard
-def test_mistakes_on_the_command_line_are_answered():
-    assert "Did you mean: num_epochs" in main("--num_epoch=3").stderr
-    assert "must be numbers with commas between" in main("--attack_epsilons=a,b").stderr
-    assert "Settings are flags" in main("digits").stderr
-    assert "beta must be at least 0" in main("--beta=-1").stderr
+        assert f"--{field.name} " in done.stdout
+    assert "256 or 2" in done.stdout
+    assert "--num_epochs=60 --learning_rate=0.0005" in done.stdout

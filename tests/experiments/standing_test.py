@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from experiments.core import image_attacks, image_attacks_config
+from experiments.core.attacks import SOURCE, suite_keys
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.transferability import measure as transferability_measure
 from ib_jax import AttackResult, DiagGaussian, attacks, data, losses
+from ib_jax.evaluation import AttackSuite
 from ib_jax.models import Classifier
 
 COUNT, NUM_CLASSES, WRONG = 4, 3, 2
@@ -42,18 +44,22 @@ def one_answer(monkeypatch):
 
 
 def test_images_under_every_attack_and_in_both_kinds_of_answer(one_answer, monkeypatch):
-    monkeypatch.setattr(image_attacks.Measurer, "_findings", lambda *args: [])
+    monkeypatch.setattr(AttackSuite, "_model_findings", lambda *args: [])
     model = Classifier(None, encode, None, lambda params, codes: codes, lambda params: losses.standard_normal(3))
-    made = image_attacks.Measurer(
-        image_attacks_config.AttackSettings(num_attack_images=COUNT), model,
-        stochastic=True, split=SPLIT, num_classes=NUM_CLASSES, num_eval_samples=2,
-    )  # fmt: skip
-    record = made.measure({}, 0, lambda epsilon: MOVED)
+    settings = image_attacks_config.AttackSettings(num_attack_images=COUNT)
+    made = image_attacks.make_suite(
+        settings, model, stochastic=True, split=SPLIT, num_classes=NUM_CLASSES, num_eval_samples=2
+    )
+    keys = suite_keys(0)
+    result = made.evaluate({}, keys, sources={SOURCE: made.transfer_source({}, keys)})
+    record = image_attacks.record_of(result, settings, stochastic=True)
     assert record["clean_accuracy"] == record["clean_accuracy_sampled"] == STANDING
     kinds = {row["attack"] for row in record["attacks"]}
     assert {image_attacks_config.EOT, image_attacks_config.TRANSFER, image_attacks_config.TARGETED} <= kinds
     assert {row["accuracy"] for row in record["attacks"]} == {STANDING}
     assert set(record["at_radius"]["accuracy"].values()) == {STANDING}
+    radii = {(row["norm"], row["epsilon"]) for row in record["attacks"] if row["attack"] == image_attacks_config.PGD}
+    assert radii == {("linf", e) for e in settings.linf_epsilons} | {("l2", e) for e in settings.l2_epsilons}
 
 
 def test_digits_under_every_attack_but_the_papers_number_under_a_targeted_one(one_answer, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from experiments.core import records
+from experiments.core.app import Session
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.text_attack_comparison import naive_search as naive_text_search
 from experiments.text_attack_comparison import outcome as text_attack_outcome
@@ -204,7 +205,7 @@ def test_a_comparison_without_textattack(tmp_path, monkeypatch) -> None:
     )
     config = dataclasses.replace(TINY, output=str(tmp_path / "toy.json"), peer_python="/no/such/python", peers="lean")
     console = Console(file=io.StringIO(), width=200)
-    record = text_attack_comparison.run(config, console, command="the command")
+    record = text_attack_comparison.run(config, Session(console=console, command="the command"))
     assert json.loads((tmp_path / "toy.json").read_text())["command"] == "the command"
     first, second, third = record["rows"]
     assert first["others"]["lean"]["status"] == "cannot start /no/such/python: No such file or directory"
@@ -255,8 +256,8 @@ def test_the_table(tmp_path) -> None:
     [
         ({"num_texts": 0}, "--num_texts must be at least 1"),
         ({"naive_texts": -1}, "--naive_texts must be at least 0"),
-        ({"attacks": "pwws,textfooler"}, "--attacks must be among deep_word_bug, pwws, got textfooler"),
-        ({"peers": "lean,fast"}, "--peers must be among lean, own, lean_avx512, own_avx512, got fast"),
+        ({"attacks": "pwws,textfooler"}, "--attacks must be of all, deep_word_bug, pwws, got textfooler"),
+        ({"peers": "lean,fast"}, "--peers must be of lean, own, lean_avx512, own_avx512, got fast"),
     ],
 )
 def test_settings_that_will_not_do(changes, message) -> None:
@@ -268,4 +269,6 @@ def test_settings_that_will_not_do(changes, message) -> None:
 
 def test_too_few_training_texts(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"--num_train must be at most the \d+ training texts, got 1000000"):
-        text_attack_comparison.run(dataclasses.replace(TINY, num_train=1_000_000), Console(file=io.StringIO()))
+        text_attack_comparison.run(
+            dataclasses.replace(TINY, num_train=1_000_000), Session(console=Console(file=io.StringIO()))
+        )

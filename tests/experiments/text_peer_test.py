@@ -14,6 +14,7 @@ from rich.console import Console
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from experiments.core import worker as torch_worker
+from experiments.core.app import Session
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.text_attack_comparison import package as textattack_package
 from experiments.text_attack_comparison import peer as text_peer
@@ -154,7 +155,7 @@ def test_a_comparison_with_textattack(tmp_path) -> None:
     sizes = {"num_texts": 6, "num_train": 80, "max_length": 32, "length_step": 32, "naive_texts": 1}
     few = {"attacks": "deep_word_bug", "own_texts": 2, "page_texts": 2}
     config = TextComparisonConfig(output=str(tmp_path / "toy.json"), **sizes, **few)
-    record = text_attack_comparison.run(config, Console(file=io.StringIO()))
+    record = text_attack_comparison.run(config, Session(console=Console(file=io.StringIO())))
     (row,) = record["rows"]
     assert [row["others"][name]["num_texts"] for name in ("lean", "own")] == [6, 2]
     assert row["others"]["lean"]["models_apart"] < 1e-5

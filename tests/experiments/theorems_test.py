@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from experiments.core.app import Session
 from experiments.theorems import problems as theorems_problems
 from experiments.theorems import run as theorems
 from experiments.theorems import table as theorems_table
 from experiments.theorems import toy as theorems_toy
-from experiments.theorems.run import TheoremsConfig
+from experiments.theorems.settings import TheoremsConfig
 from ib_jax import exact
 
 FALSE = {"theorem 3, printed", "theorem 4, most likely label", "quantised, printed"}
@@ -41,7 +42,7 @@ def claims(record):
 def test_a_small_run_writes_record_table_and_figures(tmp_path):
     config = TheoremsConfig(num_problems=20, num_tables=4, num_points=2000, num_sets=3, results=str(tmp_path))
     console = Console(file=io.StringIO())
-    record = theorems.run(config, console, command="here")
+    record = theorems.run(config, Session(console=console, command="here"))
     claims(record)
     assert record["command"] == "here"
     assert {path.name for path in tmp_path.iterdir()} == {"theorems.json", "table.md", "toy.png", "slack.png"}

@@ -10,14 +10,15 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from experiments.core import records
+from experiments.core.app import Session
 from experiments.core.recipe import Recipe
+from experiments.core.workdir import WorkdirError
 from experiments.transferability import run as transferability
 from experiments.transferability import statistics
 from experiments.transferability import table as transferability_table
 from experiments.transferability.measure import smoothness
-from experiments.transferability.models import encoder_layers, pair_of, parts_of
-from experiments.transferability.settings import PairConfig, members, preset
+from experiments.transferability.models import encoder_layers, functions_of, pair_of
+from experiments.transferability.settings import PRESETS, PairConfig, members
 from ib_jax import data, losses, models, training
 from ib_jax.training import Batch
 
@@ -64,7 +65,7 @@ def finished(tmp_path_factory):
     """A finished run: its workdir and record."""
     workdir = tmp_path_factory.mktemp("pairs")
     config = PairConfig(workdir=str(workdir), **TINY)
-    results = transferability.run(config, Console(file=io.StringIO(), width=100), command="as tested")
+    results = transferability.run(config, Session(console=Console(file=io.StringIO(), width=100), command="as tested"))
     return workdir, json.loads((results / "digits.json").read_text())
 
 
@@ -149,7 +150,7 @@ def test_the_second_decoder_sees_a_draw_of_its_own(params, batch):
 def test_a_member_is_trained_as_it_would_be_alone():
     dataset = data.load("digits", num_validation=0)
     dataset = dataset._replace(train=data.Split(*(field[:300] for field in dataset.train)))
-    recipe, hyperparams = Recipe(CONFIG, dataset, parts_of(PAIR)), members(CONFIG)
+    recipe, hyperparams = Recipe(CONFIG, dataset, functions_of(PAIR)), members(CONFIG)
     chosen = {name: values[[0, 7]] for name, values in hyperparams.items()}
     assert (chosen["depth"].tolist(), chosen["width"].tolist()) == ([1, 2], [8, 12])
     sweep, resident = jax.jit(recipe.run_population(None)), Batch(*dataset.train)
@@ -198,7 +199,7 @@ def test_a_record_that_is_there_is_kept(finished, monkeypatch):
     quiet = Console(file=io.StringIO())
     assert transferability.run(PairConfig(workdir=str(workdir), **TINY), quiet) == results
     assert (results / "table.md").read_text() == table
-    with pytest.raises(records.ConfigMismatchError, match="--num_epochs: 4 there, 3 now"):
+    with pytest.raises(WorkdirError, match="--num_epochs: 4 there, 3 now"):
         transferability.run(PairConfig(workdir=str(workdir), **TINY | {"num_epochs": 3}), quiet)
 
 
@@ -263,7 +264,7 @@ def test_correlation_given_groups_is_that_of_a_regression_on_them():
 
 @pytest.mark.parametrize("name", ["quick", "small", "paper"])
 def test_presets(name):
-    config = PairConfig(**preset(name, "mnist"))
+    config = PairConfig(**PRESETS[name].on("mnist"))
     own_members = members(config)
     assert len(own_members["seed"]) >= (12 if name == "quick" else 30)
     assert {values.dtype.name for values in own_members.values()} == {"int32", "float32"}
@@ -272,10 +273,10 @@ def test_presets(name):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"depths": ()}, r"--depths must be different positive numbers, got \(\)"),
-        ({"widths": (0, 8)}, r"--widths must be different positive numbers, got \(0, 8\)"),
-        ({"betas": (0.1, 0.1)}, r"--betas must be different positive numbers, got \(0.1, 0.1\)"),
-        ({"num_repeats": 0}, "--num_repeats must be positive and finite, got 0"),
+        ({"depths": ()}, r"--depths must not be empty"),
+        ({"widths": (0, 8)}, r"--widths must each be at least 1, got \(0, 8\)"),
+        ({"betas": (0.1, 0.1)}, r"--betas must differ, got \(0.1, 0.1\)"),
+        ({"num_repeats": 0}, "--num_repeats must be at least 1, got 0"),
         ({"average_decay": 1.0}, r"--average_decay must be in \[0, 1\), got 1.0"),
         ({"members_at_once": -2}, "--members_at_once must be at least -1, got -2"),
     ],

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
-from ib_jax import models
+from ib_jax import losses, models
 from ib_jax.models import classifier
 from ib_jax.types import DiagGaussian
 
@@ -95,3 +96,43 @@ def test_the_decoder_is_linear_and_the_standard_prior_has_no_parameters():
     np.testing.assert_allclose(classifier._decode(decoder, {"decoder": own}, codes), expected, rtol=1e-5)
     prior = classifier._standard_prior(3, {})
     np.testing.assert_array_equal((prior.mean, prior.scale), (np.zeros(3), np.ones(3)))
+
+
+SHARES = np.array([0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize("backward", ["unit", "learned"])
+def test_ceb_has_its_marginal_as_prior_and_consistent_ceb_bayes_rule_as_decoder(backward):
+    made = {"num_classes": 4, "backward": backward, "class_probabilities": SHARES}
+    model = models.make_classifier(ENCODER, linear_decoder=False, **made)
+    params, codes = model.init(jax.random.key(0), INPUTS), jax.random.normal(jax.random.key(2), (6, 2))
+    table = jax.tree.map(np.asarray, model.backward(params))
+    densities = scipy.stats.norm(table.mean, table.scale).pdf(np.asarray(codes)[:, None]).prod(-1)
+    prior, joint = model.prior(params), densities * SHARES
+    np.testing.assert_allclose(
+        jax.nn.softmax(model.decode(params, codes)), joint / joint.sum(-1, keepdims=True), rtol=1e-4
+    )
+    np.testing.assert_allclose(losses.log_prob(prior, codes), np.log(joint.sum(-1)), rtol=1e-4)
+    linear = models.make_classifier(ENCODER, **made)
+    assert "decoder" in jax.eval_shape(linear.init, jax.random.key(0), INPUTS)
+    uniform = models.make_classifier(ENCODER, num_classes=4, backward=backward, linear_decoder=False)
+    found = jax.nn.softmax(uniform.decode(uniform.init(jax.random.key(0), INPUTS), codes))
+    np.testing.assert_allclose(found, densities / densities.sum(-1, keepdims=True), rtol=1e-4)
+
+
+def test_class_probabilities_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"class_probabilities must have shape \[5\], got \[4\]"):
+        models.make_classifier(ENCODER, num_classes=5, class_probabilities=SHARES)
+    with pytest.raises(ValueError, match=r"prior must be left out .* got 'learned'"):
+        models.make_classifier(ENCODER, num_classes=4, prior="learned", backward="unit", class_probabilities=SHARES)
+
+
+def test_attacks_see_a_sample_or_the_mean():
+    model = models.make_classifier(ENCODER, num_classes=4)
+    params = model.init(jax.random.key(0), INPUTS)
+    encoding = model.encode(params, INPUTS)
+    sampled, mean = models.sampled_apply(model), models.mean_apply(model)
+    codes = losses.sample(KEYS, encoding)[0]
+    np.testing.assert_array_equal(sampled(params, KEYS, INPUTS), model.decode(params, codes))
+    np.testing.assert_array_equal(mean(params, KEYS, INPUTS), model.decode(params, encoding.mean))
+    assert not np.allclose(sampled(params, KEYS, INPUTS), mean(params, KEYS, INPUTS))

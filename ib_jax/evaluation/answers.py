@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ib_jax import evaluation
-from ib_jax.types import Array, AttackResult
+from ib_jax.types import Array
 
 Answers = Array | np.ndarray
 """int [..., N], a class for each example, or -1 where the model has none: see `losses.predicted_class`."""
@@ -19,6 +18,12 @@ def most_probable(probabilities: np.ndarray) -> np.ndarray:
 
     Returns:
       int [...]; -1 where one is NaN.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax import evaluation
+      >>> evaluation.most_probable(np.array([[0.2, 0.8], [np.nan, 1.0]]))
+      array([ 1, -1])
     """
     return np.where(np.isnan(probabilities).any(-1), -1, probabilities.argmax(-1))
 
@@ -26,11 +31,19 @@ def most_probable(probabilities: np.ndarray) -> np.ndarray:
 def decided(answers: Answers) -> np.ndarray:
     """The answers as they are, where there is one to every example.
 
+    Args:
+      answers: int [..., N].
+
+    Returns:
+      NumPy int [..., N].
+
     Raises:
       ValueError: some are -1; no share of right answers can be told from them.
 
     Example:
-      >>> decided(np.array([2, 0]))
+      >>> import numpy as np
+      >>> from ib_jax import evaluation
+      >>> evaluation.decided(np.array([2, 0]))
       array([2, 0])
     """
     answers = np.asarray(answers)
@@ -44,10 +57,23 @@ def decided(answers: Answers) -> np.ndarray:
 
 
 def is_right(answers: Answers, labels: Answers) -> np.ndarray:
-    """Whether each answer is the label, bool [..., N].
+    """Whether each answer is the label.
+
+    Args:
+      answers: int [..., N].
+      labels: int [N].
+
+    Returns:
+      bool [..., N].
 
     Raises:
       ValueError: as `decided`.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax import evaluation
+      >>> evaluation.is_right(np.array([2, 0]), np.array([2, 1]))
+      array([ True, False])
     """
     return np.asarray(decided(answers) == np.asarray(labels))
 
@@ -69,18 +95,20 @@ def standing(answers: Answers, labels: Answers, clean: np.ndarray) -> np.ndarray
       ValueError: as `decided`.
 
     Example:
-      >>> standing(np.array([1, 1, 0]), np.array([1, 1, 1, 1]), np.array([True, False, True, True]))
+      >>> import numpy as np
+      >>> from ib_jax import evaluation
+      >>> evaluation.standing(np.array([1, 1, 0]), np.array([1, 1, 1, 1]), np.array([True, False, True, True]))
       array([ True, False, False])
     """
     count = len(answers)
     return is_right(answers, labels[:count]) & clean[:count]
 
 
-def median_size(sizes: np.ndarray, stands: np.ndarray, clean: np.ndarray) -> float:
+def median_distance(distances: np.ndarray, stands: np.ndarray, clean: np.ndarray) -> float:
     """The median size of perturbations of the examples that were right before; what stands is infinitely far.
 
     Args:
-      sizes: float [n].
+      distances: float [n].
       stands: bool [n], as of `standing`.
       clean: bool [N], right before the attack, N >= n.
 
@@ -88,15 +116,11 @@ def median_size(sizes: np.ndarray, stands: np.ndarray, clean: np.ndarray) -> flo
       The median, the lower of the two in the middle; NaN if no example was right.
 
     Example:
-      >>> median_size(np.array([0.0, 1.0, 2.0, 9.0]), np.array([False, False, False, True]), np.arange(4) > 0)
+      >>> import numpy as np
+      >>> from ib_jax import evaluation
+      >>> distances = np.array([0.0, 1.0, 2.0, 9.0])
+      >>> evaluation.median_distance(distances, np.array([False, False, False, True]), np.arange(4) > 0)
       2.0
     """
-    far: Any = np.where(stands, np.inf, sizes)[clean[: len(sizes)]]
+    far: Any = np.where(stands, np.inf, distances)[clean[: len(distances)]]
     return float(np.quantile(far, 0.5, method="lower")) if far.size else float("nan")
-
-
-def told_by(attack: str, result: AttackResult) -> list[evaluation.Finding]:
-    """What an attack says about its own search, under its name: `evaluation.check_search`."""
-    if not len(np.asarray(result.success)):
-        return []
-    return [found._replace(message=f"{attack}: {found.message}") for found in evaluation.check_search(result)]

@@ -14,10 +14,10 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import sys
 import jax, jax.numpy as jnp, numpy as np
-from experiments.adversarial_config import AdversarialConfig
-from experiments.adversarial_recipe import recipe_of
-from experiments.mnist_vib_config import Config
-from experiments.recipe import Recipe
+from experiments.core.recipe import Recipe
+from experiments.ib_adversarial_training import Config as AdversarialConfig
+from experiments.ib_adversarial_training import recipe_of
+from experiments.mnist_vib import Config
 from ib_jax import data, training
 
 folder, resume, coordinator, process = sys.argv[1:]
@@ -137,3 +137,38 @@ def test_the_members_differ(results):
     weights = next(leaf for key, leaf in results["one"].items() if key.startswith("sweep-whole/") and leaf.ndim == 3)
     for index in range(4):
         assert np.abs(weights[index] - weights[index + 1]).max() > 1e-3
+
+
+BATCH_NORM = """
+import jax, numpy as np
+from experiments.cifar10_ceb import FUNCTIONS, Config
+from experiments.core.recipe import Recipe
+from ib_jax import data, training
+from ib_jax.training import parallel
+
+rng = np.random.default_rng(0)
+split = data.Split(rng.integers(0, 255, (32, 8, 8, 3)).astype(np.uint8), rng.integers(0, 10, 32).astype(np.int32))
+dataset = data.Dataset("random", split, None, split, 10)
+config = Config(norm="batch", augment="flip_crop", batch_size=16, rho=2.0, schedule="constant", num_epochs=2)
+recipe = Recipe(config, dataset, FUNCTIONS)
+assert len(jax.local_devices()) == 8
+batch, found = training.Batch(*split), []
+for axis, devices in ((None, jax.local_devices()[:1]), (parallel.AXIS, None)):
+    epoch = recipe.epoch(axis, 1 if axis is None else 8, num_steps=1)
+    step = training.shard_epoch(epoch, devices)
+    placed, resident = (training.replicate(tree, devices) for tree in (recipe.init(), batch))
+    for _ in range(3):
+        placed, metrics = step(placed, resident)
+        jax.block_until_ready(metrics)
+    found.append(training.unreplicate(placed.params))
+    for leaf in jax.tree.leaves(placed.params["batch_stats"]):
+        shards = [np.asarray(shard.data[0]) for shard in leaf.addressable_shards]
+        assert all((shard == shards[0]).all() for shard in shards)
+for one, eight in zip(*map(jax.tree.leaves, found), strict=True):
+    np.testing.assert_allclose(one, eight, rtol=2e-3, atol=2e-4)
+"""
+
+
+def test_batch_normalisation_over_eight_devices_takes_the_steps_of_one():
+    """The statistics are the same on each."""
+    subprocess.run([sys.executable, "-c", BATCH_NORM], env=forced_devices(8), check=True, timeout=300)

@@ -1,0 +1,114 @@
+"""The settings of `experiments.benchmark`."""
+
+import dataclasses
+
+from experiments.benchmark import image_rows, images
+from experiments.benchmark.suites import ALL, ATTACKS, AUGMENT, CORRUPTIONS, PEERS, SUITES, TRAIN
+from experiments.core import groups
+from experiments.core.settings import PRECISIONS, Settings, configure, setting
+
+RESULTS = "experiments/results/benchmark"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Suite(groups.Output, groups.Peers):
+    group = "Benchmark"
+
+    suite: str = setting("train", "What is measured.", choices=(*SUITES, ALL))
+    repeats: int = setting(5, "Rounds in which every row has its turn.", least=1)
+    steps: int = setting(300, "Train, sweep, scaling: steps of one turn.", unit="steps", least=1)
+    min_seconds: float = setting(
+        1.0, "Attacks, augment, corruptions: a turn repeats its call for so long.", unit="seconds", least=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sweep(Settings):
+    group = "Sweep"
+
+    members: int = setting(8, "Models of the population.", unit="models", least=1)
+    project_flops: float = setting(
+        0.0,
+        "Also project the paper's sweep at so many FLOP/s sustained, all devices together; 0: do not.",
+        least=0,
+    )
+    project_bandwidth: float = setting(
+        0.0, "The same at so many bytes/s of memory; the slower of the two counts.", least=0
+    )
+    global_batch_size: int = setting(
+        1024, "Strong scaling: images of one step, over all devices.", unit="images", least=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Attacks(groups.Checkpoint, groups.Dataset, groups.Epochs, groups.NumImages):
+    group = "Attacks"
+
+    cw_images: int = setting(500, "Images of a call of CW.", unit="images", least=1)
+    slow_images: int = setting(
+        50, "Images of torchattacks' DeepFool, which takes them one by one.", unit="images", least=1
+    )
+    pictures: int = setting(128, "Augment: pictures of a batch.", unit="images", least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Images(groups.ImageSize):
+    group = "Images"
+
+    image_networks: str = setting(
+        "auto",
+        "wrn-<depth>-<width> or resnet-<50, 101, 152>, with commas between; auto: "
+        f"{images.CPU_NETWORKS} on a CPU, elsewhere {images.NETWORKS}.",
+    )
+    image_batch_size: int = setting(
+        0,
+        "Of training and attack; 0: 100 on a CPU, elsewhere 512 for Wide ResNets, 256 for ResNets.",
+        unit="images",
+        least=0,
+    )
+    image_steps: int = setting(0, "Steps of one turn; 0: 10 on a CPU, 20 elsewhere.", unit="steps", least=0)
+    image_precision: str = setting(
+        "auto",
+        "Of the networks' products; auto: float32 on a CPU, bfloat16 elsewhere.",
+        choices=("auto", *PRECISIONS),
+    )
+
+
+@configure(
+    peers="auto",
+    dataset="mnist",
+    num_epochs=4,
+    image_size=0,
+    choices={"dataset": ("mnist", "digits")},
+    paper={"batch_size": 100, "latent_dim": 256, "hidden_width": 1024, "precision": "float32"},
+    least={"image_size": 0},
+    help={
+        "peers": "PyTorch variants, with commas between; for training: "
+        f"{', '.join(PEERS[TRAIN])}; for attacks: {', '.join(PEERS[ATTACKS])}; for augment: "
+        f"{', '.join(PEERS[AUGMENT])}; for corruptions: {', '.join(PEERS[CORRUPTIONS])}; auto: all; or none.",
+        "output": f"JSON record; with --suite=all its folder. Default: {RESULTS}/<suite>.json.",
+        "batch_size": "Images of one step; weak scaling: on each device.",
+        "latent_dim": "K, dimensions of the code.",
+        "precision": "Train, sweep, scaling: of the networks' products.",
+        "dataset": "Without --checkpoint: data set.",
+        "num_epochs": "Without --checkpoint: length of training.",
+        "num_images": "Images of a call.",
+        "image_size": "Side of the images; 0: 32 for Wide ResNets, 224 for ResNets.",
+    },
+)
+@dataclasses.dataclass(frozen=True)
+class Config(_Suite, groups.Batch, groups.LatentDim, groups.HiddenWidth, groups.Precision, _Sweep, _Attacks, _Images):
+    """One benchmark."""
+
+    def check(self) -> None:
+        super().check()
+        for name in self.image_networks.split(",") if self.image_networks != images.AUTO else ():
+            image_rows.family(name)
+        if self.peers not in ("auto", "none"):
+            groups.check_names("peers", self.peer_names, (*PEERS.get(self.suite, ()), "auto", "none"))
+
+    @property
+    def peer_names(self) -> tuple[str, ...]:
+        """The PyTorch variants asked for."""
+        named: dict[str, tuple[str, ...]] = {"auto": PEERS.get(self.suite, ()), "none": ()}
+        return named[self.peers] if self.peers in named else tuple(self.peers.split(","))

@@ -1,0 +1,134 @@
+"""A recipe's networks, steps and data: what the settings change, and what is refused."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import cifar10_ceb, ib_adversarial_training, imagenet_ceb
+from experiments.core import networks, objectives, optimizers
+from experiments.core.recipe import VIB, Recipe, Streamed, load_dataset
+from experiments.core.settings import BOTTLENECKS, RESIDUAL_OBJECTIVES
+from experiments.imagenet_ceb.settings import preset
+from ib_jax import data
+from ib_jax.types import GaussianMixture
+from tests.experiments.core import tiny
+
+AGAINST = ib_adversarial_training.Config(
+    batch_size=10, scale_width=1 / 64, num_layers=1, latent_dim=2, adversary_steps=2, num_epochs=1
+)
+
+
+def loss_of(recipe):
+    state = recipe.init()
+    batch = jax.tree.map(lambda field: field[: recipe.config.batch_size], tiny.BATCH)
+    _, metrics = jax.jit(recipe.step(None))(state, batch, jax.random.key(0))
+    return float(metrics["loss"])
+
+
+@pytest.mark.parametrize("settings", [{}, {"steps_per_call": 0}, {"batch_size": 9, "steps_per_call": 0}])
+def test_sizes(settings):
+    recipe = tiny.recipe(**settings)
+    assert recipe.steps_per_epoch == 4  # 40 images
+    assert recipe.steps_per_call == (settings.get("steps_per_call", 2) or 4)
+    assert recipe.num_steps == 12
+    recipe.check()
+    assert recipe.whole
+
+
+def test_a_seed_of_its_own_goes_before_the_configured_one():
+    own, other = tiny.recipe().init({"seed": 5}), tiny.recipe(seed=5).init()
+    jax.tree.map(np.testing.assert_array_equal, own.params, other.params)
+    assert not np.array_equal(jax.tree.leaves(own.params)[-1], jax.tree.leaves(tiny.recipe().init().params)[-1])
+
+
+@pytest.mark.parametrize("objective", ["vib", "ceb", "consistent_ceb", "cross_entropy"])
+@pytest.mark.parametrize("network", ["mlp", "cnn_mlp"])
+def test_the_objective_decides_what_is_around_an_encoder(objective, network):
+    config = dataclasses.replace(AGAINST, objective=objective, network=network)
+    model = networks.stacked(config, np.array([0.25, 0.75]))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
+    residual = objective in RESIDUAL_OBJECTIVES
+    assert ("backward" in shapes, "decoder" in shapes) == (residual, objective != "consistent_ceb")
+    prior = jax.eval_shape(model.prior, shapes)
+    assert isinstance(prior, GaussianMixture) == residual
+    assert config.stochastic == (objective in BOTTLENECKS)
+
+
+def test_adversaries_change_the_loss():
+    found = {"none": loss_of(Recipe(AGAINST, tiny.DATASET, ib_adversarial_training.FUNCTIONS))}
+    for adversary, more in [("fgsm", {}), ("bim", {}), ("pgd", {}), ("pgd", {"consistency": 2.0})]:
+        config = dataclasses.replace(AGAINST, adversary=adversary, **more)
+        found[adversary, *more] = loss_of(Recipe(config, tiny.DATASET, ib_adversarial_training.FUNCTIONS))
+    assert len(set(found.values())) == 5
+    assert min(found.values()) == found["none"]
+
+
+def test_any_experiment_can_train_against_an_adversary():
+    class Against(type(tiny.CONFIG)):
+        adversary, adversary_epsilon, adversary_steps, adversary_fraction, consistency = "pgd", 0.2, 3, 0.5, 0.0
+
+    assert loss_of(Recipe(Against(**dataclasses.asdict(tiny.CONFIG)), tiny.DATASET)) > loss_of(tiny.recipe())
+
+
+def test_the_adam_of_ceb_drops_at_a_third_two_thirds_and_five_sixths():
+    config = cifar10_ceb.Config(num_epochs=6, learning_rate=1.0, weight_decay=0.0)
+    sizes = sizes_of(optimizers.stepped_adam(config, 10, {}), 60)
+    np.testing.assert_allclose(
+        [sizes[i] for i in (0, 19, 21, 39, 41, 49, 51)], [1, 1, 0.3, 0.3, 0.09, 0.09, 0.027], 1e-3
+    )
+
+
+def test_the_sgd_of_ceb_rises_and_drops_as_in_the_paper():
+    config = imagenet_ceb.Config(**preset("paper") | {"momentum": 0.0, "weight_decay": 0.0})
+    assert (config.top_rate, config.num_epochs) == (1.6, 270)
+    sizes = sizes_of(optimizers.stepped_sgd(config, 2, {}), 540)
+    epochs = [0, 4.5, 50, 89.5, 90.5, 179.5, 180.5, 239.5, 240.5]
+    found = [sizes[int(2 * epoch)] for epoch in epochs]
+    np.testing.assert_allclose(found, [0.16, 1.6, 1.6, 1.6, 0.16, 0.16, 0.016, 0.016, 0.0016], rtol=1e-4)
+
+
+def sizes_of(optimizer, num_steps):
+    """Of the updates by a gradient of one."""
+    params = {"kernel": np.ones((1, 1), np.float32)}
+    state, update, sizes = optimizer.init(params), jax.jit(optimizer.update), []
+    for _ in range(num_steps):
+        updates, state = update({"kernel": np.ones((1, 1), np.float32)}, state, params)
+        sizes.append(-float(updates["kernel"][0, 0]))
+    return sizes
+
+
+def test_a_members_own_rates_go_before_the_configured_ones():
+    config = dataclasses.replace(tiny.CONFIG, learning_rate=0.5, weight_decay=0.25)
+    assert optimizers.rates(config, {"learning_rate": 2.0, "beta": 1.0}) == {"learning_rate": 2.0, "weight_decay": 0.25}
+
+
+def test_only_kernels_decay():
+    decayed = optimizers.kernels({"kernel": np.ones((3, 3, 1, 1)), "bias": np.ones(3), "factor": np.ones(())})
+    assert decayed == {"kernel": True, "bias": False, "factor": False}
+
+
+def test_schedules_are_none_where_the_strength_is_constant():
+    assert VIB.schedule(tiny.CONFIG, 4, {}) is None
+    assert VIB.schedule(dataclasses.replace(tiny.CONFIG, schedule="gated_rho"), 4, {}) is not None
+    config = cifar10_ceb.Config(schedule="constant")
+    assert objectives.jump_start(config, 4, {}) is not None
+    assert objectives.jump_start(dataclasses.replace(config, objective="cross_entropy"), 4, {}) is None
+
+
+def test_what_does_not_fit_into_memory_is_streamed_or_refused():
+    sources = [data.ArraySource(split) for split in (tiny.TRAIN, tiny.VALIDATION, tiny.TEST)]
+    recipe = Recipe(tiny.CONFIG, Streamed("large", *sources, 4, (3, 3, 1)))
+    assert recipe.num_examples == 40
+    np.testing.assert_array_equal(recipe.class_probabilities, np.full(4, 0.25))
+    jax.tree.map(np.testing.assert_array_equal, recipe.first_test(5), tiny.recipe().first_test(5))
+    assert len(recipe.first_test(99).labels) == 13
+    with pytest.raises(ValueError, match="--input_pipeline must be grain for large"):
+        recipe.resident()
+
+
+def test_images_are_cut_to_those_that_are_trained_on():
+    config = ib_adversarial_training.Config(num_train_images=64)
+    assert len(load_dataset(config).train.labels) == 64
+    assert len(load_dataset(tiny.CONFIG).train.labels) > 1000

@@ -1,0 +1,137 @@
+"""One way to train: resumed bit for bit, refused before anything is written, and opened again as it was."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.core import records, runner, trained_model
+from experiments.core.app import Session
+from experiments.core.workdir import WorkdirError
+from ib_jax import training
+from tests.experiments.core import tiny
+
+SESSION = Session("mnist_vib", "python -m experiments.mnist_vib")
+
+
+def train(workdir, **settings):
+    return runner.train(tiny.recipe(**settings), workdir, SESSION)
+
+
+def rows(workdir):
+    volatile = ("seconds", "images_per_second")
+    found = records.read_jsonl(workdir / "metrics.jsonl")
+    return [{name: value for name, value in row.items() if name not in volatile} for row in found]
+
+
+def assert_same(mine, theirs):
+    jax.tree.map(np.testing.assert_array_equal, mine, theirs)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, train(workdir)
+
+
+def test_a_workdir_says_all_of_the_model(whole):
+    workdir, trained = whole
+    assert [row["step"] for row in trained.history] == [2, 4, 6, 8, 10, 12]
+    assert [row["step"] for row in trained.evaluations] == [4, 8, 12]
+    assert {"validation", "test"} <= trained.evaluations[0].keys()
+    assert "train" not in trained.summary
+    results = json.loads((workdir / "results.json").read_text())
+    sizes = {"steps": 12, "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.params))}
+    assert sizes.items() <= results.items()
+    assert (results["experiment"], results["command"]) == (SESSION.experiment, SESSION.command)
+    assert results["test"] == trained.summary["test"]
+    assert [row["step"] for row in results["history"]] == [4, 8, 12]
+    assert results["config"] == json.loads((workdir / "config.json").read_text())
+    errors = {row["step"]: row["validation"]["error_avg"] for row in trained.evaluations}
+    assert errors[results["best_step"]] == min(errors.values())
+
+
+def test_a_stopped_run_ends_as_an_uninterrupted_one(whole, tmp_path, monkeypatch):
+    workdir, trained = whole
+    with monkeypatch.context() as patch:
+        tiny.stop_after(patch, 3)  # within the second epoch
+        assert train(tmp_path) is None
+    assert not trained_model.is_finished(tmp_path)
+    assert [row["step"] for row in rows(tmp_path)] == [2, 4, 6]
+    records.append_jsonl(tmp_path / "metrics.jsonl", {"step": 8})  # logged, but after the checkpoint
+    resumed = train(tmp_path)
+    assert rows(tmp_path) == rows(workdir)
+    assert resumed.summary == trained.summary
+    assert_same(resumed.params, trained.params)
+
+
+def test_what_is_finished_is_opened_and_not_trained_again(whole, monkeypatch):
+    workdir, trained = whole
+    monkeypatch.setattr(training, "fit", lambda *args, **settings: pytest.fail("trained again"))
+    opened = train(workdir)
+    assert (opened.summary, opened.seconds) == (trained.summary, trained.seconds)
+    assert (opened.settings, list(opened.history)) == (trained.settings, list(trained.history))
+    assert_same(opened.params, trained.params)
+    with pytest.raises(WorkdirError, match=r"--beta: 0\.001 there, 0\.1 now"):
+        train(workdir, beta=0.1)
+
+
+def test_a_workdir_is_opened_without_its_recipe(whole, monkeypatch):
+    workdir, trained = whole
+    loads = []
+    monkeypatch.setattr("experiments.mnist_vib.load", lambda config: loads.append(config) or tiny.DATASET)
+    trained_model._dataset.cache_clear()
+    opened = trained_model.open_model(workdir)
+    assert_same(opened.params, trained.params)
+    assert opened.settings.workdir == str(workdir)
+    assert opened.settings.learning_rate == 1e-2
+    assert_same(trained_model.open_recipe(workdir).dataset.test, tiny.TEST)
+    assert len(loads) == 1
+
+
+def test_what_is_no_finished_model_is_refused(whole, tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not trained to its end"):
+        trained_model.open_model(tmp_path)
+    for own, message in [
+        ({"experiment": "exact_ib"}, "made by 'exact_ib', which leaves no model"),
+        ({"experiment": "nothing"}, "made by 'nothing', which leaves no model"),
+        ({"experiment": "mnist_vib"}, "settings that mnist_vib does not know: gamma"),
+    ]:
+        records.write_json(tmp_path / "results.json", own)
+        records.write_json(tmp_path / "config.json", {"gamma": 1})
+        with pytest.raises(ValueError, match=message):
+            trained_model.open_recipe(tmp_path)
+    with pytest.raises(FileNotFoundError, match="the folder checkpoints/ is missing"):
+        trained_model.restore_params(tiny.recipe(), tmp_path)
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 41}, {"steps_per_call": 3}])
+def test_sizes_that_do_not_fit_leave_nothing_behind(tmp_path, settings):
+    with pytest.raises(ValueError, match="must"):
+        train(tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.standard
+@pytest.mark.parametrize("pipeline", ["resident", "grain"])
+def test_both_ways_to_read_images_take_the_same_steps(tmp_path, monkeypatch, pipeline, digits_parameters):
+    from experiments.core.recipe import Recipe, load_dataset
+
+    config = tiny.CONFIG.__class__(
+        latent_dim=2, hidden_width=8, num_epochs=1, steps_per_call=7, num_eval_samples=1, input_pipeline=pipeline
+    )
+    recipe = Recipe(config, load_dataset(config))
+    with monkeypatch.context() as patch:
+        tiny.stop_after(patch, 1)
+        assert runner.train(recipe, tmp_path, SESSION) is None
+    found = runner.train(recipe, tmp_path, SESSION)
+    digits_parameters.append(found.params)
+    for mine, theirs in zip(jax.tree.leaves(found.params), jax.tree.leaves(digits_parameters[0]), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def digits_parameters():
+    """Of the runs so far."""
+    return []

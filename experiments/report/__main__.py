@@ -1,9 +1,10 @@
-"""Make tables and figures of experiments anew from their records.
+"""Make tables and figures of experiments anew from their records, or a site of all of them.
 
 Run:      python -m experiments.report                      all experiments
           python -m experiments.report mnist_vib            one
           python -m experiments.report mnist_vib --folder=workdirs/x
-Leaves:   table.md and the figures beside the records.
+          python -m experiments.report --site=site          the site; open site/index.html
+Leaves:   table.md and the figures beside the records; of the site pages, figures and numbers.csv.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import sys
 from rich.console import Console
 
 from experiments.core import records, render
-from experiments.report import find
+from experiments.report import find, site
 
 
 def main(arguments: list[str]) -> None:
@@ -25,11 +26,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--folder", type=pathlib.Path, help="of the records, for one experiment. Default: the committed"
     )
+    parser.add_argument("--site", type=pathlib.Path, help="folder of the site, which is made in place of tables")
     given = parser.parse_args(arguments)
     if given.folder is not None and len(given.names) != 1:
         parser.error("--folder is for one NAME")
     console = Console()
     try:
+        if given.site is not None:
+            pages = site.build(given.site, given.names)
+            console.print(f"{len(pages)} pages; open {pages[0]}", highlight=False)
+            return
         for name in given.names or find.names():
             for folder in [given.folder] if given.folder else find.folders(name):
                 made = find.make(name, folder)

@@ -5,6 +5,7 @@ import pathlib
 from types import ModuleType
 
 from experiments.core import records
+from experiments.core.records import Record
 from experiments.core.report import Report
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -41,8 +42,8 @@ def folders(name: str) -> list[pathlib.Path]:
     return sorted({path.parent for path in root.glob("*/*.json")})
 
 
-def make(name: str, folder: pathlib.Path) -> Report:
-    """The report of a folder of records; with its folders' records, if report.py says `RECURSIVE = True`.
+def load(name: str, folder: pathlib.Path) -> list[Record]:
+    """The records of a folder; with those of its folders, if report.py says `RECURSIVE = True`.
 
     Raises:
       RecordError: there is none, or one cannot be read.
@@ -50,5 +51,15 @@ def make(name: str, folder: pathlib.Path) -> Report:
     found = records.load(folder, recursive=getattr(module(name), "RECURSIVE", False))
     if not found:
         raise records.RecordError(f"no record in {folder}: run python -m experiments.{name} first")
+    return found
+
+
+def make(name: str, folder: pathlib.Path) -> Report:
+    """The report of a folder of records.
+
+    Raises:
+      RecordError: as of `load`.
+    """
+    found = load(name, folder)
     report: Report = module(name).report(records.frame(found), found)
     return report

@@ -1,11 +1,15 @@
 """Every experiment's tables are made from its committed records, by the command that is told."""
 
+import dataclasses
+import html.parser
+
+import pandas as pd
 import pytest
 
 from experiments.core import render
 from experiments.core.records import RecordError
 from experiments.report import __main__ as program
-from experiments.report import find
+from experiments.report import find, site
 
 
 @pytest.mark.parametrize("name", find.names())
@@ -35,3 +39,44 @@ def test_mistakes_are_answered(tmp_path, capsys):
     assert "--folder is for one NAME" in capsys.readouterr().err
     with pytest.raises(RecordError, match="there is no folder"):
         find.make("mnist_vib", tmp_path / "none")
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.images = [], []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.links += [found[name] for name in ("href", "src") if name in found]
+        self.images += [found.get("alt")] if tag == "img" else []
+
+
+def test_the_site_needs_nothing_but_its_folder(tmp_path):
+    program.main(["--site", str(tmp_path / "site"), "mnist_vib"])
+    pages = {path.name: Page(path) for path in (tmp_path / "site").glob("*.html")}
+    assert set(pages) == {"index.html", "mnist_vib.html", "mnist_vib-digits.html"}
+    for page in pages.values():
+        links = [link for link in page.links if link != "data:,"]
+        assert links
+        assert all((tmp_path / "site" / link).is_file() for link in links)  # so none is of the network
+        assert all(page.images)
+    assert len(pages["mnist_vib-digits.html"].images) == 4
+    index = (tmp_path / "site" / "index.html").read_text()
+    assert "Table 1, VIB, error (paper recipe)" in index
+    assert "1.13 %" in index
+    page = (tmp_path / "site" / "mnist_vib.html").read_text()
+    for part in ("python -m experiments.mnist_vib --dataset=mnist", "AMD EPYC", "jax 0.10.1", "num_epochs"):
+        assert part in page
+    numbers = pd.read_csv(tmp_path / "site" / "numbers.csv", low_memory=False)
+    assert len(numbers) == sum(len(find.make("mnist_vib", folder).frame) for folder in find.folders("mnist_vib"))
+
+
+def test_an_experiment_without_headlines_has_a_row(tmp_path, monkeypatch):
+    made = find.module("mnist_vib").report
+    plain = lambda *args: dataclasses.replace(made(*args), headlines=(), title="<i>VIB</i>")
+    monkeypatch.setattr(find.module("mnist_vib"), "report", plain)
+    site.build(tmp_path, ["mnist_vib"])
+    assert "&lt;i&gt;VIB&lt;/i&gt;" in (tmp_path / "index.html").read_text()
+    assert "<i>VIB" not in "".join(path.read_text() for path in tmp_path.glob("*.html"))

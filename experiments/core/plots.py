@@ -301,8 +301,9 @@ def _draw_bars(axes: "Axes", bars: Bars, frame: "pd.DataFrame") -> None:
         axes.set_xticks(middles, labels, fontsize="small")
         axes.set(ylabel=bars.label, ylim=bars.limits)
     axes.set_title(bars.title, fontsize="medium")
-    if bars.legend:
-        axes.legend(frameon=False, fontsize="small")
+    if bars.legend:  # below, where no bar is
+        place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": len(bars.columns)}
+        axes.legend(frameon=False, fontsize="small", **(place if bars.horizontal else {}))
 
 
 def _deviation(values: np.ndarray) -> float:

@@ -166,15 +166,16 @@ def frame(records: Sequence[Record]) -> "pd.DataFrame":
         for metric, value in each.values.items()
     ]
     places, indices, metrics, values = map(list, zip(*numbers, strict=True)) if numbers else ([], [], [], [])
-    identity = [(record.experiment, record.file, model.name, model.seed) for record, model in models]
+    whose = [(record.experiment, record.file, model.name, model.seed) for record, model in models]
+    identity = _columns(pd, [dict(zip(IDENTITY, each, strict=True)) for each in whose]).reindex(columns=list(IDENTITY))
     conditions = _columns(pd, [each.at for _, each in measured])
     settings = _columns(pd, [{**record.settings, **model.settings} for record, model in models])
     settings = settings.drop(columns=[name for name in ("seed", *IDENTITY[:3]) if name in settings])
     settings = settings.rename(columns={name: f"setting.{name}" for name in (*conditions, "metric", "value")})
     parts = [
-        pd.DataFrame(identity, columns=list(IDENTITY)).take(indices),
+        identity.take(indices),
         conditions.take(places),
-        pd.DataFrame({"metric": metrics, "value": pd.Series(values, dtype=float)}),
+        pd.DataFrame({"metric": pd.Series(metrics, dtype=object), "value": pd.Series(values, dtype=float)}),
         settings.take(indices),
     ]
     return pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
@@ -194,18 +195,7 @@ def where(numbers: "pd.DataFrame", **conditions: Any) -> "pd.DataFrame":
       >>> where(numbers, split="test", epoch=None).value.tolist(), len(where(numbers, split=["train"]))
       ([0.5], 0)
     """
-    for name, value in conditions.items():
-        if name not in numbers:
-            numbers = numbers if value is None else numbers.iloc[:0]
-        elif value is None:
-            numbers = numbers[numbers[name].isna()]
-        elif isinstance(value, (list, set, frozenset, range, np.ndarray)):
-            numbers = numbers[numbers[name].isin(list(value))]
-        elif isinstance(value, tuple):
-            numbers = numbers[[each == value for each in numbers[name]]]
-        else:
-            numbers = numbers[numbers[name] == value]
-    return numbers
+    return numbers[_fits(numbers, conditions)]
 
 
 def distinct(numbers: "pd.DataFrame", *names: str) -> list[dict[str, Any]]:
@@ -216,13 +206,13 @@ def distinct(numbers: "pd.DataFrame", *names: str) -> list[dict[str, Any]]:
       [{'split': 'test'}]
     """
     rows = numbers[[name for name in names if name in numbers]].drop_duplicates().to_dict("records")
-    return [{str(name): value for name, value in row.items() if value == value and value is not None} for row in rows]
+    return [{str(name): value for name, value in row.items() if not _missing(value)} for row in rows]
 
 
 def groups(numbers: "pd.DataFrame", *by: str) -> Iterator[tuple[tuple[Any, ...], "pd.DataFrame"]]:
     """Parts of a frame with the same values in columns: those values (None for missing) and the part, as they come."""
     for key, part in numbers.groupby(list(by), sort=False, dropna=False):
-        yield tuple(None if value != value else value for value in key), part
+        yield tuple(None if _missing(value) else value for value in key), part
 
 
 def per_model(numbers: "pd.DataFrame", metric: str, /, **at: Any) -> "pd.Series[float]":
@@ -242,14 +232,27 @@ def per_model(numbers: "pd.DataFrame", metric: str, /, **at: Any) -> "pd.Series[
     Raises:
       ValueError: the conditions do not say which of several measurements of a model is meant.
     """
-    found = where(numbers, **at)
-    found = found[found["metric"] == metric]
-    twice = found.duplicated(_MODEL, keep=False)
-    if twice.any():
-        names = conditions_of(numbers)
-        plain = [_plainest(part, names, metric, at) for _, part in found[twice].groupby(_MODEL, sort=False)]
-        found = found[~twice | found.index.isin(plain)]
-    return found.set_index(_MODEL)["value"]
+    import pandas as pd
+
+    keys, values = values_by_model(numbers, metric, at)
+    return pd.Series(values, pd.MultiIndex.from_tuples(keys, names=_MODEL) if keys else None, float, name="value")
+
+
+def values_by_model(
+    numbers: "pd.DataFrame", metric: str, at: Mapping[str, Any]
+) -> tuple[list[tuple[Any, ...]], np.ndarray]:
+    """As `per_model`: file, model and seed of each, and the numbers."""
+    places = np.flatnonzero(_fits(numbers, {**at, "metric": metric}))
+    columns = [numbers[name].to_numpy()[places].tolist() for name in _MODEL]
+    keys = list(zip(*columns, strict=True))
+    if len(set(keys)) < len(keys):
+        same: dict[tuple[Any, ...], list[int]] = {}
+        for key, place in zip(keys, places, strict=True):
+            same.setdefault(key, []).append(int(place))
+        rows = numbers.reset_index(drop=True)
+        chosen = {key: own[0] if len(own) == 1 else _plainest(rows.iloc[own], metric, at) for key, own in same.items()}
+        keys, places = list(chosen), np.array(list(chosen.values()))
+    return keys, numbers["value"].to_numpy()[places]
 
 
 def per_seed(numbers: "pd.DataFrame", metric: str, /, **at: Any) -> "pd.Series[float]":
@@ -258,7 +261,10 @@ def per_seed(numbers: "pd.DataFrame", metric: str, /, **at: Any) -> "pd.Series[f
     Raises:
       ValueError: as of `per_model`, and for several models of a seed.
     """
-    found = per_model(numbers, metric, **at).droplevel(["file", "model"]).sort_index()
+    import pandas as pd
+
+    keys, values = values_by_model(numbers, metric, at)
+    found = pd.Series(values, [seed for _, _, seed in keys], float, name="value").sort_index()
     if found.index.has_duplicates:
         raise ValueError(f"{metric} at {at} is of several models with the same seed: choose one of them")
     return found
@@ -331,7 +337,32 @@ def _columns(pd: Any, rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     """A column for each name that any of the rows has; lists become tuples, so that rows can be grouped by them."""
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [_hashable(row.get(name)) for row in rows] for name in names}
-    return pd.DataFrame({name: pd.Series(values) for name, values in columns.items()}, index=range(len(rows)))
+    return pd.DataFrame({name: _column(pd, values) for name, values in columns.items()}, index=range(len(rows)))
+
+
+def _column(pd: Any, values: Sequence[Any]) -> "pd.Series[Any]":
+    """Words as Python's objects, which compare several times faster than pandas' strings."""
+    words = any(isinstance(value, (str, tuple)) for value in values)
+    return pd.Series(values, dtype=object if words or all(value is None for value in values) else None)
+
+
+def _fits(numbers: "pd.DataFrame", conditions: Mapping[str, Any]) -> np.ndarray:
+    """Which rows have the values asked for, bool [rows]."""
+    fits = np.ones(len(numbers), bool)
+    for name, value in conditions.items():
+        if name not in numbers:
+            fits &= value is None
+            continue
+        column = numbers[name]
+        if value is None:
+            fits &= column.isna().to_numpy()
+        elif isinstance(value, (list, set, frozenset, range, np.ndarray)):
+            fits &= column.isin(list(value)).to_numpy()
+        elif isinstance(value, tuple):
+            fits &= np.array([each == value for each in column], bool)
+        else:
+            fits &= (column == value).to_numpy(bool)
+    return fits
 
 
 def _hashable(value: Any) -> Any:
@@ -340,18 +371,24 @@ def _hashable(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, Mapping) else value
 
 
-def _plainest(part: "pd.DataFrame", names: Sequence[str], metric: str, at: Mapping[str, Any]) -> Any:
-    """The index of the row whose conditions all rows have."""
-    rows = [{name: value for name, value in row.items() if value == value} for row in part[names].to_dict("records")]
+def _plainest(part: "pd.DataFrame", metric: str, at: Mapping[str, Any]) -> int:
+    """The label of the row whose conditions all rows have."""
+    names = conditions_of(part)
+    rows = [
+        {name: value for name, value in row.items() if not _missing(value)} for row in part[names].to_dict("records")
+    ]
     for index, own in zip(part.index, rows, strict=True):
-        same = [row for row in rows if own.items() <= row.items()]
-        if len(same) == len(rows) and rows.count(own) == 1:
-            return index
+        if all(own.items() <= row.items() for row in rows) and rows.count(own) == 1:
+            return int(index)
     differ = {name: list(dict.fromkeys(row.get(name) for row in rows)) for name in names}
     listed = ", ".join(f"{name}: {' or '.join(map(str, seen))}" for name, seen in differ.items() if len(seen) > 1)
     raise ValueError(
         f"{metric} at {dict(at)} was measured {len(rows)} times of {part['model'].iloc[0]}; say which of {listed}"
     )
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value
 
 
 def _plain(value: Any) -> Any:

@@ -25,7 +25,7 @@ def write(report: Report, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "table.md"]
     paths[0].write_text(markdown(report))
-    figures = [block for block in report.blocks() if not isinstance(block, (Text, Grid))]
+    figures = [block for block in report.blocks if not isinstance(block, (Text, Grid))]
     if figures:
         from experiments.core import plots  # matplotlib takes a second to import
 
@@ -49,7 +49,7 @@ def write_report(
 def show(report: Report, console: Console) -> None:
     """Prints a report; a table that is too wide and has few rows is turned over."""
     console.print(RichText(report.title, style="bold"))
-    for block in report.blocks():
+    for block in report.blocks:
         title = getattr(block, "title", "")
         if isinstance(block, Text):
             console.print(RichText("\n" + "\n".join(filter(None, (title, block.text.replace("`", ""))))))
@@ -63,7 +63,7 @@ def markdown(report: Report) -> str:
     parts = [f"# {escape_markdown(report.title)}"]
     if report.paper:
         parts.append(f"Paper: {escape_markdown(report.paper)}")
-    for block in report.blocks():
+    for block in report.blocks:
         if block.title:
             parts.append(f"## {escape_markdown(block.title)}")
         if isinstance(block, Text):

@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.core import claims as rule
 from experiments.core.claims import Claim, Verdict
-from experiments.core.records import Record, per_model
+from experiments.core.records import Record, values_by_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,6 +210,7 @@ class Report:
         claims += [each.claim for each in self.headlines if each.claim and all(each.claim is not c for c in claims)]
         return {id(each.claim): each for each in rule.verdicts(claims)}
 
+    @functools.cached_property
     def blocks(self) -> "list[Text | Grid | Figure]":
         """The sections as paragraphs, tables of cells and figures, which is what is rendered."""
         found: list[Any] = [Text(self.intro)] if self.intro else []
@@ -285,13 +286,13 @@ def values_of(frame: "pd.DataFrame", row: Row, column: Column) -> np.ndarray:
 
 
 def _measured(frame: "pd.DataFrame", row: Row, column: Column) -> Any:
-    for part in (row.frame, column.frame):
-        if part is not None:
-            frame = frame.loc[frame.index.intersection(part.index)]
+    parts = [part for part in (row.frame, column.frame) if part is not None]
+    if parts:
+        frame = parts[0] if len(parts) == 1 else parts[0][parts[0].index.isin(parts[1].index)]
     metric = column.metric if column.metric is not None else row.metric
     if metric is None:
         raise ValueError(f"neither row {row.label!r} nor column {column.label!r} has a metric")
-    return metric(frame) if callable(metric) else per_model(frame, metric, **{**row.at, **column.at})
+    return metric(frame) if callable(metric) else values_by_model(frame, metric, {**row.at, **column.at})[1]
 
 
 def _options(row: Row, column: Column, *names: str) -> dict[str, Any]:

@@ -49,3 +49,9 @@ OBJECTIVES = {
     },
 }
 """Tables 2 (MNIST) and 3 (CIFAR-10), by objective and adversary, beta = 1e-3."""
+
+
+def first_table(attack: str) -> dict[tuple[str, float, bool], float]:
+    """A column of Table 1, by metric, beta, and whether trained against the attack."""
+    tables = {"rate_bits": INFORMATION, "accuracy": ACCURACY}
+    return {(metric, *key): row[attack] for metric, table in tables.items() for key, row in table.items()}

@@ -2,28 +2,27 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markdown import Markdown
 
 from experiments.core import records
 from experiments.core.app import Session
-from experiments.core.attacks import AttackedModel, ModelAttacks, work_of
+from experiments.core.attacks import AttackedModel, ModelAttacks, findings, measurements, work_of
 from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.population import train_population
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
-from experiments.core.trained_model import TrainedModel
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.settings import EVALUATION, as_dict
+from experiments.core.trained_model import LOCAL, TrainedModel
 from experiments.core.workdir import check_reuse, environment
-from experiments.ib_adversarial_training import table as ib_adversarial_training_table
-from experiments.ib_adversarial_training.attack import make_suite, measured
+from experiments.ib_adversarial_training.attack import make_suite
 from experiments.ib_adversarial_training.attack_settings import AttackSettings
 from experiments.ib_adversarial_training.recipe import load, recipe_of
 from experiments.ib_adversarial_training.settings import NONE, AdversarialConfig, SweepSettings
-from ib_jax import data
+from ib_jax import data, training
 from ib_jax.evaluation import AttackRow
 
 NAME = "ib_adversarial_training"
@@ -74,8 +73,14 @@ def run(
             return None
         models += trained
     _attack(models, dataset, attack, results, console, command)
-    table = ib_adversarial_training_table.make(results)
-    console.print(Markdown(table))
+    from experiments.core import render  # pandas and matplotlib take a second to import
+    from experiments.ib_adversarial_training.report import report
+
+    if training.is_main():
+        found = records.load(results)
+        made = report(records.frame(found), found)
+        render.show(made, console)
+        render.write(made, results)
     console.print(f"Records, table and figure are in {results}.", highlight=False)
     return results
 
@@ -96,7 +101,7 @@ def _attack(
     waiting = []
     for model, path in zip(models, paths, strict=True):
         if path.exists():
-            check_reuse(path, json.loads(path.read_text())["config"], model.settings)
+            check_reuse(path, records.read(path).settings, model.settings, settings, stage=EVALUATION)
         else:
             waiting.append((model, path))
     by_name = {_named(model): model for model in models}
@@ -107,22 +112,19 @@ def _attack(
     with WorkLine(console, suites.work(attacked(model) for model, _ in waiting)) as line:
         for model, path in waiting:
             result = suites.attack(attacked(model), report=functools.partial(_report, line, model.settings))
-            own = {k: v for k, v in dataclasses.asdict(model.settings).items() if k not in ("workdir", "data_dir")}
-            record = {
-                "experiment": NAME,
-                "command": command,
-                "environment": environment(),
-                "config": own,
-                "settings": dataclasses.asdict(settings),
-                "num_train_images": len(dataset.train.labels),
-                "source": _source_of(model, models).settings.name,
-                "train": model.summary["train"],
-                "test": model.summary["test"],
-                "population_seconds": model.seconds,
-                **measured(result, settings, stochastic=model.settings.stochastic),
-                "attack_seconds": result.seconds,
-            }
-            records.write_json(path, record)
+            source, radii = (
+                _source_of(model, models).settings.name,
+                [("linf", each) for each in settings.honest_epsilons],
+            )
+            rows = measurements(result, source=source, radii=radii, in_bits=["rate"])
+            splits = [Measurement({"split": split}, model.summary[split]) for split in ("train", "test")]
+            details = {"population_seconds": model.seconds, "attack_seconds": result.seconds}
+            config = model.settings
+            measured = [*splits, *(Measurement(**row) for row in rows)]
+            one = Model(config.name, config.seed, measured, findings=findings(result), details=details)
+            everything = {k: v for k, v in as_dict(config, settings).items() if k not in LOCAL}
+            images = {"num_train_images": len(dataset.train.labels), "num_attacked": len(result.right())}
+            records.write(path, Record(NAME, command, everything, [one], images, environment=environment()))
 
 
 def _named(model: TrainedModel) -> tuple[str, int]:

@@ -1,8 +1,6 @@
 """Models with and without an adversary, trained, attacked and tabulated on a handful of images; what the rule says."""
 
 import dataclasses
-import json
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +8,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from experiments.core import records
 from experiments.core.app import Session
 from experiments.core.attacks import suite_keys
 from experiments.core.workdir import WorkdirError
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training import run as ib_adversarial_training
-from experiments.ib_adversarial_training import table as ib_adversarial_training_table
-from experiments.ib_adversarial_training.attack import make_suite, measured
+from experiments.ib_adversarial_training.attack import make_suite
 from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan
 from experiments.ib_adversarial_training.recipe import load, recipe_of
 from experiments.ib_adversarial_training.run import groups
 from experiments.ib_adversarial_training.settings import PRESETS, AdversarialConfig, SweepSettings
+from experiments.report import find
 from ib_jax import AttackResult, data, training
 from ib_jax.evaluation import AttackPrograms, AttackSuite
 
@@ -90,43 +89,42 @@ def test_the_plan_names_every_attack_once_and_its_samples(stochastic):
         assert spec.num_eot_samples == (2 if averaged else 1), step
 
 
-def read(results, name):
-    return json.loads((pathlib.Path(results) / name).read_text())
-
-
 @pytest.mark.slow
 def test_every_model_has_a_record_with_every_attack(folder):
     _, results = folder
-    assert sorted(path.name for path in results.glob("*.json")) == sorted(
-        f"{kind}{against}_seed{seed}.json"
+    found = {record.file: record for record in records.load(results)}
+    assert set(found) == {
+        f"{kind}{against}_seed{seed}"
         for kind in ("cross_entropy", "vib_beta0.001")
         for against in ("", "_fgsm0.3")
         for seed in (0, 1)
-    )
-    record = read(results, "vib_beta0.001_fgsm0.3_seed1.json")
-    assert record["command"] == "python -m x"
-    assert record["source"] == "cross_entropy"
-    assert record["num_train_images"] == 64
-    assert not {"workdir", "data_dir"} & set(record["config"])
-    steps = plan(ATTACK, stochastic=True)
-    assert [(row["attack"], row["epsilon"]) for row in record["attacks"]] == [tuple(step) for step in steps.values()]
-    assert all(0 <= row["accuracy"] <= 1 and row["rate_bits"] > 0 for row in record["attacks"])
-    assert [row["epsilon"] for row in record["honest"]] == [0.1, 0.3]
-    for row in record["honest"]:
-        assert row["num_images"] == 4  # Square's
-        assert row["accuracy"][names.WORST] <= min(row["accuracy"].values())
+    }
+    record = found["vib_beta0.001_fgsm0.3_seed1"]
+    (model,) = record.models
+    assert (record.command, model.name, model.seed) == ("python -m x", "vib_beta0.001_fgsm0.3", 1)
+    assert record.details == {"num_train_images": 64, "num_attacked": 8}
+    assert not {"workdir", "data_dir"} & set(record.settings)
+    attacked = [each for each in model.measurements if "attack" in each.at and "together" not in each.at]
+    steps = [(step.attack, step.epsilon) for step in plan(ATTACK, 1000, stochastic=True)]
+    conditions = [names.conditions(attack, ATTACK, stochastic=True, source="cross_entropy") for attack, _ in steps]
+    assert [each.at["attack"] for each in attacked] == ["clean", *(own["attack"] for own in conditions)]
+    assert [each.at.get("epsilon") for each in attacked[1:]] == [epsilon for _, epsilon in steps]
+    assert all(own.items() <= each.at.items() for own, each in zip(conditions, attacked[1:], strict=True))
+    assert all(0 <= each.values["accuracy"] <= 1 and each.values["rate_bits"] > 0 for each in attacked)
+    numbers = records.where(records.frame([record]), together=True)
+    assert set(numbers["num_images"]) == {4}  # Square's
+    for (_,), part in records.groups(numbers, "epsilon"):
+        assert part["value"].min() == part[part["attack"] == "worst"]["value"].item()
 
 
 @pytest.mark.slow
 def test_a_deterministic_model_has_no_rate_and_is_spared_averages(folder):
-    record = read(folder[1], "cross_entropy_seed0.json")
-    assert all(row["rate_bits"] is None for row in record["attacks"])
-    kinds = {(row["attack"], row["epsilon"]) for row in record["attacks"]}
-    assert (names.PGD_EOT, 0.3) not in kinds  # it is PGD
-    assert (names.PGD_EOT, 0.1) in kinds
-    assert ib_adversarial_training_table.beside(record, names.PGD_EOT, 0.3) == pytest.approx(
-        100 * next(row for row in record["honest"] if row["epsilon"] == 0.3)["accuracy"][names.PGD]
-    )
+    model = records.read(folder[1] / "cross_entropy_seed0.json").models[0]
+    attacked = [each for each in model.measurements if "attack" in each.at and "together" not in each.at]
+    assert all(each.values["rate_bits"] is None for each in attacked)
+    assert {each.at.get("num_eot_samples", 1) for each in attacked} == {1}
+    pgd = [each.at["epsilon"] for each in attacked if each.at["attack"] == "pgd" and "loss" not in each.at]
+    assert sorted(pgd) == [0.1, 0.2, 0.3]  # once each: with EOT it is the same
 
 
 @pytest.mark.slow
@@ -171,9 +169,9 @@ def test_the_rate_on_attacked_images_is_the_mean_divergence_from_the_prior():
     params = recipe.model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     suite = make_suite(ATTACK, recipe, [names.FGSM])
     result = suite.evaluate(params, suite_keys(0), keep_images=True)
-    row = measured(result, dataclasses.replace(ATTACK, honest_epsilons=(0.3,)), stochastic=True)["attacks"][1]
+    row = result.rows[1]
     images = result.rows[1].images
-    assert (row["attack"], row["epsilon"]) == (names.FGSM, 0.3)
+    assert (row.spec.attack, row.spec.epsilon) == ("fgsm", 0.3)
     mean, scale = map(np.asarray, recipe.model.encode(params, images))
     expected = (0.5 * (mean**2 + scale**2 - 1) - np.log(scale)).sum(-1).mean() / np.log(2)
     assert row["rate_bits"] == pytest.approx(expected, rel=1e-5)
@@ -235,14 +233,12 @@ def test_consistency_trains_on_pairs():
 
 
 @pytest.mark.slow
-def test_a_table_of_records_shows_the_papers_numbers_for_its_data_set_alone(folder):
-    lines = ib_adversarial_training_table.first_table(ib_adversarial_training_table.read(folder[1]), "mnist")
-    assert "(32.7)" in lines[2]
-    assert "59.87" in "".join(lines)
-    other = ib_adversarial_training_table.first_table(ib_adversarial_training_table.read(folder[1]), "digits")
-    assert "(" not in "".join(other).replace("I(X';T')", "")
+def test_a_table_shows_the_papers_numbers_for_its_data_set_alone(folder):
+    table = (folder[1] / "table.md").read_text()
+    assert "paper's" in table
+    assert " [" not in table
 
 
 def test_an_empty_folder_says_what_to_run(tmp_path):
-    with pytest.raises(ValueError, match=r"run experiments\.ib_adversarial_training first"):
-        ib_adversarial_training_table.make(tmp_path)
+    with pytest.raises(records.RecordError, match=r"run python -m experiments\.ib_adversarial_training first"):
+        find.make("ib_adversarial_training", tmp_path)

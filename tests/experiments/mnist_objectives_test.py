@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from experiments.core.app import Session
+from experiments.core.records import Measurement, Model, Record
 from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_objectives import run as mnist_objectives
@@ -35,12 +36,18 @@ def runs(monkeypatch):
         summary |= {"rate_bits": 20.0 + config.seed, "information_zy_bits": 3.2, "calibration_error": 0.01}
         if config.objective not in RATE_OBJECTIVES:
             summary["residual_bits"] = 17.0
-        rows = [{"attack": "PGD-20", "norm": "linf", "epsilons": [0.1], "accuracy": [0.5]}]
+        attack = {
+            "attack": "pgd",
+            "norm": "linf",
+            "num_steps": 20,
+            "targeted": False,
+            "num_images": 1000,
+            "epsilon": 0.1,
+        }
+        measured = [Measurement({"split": split}, summary) for split in ("validation", "test")]
+        measured.append(Measurement(attack, {"accuracy": 0.5}))
         settings = json.loads(json.dumps({name: getattr(config, name) for name in config.__dataclass_fields__}))
-        return {
-            "config": settings, "command": command, "validation": summary, "test": summary,
-            "robustness": {"num_images": 1000, "clean_accuracy": 0.99, "rows": rows},
-        }  # fmt: skip
+        return Record("mnist_vib", command, settings, [Model(config.name, config.seed, measured)])
 
     monkeypatch.setattr(mnist_objectives.mnist_vib, "run", run)
     return asked

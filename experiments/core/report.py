@@ -312,8 +312,10 @@ def attack_label(at: Mapping[str, Any]) -> str:
     known = {name: value for name, value in at.items() if value is not None and value == value}
     name = ATTACKS.get(known["attack"], known["attack"])
     steps = f"-{known['num_steps']:g}" if "num_steps" in known else ""
-    words = [name + steps, known.get("loss", ""), "EOT" if known.get("num_eot_samples", 1) > 1 else ""]
+    loss = known.get("loss", "").replace("cross_entropy", "")
+    words = [name + steps, loss, "EOT" if known.get("num_eot_samples", 1) > 1 else ""]
     words += ["L2" if known.get("norm") == "l2" else "", "targeted" if known.get("targeted") else ""]
+    words += [f"from {known['source']}" if "source" in known else ""]
     radius = f", {known['epsilon']:.3g}" if "epsilon" in known else ""
     return " ".join(filter(None, words)) + radius
 

@@ -16,12 +16,12 @@ PAPER = "Improving Adversarial Robustness: An Information-Theoretic Perspective 
 RADIUS, BETA = 0.3, 1e-3
 ADVERSARIES = {"fgsm": paper.FGSM, "bim": paper.BIM, "pgd": paper.PGD}
 WORST = "the worst of all attacks"
-ONE = {"num_eot_samples": 1, "loss": None, "together": None}  # sample of z in each gradient, as in the paper
+ONE = {"num_eot_samples": 1, "together": None}  # sample of z in each gradient, as in the paper
 TOGETHER: dict[str, dict[str, Any]] = {  # conditions by label of the column; samples in a gradient are the row's
     "clean": {"attack": "clean", "num_eot_samples": None},
-    "PGD EOT": {"attack": "pgd", "loss": None},
+    "PGD EOT": {"attack": "pgd", "loss": "cross_entropy", "source": None},
     "PGD margin EOT": {"attack": "pgd", "loss": "margin"},
-    "transfer": {"attack": "transfer", "num_eot_samples": None},
+    "transfer": {},  # in whose place the models are put on which the images were made
     "Square": {"attack": "square"},
     "worst of all": {"attack": "worst", "num_eot_samples": None},
 }
@@ -116,13 +116,14 @@ class Sections:
 
     def together(self) -> Table:
         """Gradients averaged over samples of z, a margin loss, transfer and Square, and the worst of all together."""
-        samples = self.settings["num_eot_samples"]
+        samples, sources = self.settings["num_eot_samples"], list(self.frame["source"].dropna().unique())
         rows = []
         for radius in self.settings["honest_epsilons"]:
             for group in self.groups:
                 at = {"epsilon": radius, "num_eot_samples": samples if group.beta else 1, "together": True}
                 rows.append(Row((f"{radius:.3g}", group.title), "accuracy", at=at, scale=100, frame=group.frame))
-        columns = [Column(name, at=at) for name, at in TOGETHER.items()]
+        conditions = TOGETHER | {"transfer": {"attack": "pgd", "source": sources, "num_eot_samples": samples}}
+        columns = [Column(name, at=at) for name, at in conditions.items()]
         title = f"Beside: gradients averaged over {samples} samples, transfer, black box; accuracy in %"
         return Table(title=title, rows=rows, columns=columns, corner=("radius", ""), notes=TRANSFER_NOTE)
 
@@ -254,7 +255,7 @@ def paper_attack(attack: str, radius: float | None) -> dict[str, Any]:
         return {"attack": "clean", "together": None}
     names = {paper.DEEPFOOL: "deepfool", paper.CW: "carlini_wagner"}
     at = {"attack": names.get(attack, attack.lower()), "epsilon": radius, **ONE}
-    return at | ({"num_binary_steps": 1} if attack == paper.CW else {})
+    return at | ({"num_binary_steps": 1} if attack == paper.CW else {"loss": "cross_entropy"} if radius else {})
 
 
 def _paper_attacks() -> list[tuple[str, dict[str, Any]]]:

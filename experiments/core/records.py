@@ -107,7 +107,7 @@ def write(path: str | os.PathLike[str], record: Record) -> None:
     value = dataclasses.asdict(dataclasses.replace(record, departures=_plain(record.departures)))
     del value["file"]
     try:
-        write_json(path, {"schema": value.pop("schema"), **value})
+        write_json(path, {"schema": value.pop("schema"), **value}, compact=True)
     except TypeError as error:
         raise RecordError(f"{path} cannot be written: {error}") from None
 
@@ -270,18 +270,28 @@ def per_seed(numbers: "pd.DataFrame", metric: str, /, **at: Any) -> "pd.Series[f
     return found
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes JSON whole or not at all; a number that is not finite becomes null."""
+def write_json(path: str | os.PathLike[str], value: Any, *, compact: bool = False) -> None:
+    """Writes JSON whole or not at all, by process 0; a number that is not finite becomes null.
+
+    Args:
+      path: of the file.
+      value: mappings, sequences, arrays, dataclasses and scalars.
+      compact: lists of numbers, and mappings of scalars alone, stand on one line.
+    """
     if not training.is_main():
         return
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     text = json.dumps(_plain(value), indent=1, allow_nan=False)
-    # Lists of numbers on one line; a line break is none of a string's characters in JSON.
-    text = re.sub(r"\[\n\s*([-+0-9.eE,\s]+?)\n\s*\]", lambda list_: f"[{' '.join(list_[1].split())}]", text)
+    if compact:  # a line break is never inside a string of JSON, and a brace or bracket in one is left alone
+        text = re.sub(r"([\[{])\n\s*([^][{}]*?)\n\s*([\]}])", _on_one_line, text)
     temporary.write_text(text + "\n")
     temporary.replace(path)
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return found[1] + re.sub(r"\n\s*", " ", found[2]) + found[3]
 
 
 def append_jsonl(path: str | os.PathLike[str], value: Any) -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 DASH = "-"
 NO_CHECK = "none"
 ATTACKS = {
-    "clean": "clean", "fgsm": "FGSM", "bim": "BIM", "pgd": "PGD", "apgd": "APGD", "deepfool": "DeepFool",
-    "carlini_wagner": "CW", "square": "Square", "transfer": "transfer", "autoattack": "AutoAttack",
+    "clean": "clean", "fgsm": "FGSM", "bim": "BIM", "pgd": "PGD", "mi_fgsm": "MI-FGSM", "apgd": "APGD",
+    "deepfool": "DeepFool", "carlini_wagner": "CW", "fab": "FAB", "square": "Square", "autoattack": "AutoAttack",
     "worst": "worst of all",
 }  # fmt: skip
 """What the attacks of records are called in tables."""
@@ -312,10 +312,14 @@ def attack_label(at: Mapping[str, Any]) -> str:
     known = {name: value for name, value in at.items() if value is not None and value == value}
     name = ATTACKS.get(known["attack"], known["attack"])
     steps = f"-{known['num_steps']:g}" if "num_steps" in known else ""
-    loss = known.get("loss", "").replace("cross_entropy", "")
-    words = [name + steps, loss, "EOT" if known.get("num_eot_samples", 1) > 1 else ""]
+    loss, source = known.get("loss", "cross_entropy"), known.get("source", "")
+    words = [
+        name + steps,
+        loss if loss != "cross_entropy" else "",
+        "EOT" if known.get("num_eot_samples", 1) > 1 else "",
+    ]
     words += ["L2" if known.get("norm") == "l2" else "", "targeted" if known.get("targeted") else ""]
-    words += [f"from {known['source']}" if "source" in known else ""]
+    words.append(f"made on {source}" if source else "")
     radius = f", {known['epsilon']:.3g}" if "epsilon" in known else ""
     return " ".join(filter(None, words)) + radius
 

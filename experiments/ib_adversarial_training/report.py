@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.core.claims import Claim
 from experiments.core.plots import Bars, Figure, Line, Panel
-from experiments.core.records import Record, groups, per_seed, where
+from experiments.core.records import Record, distinct, groups, per_seed, where
 from experiments.core.report import Claims, Column, Departures, Findings, Headline, Report, Row, Table
 from experiments.ib_adversarial_training import paper
 
@@ -16,15 +16,8 @@ PAPER = "Improving Adversarial Robustness: An Information-Theoretic Perspective 
 RADIUS, BETA = 0.3, 1e-3
 ADVERSARIES = {"fgsm": paper.FGSM, "bim": paper.BIM, "pgd": paper.PGD}
 WORST = "the worst of all attacks"
-ONE = {"num_eot_samples": 1, "together": None}  # sample of z in each gradient, as in the paper
-TOGETHER: dict[str, dict[str, Any]] = {  # conditions by label of the column; samples in a gradient are the row's
-    "clean": {"attack": "clean", "num_eot_samples": None},
-    "PGD EOT": {"attack": "pgd", "loss": "cross_entropy", "source": None},
-    "PGD margin EOT": {"attack": "pgd", "loss": "margin"},
-    "transfer": {},  # in whose place the models are put on which the images were made
-    "Square": {"attack": "square"},
-    "worst of all": {"attack": "worst", "num_eot_samples": None},
-}
+ONE_ROUND = {paper.CW: {"num_binary_steps": 1}}
+ONE = {"num_eot_samples": 1, "source": None, "together": None}  # sample of z in each gradient, as in the paper
 INFORMATION_NOTE = (
     "I(X';T') is the mean rate on the attacked images under the one prior N(0, I): an upper bound, in bits. The paper "
     "gives no unit."
@@ -116,14 +109,21 @@ class Sections:
 
     def together(self) -> Table:
         """Gradients averaged over samples of z, a margin loss, transfer and Square, and the worst of all together."""
-        samples, sources = self.settings["num_eot_samples"], list(self.frame["source"].dropna().unique())
+        samples = self.settings["num_eot_samples"]
         rows = []
         for radius in self.settings["honest_epsilons"]:
             for group in self.groups:
                 at = {"epsilon": radius, "num_eot_samples": samples if group.beta else 1, "together": True}
                 rows.append(Row((f"{radius:.3g}", group.title), "accuracy", at=at, scale=100, frame=group.frame))
-        conditions = TOGETHER | {"transfer": {"attack": "pgd", "source": sources, "num_eot_samples": samples}}
-        columns = [Column(name, at=at) for name, at in conditions.items()]
+        sources = [each["source"] for each in distinct(self.frame, "source") if each]
+        columns = [
+            Column("clean", at={"attack": "clean", "num_eot_samples": None}),
+            Column("PGD EOT", at={"attack": "pgd", "loss": "cross_entropy", "source": None}),
+            Column("PGD margin EOT", at={"attack": "pgd", "loss": "margin"}),
+            Column("transfer", at={"attack": "pgd", "source": sources, "num_eot_samples": samples}),
+            Column("Square", at={"attack": "square"}),
+            Column("worst of all", at={"attack": "worst", "num_eot_samples": None}),
+        ]
         title = f"Beside: gradients averaged over {samples} samples, transfer, black box; accuracy in %"
         return Table(title=title, rows=rows, columns=columns, corner=("radius", ""), notes=TRANSFER_NOTE)
 
@@ -255,7 +255,7 @@ def paper_attack(attack: str, radius: float | None) -> dict[str, Any]:
         return {"attack": "clean", "together": None}
     names = {paper.DEEPFOOL: "deepfool", paper.CW: "carlini_wagner"}
     at = {"attack": names.get(attack, attack.lower()), "epsilon": radius, **ONE}
-    return at | ({"num_binary_steps": 1} if attack == paper.CW else {"loss": "cross_entropy"} if radius else {})
+    return at | ({} if attack in names else {"loss": "cross_entropy"}) | ONE_ROUND.get(attack, {})
 
 
 def _paper_attacks() -> list[tuple[str, dict[str, Any]]]:

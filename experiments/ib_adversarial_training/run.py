@@ -15,15 +15,15 @@ from experiments.core.population import train_population
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
-from experiments.core.settings import EVALUATION, as_dict
+from experiments.core.settings import as_dict, departures
 from experiments.core.trained_model import LOCAL, TrainedModel
 from experiments.core.workdir import check_reuse, environment
 from experiments.ib_adversarial_training.attack import make_suite
 from experiments.ib_adversarial_training.attack_settings import AttackSettings
 from experiments.ib_adversarial_training.recipe import load, recipe_of
 from experiments.ib_adversarial_training.settings import NONE, AdversarialConfig, SweepSettings
-from ib_jax import data, training
-from ib_jax.evaluation import AttackRow
+from ib_jax import data
+from ib_jax.evaluation import AttackRow, SuiteResult
 
 NAME = "ib_adversarial_training"
 VARY = ("beta", "learning_rate", "seed")  # the settings in which the models of a population may differ
@@ -76,11 +76,7 @@ def run(
     from experiments.core import render  # pandas and matplotlib take a second to import
     from experiments.ib_adversarial_training.report import report
 
-    if training.is_main():
-        found = records.load(results)
-        made = report(records.frame(found), found)
-        render.show(made, console)
-        render.write(made, results)
+    render.write_report(report, records.load(results), results, console)
     console.print(f"Records, table and figure are in {results}.", highlight=False)
     return results
 
@@ -101,7 +97,7 @@ def _attack(
     waiting = []
     for model, path in zip(models, paths, strict=True):
         if path.exists():
-            check_reuse(path, records.read(path).settings, model.settings, settings, stage=EVALUATION)
+            check_reuse(path, records.read(path).settings, model.settings)
         else:
             waiting.append((model, path))
     by_name = {_named(model): model for model in models}
@@ -112,19 +108,32 @@ def _attack(
     with WorkLine(console, suites.work(attacked(model) for model, _ in waiting)) as line:
         for model, path in waiting:
             result = suites.attack(attacked(model), report=functools.partial(_report, line, model.settings))
-            source, radii = (
-                _source_of(model, models).settings.name,
-                [("linf", each) for each in settings.honest_epsilons],
-            )
-            rows = measurements(result, source=source, radii=radii, in_bits=["rate"])
-            splits = [Measurement({"split": split}, model.summary[split]) for split in ("train", "test")]
-            details = {"population_seconds": model.seconds, "attack_seconds": result.seconds}
-            config = model.settings
-            measured = [*splits, *(Measurement(**row) for row in rows)]
-            one = Model(config.name, config.seed, measured, findings=findings(result), details=details)
-            everything = {k: v for k, v in as_dict(config, settings).items() if k not in LOCAL}
-            images = {"num_train_images": len(dataset.train.labels), "num_attacked": len(result.right())}
-            records.write(path, Record(NAME, command, everything, [one], images, environment=environment()))
+            source, count = _source_of(model, models).settings.name, len(dataset.train.labels)
+            made = _record(model, result, settings, source=source, num_train_images=count, command=command)
+            records.write(path, made)
+
+
+def _record(
+    model: TrainedModel,
+    result: SuiteResult,
+    attack: AttackSettings,
+    *,
+    source: str,
+    num_train_images: int,
+    command: str,
+) -> Record:
+    """A model's record: its errors, information and rates, and what every attack left of it."""
+    radii = [("linf", epsilon) for epsilon in attack.honest_epsilons]
+    rows = [
+        *({"at": {"split": split}, "values": model.summary[split]} for split in ("train", "test")),
+        *measurements(result, source=source, radii=radii, in_bits=("rate",)),
+    ]
+    details = {"population_seconds": model.seconds, "attack_seconds": result.seconds}
+    measured = Model(*_named(model), [Measurement(**row) for row in rows], findings=findings(result), details=details)
+    settings = {name: value for name, value in as_dict(model.settings, attack).items() if name not in LOCAL}
+    sizes = {"num_train_images": num_train_images, "num_attacked": len(result.right())}
+    found = departures(model.settings, attack)
+    return Record(NAME, command, settings, [measured], sizes, departures=found, environment=environment())
 
 
 def _named(model: TrainedModel) -> tuple[str, int]:

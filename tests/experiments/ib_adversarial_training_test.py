@@ -10,7 +10,7 @@ from rich.console import Console
 
 from experiments.core import records
 from experiments.core.app import Session
-from experiments.core.attacks import suite_keys
+from experiments.core.attacks import measurements, suite_keys
 from experiments.core.workdir import WorkdirError
 from experiments.ib_adversarial_training import attack_settings as names
 from experiments.ib_adversarial_training import run as ib_adversarial_training
@@ -104,16 +104,18 @@ def test_every_model_has_a_record_with_every_attack(folder):
     assert (record.command, model.name, model.seed) == ("python -m x", "vib_beta0.001_fgsm0.3", 1)
     assert record.details == {"num_train_images": 64, "num_attacked": 8}
     assert not {"workdir", "data_dir"} & set(record.settings)
+    assert {"name": "num_attack_images", "ours": 8, "paper": 10_000} in record.departures
     attacked = [each for each in model.measurements if "attack" in each.at and "together" not in each.at]
-    steps = [(step.attack, step.epsilon) for step in plan(ATTACK, 1000, stochastic=True)]
-    conditions = [names.conditions(attack, ATTACK, stochastic=True, source="cross_entropy") for attack, _ in steps]
+    conditions = [spec.conditions() for spec in plan(ATTACK, stochastic=True)]
     assert [each.at["attack"] for each in attacked] == ["clean", *(own["attack"] for own in conditions)]
-    assert [each.at.get("epsilon") for each in attacked[1:]] == [epsilon for _, epsilon in steps]
-    assert all(own.items() <= each.at.items() for own, each in zip(conditions, attacked[1:], strict=True))
+    for own, each in zip(conditions, attacked[1:], strict=True):
+        own = own | ({"source": "cross_entropy"} if "source" in own else {})
+        assert own.items() <= each.at.items() | {("num_images", own.get("num_images"))}
     assert all(0 <= each.values["accuracy"] <= 1 and each.values["rate_bits"] > 0 for each in attacked)
     numbers = records.where(records.frame([record]), together=True)
     assert set(numbers["num_images"]) == {4}  # Square's
-    for (_,), part in records.groups(numbers, "epsilon"):
+    assert [epsilon for (epsilon,), _ in records.groups(numbers, "epsilon")] == [0.1, 0.3]
+    for _, part in records.groups(numbers, "epsilon"):
         assert part["value"].min() == part[part["attack"] == "worst"]["value"].item()
 
 
@@ -121,9 +123,10 @@ def test_every_model_has_a_record_with_every_attack(folder):
 def test_a_deterministic_model_has_no_rate_and_is_spared_averages(folder):
     model = records.read(folder[1] / "cross_entropy_seed0.json").models[0]
     attacked = [each for each in model.measurements if "attack" in each.at and "together" not in each.at]
-    assert all(each.values["rate_bits"] is None for each in attacked)
-    assert {each.at.get("num_eot_samples", 1) for each in attacked} == {1}
-    pgd = [each.at["epsilon"] for each in attacked if each.at["attack"] == "pgd" and "loss" not in each.at]
+    assert not any("rate_bits" in each.values for each in attacked)
+    own = [each.at for each in attacked if "source" not in each.at]
+    assert {at.get("num_eot_samples", 1) for at in own} == {1}
+    pgd = [at["epsilon"] for at in own if at["attack"] == "pgd" and at["loss"] == "cross_entropy"]
     assert sorted(pgd) == [0.1, 0.2, 0.3]  # once each: with EOT it is the same
 
 
@@ -169,12 +172,12 @@ def test_the_rate_on_attacked_images_is_the_mean_divergence_from_the_prior():
     params = recipe.model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     suite = make_suite(ATTACK, recipe, [names.FGSM])
     result = suite.evaluate(params, suite_keys(0), keep_images=True)
-    row = result.rows[1]
+    row = measurements(result, in_bits=("rate",))[2]  # after the clean images and radius 0.1
     images = result.rows[1].images
-    assert (row.spec.attack, row.spec.epsilon) == ("fgsm", 0.3)
+    assert (row["at"]["attack"], row["at"]["epsilon"]) == ("fgsm", 0.3)
     mean, scale = map(np.asarray, recipe.model.encode(params, images))
     expected = (0.5 * (mean**2 + scale**2 - 1) - np.log(scale)).sum(-1).mean() / np.log(2)
-    assert row["rate_bits"] == pytest.approx(expected, rel=1e-5)
+    assert row["values"]["rate_bits"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_groups_differ_in_beta_and_seed_alone():

@@ -36,14 +36,8 @@ def runs(monkeypatch):
         summary |= {"rate_bits": 20.0 + config.seed, "information_zy_bits": 3.2, "calibration_error": 0.01}
         if config.objective not in RATE_OBJECTIVES:
             summary["residual_bits"] = 17.0
-        attack = {
-            "attack": "pgd",
-            "norm": "linf",
-            "num_steps": 20,
-            "targeted": False,
-            "num_images": 1000,
-            "epsilon": 0.1,
-        }
+        attack = {"attack": "pgd", "norm": "linf", "num_steps": 20, "targeted": False, "num_images": 1000}
+        attack["epsilon"] = 0.1
         measured = [Measurement({"split": split}, summary) for split in ("validation", "test")]
         measured.append(Measurement(attack, {"accuracy": 0.5}))
         settings = json.loads(json.dumps({name: getattr(config, name) for name in config.__dataclass_fields__}))

@@ -54,7 +54,9 @@ def test_departures_are_written_by_name(tmp_path):
 def test_a_list_of_numbers_stands_on_one_line_and_text_is_as_it_was(tmp_path):
     details = {"curve": [1.0, -2.5, 1e-9], "text": "[\n 1,\n 2\n]", "empty": [], "words": ["a"]}
     records.write(tmp_path / "a.json", dataclasses.replace(RECORD, details=details))
-    assert "[1.0, -2.5, 1e-09]" in (tmp_path / "a.json").read_text()
+    text = (tmp_path / "a.json").read_text()
+    assert "[1.0, -2.5, 1e-09]" in text
+    assert '"at": {"split": "test", "epsilon": 0.1}' in text
     assert records.read(tmp_path / "a.json").details == details
 
 

@@ -7,8 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from experiments.core import feature_cache, feature_fill
-from experiments.imdb_vub import encoder as text_encoder
-from experiments.imdb_vub.encoder import TextEncoder
+from experiments.imdb_vub.encoder import TextEncoder, features_of_texts, load_encoder, text_statement
 from experiments.imdb_vub.settings import TextConfig
 from ib_jax import data
 from ib_jax.data.dataset import hold_out
@@ -47,14 +46,14 @@ def load_texts(config: TextConfig) -> data.TextDataset:
     return data.TextDataset(pathlib.Path(config.train_file).stem, train, None, test, names)
 
 
-def load_encoder(config: TextConfig, texts: data.TextDataset) -> TextEncoder:
+def encoder_for(config: TextConfig, texts: data.TextDataset) -> TextEncoder:
     """The encoder of a configuration."""
-    return text_encoder.load(
+    return load_encoder(
         config.encoder,
+        texts.train.texts,
         max_length=config.max_length,
         pooling=config.pooling,
         precision=config.precision,
-        texts=texts.train.texts,
     )
 
 
@@ -74,7 +73,7 @@ def compute(config: TextConfig, texts: data.TextDataset, encoder: TextEncoder, c
     caches = {
         part: feature_cache.FeatureCache(
             root,
-            {"encoder": encoder.statement, "data": text_encoder.text_statement(split, name=texts.name, part=part)},
+            {"encoder": encoder.statement, "data": text_statement(split, name=texts.name, part=part)},
             num_images=len(split.texts),
             num_features=encoder.num_features,
             shard_size=config.shard_size,
@@ -90,7 +89,7 @@ def compute(config: TextConfig, texts: data.TextDataset, encoder: TextEncoder, c
                 highlight=False,
             )
 
-        fill = text_encoder.of_texts(encoder, split, batch_size=config.encoder_batch_size)
+        fill = features_of_texts(encoder, split, batch_size=config.encoder_batch_size)
         feature_fill.fill(caches[part], fill, encoder.params, report=report)
     train, validation = hold_out(caches["train"].read(), config.num_validation, seed=0)
     dataset = data.Dataset(texts.name, train, validation, caches["test"].read(), len(texts.class_names))

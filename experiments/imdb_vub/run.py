@@ -17,6 +17,7 @@ from experiments.imdb_vub import heads as imdb_vub_heads
 from experiments.imdb_vub import summary as imdb_vub_summary
 from experiments.imdb_vub import table as tables
 from experiments.imdb_vub.attack import Answers, Siege, make_attack
+from experiments.imdb_vub.page import AttackedTexts, write_page
 from experiments.imdb_vub.settings import (
     VANILLA,
     Model,
@@ -26,7 +27,6 @@ from experiments.imdb_vub.settings import (
     objectives,
     split,
 )
-from experiments.text_attack_comparison import markup as text_markup
 
 _SHOWN = 20  # texts on the page
 _HIDDEN = ("workdir", "results", "data_dir", "cache_dir")  # of this machine
@@ -53,7 +53,7 @@ def run(config: TextConfig, session: Session) -> pathlib.Path | None:
     for name in split(config.attacks):
         make_attack(config, name, stochastic=False)  # whatever is missing is missed now, not after an hour
     texts = imdb_vub_features.load_texts(config)
-    encoder = imdb_vub_features.load_encoder(config, texts)
+    encoder = imdb_vub_features.encoder_for(config, texts)
     write_config(workdir, config)
     features = imdb_vub_features.compute(config, texts, encoder, console)
     members: dict[str, list[dict[str, Any]]] = {}
@@ -112,8 +112,6 @@ def _page(path: pathlib.Path, config: TextConfig, answers: Mapping[str, Answers]
     first = {model.objective: model for model in reversed(attacked(config))}
     heads = [first[objective] for objective in objectives(config) if objective in first]
     columns = [
-        text_markup.Attacked(head.name, name, all_of[head.name][:_SHOWN])
-        for name, all_of in answers.items()
-        for head in heads
+        AttackedTexts(head.name, name, all_of[head.name][:_SHOWN]) for name, all_of in answers.items() for head in heads
     ]
-    text_markup.write_page(path, columns, class_names, title="Adversarial texts")
+    write_page(path, columns, class_names, title="Adversarial texts")

@@ -12,7 +12,7 @@ Method:   a frozen BERT, the mean of its tokens' vectors and a linear head fitte
           Success is judged for all by the JAX model, and words are counted alike, as pieces between white space: a
           library's own verdict is not asked for. Ours is run twice, the second time with nothing remembered but the
           compiled programs; its seconds are those of the second run, and the first's stand beside them. What TextAttack
-          does otherwise at equal settings stands at the head of `experiments.text_attack_comparison.peer`.
+          does otherwise at equal settings stands at the head of `experiments/text_attack_comparison/textattack.py`.
 Expect:   success rate (McNemar's test) and words changed (paired t-test) within sampling error, and at least 10 times
           fewer seconds.
 Leaves:   a JSON record, by default experiments/results/text_attack_comparison/<dataset>.json, a page of adversarial

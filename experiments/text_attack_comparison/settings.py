@@ -11,18 +11,8 @@ from ib_jax import hub, models
 from ib_jax.attacks import text
 from ib_jax.data import TEXT_DATASETS
 
-SPEED_UP = 10
-"""How many times fewer seconds are aimed at."""
-
-PEERS = {
-    "lean": ("lean", False),
-    "own": ("own", False),
-    "lean_avx512": ("lean", True),
-    "own_avx512": ("own", True),
-}
+WAYS = {"lean": ("lean", False), "own": ("own", False), "lean_avx512": ("lean", True), "own_avx512": ("own", True)}
 """Ways to run TextAttack: which wrapper of the model, and whether MKL's AVX-512 path is forced on."""
-
-
 ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError)
 """What is missing on the machine: a folder, a package."""
 
@@ -77,11 +67,11 @@ class TextComparisonConfig(
     def check(self) -> None:
         super().check()
         groups.check_names("attacks", split(self.attacks), ("all", *text_groups()))
-        groups.check_names("peers", self.peer_names, tuple(PEERS))
+        groups.check_names("peers", self.peer_names, tuple(WAYS))
 
     @property
     def peer_names(self) -> tuple[str, ...]:
-        """The ways asked for, of `PEERS`."""
+        """The ways asked for, of `WAYS`."""
         return split(self.peers)
 
     def texts_of(self, peer: str) -> int:

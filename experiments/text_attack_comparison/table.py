@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments.text_attack_comparison.settings import SPEED_UP
+from experiments.text_attack_comparison.comparison import SPEED_UP
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results" / "text_attack_comparison"
 NAMES = {

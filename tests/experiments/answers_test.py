@@ -16,7 +16,7 @@ from experiments.imagenet_features import settings as imagenet_features_config
 from experiments.imdb_vub import victims as imdb_vub_victims
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
-from experiments.text_attack_comparison import outcome as text_attack_outcome
+from experiments.text_attack_comparison.comparison import Evaluator
 from experiments.transferability import measure as transferability_measure
 from ib_jax import DiagGaussian, data, evaluation, losses
 from ib_jax.models import Classifier
@@ -112,7 +112,7 @@ def texts():
             lambda texts: features, [objective], [scale], {"vub": MODEL}, NUM_CLASSES
         )  # fmt: skip
         score = victims.score(stream(0, "judge"), 3)
-        return text_attack_outcome.Judge(lambda texts: score(texts, np.zeros(COUNT, int)), [""] * COUNT, LABELS).correct
+        return Evaluator(lambda texts: score(texts, np.zeros(COUNT, int)), [""] * COUNT, LABELS).correct
 
     return right
 

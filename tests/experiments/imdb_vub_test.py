@@ -90,7 +90,7 @@ def test_records_hold_every_head_and_attack(finished):
 def test_a_head_of_the_population_is_the_head_alone(finished, small):
     """Features of `text_features`, one head's parameters, plain arithmetic: the answers that attacks see."""
     config, _ = finished
-    encoder = imdb_vub_features.load_encoder(config, small)
+    encoder = imdb_vub_features.encoder_for(config, small)
     features = imdb_vub_features.compute(config, small, encoder, QUIET)
     tokens = data.pad_tokens(encoder.tokenise(small.test.texts), 24)
     direct = models.text_features(encoder.config, encoder.params, tokens)

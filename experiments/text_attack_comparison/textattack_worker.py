@@ -120,7 +120,7 @@ def _wrapper(textattack: Any, name: str, model: Any, tokeniser: Any) -> Any:
     """The model as TextAttack asks it, with a clock: `seconds` and `count` of texts so far."""
     import torch
 
-    wrappers = textattack.models.wrappers
+    wrappers: Any = textattack.models.wrappers
 
     class Lean(wrappers.ModelWrapper):
         def __init__(self, model: Any, tokeniser: Any):

@@ -22,8 +22,6 @@ from ib_jax.training import parallel
 from ib_jax.training.epoch import check_batches
 from ib_jax.types import Array, Params
 
-HOLD_OUT_SEED = 0  # as of imdb_vub, which must hold out the same texts
-
 
 def load_texts(config: FinetuneConfig) -> data.TextDataset:
     """The texts of a configuration.
@@ -34,7 +32,7 @@ def load_texts(config: FinetuneConfig) -> data.TextDataset:
     """
     # The two configurations have the same names for where texts come from.
     texts = imdb_vub.load_texts(cast(Any, config))
-    train, validation = hold_out_texts(texts.train, config.num_validation, HOLD_OUT_SEED)
+    train, validation = hold_out_texts(texts.train, config.num_validation, imdb_vub.HOLD_OUT_SEED)
     # Held out before it is cut, so that the number of training texts does not decide which are.
     return texts._replace(
         train=_first(train, config.num_train_texts),

@@ -13,7 +13,7 @@ from experiments.ib_adversarial_training import attack as adversarial_attacks
 from experiments.ib_adversarial_training.attack_settings import AttackSettings
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config
-from experiments.imdb_vub import victims as imdb_vub_victims
+from experiments.imdb_vub.attack import HeadScores
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.text_attack_comparison.comparison import Evaluator
@@ -108,10 +108,10 @@ def texts():
     objective = types.SimpleNamespace(objective="vub")
 
     def right(scale):
-        victims = imdb_vub_victims.Victims(
+        scores = HeadScores(
             lambda texts: features, [objective], [scale], {"vub": MODEL}, NUM_CLASSES
         )  # fmt: skip
-        score = victims.score(stream(0, "judge"), 3)
+        score = scores.score(stream(0, "judge"), 3)
         return Evaluator(lambda texts: score(texts, np.zeros(COUNT, int)), [""] * COUNT, LABELS).correct
 
     return right

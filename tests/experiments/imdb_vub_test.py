@@ -18,7 +18,7 @@ from experiments.imdb_vub import heads as imdb_vub_heads
 from experiments.imdb_vub import run as imdb_vub
 from experiments.imdb_vub import summary as imdb_vub_summary
 from experiments.imdb_vub import table as imdb_vub_table
-from experiments.imdb_vub.attack import Siege
+from experiments.imdb_vub.attack import HeadAttacks
 from experiments.imdb_vub.settings import PRESETS, VANILLA, Model, TextConfig, models_of
 from ib_jax import attacks, data, losses, models
 
@@ -96,9 +96,9 @@ def test_a_head_of_the_population_is_the_head_alone(finished, small):
     direct = models.text_features(encoder.config, encoder.params, tokens)
     np.testing.assert_allclose(features.dataset.test.inputs, direct, atol=1e-5)
     every = [model for name in (VANILLA, "vib", "vub") for model in models_of(config, name)]
-    siege = Siege(config, features, encoder, every, pathlib.Path(config.workdir))
+    head_attacks = HeadAttacks(config, features, encoder, every, pathlib.Path(config.workdir))
     key, index = jax.random.key(5), every.index(Model("vub", 0.5, 1))
-    found = siege._victims.score(key, 7)(small.test.texts[:5], np.full(5, index))
+    found = head_attacks.scores.score(key, 7)(small.test.texts[:5], np.full(5, index))
     (params,) = imdb_vub_heads.restore(pathlib.Path(config.workdir), [every[index]])
     mean, deviation = features.moments
     hidden = (direct[:5] - mean) / deviation

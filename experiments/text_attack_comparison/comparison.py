@@ -9,11 +9,6 @@ import scipy.stats
 
 from experiments.core.answers import is_right, most_probable
 
-SPEED_UP = 10
-"""How many times fewer seconds are aimed at."""
-LEVEL = 0.05
-"""A difference is beyond sampling error if chance alone gives one at least as large less often than this."""
-
 
 class AttackOutcome(NamedTuple):
     """An attack on n texts.
@@ -36,10 +31,9 @@ class AttackOutcome(NamedTuple):
     seconds: float
     disagreements: int
 
-    def summary(self) -> dict[str, Any]:
+    def values(self) -> dict[str, float]:
         """For a record."""
         return {
-            "num_texts": len(self.perturbed),
             "num_attacked": int(self.attacked.sum()),
             "num_successes": int(self.success.sum()),
             "success_rate": _mean(self.success[self.attacked]),
@@ -48,8 +42,11 @@ class AttackOutcome(NamedTuple):
             "seconds": self.seconds,
             "queries_per_second": float(self.num_queries.sum()) / self.seconds if self.seconds else math.nan,
             "disagreements": self.disagreements,
-            "texts": {name: getattr(self, name).tolist() for name in ("success", "changed", "num_queries")},
         }
+
+    def texts(self) -> dict[str, list[Any]]:
+        """For a record's details: what became of each text."""
+        return {name: getattr(self, name).tolist() for name in ("success", "changed", "num_queries")}
 
 
 class Evaluator:
@@ -114,8 +111,8 @@ class Paired(NamedTuple):
       theirs: mean over them.
       difference: ours less theirs.
       standard_error: of the difference; NaN for fewer than two pairs.
-      p_value: of a difference at least as large, if there were none; 1 where all pairs are equal.
-      within: whether that may be sampling error; true also where there is nothing to judge by.
+      p_value: of a difference at least as large, if there were none; 1 where all pairs are equal; NaN where there is
+        nothing to judge by.
     """
 
     num: int
@@ -124,7 +121,6 @@ class Paired(NamedTuple):
     difference: float
     standard_error: float
     p_value: float
-    within: bool
 
 
 def paired_rates(ours: np.ndarray, theirs: np.ndarray) -> Paired:
@@ -142,7 +138,7 @@ def paired_rates(ours: np.ndarray, theirs: np.ndarray) -> Paired:
 
 
 def paired_means(ours: np.ndarray, theirs: np.ndarray) -> Paired:
-    """Compares two means over the same texts, float [n], by Student's paired test; of no text all is NaN.
+    """Compares two means over the same texts, float [n], by Student's paired test.
 
     Example:
       >>> import numpy as np
@@ -155,34 +151,35 @@ def paired_means(ours: np.ndarray, theirs: np.ndarray) -> Paired:
     return _paired(ours, theirs, 1.0 if np.array_equal(ours, theirs) else math.nan)
 
 
-def compare(ours: AttackOutcome, theirs: AttackOutcome) -> dict[str, Any]:
-    """Ours and theirs, which may be of fewer texts: success and words changed in pairs, and how many times faster.
+def compare(ours: AttackOutcome, theirs: AttackOutcome) -> dict[str, float]:
+    """Ours less theirs, which may be of fewer texts: success and words changed in pairs, and how many times faster.
 
     Of fewer texts ours are taken to have cost the share of the time that they have of the queries.
+
+    Returns:
+      The fields of two `Paired` as `success_...` and `words_changed_...`; `identical`, perturbed texts that both have;
+      `same_queries`, whether both asked as often of every text; and `times_faster`.
     """
     count = len(theirs.perturbed)
     attacked = ours.attacked[:count] & theirs.attacked
     both = ours.success[:count] & theirs.success
-    success = paired_rates(ours.success[:count][attacked], theirs.success[attacked])
-    changed = paired_means(ours.changed[:count][both], theirs.changed[both])
+    paired = {
+        "success": paired_rates(ours.success[:count][attacked], theirs.success[attacked]),
+        "words_changed": paired_means(ours.changed[:count][both], theirs.changed[both]),
+    }
     share = float(ours.num_queries[:count].sum() / ours.num_queries.sum())
-    faster = theirs.seconds / (ours.seconds * share) if ours.seconds else math.nan
     return {
-        "num_texts": count,
-        "success": success._asdict(),
-        "words_changed": changed._asdict(),
+        **{f"{name}_{field}": value for name, each in paired.items() for field, value in each._asdict().items()},
         "identical": sum(one == other for one, other in zip(ours.perturbed, theirs.perturbed, strict=False)),
         "same_queries": bool((ours.num_queries[:count] == theirs.num_queries).all()),
-        "times_faster": faster,
-        "met": {"success": success.within, "words_changed": changed.within, "times_faster": bool(faster >= SPEED_UP)},
+        "times_faster": theirs.seconds / (ours.seconds * share) if ours.seconds else math.nan,
     }
 
 
 def _paired(ours: np.ndarray, theirs: np.ndarray, p_value: float) -> Paired:
     num, difference = len(ours), ours - theirs
     error = float(difference.std(ddof=1) / math.sqrt(num)) if num > 1 else math.nan
-    p_value = p_value if num else math.nan
-    return Paired(num, _mean(ours), _mean(theirs), _mean(difference), error, p_value, within=not p_value < LEVEL)
+    return Paired(num, _mean(ours), _mean(theirs), _mean(difference), error, p_value if num else math.nan)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,120 +1,127 @@
-"""Attacks texts with this library and with TextAttack."""
+"""Attacks the same texts with this library, with a naive search and with TextAttack."""
 
 import dataclasses
 import pathlib
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.markdown import Markdown
 
-from experiments.core import flags, records
+from experiments.core import records
+from experiments.core.app import Session
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.settings import SettingError
+from experiments.core.workdir import environment
 from experiments.core.worker import WorkerError
 from experiments.imdb_vub import AttackedTexts, load_encoder, write_page
-from experiments.text_attack_comparison import table as tables
 from experiments.text_attack_comparison.comparison import AttackOutcome, Evaluator, compare
 from experiments.text_attack_comparison.naive_search import NaiveResult, search
-from experiments.text_attack_comparison.settings import Row, TextComparisonConfig, rows
+from experiments.text_attack_comparison.settings import ComparedAttack, TextComparisonConfig, attacks_of
 from experiments.text_attack_comparison.text_classifier import TextClassifier, first_words, fit
 from experiments.text_attack_comparison.textattack import TextAttack
-from ib_jax import data, hub, models
+from ib_jax import data
 from ib_jax.attacks import text
 
 RESULTS = pathlib.Path("experiments/results/text_attack_comparison")
+LOCAL = ("data_dir", "output", "peer_python")  # settings of this machine
 
 
-def run(config: TextComparisonConfig, console: Console, *, command: str = "") -> dict[str, Any]:
-    """Attacks on both sides, prints the table, and writes the record and the page.
+def run(config: TextComparisonConfig, session: Session) -> Record:
+    """Attacks on both sides, shows the tables, and writes them, the record and the page.
 
     Args:
       config: the settings.
-      console: where to show progress and the table.
-      command: the command line to write into the record.
+      session: where to show progress and tables, and the command for the record.
 
     Returns:
       The record.
 
     Raises:
-      ValueError: a setting will not do.
+      SettingError: there are not as many training texts.
     """
     reviews = data.load_text(config.dataset, data_dir=config.data_dir or None)
     texts = first_words(reviews.test.texts[: config.num_texts], config.num_words)
     labels = reviews.test.labels[: config.num_texts]
     classifier = _classifier(config, reviews.train)
     evaluator = Evaluator(classifier.pool(config.batch_size, config.length_step), texts, labels)
-    path = pathlib.Path(config.output or RESULTS / f"{config.dataset}.json")
-    compared: list[dict[str, Any]] = []
+    clean = {"accuracy": float(evaluator.correct.mean())}
+    measurements = [Measurement({"attack": "clean", "num_texts": len(texts)}, clean)]
+    of_texts: list[dict[str, Any]] = []
+    not_measured: list[dict[str, str]] = []
     columns: list[AttackedTexts] = []
+
+    def add(at: dict[str, Any], outcome: AttackOutcome, more: dict[str, Any]) -> None:
+        at = attack.conditions | at
+        measurements.append(Measurement({**at, "num_texts": len(outcome.perturbed)}, {**outcome.values(), **more}))
+        of_texts.append(at | outcome.texts())
+
     with TextAttack(classifier, texts, labels, python=config.peer_python) as textattack:
-        for row in rows(config):
-            console.print(f"{row.name}: ours", highlight=False)
-            fields: dict[str, Any] = {"group": row.group, "name": row.name}
+        for attack in attacks_of(config):
+            session.console.print(f"{attack.title}: ours", highlight=False)
             try:
-                attack = row.make()
+                made = attack.make()
             except (ImportError, LookupError) as error:
-                compared.append(fields | {"status": str(error)})
+                not_measured.append(attack.conditions | {"library": "ib_jax", "reason": str(error)})
                 continue
-            results, ours, more = _ours(config, classifier, attack, evaluator)
-            columns.append(_column("ib_jax", row, results, evaluator))
-            others: dict[str, Any] = {}
+            results, ours, more = _ours(config, classifier, made, evaluator)
+            add({"library": "ib_jax"}, ours, more)
+            columns.append(_column("ib_jax", attack, results, evaluator))
             if config.naive_texts:
-                console.print(f"{row.name}: naive search", highlight=False)
-                naive = _naive(config, classifier, attack, evaluator, order=row.order)
-                others["naive"] = naive.summary() | {"status": "measured", "beside": compare(ours, naive)}
-            for way in config.peer_names if row.has_peer else ():
-                console.print(f"{row.name}: TextAttack, {way}", highlight=False)
+                session.console.print(f"{attack.title}: naive search", highlight=False)
+                naive = _naive(config, classifier, made, evaluator, order=attack.scoring or "importance")
+                add({"library": "naive"}, naive, compare(ours, naive))
+            for way in config.peer_names if attack.scoring != "paper" else ():  # TextAttack has no such scoring
+                session.console.print(f"{attack.title}: TextAttack, {way}", highlight=False)
+                at = {"library": "textattack", "way": way}
                 try:
-                    reply = textattack(row.group, way, num_texts=config.texts_of(way), seed=config.seed)
+                    reply = textattack(attack.name, way, num_texts=config.texts_of(way), seed=config.seed)
                 except WorkerError as error:
-                    others[way] = {"status": str(error)}
+                    not_measured.append(attack.conditions | at | {"reason": str(error)})
                     continue
-                theirs = evaluator(reply["results"], reply["seconds"])
-                before = np.array(reply["probabilities"])[:, 0]
-                others[way] = theirs.summary() | {
-                    "status": "measured",
-                    "model_seconds": reply["model_seconds"],
-                    "num_scored": reply["num_scored"],
-                    "models_apart": float(np.abs(before - evaluator.clean[: len(before)]).max()),
-                    "beside": compare(ours, theirs),
-                }
+                theirs, before = evaluator(reply["results"], reply["seconds"]), np.array(reply["probabilities"])[:, 0]
+                more = {name: reply[name] for name in ("model_seconds", "num_scored")} | compare(ours, theirs)
+                more["models_apart"] = float(np.abs(before - evaluator.clean[: len(before)]).max())
+                add(at, theirs, more)
                 if way == config.peer_names[0] and len(before) == len(texts):
-                    columns.append(_column("TextAttack", row, reply["results"], evaluator))
-            compared.append(fields | {"status": "measured", "ours": ours.summary() | more, "others": others})
-    encoder = classifier.encoder
-    record = {
-        "experiment": "text_attack_comparison",
-        "command": command,
-        "config": dataclasses.asdict(config),
-        "environment": records.environment(),
-        "peers": textattack.info,
-        "model": {
-            "encoder": encoder.name,
-            "layers": encoder.config.num_hidden_layers,
-            "width": encoder.config.hidden_size,
-            "pooling": encoder.pooling,
-            "max_length": encoder.tokenise.max_length,
-            "num_train": config.num_train,
-        },
-        "num_texts": len(texts),
-        "clean_accuracy": float(evaluator.correct.mean()),
-        "rows": compared,
+                    columns.append(_column("TextAttack", attack, reply["results"], evaluator))
+    encoder, path = classifier.encoder, pathlib.Path(config.output or RESULTS / f"{config.dataset}.json")
+    details = {
+        "num_layers": encoder.config.num_hidden_layers,
+        "width": encoder.config.hidden_size,
+        "pooling": encoder.pooling,
+        "num_test_texts": len(texts),
+        "texts": of_texts,
     }
-    records.write_json(path, record)
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in LOCAL}
+    record = Record(
+        "text_attack_comparison",
+        session.command,
+        settings | {"encoder": encoder.name},
+        [Model(encoder.name, config.seed, measurements, details=details)],
+        details={"processes": textattack.info, "not_measured": not_measured},
+        environment=environment(),
+        file=path.stem,
+    )
+    records.write(path, record)
     if config.page_texts and columns:
         title = f"{config.dataset}: adversarial texts of {encoder.name} with a linear head"
         few = [column.first(config.page_texts) for column in columns]
         write_page(path.with_suffix(".html"), few, reviews.class_names, title=title)
-    console.print(Markdown(tables.make(path.parent)))
-    console.print(f"The record is {path}.", highlight=False)
+    from experiments.core import render  # pandas and matplotlib take a second to import
+    from experiments.text_attack_comparison.report import report
+
+    written = records.load(path.parent)
+    tables = report(records.frame(written), written)
+    render.show(tables, session.console)
+    render.write(tables, path.parent)
+    session.console.print(f"The record is {path}.", highlight=False)
     return record
 
 
 def _classifier(config: TextComparisonConfig, train: data.TextSplit) -> TextClassifier:
     if config.num_train > len(train.texts):
-        raise ValueError(f"--num_train must be at most the {len(train.texts)} training texts, got {config.num_train}")
+        raise SettingError(f"--num_train must be at most the {len(train.texts)} training texts, got {config.num_train}")
     rows = np.random.default_rng(config.seed).permutation(len(train.texts))[: config.num_train]
     chosen = data.take_texts(train, rows)
     texts = first_words(chosen.texts, config.num_words)
@@ -131,7 +138,7 @@ def _ours(
         runner = text.TextRunner(attack, lambda texts, models: pool(texts))  # noqa: B023
         runs.append(runner(config.seed, evaluator.texts, evaluator.labels))
         seconds.append(time.perf_counter() - begin)
-    more = {"seconds_with_compiling": seconds[0], "num_computed": pool.num_computed, "repeats": runs[0] == runs[1]}
+    more = {"seconds_with_compiling": seconds[0], "num_scored": pool.num_computed, "repeats": runs[0] == runs[1]}
     return runs[1], evaluator(runs[1], seconds[1]), more
 
 
@@ -150,6 +157,8 @@ def _naive(
     return evaluator(results, time.perf_counter() - begin)
 
 
-def _column(library: str, row: Row, results: Sequence[text.TextResult], evaluator: Evaluator) -> AttackedTexts:
+def _column(
+    library: str, attack: ComparedAttack, results: Sequence[text.TextResult], evaluator: Evaluator
+) -> AttackedTexts:
     after = evaluator.probabilities([each.perturbed for each in results])
-    return AttackedTexts(library, row.name, results, list(zip(evaluator.clean, after, strict=True)))
+    return AttackedTexts(library, attack.title, results, list(zip(evaluator.clean, after, strict=True)))

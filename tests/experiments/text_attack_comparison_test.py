@@ -1,21 +1,22 @@
 """The comparison of attacks on texts: its statistics, its judge, the naive search, the model and the record."""
 
 import dataclasses
-import io
-import json
 
 import jax
 import numpy as np
 import pytest
-from rich.console import Console
 
-from experiments.core import records
+from experiments.core import records, render
+from experiments.core.app import Session
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.settings import SettingError
 from experiments.imdb_vub import features_of_texts, load_encoder
-from experiments.text_attack_comparison import naive_search, settings, table, text_classifier
-from experiments.text_attack_comparison import run as text_attack_comparison
+from experiments.text_attack_comparison import naive_search, text_classifier
 from experiments.text_attack_comparison.comparison import Evaluator, compare, paired_means, paired_rates, share_changed
 from experiments.text_attack_comparison.naive_search import NaiveResult
-from experiments.text_attack_comparison.settings import Row, TextComparisonConfig
+from experiments.text_attack_comparison.report import report
+from experiments.text_attack_comparison.run import run
+from experiments.text_attack_comparison.settings import TextComparisonConfig
 from ib_jax import data
 from ib_jax.attacks import text
 
@@ -71,8 +72,7 @@ def test_rates_are_tossed_coins() -> None:
     assert found.p_value == pytest.approx(14 / 64)
     assert (found.num, found.ours, found.theirs, found.difference) == (10, 0.6, 0.2, pytest.approx(0.4))
     assert found.standard_error == pytest.approx(np.sqrt((6 - 4**2 / 10) / 9 / 10))
-    assert found.within
-    assert not paired_rates(np.ones(6, bool), np.zeros(6, bool)).within  # 2 / 64
+    assert paired_rates(np.ones(6, bool), np.zeros(6, bool)).p_value == pytest.approx(2 / 64)
 
 
 def test_means_are_tested_in_pairs() -> None:
@@ -81,17 +81,19 @@ def test_means_are_tested_in_pairs() -> None:
     # t = 1 / (1 / sqrt 3) with two degrees of freedom, for which P(|T| > t) = 1 - t / sqrt(2 + t^2).
     assert found.p_value == pytest.approx(1 - np.sqrt(3 / 5))
     assert found.difference == pytest.approx(1)
-    far = paired_means(np.array([10.0, 11, 10.5, 9.5]), np.array([0.0, 1, 0, 0]))
-    assert not far.within
 
 
-@pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.5, 0.7]])
-def test_equal_sides_are_within(values) -> None:
-    assert paired_means(np.array(values), np.array(values)).within
-    assert paired_rates(np.array(values) > 0.6, np.array(values) > 0.6).within
+def test_equal_sides_and_none_do_not_differ() -> None:
+    for values in ([0.5], [0.5, 0.5, 0.7]):
+        assert paired_means(np.array(values), np.array(values)).p_value == 1
+        assert paired_rates(np.array(values) > 0.6, np.array(values) > 0.6).p_value == 1
+    assert np.isnan(paired_means(np.array([0.1]), np.array([0.2])).p_value)  # nothing to judge by
+    for none in (paired_means(np.array([]), np.array([])), paired_rates(np.zeros(0, bool), np.zeros(0, bool))):
+        assert none.num == 0
+        assert np.isnan(none[1:]).all()
 
 
-# The evaluator.
+# What an attack achieved.
 
 
 def test_success_is_counted_by_one_model() -> None:
@@ -104,9 +106,9 @@ def test_success_is_counted_by_one_model() -> None:
     assert outcome.success.tolist() == [True, False, False]
     assert outcome.changed.tolist() == [0.5, 0, 0]
     assert outcome.disagreements == 2
-    summary = outcome.summary()
-    assert (summary["success_rate"], summary["words_changed"], summary["mean_queries"]) == (0.5, 0.5, 4.5)
-    assert summary["queries_per_second"] == 5
+    values = outcome.values()
+    assert (values["success_rate"], values["words_changed"], values["mean_queries"]) == (0.5, 0.5, 4.5)
+    assert values["queries_per_second"] == 5
 
 
 def test_of_fewer_texts_ours_cost_their_share_of_queries() -> None:
@@ -115,8 +117,8 @@ def test_of_fewer_texts_ours_cost_their_share_of_queries() -> None:
     theirs = outcome_of(evaluator, ["dull film", "good film"], [True, False], [10, 10], seconds=5.0)
     beside = compare(ours, theirs)
     assert beside["times_faster"] == pytest.approx(5.0 / (2.0 * 20 / 100))
-    assert beside["met"] == {"success": True, "words_changed": True, "times_faster": True}
-    assert (beside["identical"], beside["success"]["num"], beside["words_changed"]["num"]) == (1, 2, 1)
+    assert (beside["identical"], beside["success_num"], beside["words_changed_num"]) == (1, 2, 1)
+    assert beside["same_queries"]
 
 
 def test_words_are_counted_between_white_space() -> None:
@@ -192,59 +194,67 @@ TINY = TextComparisonConfig(num_texts=6, num_train=80, max_length=32, length_ste
 
 
 def test_a_comparison_without_textattack(tmp_path, monkeypatch) -> None:
-    def wordless():
-        raise LookupError("WordNet is not on this machine")
+    pwws = text.pwws
 
-    dwb = settings.ROWS[0]
-    paper = Row("pwws", "PWWS", "paper", lambda: text.pwws(synonyms=swaps), False)
-    no_words = Row("pwws", "PWWS, no words", "paper", wordless, True)
-    monkeypatch.setattr(settings, "ROWS", (dwb, paper, no_words))
+    def without_wordnet(scoring):
+        if scoring == "textattack":
+            raise LookupError("WordNet is not on this machine")
+        return pwws(scoring=scoring, synonyms=swaps)
+
+    monkeypatch.setattr(text, "pwws", without_wordnet)
     config = dataclasses.replace(TINY, output=str(tmp_path / "toy.json"), peer_python="/no/such/python", peers="lean")
-    console = Console(file=io.StringIO(), width=200)
-    record = text_attack_comparison.run(config, console, command="the command")
-    assert json.loads((tmp_path / "toy.json").read_text())["command"] == "the command"
-    first, second, third = record["rows"]
-    assert first["others"]["lean"]["status"] == "cannot start /no/such/python: No such file or directory"
-    assert third == {"group": "pwws", "name": "PWWS, no words", "status": "WordNet is not on this machine"}
-    for row in (first, second):
-        assert row["ours"]["repeats"]
-        assert row["ours"]["num_texts"] == 6
-        beside = row["others"]["naive"]["beside"]
-        assert (beside["num_texts"], beside["identical"], beside["same_queries"]) == (1, 1, True)
-    page = (tmp_path / "toy.html").read_text()
-    assert page.count("<td>") == 4
+    run(config, Session(command="the command"))
+    record = records.read(tmp_path / "toy.json")
+    assert record.command == "the command"
+    assert not {"output", "peer_python", "data_dir"} & set(record.settings)
+    no_python = "cannot start /no/such/python: No such file or directory"
+    assert record.details["not_measured"] == [
+        {"attack": "deep_word_bug", "library": "textattack", "way": "lean", "reason": no_python},
+        {"attack": "pwws", "scoring": "textattack", "library": "ib_jax", "reason": "WordNet is not on this machine"},
+    ]
+    (model,) = record.models
+    for at in ({"attack": "deep_word_bug"}, {"attack": "pwws", "scoring": "paper"}):
+        assert model.values_at(**at, library="ib_jax", num_texts=6)["repeats"]
+        naive = model.values_at(**at, library="naive", num_texts=1)
+        assert (naive["identical"], naive["same_queries"]) == (1, True)
+    assert (tmp_path / "toy.html").read_text().count("<td>") == 4
     table = (tmp_path / "table.md").read_text()
-    assert "| PWWS, no words | ib_jax | - | WordNet is not on this machine | - | - | - | - |" in table
+    assert "PWWS, TextAttack's scoring, ib_jax: WordNet is not on this machine" in table
     assert "Targets met: 0 of 0." in table
     assert "no TextAttack" in table
 
 
-def test_the_table(tmp_path) -> None:
+def test_the_report(tmp_path) -> None:
     evaluator = Evaluator(toy_score, ["good film"] * 8, np.ones(8, int))
     ours = outcome_of(evaluator, ["dull film"] * 8, [True] * 8, [10] * 8, seconds=1.0)
     theirs = outcome_of(evaluator, ["good film"] * 7 + ["dull film"], [False] * 8, [20] * 8, seconds=8.0)
-    more = {"seconds_with_compiling": 3.0, "num_computed": 70, "repeats": True}
-    told = {"status": "measured", "model_seconds": 7.5, "num_scored": 90, "models_apart": 2e-7}
-    side = theirs.summary() | told | {"beside": compare(ours, theirs)}
-    row = {"group": "pwws", "name": "PWWS", "status": "measured", "ours": ours.summary() | more}
-    record = {
-        "config": dataclasses.asdict(TINY),
-        "model": {"encoder": "MiniLM", "layers": 6, "width": 384, "num_train": 80},
-        "environment": {"machine": {"cpu": "a CPU", "cores": 2}},
-        "peers": {"plain": {"textattack": "0.3.11", "torch": "2.13.0"}},
-        "num_texts": 8,
-        "clean_accuracy": 1.0,
-        "rows": [row | {"others": {"lean": side, "naive": side}}],
-    }
-    records.write_json(tmp_path / "toy.json", record)
-    made = table.make(tmp_path)
-    assert (tmp_path / "table.md").read_text() == made
-    assert "| PWWS | ib_jax | 8 | 8/8 = 100.0% | 50.0% | 10 | 1 | 80 |" in made
-    assert "| PWWS | TextAttack | 8 | 1/8 = 12.5% | 50.0% | 20 | 8 | 20 |" in made
-    assert "| PWWS | TextAttack | +87.5 (se 12.5) | 0.016 **missed** | +0.0 | 1 | 1 of 8 | 8 **missed** |" in made
-    assert "| PWWS | naive search | +87.5 (se 12.5) | 0.016 | +0.0 | 1 | 1 of 8 | 8 |" in made
-    assert "Targets met: 1 of 3." in made
-    assert "the judge disagrees with its verdict on 1" in made
+    at, values = {"attack": "pwws", "scoring": "textattack", "num_texts": 8}, theirs.values() | compare(ours, theirs)
+    measurements = [
+        Measurement({"attack": "clean", "num_texts": 8}, {"accuracy": 1.0}),
+        Measurement(at | {"library": "ib_jax"}, ours.values() | {"num_scored": 70, "repeats": False}),
+        Measurement(at | {"library": "textattack", "way": "lean"}, values | {"models_apart": 2e-7}),
+        Measurement(at | {"library": "naive"}, values),
+    ]
+    model = Model("MiniLM", 0, measurements, details={"num_layers": 6, "width": 384, "num_test_texts": 8})
+    processes = {"plain": {"textattack": "0.3.11", "torch": "2.13.0"}}
+    record = Record(
+        "text_attack_comparison", "", dataclasses.asdict(TINY), [model],
+        details={"processes": processes, "not_measured": []}, environment={"machine": {"cpu": "a CPU", "cores": 2}},
+    )  # fmt: skip
+    made = report(records.frame([record]), [record])
+    render.write(made, tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    for row in (
+        "| ib_jax | 8 | 8 | 8 | 100.0 % | 50.0 % | 10 | 1 | 80 |",
+        "| TextAttack | 8 | 8 | 1 | 12.5 % | 50.0 % | 20 | 8 | 20 |",
+        "| TextAttack | +87.5 | 12.5 | 0.016 | +0.0 | - | 1 | 8 | 1 | 8 | **success rate, seconds** |",
+        "| naive search | +87.5 | 12.5 | 0.016 | +0.0 | - | 1 | 8 | 1 | 8 | none |",
+        "| TextAttack | - | - | - | 2.0e-07 | 1 | - |",
+        "| ib_jax | - | - | 70 | - | 0 | **other results** |",
+    ):
+        assert f"| PWWS, TextAttack's scoring {row}" in table
+    assert "Targets met: 1 of 3." in table
+    assert [headline.ours for headline in made.headlines] == [8.0]
 
 
 @pytest.mark.parametrize(
@@ -263,6 +273,6 @@ def test_settings_that_will_not_do(changes, message) -> None:
     assert (config.texts_of("own_avx512"), config.texts_of("lean")) == (10, 50)
 
 
-def test_too_few_training_texts(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"--num_train must be at most the \d+ training texts, got 1000000"):
-        text_attack_comparison.run(dataclasses.replace(TINY, num_train=1_000_000), Console(file=io.StringIO()))
+def test_too_few_training_texts() -> None:
+    with pytest.raises(SettingError, match=r"--num_train must be at most the \d+ training texts, got 1000000"):
+        run(dataclasses.replace(TINY, num_train=1_000_000), Session())

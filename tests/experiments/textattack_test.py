@@ -3,19 +3,18 @@
 It is looked for in the environment whose interpreter $TEXT_PEER_PYTHON names, or else in this one.
 """
 
-import io
 import stat
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from experiments.core import worker
+from experiments.core.app import Session
 from experiments.imdb_vub import load_encoder
-from experiments.text_attack_comparison import run as text_attack_comparison
 from experiments.text_attack_comparison import text_classifier, textattack, textattack_worker
+from experiments.text_attack_comparison.run import run
 from experiments.text_attack_comparison.settings import TextComparisonConfig
 from experiments.text_attack_comparison.textattack import TextAttack
 from ib_jax import data
@@ -129,10 +128,10 @@ def test_a_comparison_with_textattack(tmp_path) -> None:
     sizes = {"num_texts": 6, "num_train": 80, "max_length": 32, "length_step": 32, "naive_texts": 1}
     few = {"attacks": "deep_word_bug", "own_texts": 2, "page_texts": 2}
     config = TextComparisonConfig(output=str(tmp_path / "toy.json"), **sizes, **few)
-    record = text_attack_comparison.run(config, Console(file=io.StringIO()))
-    (row,) = record["rows"]
-    assert [row["others"][name]["num_texts"] for name in ("lean", "own")] == [6, 2]
-    assert row["others"]["lean"]["models_apart"] < 1e-5
+    (model,) = run(config, Session()).models
+    for way, num_texts in (("lean", 6), ("own", 2)):
+        at = {"attack": "deep_word_bug", "library": "textattack", "way": way, "num_texts": num_texts}
+        assert model.values_at(**at)["models_apart"] < 1e-5
     assert (tmp_path / "toy.html").read_text().count("<td>") == 4
 
 

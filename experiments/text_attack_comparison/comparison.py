@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.stats
 
-from experiments.core.answers import is_right, most_probable
+from ib_jax.evaluation import is_right, most_probable
 
 
 class AttackOutcome(NamedTuple):

@@ -31,7 +31,7 @@ def load_texts(config: FinetuneConfig) -> data.TextDataset:
       ValueError: a file does not hold what it should, or as many texts are to be held out as there are.
     """
     # The two configurations have the same names for where texts come from.
-    texts = imdb_vub.load_texts(cast(Any, config))
+    texts = imdb_vub.load_texts(config)
     train, validation = hold_out_texts(texts.train, config.num_validation, imdb_vub.HOLD_OUT_SEED)
     # Held out before it is cut, so that the number of training texts does not decide which are.
     return texts._replace(

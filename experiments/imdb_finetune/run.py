@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from typing import Any, cast
 
 from experiments.core import runner, trained_model
 from experiments.core.app import Session
@@ -37,7 +36,7 @@ def run(config: FinetuneConfig, session: Session) -> Record | None:
     workdir = pathlib.Path(config.workdir or new_workdir(f"finetune-{config.name}"))
     config = dataclasses.replace(config, workdir=str(workdir))
     texts = load_texts(config)
-    recipe = TextRecipe(config, texts, encoder_for(cast(Any, config), texts))
+    recipe = TextRecipe(config, texts, encoder_for(config, texts))
     trained = runner.train(
         recipe,
         workdir,

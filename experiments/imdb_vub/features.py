@@ -8,7 +8,7 @@ from rich.console import Console
 
 from experiments.core import feature_cache, feature_fill
 from experiments.imdb_vub.encoder import TextEncoder, features_of_texts, load_encoder, text_statement
-from experiments.imdb_vub.settings import TextConfig
+from experiments.imdb_vub.settings import EncoderSettings, TextConfig, TextSource
 from ib_jax import data
 from ib_jax.data.dataset import hold_out
 
@@ -33,7 +33,7 @@ class Features(NamedTuple):
     origin: dict[str, Any]
 
 
-def load_texts(config: TextConfig) -> data.TextDataset:
+def load_texts(config: TextSource) -> data.TextDataset:
     """The texts of a configuration, all training texts together.
 
     Raises:
@@ -48,7 +48,7 @@ def load_texts(config: TextConfig) -> data.TextDataset:
     return data.TextDataset(pathlib.Path(config.train_file).stem, train, None, test, names)
 
 
-def encoder_for(config: TextConfig, texts: data.TextDataset) -> TextEncoder:
+def encoder_for(config: EncoderSettings, texts: data.TextDataset) -> TextEncoder:
     """The encoder of a configuration."""
     return load_encoder(
         config.encoder,

@@ -1,5 +1,6 @@
 """Compare DeepWordBug and PWWS with TextAttack's, and with a naive search, on the same texts and the same model.
 
+Paper:    Gao et al., DeepWordBug (2018); Ren et al., PWWS (2019); Morris et al., TextAttack (2020).
 Run:      python -m experiments.text_attack_comparison                      made-up reviews, a minute
           python -m experiments.text_attack_comparison --dataset=imdb_reviews --num_texts=50 --num_words=100
               --encoder=sentence-transformers/all-MiniLM-L6-v2 --num_train=2000 --max_length=512

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from experiments.core import worker
+from experiments.core.worker import Worker, WorkerError
+from experiments.core.worker import missing as missing_for_worker
 from experiments.text_attack_comparison.settings import WAYS
 from experiments.text_attack_comparison.text_classifier import TextClassifier
 from ib_jax.attacks.text import TextResult
@@ -50,7 +51,7 @@ class TextAttack:
         self._classifier, self._texts, self._labels, self._python = classifier, list(texts), labels, python
         self._stack = contextlib.ExitStack()
         self._folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self._workers: dict[bool, worker.Worker] = {}
+        self._workers: dict[bool, Worker] = {}
         self.info: dict[str, Any] = {}
 
     def __call__(self, attack: str, way: str, *, num_texts: int = 0, seed: int = 0) -> dict[str, Any]:
@@ -79,21 +80,21 @@ class TextAttack:
             results.append(TextResult(**fields | tuples))
         return reply | {"results": results}
 
-    def _worker(self, avx512: bool) -> worker.Worker:
+    def _worker(self, avx512: bool) -> Worker:
         if avx512 not in self._workers:
-            reason = missing(self._python) or (worker.missing([], "text-peers", avx512=True) if avx512 else "")
+            reason = missing(self._python) or (missing_for_worker([], "text-peers", avx512=True) if avx512 else "")
             if reason:
-                raise worker.WorkerError(reason)
+                raise WorkerError(reason)
             try:
-                started = worker.Worker(
-                    "experiments.text_attack_comparison.textattack_worker",
+                started = Worker(
+                    "experiments.text_attack_comparison.worker",
                     {"task": self._task()},
                     avx512=avx512,
                     python=interpreter(self._python),
                     environment={"PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"},
                 )
             except OSError as error:
-                raise worker.WorkerError(str(error)) from error
+                raise WorkerError(str(error)) from error
             self._workers[avx512] = self._stack.enter_context(started)
             self.info["avx512" if avx512 else "plain"] = dict(started.info)
         return self._workers[avx512]

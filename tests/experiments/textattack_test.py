@@ -10,10 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.core import worker
 from experiments.core.app import Session
+from experiments.core.worker import Worker, WorkerError
 from experiments.imdb_vub import load_encoder
-from experiments.text_attack_comparison import text_classifier, textattack, textattack_worker
+from experiments.text_attack_comparison import text_classifier, textattack, worker
 from experiments.text_attack_comparison.run import run
 from experiments.text_attack_comparison.settings import TextComparisonConfig
 from experiments.text_attack_comparison.textattack import TextAttack
@@ -31,8 +31,8 @@ def test_the_worker_imports_nothing_but_the_standard_library(tmp_path) -> None:
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     said = subprocess.run([python, "-c", "import numpy"], capture_output=True, text=True, env={}).stderr
     assert "No module named 'numpy'" in said
-    with pytest.raises(worker.WorkerError, match="No module named 'torch'"):
-        worker.Worker(textattack_worker.__name__, {"task": ""}, python=str(python), environment={"PYTHONPATH": ""})
+    with pytest.raises(WorkerError, match="No module named 'torch'"):
+        Worker(worker.__name__, {"task": ""}, python=str(python), environment={"PYTHONPATH": ""})
 
 
 def test_what_is_missing_is_named(monkeypatch) -> None:
@@ -52,7 +52,7 @@ def test_the_interpreter_may_be_named(monkeypatch) -> None:
 
 
 def test_absent_packages_are_pretended_for_a_while() -> None:
-    with textattack_worker.pretended(["no_such_package"]):
+    with worker.pretended(["no_such_package"]):
         import no_such_package.part
 
         class Child(no_such_package.part.deeper.Parent):
@@ -138,5 +138,5 @@ def test_a_comparison_with_textattack(tmp_path) -> None:
 @pytest.mark.slow
 def test_a_worker_that_fails_is_heard(tmp_path) -> None:
     pytest.importorskip("torch")
-    with pytest.raises(worker.WorkerError, match="FileNotFoundError"):
-        worker.Worker(textattack_worker.__name__, {"task": str(tmp_path / "no.json")})
+    with pytest.raises(WorkerError, match="FileNotFoundError"):
+        Worker(worker.__name__, {"task": str(tmp_path / "no.json")})

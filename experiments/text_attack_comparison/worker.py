@@ -22,7 +22,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.core import worker
+from experiments.core.worker import Answer, serve
 
 PRETENDED = (
     *("bert_score", "datasets", "flair", "jieba", "langdetect", "language_tool_python", "lemminflect", "Levenshtein"),
@@ -32,7 +32,7 @@ PRETENDED = (
 RECIPES = {"deep_word_bug": "DeepWordBugGao2018", "pwws": "PWWSRen2019"}
 
 
-def make_answer(task: str) -> worker.Answer:
+def make_answer(task: str) -> Answer:
     """Loads what `TextAttack` wrote; makes what answers its requests."""
     import numpy as np
     import torch
@@ -206,4 +206,4 @@ def pretended(names: Sequence[str]) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    worker.serve(make_answer, packages=["torch", "transformers", "textattack", "nltk"])
+    serve(make_answer, packages=["torch", "transformers", "textattack", "nltk"])

@@ -108,6 +108,7 @@ class Worker:
             self._log = stack.enter_context(open(pathlib.Path(folder) / "log", "w+"))
             # torch.compile would start a pool of processes, which do not sleep.
             variables = {"TORCHINDUCTOR_COMPILE_THREADS": "1"} | os.environ | dict(environment or {})
+            variables["IB_JAX_WORKER"] = "1"  # asks for no package of the experiments
             if avx512:
                 variables["LD_PRELOAD"] = str(build_mkl_library(folder))
             self._process = subprocess.Popen(

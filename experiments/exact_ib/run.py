@@ -11,13 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich.markdown import Markdown
 
-from experiments.core import records
+from experiments.core import records, render
 from experiments.core.app import Session
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.report import Report
+from experiments.core.settings import as_dict
 from experiments.core.workdir import environment
-from experiments.exact_ib import table as exact_ib_table
 from experiments.exact_ib.problems import Problem, discrete_problem, gaussian_problem
+from experiments.exact_ib.report import report
 from experiments.exact_ib.settings import ExactConfig
 from ib_jax import bounds, losses, training
 from ib_jax.types import Array, BoundTerms, Params
@@ -84,30 +86,28 @@ def train(
 
 def measure(
     problem: Problem, betas: Sequence[float], params: Params, tails: Mapping[str, Array]
-) -> list[dict[str, Any]]:
-    """A row for each beta: exact information of the restart with the lowest loss, and its distance from the curve."""
+) -> list[list[Measurement]]:
+    """For each beta the exact information of the restart with the lowest loss, and its distance from the curve."""
     rows = []
     curve = problem.curve(np.asarray(betas))
-    for index, beta in enumerate(betas):
+    for index in range(len(betas)):
         best = int(np.nanargmin(tails["loss"][index]))
         exact = problem.measure(jax.tree.map(lambda leaf, i=index, b=best: np.asarray(leaf[i, b]), params))
         frontier = float(problem.frontier(np.array([exact.information_xz]))[0])
-        rows.append(
-            {
-                "beta": beta,
-                **exact._asdict(),
-                "frontier_zy": frontier,
-                "shortfall": 1.0 - exact.information_zy / frontier if frontier > 0 else 0.0,
-                "optimal_xz": curve.information_xz[index],
-                "optimal_zy": curve.information_zy[index],
-                "contained": problem.contains(exact.information_xz),
-                "terms": {name: float(tail[index, best]) for name, tail in tails.items()},
-            }
-        )
+        values = {
+            **exact._asdict(),
+            "frontier_zy": frontier,
+            "shortfall": 1.0 - exact.information_zy / frontier if frontier > 0 else 0.0,
+            "optimal_xz": float(curve.information_xz[index]),
+            "optimal_zy": float(curve.information_zy[index]),
+            "contained": bool(problem.contains(exact.information_xz)),
+        }
+        terms = {name: float(tail[index, best]) for name, tail in tails.items()}
+        rows.append([Measurement({}, values), Measurement({"split": "train"}, terms)])
     return rows
 
 
-def run(config: ExactConfig, session: Session) -> dict[str, Any]:
+def run(config: ExactConfig, session: Session) -> Report:
     """Trains, measures and writes the records, the table and the figure.
 
     Args:
@@ -115,41 +115,31 @@ def run(config: ExactConfig, session: Session) -> dict[str, Any]:
       session: where to show progress and tables, and the command for the records.
 
     Returns:
-      The records by the problem's name.
+      The report.
     """
-    console, command = session.console, session.command
-    results = pathlib.Path(config.results)
+    results, made = pathlib.Path(config.results), []
     problems = [
-        (gaussian_problem(num_steps=config.num_steps), config.gaussian_betas),
         (discrete_problem(num_steps=config.num_steps), config.discrete_betas),
+        (gaussian_problem(num_steps=config.num_steps), config.gaussian_betas),
     ]
-    made = {}
+    settings = {name: value for name, value in as_dict(config).items() if name != "results"}
     for problem, betas in problems:
-        rows: dict[str, Any] = {}
+        models = []
         for number, objective in enumerate(OBJECTIVES):
             start = time.monotonic()
             key = jax.random.fold_in(jax.random.key(config.seed), number)
             params, tails = jax.block_until_ready(train(problem, objective, jnp.array(betas), key, config.num_restarts))
-            rows[objective] = measure(problem, betas, params, tails)
-            seconds = time.monotonic() - start
-            models = len(betas) * config.num_restarts
-            console.print(f"{problem.name}, {objective}: {models} models in {seconds:.0f} s", highlight=False)
-        points = problem.curve(np.geomspace(min(betas) / 2, 0.95, 40))
-        made[problem.name] = {
-            "experiment": "exact_ib",
-            "problem": problem.name,
-            "command": command,
-            "config": dataclasses.asdict(config),
-            "environment": environment(),
-            "curve": {"information_xz": points.information_xz, "information_zy": points.information_zy},
-            "objectives": rows,
-        }
-        records.write_json(results / f"{problem.name}.json", made[problem.name])
-    saved = exact_ib_table.read_records(results)
-    (results / "table.md").write_text(exact_ib_table.render(saved))
-    from experiments.core import plots as figures  # matplotlib takes a second to import
-
-    figures.exact_curves(results / "figure.png", saved)
-    console.print(Markdown(exact_ib_table.render(saved)))
-    console.print(f"Records, table and figure are in {results}.", highlight=False)
-    return made
+            for beta, measured in zip(betas, measure(problem, betas, params, tails), strict=True):
+                own = {"objective": objective, "beta": beta, "problem": problem.name}
+                models.append(Model(f"{objective}_beta{beta:g}", config.seed, measured, own))
+            seconds, count = time.monotonic() - start, len(betas) * config.num_restarts
+            line = f"{problem.name}, {objective}: {count} models in {seconds:.0f} s"
+            session.console.print(line, highlight=False)
+        curve = problem.curve(np.geomspace(min(betas) / 2, 0.95, 40))
+        details = {"curve": {"information_xz": curve.information_xz, "information_zy": curve.information_zy}}
+        record = Record("exact_ib", session.command, settings, models, details, environment=environment())
+        made.append(dataclasses.replace(record, file=problem.name))
+        records.write(results / f"{problem.name}.json", record)
+    shown = render.write_report(report, made, results, session.console)
+    session.console.print(f"Records, table and figure are in {results}.", highlight=False)
+    return shown

@@ -10,20 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import imdb_vub
 from experiments.core import networks, objectives, optimizers
 from experiments.core.recipe import Recipe, RecipeFunctions, Stretch
 from experiments.imdb_finetune.settings import FinetuneConfig
-from experiments.imdb_vub import encoder as text_encoder
-from experiments.imdb_vub import features as imdb_vub_features
-from experiments.imdb_vub.encoder import TextEncoder
+from experiments.imdb_vub import TextEncoder
 from ib_jax import data, evaluation, models, training
 from ib_jax.data.text import hold_out_texts
 from ib_jax.models import Classifier
 from ib_jax.training import parallel
 from ib_jax.training.epoch import check_batches
 from ib_jax.types import Array, Params
-
-HOLD_OUT_SEED = 0  # as of imdb_vub, which must hold out the same texts
 
 
 def load_texts(config: FinetuneConfig) -> data.TextDataset:
@@ -34,24 +31,13 @@ def load_texts(config: FinetuneConfig) -> data.TextDataset:
       ValueError: a file does not hold what it should, or as many texts are to be held out as there are.
     """
     # The two configurations have the same names for where texts come from.
-    texts = imdb_vub_features.load_texts(cast(Any, config))
-    train, validation = hold_out_texts(texts.train, config.num_validation, HOLD_OUT_SEED)
+    texts = imdb_vub.load_texts(config)
+    train, validation = hold_out_texts(texts.train, config.num_validation, imdb_vub.HOLD_OUT_SEED)
     # Held out before it is cut, so that the number of training texts does not decide which are.
     return texts._replace(
         train=_first(train, config.num_train_texts),
         validation=validation,
         test=_first(texts.test, config.num_test_texts),
-    )
-
-
-def load_encoder(config: FinetuneConfig, texts: data.TextDataset) -> TextEncoder:
-    """The encoder from which fine-tuning begins."""
-    return text_encoder.load(
-        config.encoder,
-        max_length=config.max_length,
-        pooling=config.pooling,
-        precision=config.precision,
-        texts=texts.train.texts,
     )
 
 

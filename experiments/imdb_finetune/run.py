@@ -9,10 +9,10 @@ from experiments.core.evaluator import SPLITS, named_splits
 from experiments.core.records import Record
 from experiments.core.workdir import new_workdir
 from experiments.imdb_finetune.evaluator import TextEvaluator
-from experiments.imdb_finetune.recipe import TextRecipe, load_encoder, load_texts
+from experiments.imdb_finetune.recipe import TextRecipe, load_texts
 from experiments.imdb_finetune.settings import FinetuneConfig
-from ib_jax import models, training
-from ib_jax.types import Params
+from experiments.imdb_vub import encoder_for
+from ib_jax import training
 
 NAME = "imdb_finetune"
 
@@ -36,7 +36,7 @@ def run(config: FinetuneConfig, session: Session) -> Record | None:
     workdir = pathlib.Path(config.workdir or new_workdir(f"finetune-{config.name}"))
     config = dataclasses.replace(config, workdir=str(workdir))
     texts = load_texts(config)
-    recipe = TextRecipe(config, texts, load_encoder(config, texts))
+    recipe = TextRecipe(config, texts, encoder_for(config, texts))
     trained = runner.train(
         recipe,
         workdir,
@@ -50,14 +50,7 @@ def run(config: FinetuneConfig, session: Session) -> Record | None:
         return None
     folder = pathlib.Path(config.export or workdir / "encoder")
     if not (folder / "config.json").exists():
-        export(recipe, trained.params, folder)
+        if training.is_main():
+            recipe.encoder.save(folder, trained.params["encoder"]["bert"])
         session.console.print(f"Records are in {workdir}, the encoder in {folder}.", highlight=False)
     return trained_model.read_results(workdir)
-
-
-def export(recipe: TextRecipe, params: Params, folder: pathlib.Path) -> pathlib.Path:
-    """Writes the fine-tuned BERT and its tokeniser as Hugging Face's libraries and `text_encoder.load` read them."""
-    if training.is_main():
-        recipe.encoder.tokenise.save(folder)
-        models.save_bert(folder, recipe.encoder.config, params["encoder"]["bert"])
-    return folder

@@ -5,7 +5,7 @@ import math
 
 from experiments.core import groups
 from experiments.core.settings import EVALUATION, NOTHING, Preset, Settings, configure, setting
-from experiments.imdb_vub.settings import BOTTLENECKS, ERRORS, IMDB, TOY, VANILLA
+from experiments.imdb_vub import BOTTLENECKS, ERRORS, IMDB, TOY, VANILLA, EncoderSettings, TextSource
 
 __all__ = ("ERRORS", "PRESETS", "FinetuneConfig")
 
@@ -24,7 +24,7 @@ PRESETS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class _Texts(groups.Data, groups.TextFiles):
+class _Texts(TextSource):
     num_train_texts: int = setting(0, "Only the first training texts; 0 is all of them.", unit="texts", least=0)
     num_test_texts: int = setting(
         0, "Only the first test texts; 0 is all of them.", unit="texts", least=0, decides=EVALUATION
@@ -32,7 +32,7 @@ class _Texts(groups.Data, groups.TextFiles):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Network(groups.Encoder, groups.Pooling, groups.LatentDim, groups.Precision):
+class _Network(EncoderSettings, groups.LatentDim):
     head_layers: int = setting(0, "ReLU layers as wide as the BERT between it and the code.", least=0)
     dropout: float = setting(0.1, "Rate in the BERT.", least=0, below=1)
 

@@ -1,1 +1,24 @@
-"""Bottleneck heads on a frozen text encoder, attacked with DeepWordBug and PWWS."""
+"""See __main__.py; for other experiments on text: texts, encoders, settings, and the page of adversarial texts."""
+
+from experiments.imdb_vub.encoder import TextEncoder, features_of_texts, load_encoder
+from experiments.imdb_vub.features import HOLD_OUT_SEED, encoder_for, load_texts
+from experiments.imdb_vub.page import AttackedTexts, write_page
+from experiments.imdb_vub.settings import BOTTLENECKS, ERRORS, IMDB, TOY, VANILLA, EncoderSettings, TextSource
+
+__all__ = [
+    "BOTTLENECKS",
+    "ERRORS",
+    "HOLD_OUT_SEED",
+    "IMDB",
+    "TOY",
+    "VANILLA",
+    "AttackedTexts",
+    "EncoderSettings",
+    "TextEncoder",
+    "TextSource",
+    "encoder_for",
+    "features_of_texts",
+    "load_encoder",
+    "load_texts",
+    "write_page",
+]

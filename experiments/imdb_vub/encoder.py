@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import pathlib
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -72,23 +73,27 @@ class TextEncoder:
         """(params, tokens int [B, L]) -> float32 [B, F]; pure."""
         return models.text_features(self.config, params, tokens, pooling=self.pooling, compute_dtype=self.precision)
 
+    def save(self, folder: pathlib.Path, params: Params | None = None) -> None:
+        """Writes it, with other weights if given, as Hugging Face's libraries and `load_encoder` read it."""
+        self.tokenise.save(folder)
+        models.save_bert(folder, self.config, self.params if params is None else params)
+
 
 _PROBES = ["A film that I didn't like.", "Naïve élan: 10/10!", "supercalifragilistic"]  # they tell tokenisers apart
 
 
-def load(name: str, *, max_length: int, pooling: str, precision: str, texts: Sequence[str]) -> TextEncoder:
+def load_encoder(
+    name: str, texts: Sequence[str], *, max_length: int, pooling: str = "mean", precision: str = "float32"
+) -> TextEncoder:
     """The encoder by its name.
 
     Args:
       name: a folder with a Hugging Face checkpoint, a name on the hub, or "random": a small BERT whose weights were
         never trained, with a vocabulary of the words of `texts`, for runs without any file.
+      texts: the training texts.
       max_length: the most tokens of a text.
       pooling: "mean", "cls" or "pooler".
       precision: "float32" or "bfloat16".
-      texts: the training texts.
-
-    Returns:
-      TextEncoder.
 
     Raises:
       HubUnavailableError, CheckpointError: the model is not there, or is no BERT.
@@ -112,7 +117,7 @@ def load(name: str, *, max_length: int, pooling: str, precision: str, texts: Seq
     return TextEncoder(name, config, params, tokenise, cast(models.Pooling, pooling), precision)
 
 
-def of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size: int = 64) -> feature_fill.Compute:
+def features_of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size: int = 64) -> feature_fill.Compute:
     """What computes the features of texts, in padded batches of few lengths.
 
     Args:

@@ -7,12 +7,13 @@ import numpy as np
 from rich.console import Console
 
 from experiments.core import feature_cache, feature_fill
-from experiments.imdb_vub import encoder as text_encoder
-from experiments.imdb_vub.encoder import TextEncoder
-from experiments.imdb_vub.settings import TextConfig
+from experiments.imdb_vub.encoder import TextEncoder, features_of_texts, load_encoder, text_statement
+from experiments.imdb_vub.settings import EncoderSettings, TextConfig, TextSource
 from ib_jax import data
 from ib_jax.data.dataset import hold_out
 
+HOLD_OUT_SEED = 0
+"""Which training texts are held out, here and by `experiments.imdb_finetune`, is the same in every run."""
 _COLUMNS = {"text_column": "sentence", "label_column": "label"}
 
 
@@ -32,7 +33,7 @@ class Features(NamedTuple):
     origin: dict[str, Any]
 
 
-def load_texts(config: TextConfig) -> data.TextDataset:
+def load_texts(config: TextSource) -> data.TextDataset:
     """The texts of a configuration, all training texts together.
 
     Raises:
@@ -47,14 +48,14 @@ def load_texts(config: TextConfig) -> data.TextDataset:
     return data.TextDataset(pathlib.Path(config.train_file).stem, train, None, test, names)
 
 
-def load_encoder(config: TextConfig, texts: data.TextDataset) -> TextEncoder:
+def encoder_for(config: EncoderSettings, texts: data.TextDataset) -> TextEncoder:
     """The encoder of a configuration."""
-    return text_encoder.load(
+    return load_encoder(
         config.encoder,
+        texts.train.texts,
         max_length=config.max_length,
         pooling=config.pooling,
         precision=config.precision,
-        texts=texts.train.texts,
     )
 
 
@@ -71,16 +72,7 @@ def compute(config: TextConfig, texts: data.TextDataset, encoder: TextEncoder, c
       Features; the same training texts are held out whatever the encoder.
     """
     root = pathlib.Path(config.cache_dir or pathlib.Path(config.workdir) / "features")
-    caches = {
-        part: feature_cache.FeatureCache(
-            root,
-            {"encoder": encoder.statement, "data": text_encoder.text_statement(split, name=texts.name, part=part)},
-            num_images=len(split.texts),
-            num_features=encoder.num_features,
-            shard_size=config.shard_size,
-        )
-        for part, split in (("train", texts.train), ("test", texts.test))
-    }
+    caches = {}
     for part, split in (("train", texts.train), ("test", texts.test)):
 
         def report(progress: feature_fill.FeatureProgress, part: str = part) -> None:
@@ -90,9 +82,16 @@ def compute(config: TextConfig, texts: data.TextDataset, encoder: TextEncoder, c
                 highlight=False,
             )
 
-        fill = text_encoder.of_texts(encoder, split, batch_size=config.encoder_batch_size)
-        feature_fill.fill(caches[part], fill, encoder.params, report=report)
-    train, validation = hold_out(caches["train"].read(), config.num_validation, seed=0)
+        caches[part] = feature_cache.FeatureCache(
+            root,
+            {"encoder": encoder.statement, "data": text_statement(split, name=texts.name, part=part)},
+            num_images=len(split.texts),
+            num_features=encoder.num_features,
+            shard_size=config.shard_size,
+        )
+        computed = features_of_texts(encoder, split, batch_size=config.encoder_batch_size)
+        feature_fill.fill(caches[part], computed, encoder.params, report=report)
+    train, validation = hold_out(caches["train"].read(), config.num_validation, seed=HOLD_OUT_SEED)
     dataset = data.Dataset(texts.name, train, validation, caches["test"].read(), len(texts.class_names))
     seen = encoder.tokenise.visible(texts.test.texts[: config.num_attacked])
     origin = {

@@ -16,7 +16,8 @@ from experiments.imdb_vub import features as imdb_vub_features
 from experiments.imdb_vub import heads as imdb_vub_heads
 from experiments.imdb_vub import summary as imdb_vub_summary
 from experiments.imdb_vub import table as tables
-from experiments.imdb_vub.attack import Answers, Siege, make_attack
+from experiments.imdb_vub.attack import Answers, HeadAttacks, make_attack
+from experiments.imdb_vub.page import AttackedTexts, write_page
 from experiments.imdb_vub.settings import (
     VANILLA,
     Model,
@@ -26,7 +27,6 @@ from experiments.imdb_vub.settings import (
     objectives,
     split,
 )
-from experiments.text_attack_comparison import markup as text_markup
 
 _SHOWN = 20  # texts on the page
 _HIDDEN = ("workdir", "results", "data_dir", "cache_dir")  # of this machine
@@ -53,7 +53,7 @@ def run(config: TextConfig, session: Session) -> pathlib.Path | None:
     for name in split(config.attacks):
         make_attack(config, name, stochastic=False)  # whatever is missing is missed now, not after an hour
     texts = imdb_vub_features.load_texts(config)
-    encoder = imdb_vub_features.load_encoder(config, texts)
+    encoder = imdb_vub_features.encoder_for(config, texts)
     write_config(workdir, config)
     features = imdb_vub_features.compute(config, texts, encoder, console)
     members: dict[str, list[dict[str, Any]]] = {}
@@ -63,10 +63,10 @@ def run(config: TextConfig, session: Session) -> pathlib.Path | None:
             console.print("Stopped and saved. The same command goes on.")
             return None
         members[objective] = trained
-    siege = Siege(config, features, encoder, attacked(config), workdir)
+    head_attacks = HeadAttacks(config, features, encoder, attacked(config), workdir)
     start, answers = time.monotonic(), {}
     for name in split(config.attacks):
-        answers[name] = siege.attack(name, console)
+        answers[name] = head_attacks.attack(name, console)
     seconds = time.monotonic() - start
     results = pathlib.Path(config.results or workdir / "results")
     for objective, found in members.items():
@@ -80,7 +80,7 @@ def run(config: TextConfig, session: Session) -> pathlib.Path | None:
             "num_attacked": len(features.test_texts),
             "attack_seconds_of_this_start": seconds,
             "members": [
-                _member(model, own, siege, answers)
+                _member(model, own, head_attacks, answers)
                 for model, own in zip(models_of(config, objective), found, strict=True)
             ],
         }
@@ -92,7 +92,9 @@ def run(config: TextConfig, session: Session) -> pathlib.Path | None:
     return results
 
 
-def _member(model: Model, own: Mapping[str, Any], siege: Siege, answers: Mapping[str, Answers]) -> dict[str, Any]:
+def _member(
+    model: Model, own: Mapping[str, Any], head_attacks: HeadAttacks, answers: Mapping[str, Answers]
+) -> dict[str, Any]:
     """What a record holds of one head."""
     source = Model(VANILLA, None, 1 if model == Model(VANILLA, None, 0) else 0)
     found_by: dict[str, dict[str, Any]] = {}
@@ -100,9 +102,9 @@ def _member(model: Model, own: Mapping[str, Any], siege: Siege, answers: Mapping
         if model.name not in all_of:
             continue
         found = imdb_vub_summary.of_attack(all_of[model.name])
-        found["success_rate_one_sample"] = siege.success_at_one_sample(all_of[model.name], model)
+        found["success_rate_one_sample"] = head_attacks.success_at_one_sample(all_of[model.name], model)
         crafted = [one.perturbed for one in all_of[source.name]] if source.name in all_of else None
-        found["transfer"] = siege.transfer(crafted, model) if crafted else {"success_rate": None}
+        found["transfer"] = head_attacks.transfer(crafted, model) if crafted else {"success_rate": None}
         found_by[name] = found
     return {**model._asdict(), **own, "beta": model.beta, "attacks": found_by}
 
@@ -112,8 +114,6 @@ def _page(path: pathlib.Path, config: TextConfig, answers: Mapping[str, Answers]
     first = {model.objective: model for model in reversed(attacked(config))}
     heads = [first[objective] for objective in objectives(config) if objective in first]
     columns = [
-        text_markup.Attacked(head.name, name, all_of[head.name][:_SHOWN])
-        for name, all_of in answers.items()
-        for head in heads
+        AttackedTexts(head.name, name, all_of[head.name][:_SHOWN]) for name, all_of in answers.items() for head in heads
     ]
-    text_markup.write_page(path, columns, class_names, title="Adversarial texts")
+    write_page(path, columns, class_names, title="Adversarial texts")

@@ -50,6 +50,16 @@ PRESETS = {
 
 
 @dataclasses.dataclass(frozen=True)
+class TextSource(groups.Data, groups.TextFiles):
+    """Where texts come from; see `load_texts`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderSettings(groups.Encoder, groups.Pooling, groups.Precision):
+    """A BERT; see `encoder_for`."""
+
+
+@dataclasses.dataclass(frozen=True)
 class _Attacks(groups.AttackNames):
     attacked_objectives: str = setting(
         ",".join(BOTTLENECKS),
@@ -139,11 +149,8 @@ class TextConfig(
     groups.Workdir,
     groups.Results,
     groups.Figures,
-    groups.Data,
-    groups.TextFiles,
-    groups.Encoder,
-    groups.Pooling,
-    groups.Precision,
+    TextSource,
+    EncoderSettings,
     groups.FeatureCache,
     groups.Bottlenecks,
     groups.Betas,

@@ -1,5 +1,6 @@
 """Compare DeepWordBug and PWWS with TextAttack's, and with a naive search, on the same texts and the same model.
 
+Paper:    Gao et al., DeepWordBug (2018); Ren et al., PWWS (2019); Morris et al., TextAttack (2020).
 Run:      python -m experiments.text_attack_comparison                      made-up reviews, a minute
           python -m experiments.text_attack_comparison --dataset=imdb_reviews --num_texts=50 --num_words=100
               --encoder=sentence-transformers/all-MiniLM-L6-v2 --num_train=2000 --max_length=512
@@ -12,7 +13,7 @@ Method:   a frozen BERT, the mean of its tokens' vectors and a linear head fitte
           Success is judged for all by the JAX model, and words are counted alike, as pieces between white space: a
           library's own verdict is not asked for. Ours is run twice, the second time with nothing remembered but the
           compiled programs; its seconds are those of the second run, and the first's stand beside them. What TextAttack
-          does otherwise at equal settings stands at the head of `experiments.text_attack_comparison.peer`.
+          does otherwise at equal settings stands at the head of `experiments/text_attack_comparison/textattack.py`.
 Expect:   success rate (McNemar's test) and words changed (paired t-test) within sampling error, and at least 10 times
           fewer seconds.
 Leaves:   a JSON record, by default experiments/results/text_attack_comparison/<dataset>.json, a page of adversarial

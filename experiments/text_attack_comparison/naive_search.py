@@ -11,13 +11,11 @@ import numpy as np
 
 from ib_jax.attacks.text import TextAttack, split
 
-Ask = Callable[[str], np.ndarray]
-"""One text -> probabilities float [C]."""
-
+UNKNOWN = "[UNK]"
 ORDERS = ("importance", "textattack", "paper")
 
 
-class Found(NamedTuple):
+class NaiveResult(NamedTuple):
     """What became of a text.
 
     Attributes:
@@ -31,20 +29,18 @@ class Found(NamedTuple):
     num_queries: int
 
 
-def attack(attack: TextAttack, order: str, ask: Ask, seed: int, text: str, label: int, *, unknown: str) -> Found:
+def search(
+    attack: TextAttack, order: str, ask: Callable[[str], np.ndarray], *, seed: int, text: str, label: int
+) -> NaiveResult:
     """Attacks one text, untargeted and without a budget.
 
     Args:
       attack: whose candidates, stop words and constraints are taken.
       order: of the words: "importance", DeepWordBug's; or PWWS's, by "textattack" or the "paper".
-      ask: the model.
+      ask: the model, one text -> probabilities float [C].
       seed: of the candidates.
       text: the original.
       label: its class.
-      unknown: the unknown token.
-
-    Returns:
-      Found.
     """
     if order not in ORDERS:
         raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {order!r}")
@@ -60,11 +56,11 @@ def attack(attack: TextAttack, order: str, ask: Ask, seed: int, text: str, label
     replacements = attack.candidates(seed, original)
     base, wrong = score(text)
     if wrong:
-        return Found(text, False, asked)
+        return NaiveResult(text, False, asked)
     words = [index for index, word in enumerate(original.words) if attack.may_touch(word)]
     if order == "paper":
         words = [index for index in words if replacements(index)]
-    saliency = np.array([score(original.with_word(index, unknown))[0] for index in words])
+    saliency = np.array([score(original.with_word(index, UNKNOWN))[0] for index in words])
     weights, best = saliency, {}
     if order != "importance":
         offset = base if order == "paper" else 0.0
@@ -89,9 +85,9 @@ def attack(attack: TextAttack, order: str, ask: Ask, seed: int, text: str, label
                 choices.append((*score(now.with_word(index, new)), new, sum(costs)))
         if not choices:
             continue
-        found, wrong, new, cost = max(choices, key=lambda each: each[0])
-        if order == "paper" or found > value:
-            now, value, spent = now.replace(index, new), found, spent + cost
+        highest, wrong, new, cost = max(choices, key=lambda each: each[0])
+        if order == "paper" or highest > value:
+            now, value, spent = now.replace(index, new), highest, spent + cost
             if wrong:
-                return Found(now.string, True, asked)
-    return Found(now.string, False, asked)
+                return NaiveResult(now.string, True, asked)
+    return NaiveResult(now.string, False, asked)

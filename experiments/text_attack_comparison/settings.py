@@ -1,8 +1,7 @@
 """What `experiments.text_attack_comparison` compares, and with what settings."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from experiments.core import groups
 from experiments.core.groups import split
@@ -11,18 +10,8 @@ from ib_jax import hub, models
 from ib_jax.attacks import text
 from ib_jax.data import TEXT_DATASETS
 
-SPEED_UP = 10
-"""How many times fewer seconds are aimed at."""
-
-PEERS = {
-    "lean": ("lean", False),
-    "own": ("own", False),
-    "lean_avx512": ("lean", True),
-    "own_avx512": ("own", True),
-}
+WAYS = {"lean": ("lean", False), "own": ("own", False), "lean_avx512": ("lean", True), "own_avx512": ("own", True)}
 """Ways to run TextAttack: which wrapper of the model, and whether MKL's AVX-512 path is forced on."""
-
-
 ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError)
 """What is missing on the machine: a folder, a package."""
 
@@ -76,12 +65,12 @@ class TextComparisonConfig(
 
     def check(self) -> None:
         super().check()
-        groups.check_names("attacks", split(self.attacks), ("all", *text_groups()))
-        groups.check_names("peers", self.peer_names, tuple(PEERS))
+        groups.check_names("attacks", split(self.attacks), ("all", "deep_word_bug", "pwws"))
+        groups.check_names("peers", self.peer_names, tuple(WAYS))
 
     @property
     def peer_names(self) -> tuple[str, ...]:
-        """The ways asked for, of `PEERS`."""
+        """The ways asked for, of `WAYS`."""
         return split(self.peers)
 
     def texts_of(self, peer: str) -> int:
@@ -89,37 +78,38 @@ class TextComparisonConfig(
         return min(self.own_texts or self.num_texts, self.num_texts) if peer.startswith("own") else self.num_texts
 
 
-class Row(NamedTuple):
-    """One attack.
+class ComparedAttack(NamedTuple):
+    """An attack that is compared.
 
     Attributes:
-      group: of the flag, and its name in TextAttack's worker.
-      name: for the table.
-      order: of the words, for the naive search.
-      make: makes ours.
-      has_peer: whether TextAttack has the same.
+      name: of the flag, and in TextAttack's worker.
+      scoring: how PWWS orders words.
     """
 
-    group: str
-    name: str
-    order: str
-    make: Callable[[], text.TextAttack]
-    has_peer: bool
+    name: Literal["deep_word_bug", "pwws"]
+    scoring: Literal["", "textattack", "paper"] = ""
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """For a record."""
+        return {"attack": self.name} | ({"scoring": self.scoring} if self.scoring else {})
+
+    @property
+    def title(self) -> str:
+        """For tables."""
+        return {"": "DeepWordBug", "textattack": "PWWS, TextAttack's scoring", "paper": "PWWS, the paper's scoring"}[
+            self.scoring
+        ]
+
+    def make(self) -> text.TextAttack:
+        """Ours."""
+        return text.pwws(scoring=self.scoring) if self.scoring else text.deep_word_bug()
 
 
-ROWS = (
-    Row("deep_word_bug", "DeepWordBug", "importance", text.deep_word_bug, True),
-    Row("pwws", "PWWS, TextAttack's scoring", "textattack", lambda: text.pwws(scoring="textattack"), True),
-    Row("pwws", "PWWS, the paper's scoring", "paper", text.pwws, False),
-)
+ATTACKS = (ComparedAttack("deep_word_bug"), ComparedAttack("pwws", "textattack"), ComparedAttack("pwws", "paper"))
 
 
-def text_groups() -> tuple[str, ...]:
-    """The attacks that may be asked for."""
-    return tuple(dict.fromkeys(row.group for row in ROWS))
-
-
-def rows(config: TextComparisonConfig) -> list[Row]:
+def attacks_of(config: TextComparisonConfig) -> list[ComparedAttack]:
     """What is compared, without what was not asked for."""
-    wanted = text_groups() if config.attacks == "all" else split(config.attacks)
-    return [row for row in ROWS if row.group in wanted]
+    names = split(config.attacks)
+    return [attack for attack in ATTACKS if attack.name in names or "all" in names]

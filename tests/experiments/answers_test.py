@@ -12,10 +12,10 @@ from experiments.core.attacks import suite_keys
 from experiments.core.keys import stream
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config
-from experiments.imdb_vub import victims as imdb_vub_victims
+from experiments.imdb_vub.attack import HeadScores
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
-from experiments.text_attack_comparison import outcome as text_attack_outcome
+from experiments.text_attack_comparison.comparison import Evaluator
 from experiments.transferability import measure as transferability_measure
 from ib_jax import DiagGaussian, data, evaluation, losses, models
 from ib_jax.models import Classifier
@@ -98,11 +98,11 @@ def texts():
     objective = types.SimpleNamespace(objective="vub")
 
     def right(scale):
-        victims = imdb_vub_victims.Victims(
+        scores = HeadScores(
             lambda texts: features, [objective], [scale], {"vub": MODEL}, NUM_CLASSES
         )  # fmt: skip
-        score = victims.score(stream(0, "judge"), 3)
-        return text_attack_outcome.Judge(lambda texts: score(texts, np.zeros(COUNT, int)), [""] * COUNT, LABELS).correct
+        score = scores.score(stream(0, "judge"), 3)
+        return Evaluator(lambda texts: score(texts, np.zeros(COUNT, int)), [""] * COUNT, LABELS).correct
 
     return right
 

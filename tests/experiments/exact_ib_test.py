@@ -5,19 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.core import records, render
 from experiments.exact_ib import run as exact_ib
-from experiments.exact_ib import table as exact_ib_table
 from experiments.exact_ib.problems import discrete_problem, gaussian_problem
 from experiments.exact_ib.run import OBJECTIVES
 from experiments.exact_ib.settings import ExactConfig
+from experiments.report import find
 from ib_jax import exact
 
 BETAS = np.array([0.3, 0.1])
+METRICS = ("information_zy", "frontier_zy", "shortfall", "contained")
 
 
 def trained(problem, objective, num_restarts=1):
     params, tails = exact_ib.train(problem, objective, jnp.asarray(BETAS), jax.random.key(0), num_restarts)
-    return exact_ib.measure(problem, BETAS, params, tails)
+    return [{**exact.values, "terms": terms.values} for exact, terms in exact_ib.measure(problem, BETAS, params, tails)]
 
 
 @pytest.mark.standard
@@ -47,16 +49,14 @@ def test_gaussian_codes_of_a_discrete_problem_come_to_the_exact_curve_where_it_i
 
 
 def test_the_committed_records_hold_what_the_experiment_claims():
-    folder = exact_ib_table.RESULTS
-    records = exact_ib_table.read_records(folder)
-    assert (folder / "table.md").read_text() == exact_ib_table.render(records)
-    for record in records:
-        for objective, rows in record["objectives"].items():
-            assert len(rows) == 8
-            for row in rows:
-                assert row["information_zy"] <= row["frontier_zy"] + 1e-9  # above the curve: more rate for the same
-                if row["contained"] and row["information_zy"] > 1e-3:
-                    assert row["shortfall"] < 0.01, (record["problem"], objective, row["beta"])
+    (folder,) = find.folders("exact_ib")
+    numbers = records.frame(records.load(folder))
+    assert (folder / "table.md").read_text() == render.markdown(find.make("exact_ib", folder))
+    for (_, _), part in records.groups(numbers, "problem", "objective"):
+        zy, frontier, shortfall, contained = (records.per_model(part, name) for name in METRICS)
+        assert len(zy) == 8
+        assert (zy <= frontier + 1e-9).all()  # above the curve: more rate for the same
+        assert (shortfall[(contained > 0) & (zy > 1e-3)] < 0.01).all()
 
 
 def test_bad_settings_are_refused():

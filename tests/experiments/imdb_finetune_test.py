@@ -23,6 +23,7 @@ from experiments.imdb_finetune import run as imdb_finetune
 from experiments.imdb_finetune.evaluator import TextEvaluator
 from experiments.imdb_finetune.settings import PRESETS, FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
+from experiments.imdb_vub import encoder_for
 from ib_jax import data, evaluation, models, training
 from tests.forced_devices import forced_devices
 
@@ -59,7 +60,7 @@ def tiny(tmp_path_factory):
 @functools.cache
 def make_recipe(config=SMALL):
     texts = text_recipe.load_texts(config)
-    return text_recipe.TextRecipe(config, texts, text_recipe.load_encoder(config, texts))
+    return text_recipe.TextRecipe(config, texts, encoder_for(config, texts))
 
 
 def run(workdir, **settings):
@@ -110,7 +111,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_an_uninterrupted_one(whole, tmp_path,
 def test_the_export_makes_the_features_of_the_trained_encoder(whole):
     workdir, _ = whole
     recipe, params = make_recipe(), state_of(workdir).params
-    loaded = text_encoder.load(str(workdir / "encoder"), max_length=40, pooling="mean", precision="float32", texts=())
+    loaded = text_encoder.load_encoder(str(workdir / "encoder"), (), max_length=40)
     texts = recipe.texts.test.texts
     tokens = data.pad_tokens(loaded.tokenise(texts), 40)
     np.testing.assert_array_equal(tokens, data.pad_tokens(recipe.encoder.tokenise(texts), 40))
@@ -257,6 +258,7 @@ from experiments.imdb_finetune import recipe as text_recipe
 from experiments.imdb_finetune.evaluator import TextEvaluator
 from experiments.imdb_finetune.settings import FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
+from experiments.imdb_vub import encoder_for
 from ib_jax import models, training
 
 text_encoder._RANDOM_CONFIG = models.BertConfig(
@@ -265,7 +267,7 @@ text_encoder.LENGTHS = (14,)
 config = FinetuneConfig(num_train_texts=80, num_test_texts=9, num_validation=0, num_epochs=1, max_length=40,
                         objective="vub", num_eval_samples=2, eval_batch_size=8)
 texts = text_recipe.load_texts(config)
-recipe = text_recipe.TextRecipe(config, texts, text_recipe.load_encoder(config, texts))
+recipe = text_recipe.TextRecipe(config, texts, encoder_for(config, texts))
 state = recipe.init()
 placed, traces = recipe.run_from(state)(training.replicate(state))
 params = training.unreplicate(placed).params

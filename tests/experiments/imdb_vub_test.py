@@ -18,7 +18,7 @@ from experiments.imdb_vub import heads as imdb_vub_heads
 from experiments.imdb_vub import run as imdb_vub
 from experiments.imdb_vub import summary as imdb_vub_summary
 from experiments.imdb_vub import table as imdb_vub_table
-from experiments.imdb_vub.attack import Siege
+from experiments.imdb_vub.attack import HeadAttacks
 from experiments.imdb_vub.settings import PRESETS, VANILLA, Model, TextConfig, models_of
 from ib_jax import attacks, data, losses, models
 
@@ -90,15 +90,15 @@ def test_records_hold_every_head_and_attack(finished):
 def test_a_head_of_the_population_is_the_head_alone(finished, small):
     """Features of `text_features`, one head's parameters, plain arithmetic: the answers that attacks see."""
     config, _ = finished
-    encoder = imdb_vub_features.load_encoder(config, small)
+    encoder = imdb_vub_features.encoder_for(config, small)
     features = imdb_vub_features.compute(config, small, encoder, QUIET)
     tokens = data.pad_tokens(encoder.tokenise(small.test.texts), 24)
     direct = models.text_features(encoder.config, encoder.params, tokens)
     np.testing.assert_allclose(features.dataset.test.inputs, direct, atol=1e-5)
     every = [model for name in (VANILLA, "vib", "vub") for model in models_of(config, name)]
-    siege = Siege(config, features, encoder, every, pathlib.Path(config.workdir))
+    head_attacks = HeadAttacks(config, features, encoder, every, pathlib.Path(config.workdir))
     key, index = jax.random.key(5), every.index(Model("vub", 0.5, 1))
-    found = siege._victims.score(key, 7)(small.test.texts[:5], np.full(5, index))
+    found = head_attacks.scores.score(key, 7)(small.test.texts[:5], np.full(5, index))
     (params,) = imdb_vub_heads.restore(pathlib.Path(config.workdir), [every[index]])
     mean, deviation = features.moments
     hidden = (direct[:5] - mean) / deviation

@@ -1,26 +1,22 @@
 """The comparison of attacks on texts: its statistics, its judge, the naive search, the model and the record."""
 
 import dataclasses
-import io
-import json
 
 import jax
 import numpy as np
 import pytest
-from rich.console import Console
 
-from experiments.core import records
+from experiments.core import records, render
 from experiments.core.app import Session
-from experiments.imdb_vub import encoder as text_encoder
-from experiments.text_attack_comparison import naive_search as naive_text_search
-from experiments.text_attack_comparison import outcome as text_attack_outcome
-from experiments.text_attack_comparison import paired
-from experiments.text_attack_comparison import run as text_attack_comparison
-from experiments.text_attack_comparison import settings as text_attack_comparison_config
-from experiments.text_attack_comparison import table as text_attack_comparison_table
-from experiments.text_attack_comparison import victim as text_victim
-from experiments.text_attack_comparison.outcome import Judge
-from experiments.text_attack_comparison.settings import Row, TextComparisonConfig
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.settings import SettingError
+from experiments.imdb_vub import features_of_texts, load_encoder
+from experiments.text_attack_comparison import naive_search, text_classifier
+from experiments.text_attack_comparison.comparison import Evaluator, compare, paired_means, paired_rates, share_changed
+from experiments.text_attack_comparison.naive_search import NaiveResult
+from experiments.text_attack_comparison.report import report
+from experiments.text_attack_comparison.run import run
+from experiments.text_attack_comparison.settings import TextComparisonConfig
 from ib_jax import data
 from ib_jax.attacks import text
 
@@ -62,78 +58,80 @@ def swaps(word, part):
     return SYNONYMS.get(word.lower(), ())
 
 
+def outcome_of(evaluator, perturbed, success, num_queries, seconds):
+    return evaluator([NaiveResult(*each) for each in zip(perturbed, success, num_queries, strict=True)], seconds)
+
+
 # The statistics.
 
 
 def test_rates_are_tossed_coins() -> None:
     ours, theirs = np.array([1] * 6 + [0] * 4, bool), np.array([1] + [0] * 5 + [1] + [0] * 3, bool)
-    found = paired.rates(ours, theirs)
+    found = paired_rates(ours, theirs)
     # Five only ours, one only theirs: 2 (1 + 6) / 2^6.
     assert found.p_value == pytest.approx(14 / 64)
     assert (found.num, found.ours, found.theirs, found.difference) == (10, 0.6, 0.2, pytest.approx(0.4))
     assert found.standard_error == pytest.approx(np.sqrt((6 - 4**2 / 10) / 9 / 10))
-    assert found.within
-    assert not paired.rates(np.ones(6, bool), np.zeros(6, bool)).within  # 2 / 64
+    assert paired_rates(np.ones(6, bool), np.zeros(6, bool)).p_value == pytest.approx(2 / 64)
 
 
 def test_means_are_tested_in_pairs() -> None:
     ours, theirs = np.array([1.0, 2.0, 4.0]), np.array([0.0, 2.0, 2.0])
-    found = paired.means(ours, theirs)
+    found = paired_means(ours, theirs)
     # t = 1 / (1 / sqrt 3) with two degrees of freedom, for which P(|T| > t) = 1 - t / sqrt(2 + t^2).
     assert found.p_value == pytest.approx(1 - np.sqrt(3 / 5))
     assert found.difference == pytest.approx(1)
-    far = paired.means(np.array([10.0, 11, 10.5, 9.5]), np.array([0.0, 1, 0, 0]))
-    assert not far.within
 
 
-@pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.5, 0.7]])
-def test_equal_sides_are_within(values) -> None:
-    assert paired.means(np.array(values), np.array(values)).within
-    assert paired.rates(np.array(values) > 0.6, np.array(values) > 0.6).within
+def test_equal_sides_and_none_do_not_differ() -> None:
+    for values in ([0.5], [0.5, 0.5, 0.7]):
+        assert paired_means(np.array(values), np.array(values)).p_value == 1
+        assert paired_rates(np.array(values) > 0.6, np.array(values) > 0.6).p_value == 1
+    assert np.isnan(paired_means(np.array([0.1]), np.array([0.2])).p_value)  # nothing to judge by
+    for none in (paired_means(np.array([]), np.array([])), paired_rates(np.zeros(0, bool), np.zeros(0, bool))):
+        assert none.num == 0
+        assert np.isnan(none[1:]).all()
 
 
-def test_sides_must_be_of_the_same_texts() -> None:
-    with pytest.raises(ValueError, match="same texts, got 2 and 3"):
-        paired.means(np.zeros(2), np.zeros(3))
+# What an attack achieved.
 
 
-# The judge.
-
-
-def test_the_judge_counts_by_itself() -> None:
+def test_success_is_counted_by_one_model() -> None:
     texts, labels = ["good film here now", "dull plot", "good good"], np.array([1, 1, 1])
-    judge = Judge(toy_score, texts, labels)
-    assert judge.correct.tolist() == [True, False, True]
-    outcome = judge(["dull dull here now", "dull plot", "good good"], [False, True, False], [5, 1, 4], 2.0)
+    evaluator = Evaluator(toy_score, texts, labels)
+    assert evaluator.correct.tolist() == [True, False, True]
+    outcome = outcome_of(
+        evaluator, ["dull dull here now", "dull plot", "good good"], [False, True, False], [5, 1, 4], seconds=2.0
+    )
     assert outcome.success.tolist() == [True, False, False]
     assert outcome.changed.tolist() == [0.5, 0, 0]
     assert outcome.disagreements == 2
-    summary = outcome.summary()
-    assert (summary["success_rate"], summary["words_changed"], summary["mean_queries"]) == (0.5, 0.5, 4.5)
-    assert summary["queries_per_second"] == 5
+    values = outcome.values()
+    assert (values["success_rate"], values["words_changed"], values["mean_queries"]) == (0.5, 0.5, 4.5)
+    assert values["queries_per_second"] == 5
 
 
 def test_of_fewer_texts_ours_cost_their_share_of_queries() -> None:
-    judge = Judge(toy_score, ["good film"] * 4, np.ones(4, int))
-    ours = judge(["dull film"] * 4, [True] * 4, [10, 10, 30, 50], 2.0)
-    theirs = judge(["dull film", "good film"], [True, False], [10, 10], 5.0)
-    beside = text_attack_outcome.compare(ours, theirs)
+    evaluator = Evaluator(toy_score, ["good film"] * 4, np.ones(4, int))
+    ours = outcome_of(evaluator, ["dull film"] * 4, [True] * 4, [10, 10, 30, 50], seconds=2.0)
+    theirs = outcome_of(evaluator, ["dull film", "good film"], [True, False], [10, 10], seconds=5.0)
+    beside = compare(ours, theirs)
     assert beside["times_faster"] == pytest.approx(5.0 / (2.0 * 20 / 100))
-    assert beside["met"] == {"success": True, "words_changed": True, "times_faster": True}
-    assert (beside["identical"], beside["success"]["num"], beside["words_changed"]["num"]) == (1, 2, 1)
-    assert text_attack_outcome.verdict(beside)
+    assert (beside["identical"], beside["success_num"], beside["words_changed_num"]) == (1, 2, 1)
+    assert beside["same_queries"]
 
 
 def test_words_are_counted_between_white_space() -> None:
-    assert text_attack_outcome.words_changed("a b-c  d!\n", "a x-c  d!\n") == (1, 3)
+    assert share_changed("a b-c  d!\n", "a x-c  d!\n") == 1 / 3
+    assert share_changed("", "") == 0
     with pytest.raises(ValueError, match="as many pieces, got 2 and 3"):
-        text_attack_outcome.words_changed("a b", "a b c")
+        share_changed("a b", "a b c")
 
 
 # The naive search.
 
 
-@pytest.mark.parametrize("order", naive_text_search.ORDERS)
+@pytest.mark.parametrize("order", naive_search.ORDERS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_naive_search_finds_what_the_attacks_find(order: str, seed: int) -> None:
     if order == "importance":
@@ -143,50 +141,51 @@ def test_the_naive_search_finds_what_the_attacks_find(order: str, seed: int) -> 
     results = text.TextRunner(attack, toy_score)(seed, TEXTS, LABELS)
     assert sum(each.success for each in results) >= 2
     for each, label in zip(results, LABELS.tolist(), strict=True):
-        found = naive_text_search.attack(
-            attack, order, lambda one: toy_score([one])[0], seed, each.original, label, unknown="[UNK]"
-        )
+        ask = lambda one: toy_score([one])[0]
+        found = naive_search.search(attack, order, ask, seed=seed, text=each.original, label=label)
         assert found == (each.perturbed, each.success, each.num_queries)
 
 
 def test_the_naive_search_knows_its_orders() -> None:
     with pytest.raises(ValueError, match="order must be one of importance"):
-        naive_text_search.attack(text.deep_word_bug(), "random", toy_score, 0, "a", 0, unknown="[UNK]")
+        naive_search.search(text.deep_word_bug(), "random", toy_score, seed=0, text="a", label=0)
 
 
 # The model.
 
 
 @pytest.fixture(scope="module")
-def victim():
+def classifier():
     train = data.load_text("toy_reviews").train
-    encoder = text_encoder.load("random", max_length=32, pooling="mean", precision="float32", texts=train.texts[:80])
-    return text_victim.train(encoder, train.texts[:80], train.labels[:80])
+    encoder = load_encoder("random", train.texts[:80], max_length=32)
+    return text_classifier.fit(encoder, train.texts[:80], train.labels[:80])
 
 
-def test_the_head_is_softmax_regression(victim) -> None:
+def test_the_head_is_softmax_regression(classifier) -> None:
     train = data.take_texts(data.load_text("toy_reviews").train, range(80))
-    features, _ = text_encoder.of_texts(victim.encoder, train, batch_size=16)(
-        victim.encoder.params, range(80), jax.devices()[0]
-    )
-    logits = features.astype(np.float64) @ victim.kernel.astype(np.float64) + victim.bias
+    compute = features_of_texts(classifier.encoder, train, batch_size=16)
+    features, _ = compute(classifier.encoder.params, range(80), jax.devices()[0])
+    logits = features.astype(np.float64) @ classifier.kernel.astype(np.float64) + classifier.bias
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    found = victim.pool(16, 32)(train.texts)
+    found = classifier.pool(16, 32)(train.texts)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert (found.argmax(-1) == train.labels).mean() > 0.7  # of what it was fitted on
-    assert victim.kernel.shape == (victim.encoder.num_features, 2)
+    assert classifier.kernel.shape == (classifier.encoder.num_features, 2)
 
 
-def test_an_encoder_is_written_for_the_other_side(victim, tmp_path) -> None:
-    folder = text_victim.save_encoder(victim.encoder, "random", tmp_path / "model")
-    read = text_encoder.load(str(folder), max_length=32, pooling="mean", precision="float32", texts=())
+def test_an_encoder_is_written_for_the_other_side(classifier, tmp_path) -> None:
+    encoder = classifier.encoder
+    encoder.save(tmp_path / "model")
+    read = load_encoder(str(tmp_path / "model"), (), max_length=32)
     texts = ["The acting was superb."]
-    assert read.tokenise(texts)[0].tolist() == victim.encoder.tokenise(texts)[0].tolist()
-    assert read.config == victim.encoder.config
-    jax.tree.map(np.testing.assert_array_equal, read.params, victim.encoder.params)
-    assert text_victim.save_encoder(read, str(folder), tmp_path / "other") == folder
-    assert text_victim.first_words(["one  two\nthree", ""], 2) == ["one two", ""]
-    assert text_victim.first_words(["one  two"], 0) == ["one  two"]
+    assert read.tokenise(texts)[0].tolist() == encoder.tokenise(texts)[0].tolist()
+    assert read.config == encoder.config
+    jax.tree.map(np.testing.assert_array_equal, read.params, encoder.params)
+
+
+def test_texts_are_cut_after_words() -> None:
+    assert text_classifier.first_words(["one  two\nthree", ""], 2) == ["one two", ""]
+    assert text_classifier.first_words(["one  two"], 0) == ["one  two"]
 
 
 # The record.
@@ -195,60 +194,67 @@ TINY = TextComparisonConfig(num_texts=6, num_train=80, max_length=32, length_ste
 
 
 def test_a_comparison_without_textattack(tmp_path, monkeypatch) -> None:
-    def wordless():
-        raise LookupError("WordNet is not on this machine")
+    pwws = text.pwws
 
-    dwb = text_attack_comparison_config.ROWS[0]
-    paper = Row("pwws", "PWWS", "paper", lambda: text.pwws(synonyms=swaps), False)
-    monkeypatch.setattr(
-        text_attack_comparison_config, "ROWS", (dwb, paper, Row("pwws", "PWWS, no words", "paper", wordless, True))
-    )
+    def without_wordnet(scoring):
+        if scoring == "textattack":
+            raise LookupError("WordNet is not on this machine")
+        return pwws(scoring=scoring, synonyms=swaps)
+
+    monkeypatch.setattr(text, "pwws", without_wordnet)
     config = dataclasses.replace(TINY, output=str(tmp_path / "toy.json"), peer_python="/no/such/python", peers="lean")
-    console = Console(file=io.StringIO(), width=200)
-    record = text_attack_comparison.run(config, Session(console=console, command="the command"))
-    assert json.loads((tmp_path / "toy.json").read_text())["command"] == "the command"
-    first, second, third = record["rows"]
-    assert first["others"]["lean"]["status"] == "cannot start /no/such/python: No such file or directory"
-    assert third == {"group": "pwws", "name": "PWWS, no words", "status": "WordNet is not on this machine"}
-    for row in (first, second):
-        assert row["ours"]["repeats"]
-        assert row["ours"]["num_texts"] == 6
-        beside = row["others"]["naive"]["beside"]
-        assert (beside["num_texts"], beside["identical"], beside["same_queries"]) == (1, 1, True)
-    page = (tmp_path / "toy.html").read_text()
-    assert page.count("<td>") == 4
+    run(config, Session(command="the command"))
+    record = records.read(tmp_path / "toy.json")
+    assert record.command == "the command"
+    assert not {"output", "peer_python", "data_dir"} & set(record.settings)
+    no_python = "cannot start /no/such/python: No such file or directory"
+    assert record.details["not_measured"] == [
+        {"attack": "deep_word_bug", "library": "textattack", "way": "lean", "reason": no_python},
+        {"attack": "pwws", "scoring": "textattack", "library": "ib_jax", "reason": "WordNet is not on this machine"},
+    ]
+    (model,) = record.models
+    for at in ({"attack": "deep_word_bug"}, {"attack": "pwws", "scoring": "paper"}):
+        assert model.values_at(**at, library="ib_jax", num_texts=6)["repeats"]
+        naive = model.values_at(**at, library="naive", num_texts=1)
+        assert (naive["identical"], naive["same_queries"]) == (1, True)
+    assert (tmp_path / "toy.html").read_text().count("<td>") == 4
     table = (tmp_path / "table.md").read_text()
-    assert "| PWWS, no words | ib_jax | - | WordNet is not on this machine | - | - | - | - |" in table
+    assert "PWWS, TextAttack's scoring, ib_jax: WordNet is not on this machine" in table
     assert "Targets met: 0 of 0." in table
     assert "no TextAttack" in table
 
 
-def test_the_table(tmp_path) -> None:
-    judge = Judge(toy_score, ["good film"] * 8, np.ones(8, int))
-    ours = judge(["dull film"] * 8, [True] * 8, [10] * 8, 1.0)
-    theirs = judge(["good film"] * 7 + ["dull film"], [False] * 8, [20] * 8, 8.0)
-    more = {"seconds_with_compiling": 3.0, "num_computed": 70, "repeats": True}
-    told = {"status": "measured", "model_seconds": 7.5, "num_scored": 90, "models_apart": 2e-7}
-    side = theirs.summary() | told | {"beside": text_attack_outcome.compare(ours, theirs)}
-    row = {"group": "pwws", "name": "PWWS", "status": "measured", "ours": ours.summary() | more}
-    record = {
-        "config": dataclasses.asdict(TINY),
-        "model": {"encoder": "MiniLM", "layers": 6, "width": 384, "num_train": 80},
-        "environment": {"machine": {"cpu": "a CPU", "cores": 2}},
-        "peers": {"plain": {"textattack": "0.3.11", "torch": "2.13.0"}},
-        "num_texts": 8,
-        "clean_accuracy": 1.0,
-        "rows": [row | {"others": {"lean": side, "naive": side}}],
-    }
-    records.write_json(tmp_path / "toy.json", record)
-    table = text_attack_comparison_table.make(tmp_path)
-    assert (tmp_path / "table.md").read_text() == table
-    assert "| PWWS | ib_jax | 8 | 8/8 = 100.0% | 50.0% | 10 | 1 | 80 |" in table
-    assert "| PWWS | TextAttack | 8 | 1/8 = 12.5% | 50.0% | 20 | 8 | 20 |" in table
-    assert "| PWWS | TextAttack | +87.5 (se 12.5) | 0.016 **missed** | +0.0 | 1 | 1 of 8 | 8 **missed** |" in table
-    assert "| PWWS | naive search | +87.5 (se 12.5) | 0.016 | +0.0 | 1 | 1 of 8 | 8 |" in table
+def test_the_report(tmp_path) -> None:
+    evaluator = Evaluator(toy_score, ["good film"] * 8, np.ones(8, int))
+    ours = outcome_of(evaluator, ["dull film"] * 8, [True] * 8, [10] * 8, seconds=1.0)
+    theirs = outcome_of(evaluator, ["good film"] * 7 + ["dull film"], [False] * 8, [20] * 8, seconds=8.0)
+    at, values = {"attack": "pwws", "scoring": "textattack", "num_texts": 8}, theirs.values() | compare(ours, theirs)
+    measurements = [
+        Measurement({"attack": "clean", "num_texts": 8}, {"accuracy": 1.0}),
+        Measurement(at | {"library": "ib_jax"}, ours.values() | {"num_scored": 70, "repeats": False}),
+        Measurement(at | {"library": "textattack", "way": "lean"}, values | {"models_apart": 2e-7}),
+        Measurement(at | {"library": "naive"}, values),
+    ]
+    model = Model("MiniLM", 0, measurements, details={"num_layers": 6, "width": 384, "num_test_texts": 8})
+    processes = {"plain": {"textattack": "0.3.11", "torch": "2.13.0"}}
+    record = Record(
+        "text_attack_comparison", "", dataclasses.asdict(TINY), [model],
+        details={"processes": processes, "not_measured": []}, environment={"machine": {"cpu": "a CPU", "cores": 2}},
+    )  # fmt: skip
+    made = report(records.frame([record]), [record])
+    render.write(made, tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    for row in (
+        "| ib_jax | 8 | 8 | 8 | 100.0 % | 50.0 % | 10 | 1 | 80 |",
+        "| TextAttack | 8 | 8 | 1 | 12.5 % | 50.0 % | 20 | 8 | 20 |",
+        "| TextAttack | +87.5 | 12.5 | 0.016 | +0.0 | - | 1 | 8 | 1 | 8 | **success rate, seconds** |",
+        "| naive search | +87.5 | 12.5 | 0.016 | +0.0 | - | 1 | 8 | 1 | 8 | none |",
+        "| TextAttack | - | - | - | 2.0e-07 | 1 | - |",
+        "| ib_jax | - | - | 70 | - | 0 | **other results** |",
+    ):
+        assert f"| PWWS, TextAttack's scoring {row}" in table
     assert "Targets met: 1 of 3." in table
-    assert "the judge disagrees with its verdict on 1" in table
+    assert [headline.ours for headline in made.headlines] == [8.0]
 
 
 @pytest.mark.parametrize(
@@ -267,8 +273,6 @@ def test_settings_that_will_not_do(changes, message) -> None:
     assert (config.texts_of("own_avx512"), config.texts_of("lean")) == (10, 50)
 
 
-def test_too_few_training_texts(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"--num_train must be at most the \d+ training texts, got 1000000"):
-        text_attack_comparison.run(
-            dataclasses.replace(TINY, num_train=1_000_000), Session(console=Console(file=io.StringIO()))
-        )
+def test_too_few_training_texts() -> None:
+    with pytest.raises(SettingError, match=r"--num_train must be at most the \d+ training texts, got 1000000"):
+        run(dataclasses.replace(TINY, num_train=1_000_000), Session())

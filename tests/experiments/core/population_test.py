@@ -78,7 +78,8 @@ def test_so_it_is_for_every_strength_and_schedule(settings, hyperparams):
     assert apart > 1e-2  # the strength matters
 
 
-@pytest.mark.parametrize("members_at_once", [0, 1, 2])  # of three members
+@pytest.mark.standard
+@pytest.mark.parametrize("members_at_once", [1, 2])  # of three members
 def test_members_that_take_turns_are_the_same(together, tmp_path, members_at_once):
     found = trainer(tmp_path, layout=Layout(members_at_once)).train()
     assert_close([model.params for model in found], [model.params for model in together])
@@ -95,6 +96,7 @@ def two_programs(monkeypatch):
     monkeypatch.setattr(training, "plan_programs", of_two)
 
 
+@pytest.mark.standard
 def test_a_stopped_population_of_two_programs_goes_on_to_the_same_end(together, tmp_path, monkeypatch, two_programs):
     with pytest.MonkeyPatch.context() as patch:
         tiny.stop_after(patch, 3)
@@ -113,6 +115,7 @@ def test_a_stopped_population_of_two_programs_goes_on_to_the_same_end(together, 
     assert_close([model.params for model in trainer(tmp_path).train()], [model.params for model in found])
 
 
+@pytest.mark.standard
 def test_a_member_that_diverges_stands_still_and_the_others_go_on(together, tmp_path):
     rates = np.array([1e-2, 1e30, 3e-2])
     fallen = trainer(tmp_path, OWN | {"learning_rate": rates}).train()

@@ -1,24 +1,21 @@
 """The classifier that text attacks are compared on: a frozen BERT, the mean of its tokens' vectors, a linear head."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from experiments.imdb_vub import encoder as text_encoder
-from experiments.imdb_vub.encoder import TextEncoder
-from ib_jax import data, hub, models
+from experiments.imdb_vub import TextEncoder, features_of_texts
+from ib_jax import data
 from ib_jax.attacks.text import Pool
 from ib_jax.types import Array, Params
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TextVictim:
+class TextClassifier:
     """A classifier of texts.
 
     Attributes:
@@ -41,11 +38,11 @@ class TextVictim:
 
 
 def first_words(texts: Sequence[str], count: int) -> list[str]:
-    """Texts cut behind so many pieces between white space, each white space a blank; 0 leaves them as they are."""
+    """Texts cut after so many pieces between white space, each white space a blank; 0 leaves them as they are."""
     return [" ".join(text.split()[:count]) for text in texts] if count else list(texts)
 
 
-def train(encoder: TextEncoder, texts: Sequence[str], labels: np.ndarray, *, batch_size: int = 32) -> TextVictim:
+def fit(encoder: TextEncoder, texts: Sequence[str], labels: np.ndarray, *, batch_size: int = 32) -> TextClassifier:
     """Fits the head by logistic regression on the features of texts.
 
     Args:
@@ -53,12 +50,9 @@ def train(encoder: TextEncoder, texts: Sequence[str], labels: np.ndarray, *, bat
       texts: N of them.
       labels: int [N], each of C >= 2 classes among them.
       batch_size: texts of one pass through the encoder.
-
-    Returns:
-      TextVictim.
     """
     split = data.TextSplit(tuple(texts), np.asarray(labels, np.int32))
-    compute = text_encoder.of_texts(encoder, split, batch_size=batch_size)
+    compute = features_of_texts(encoder, split, batch_size=batch_size)
     features, _ = compute(encoder.params, range(len(texts)), jax.devices()[0])
     fitted = LogisticRegression(max_iter=5000).fit(features, split.labels)
     kernel, bias = np.asarray(fitted.coef_.T, np.float32), np.asarray(fitted.intercept_, np.float32)
@@ -70,34 +64,4 @@ def train(encoder: TextEncoder, texts: Sequence[str], labels: np.ndarray, *, bat
     def probabilities(params: Params, tokens: Array) -> Array:
         return jax.nn.softmax(encoder.features(params["bert"], tokens) @ params["kernel"] + params["bias"])
 
-    return TextVictim(encoder, kernel, bias, lambda tokens: probabilities(params, jnp.asarray(tokens)))
-
-
-def save_encoder(encoder: TextEncoder, name: str, folder: pathlib.Path) -> pathlib.Path:
-    """A folder with the encoder as a Hugging Face checkpoint: the one it was read from, or else one written.
-
-    Args:
-      encoder: as `text_encoder.load` made it.
-      name: what it was loaded by.
-      folder: where to write, if need be.
-
-    Returns:
-      The folder.
-    """
-    if name != text_encoder.RANDOM:
-        return hub.local_folder(name).absolute()
-    models.save_bert(folder, encoder.config, encoder.params)
-    encoder.tokenise.save(folder)
-    return folder
-
-
-def describe(victim: TextVictim, **more: Any) -> dict[str, Any]:
-    """For a record."""
-    encoder = victim.encoder
-    return {
-        "encoder": encoder.name,
-        "layers": encoder.config.num_hidden_layers,
-        "width": encoder.config.hidden_size,
-        "pooling": encoder.pooling,
-        "max_length": encoder.tokenise.max_length,
-    } | more
+    return TextClassifier(encoder, kernel, bias, lambda tokens: probabilities(params, jnp.asarray(tokens)))

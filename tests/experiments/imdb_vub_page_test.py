@@ -1,17 +1,14 @@
 """Marked adversarial texts: what stands where, that nothing is lost, and that a text cannot act on the page."""
 
 import html.parser
-import io
 import itertools
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
-from experiments.text_attack_comparison import markup as text_markup
-from experiments.text_attack_comparison.markup import Attacked, as_html, marks
+from experiments.imdb_vub.page import AttackedTexts, as_html, edits, page, write_page
 from ib_jax.attacks import text
 
 CLASSES = ("negative", "positive")
@@ -75,19 +72,19 @@ class Reader(html.parser.HTMLParser):
     ],
 )
 def test_what_is_marked(original: str, perturbed: str, expected: str) -> None:
-    assert as_html(marks(original, perturbed)) == expected
+    assert as_html(edits(original, perturbed)) == expected
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(alphabet="ab <&\n,é😀", max_size=25), st.text(alphabet="ab <&\n,é😀", max_size=25))
 def test_nothing_is_lost(original: str, perturbed: str) -> None:
-    found = marks(original, perturbed)
-    assert "".join(mark.text for mark in found if mark.kind != "new") == original
-    assert "".join(mark.text for mark in found if mark.kind != "gone") == perturbed
-    assert all(mark.text for mark in found)
+    found = edits(original, perturbed)
+    assert "".join(edit.text for edit in found if edit.kind != "ins") == original
+    assert "".join(edit.text for edit in found if edit.kind != "del") == perturbed
+    assert all(edit.text for edit in found)
     assert all(one.kind != other.kind for one, other in itertools.pairwise(found))
     if original == perturbed:
-        assert {mark.kind for mark in found} <= {"kept"}
+        assert {edit.kind for edit in found} <= {"kept"}
 
 
 def test_an_attacks_result_is_marked_in_its_changed_words_alone() -> None:
@@ -95,23 +92,23 @@ def test_an_attacks_result_is_marked_in_its_changed_words_alone() -> None:
     words = text.split(original)
     last = max(at for at, word in enumerate(words.words) if word == "great")
     perturbed = str(words.replace(1, "cting").replace(last, "Outstanding"))
-    found = marks(original, perturbed)
-    assert [mark.text for mark in found if mark.kind == "gone"] == ["a", "great"]
-    assert [mark.text for mark in found if mark.kind == "new"] == ["Outstanding"]
+    found = edits(original, perturbed)
+    assert [edit.text for edit in found if edit.kind == "del"] == ["a", "great"]
+    assert [edit.text for edit in found if edit.kind == "ins"] == ["Outstanding"]
 
 
 def test_long_texts_are_quick() -> None:
     rng = np.random.default_rng(0)
     words = [f"w{number}" for number in rng.zipf(1.3, 10_000) % 5000]
     changed = [word if at % 40 else "new" for at, word in enumerate(words)]
-    found = marks(" ".join(words), " ".join(changed))
-    assert "".join(mark.text for mark in found if mark.kind != "gone") == " ".join(changed)
+    found = edits(" ".join(words), " ".join(changed))
+    assert "".join(edit.text for edit in found if edit.kind != "del") == " ".join(changed)
 
 
 def test_texts_cannot_act_on_the_page() -> None:
     evil = '<script>alert("1")</script> </div></td> & <img src=x onerror=y>'
-    column = Attacked("<b>m</b>", "a&b", [result(evil, evil.replace("alert", "<svg/onload=z>"))])
-    content = text_markup.page([column], ("<i>no</i>", "yes"), title="</title><script>")
+    column = AttackedTexts("<b>m</b>", "a&b", [result(evil, evil.replace("alert", "<svg/onload=z>"))])
+    content = page([column], ("<i>no</i>", "yes"), title="</title><script>")
     read = Reader(content)
     assert not {"script", "img", "svg", "b", "i"} & set(read.elements)
     assert not [name for name, _ in read.attributes if name.startswith("on") or name in ("src", "href")]
@@ -124,8 +121,8 @@ def test_texts_cannot_act_on_the_page() -> None:
 def test_the_page_is_a_row_a_text_and_a_column_an_attack() -> None:
     results = [result("a fine film", "a fnie film"), result("dull", "dull", success=False, skipped=True)]
     probabilities = [(np.array([0.2, 0.8]), np.array([0.7, 0.3]))] * 2
-    columns = [Attacked("VIB", "DeepWordBug", results, probabilities), Attacked("vanilla", "PWWS", results)]
-    content = text_markup.page(columns, CLASSES, title="Reviews")
+    columns = [AttackedTexts("VIB", "DeepWordBug", results, probabilities), AttackedTexts("vanilla", "PWWS", results)]
+    content = page(columns, CLASSES, title="Reviews")
     read = Reader(content)
     assert (read.elements.count("tr"), read.elements.count("th"), read.elements.count("td")) == (3, 2, 4)
     assert "answer positive 80.0% → negative 70.0% | success | 7 queries | 1 of 3 words changed" in content
@@ -133,35 +130,20 @@ def test_the_page_is_a_row_a_text_and_a_column_an_attack() -> None:
     assert content.count("skipped, not attacked") == 2
 
 
-@pytest.mark.parametrize("columns", [[], [Attacked("m", "a", [])]])
+@pytest.mark.parametrize("columns", [[], [AttackedTexts("m", "a", [])]])
 def test_no_results(columns) -> None:
-    assert "No texts." in text_markup.page(columns, CLASSES, title="none")
-    console = Console(file=io.StringIO())
-    text_markup.print_texts(console, columns, CLASSES)
-    assert console.file.getvalue() == "No texts.\n"
+    assert "No texts." in page(columns, CLASSES, title="none")
 
 
 def test_columns_must_be_of_the_same_texts() -> None:
-    columns = [Attacked("m", "a", [result("one", "oen")]), Attacked("m", "b", [result("two", "tow")])]
+    columns = [AttackedTexts("m", "a", [result("one", "oen")]), AttackedTexts("m", "b", [result("two", "tow")])]
     with pytest.raises(ValueError, match="same texts; those of m, b are others"):
-        text_markup.page(columns, CLASSES, title="t")
+        page(columns, CLASSES, title="t")
     with pytest.raises(ValueError, match="must be of 1 texts, got 0"):
-        text_markup.page([Attacked("m", "a", [result("one", "oen")], [])], CLASSES, title="t")
-
-
-def test_the_terminal() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=80, legacy_windows=False)
-    column = Attacked("m", "a", [result("a [red]great\x1b[2J[/red] film", "a [red]graet\x1b[2J[/red] film")])
-    text_markup.print_texts(console, [column], CLASSES)
-    printed = console.file.getvalue()
-    assert "\x1b[1;4;32mae\x1b[0m\x1b[9;31mea\x1b[0mt" in printed
-    assert "[red]gr" in printed  # the text's own markup is not obeyed
-    assert "\x1b[2J" not in printed
+        page([AttackedTexts("m", "a", [result("one", "oen")], [])], CLASSES, title="t")
 
 
 def test_the_file(tmp_path) -> None:
     path = tmp_path / "new" / "page.html"
-    text_markup.write_page(
-        path, [Attacked("m", "a", [result("naïve 😀 \ud800", "nave 😀 \ud800")])], CLASSES, title="t"
-    )
+    write_page(path, [AttackedTexts("m", "a", [result("naïve 😀 \ud800", "nave 😀 \ud800")])], CLASSES, title="t")
     assert "na<del>ï</del>ve 😀 &#55296;" in path.read_text("utf-8")

@@ -88,7 +88,7 @@ def whole(tiny, tmp_path_factory):
 @pytest.mark.slow
 def test_a_stopped_run_ends_bit_for_bit_as_an_uninterrupted_one(whole, tmp_path, monkeypatch):
     workdir, results = whole
-    assert results["steps"] == 10  # 2 epochs of 90 // 16 batches
+    assert results.models[0].details["steps"] == 10  # 2 epochs of 90 // 16 batches
     stops = iter([False, False, True])  # after steps 3, 5 and 8, in the middle of the second epoch
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -102,9 +102,9 @@ def test_a_stopped_run_ends_bit_for_bit_as_an_uninterrupted_one(whole, tmp_path,
     assert rows(tmp_path) == rows(workdir)
     assert [row["step"] for row in rows(workdir)] == [3, 5, 8, 10]
     for split in ("validation", "test"):
-        assert again[split] == results[split]
+        assert again.models[0].values_at(split=split) == results.models[0].values_at(split=split)
     jax.tree.map(np.testing.assert_array_equal, state_of(tmp_path).params, state_of(workdir).params)
-    assert run(tmp_path)["steps"] == 10  # done; nothing is trained again
+    assert run(tmp_path).models[0].details["steps"] == 10  # done; nothing is trained again
 
 
 @pytest.mark.slow
@@ -144,11 +144,12 @@ def test_the_record_tells_the_errors_of_texts_encoded_one_at_a_time_whatever_the
     expected = evaluation.summarise(terms, labels, 2)
     monkeypatch.setattr(text_encoder, "LENGTHS", (14,))
     of_two_lengths = TextEvaluator(recipe).during_training(params)
-    for found in (results, of_two_lengths):
+    recorded = {split: results.models[0].values_at(split=split) for split in ("validation", "test")}
+    for found in (recorded, of_two_lengths):
         assert found["test"].keys() == expected.keys()
         for name, value in expected.items():
             np.testing.assert_allclose(found["test"][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
-    for name, value in results["validation"].items():
+    for name, value in recorded["validation"].items():
         np.testing.assert_allclose(of_two_lengths["validation"][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 

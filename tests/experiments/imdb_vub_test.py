@@ -23,7 +23,7 @@ from experiments.imdb_vub.settings import PRESETS, VANILLA, Model, TextConfig, m
 from ib_jax import attacks, data, losses, models
 
 pytest.importorskip("tokenizers")
-QUIET = Session()
+QUIET = Session(command="python -m x")
 TINY = TextConfig(
     objectives="vib,vub", betas=(1e-3, 0.5), num_seeds=2, num_epochs=2, epochs_per_eval=2, batch_size=50, max_length=24,
     num_validation=100, num_attacked=3, attacked_at_once=2, num_score_samples=2, num_judge_samples=3,
@@ -54,7 +54,7 @@ def small():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     config = dataclasses.replace(TINY, workdir=str(tmp_path_factory.mktemp("imdb")), attacks="deep_word_bug,pwws")
-    return config, imdb_vub.run(config, QUIET, command="python -m x")
+    return config, imdb_vub.run(config, QUIET)
 
 
 def read(results, objective):
@@ -91,7 +91,7 @@ def test_a_head_of_the_population_is_the_head_alone(finished, small):
     """Features of `text_features`, one head's parameters, plain arithmetic: the answers that attacks see."""
     config, _ = finished
     encoder = imdb_vub_features.encoder_for(config, small)
-    features = imdb_vub_features.compute(config, small, encoder, QUIET)
+    features = imdb_vub_features.compute(config, small, encoder, QUIET.console)
     tokens = data.pad_tokens(encoder.tokenise(small.test.texts), 24)
     direct = models.text_features(encoder.config, encoder.params, tokens)
     np.testing.assert_allclose(features.dataset.test.inputs, direct, atol=1e-5)
@@ -135,7 +135,7 @@ def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
 
     monkeypatch.setattr("ib_jax.attacks.text.TextRunner.__call__", counted)
     again = dataclasses.replace(config, attacked_at_once=1, figures=False)
-    assert imdb_vub.run(again, QUIET, command="python -m x") == results
+    assert imdb_vub.run(again, QUIET) == results
     assert attacked == [1, 2, 8]
     assert before == {name: read(results, name)["members"] for name in before}
 

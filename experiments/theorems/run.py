@@ -1,48 +1,46 @@
 """Checks the paper's inequalities on exact problems."""
 
-import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from rich.markdown import Markdown
 
-from experiments.core import records
+from experiments.core import records, render
 from experiments.core.app import Session
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.report import Report
+from experiments.core.settings import as_dict
 from experiments.core.workdir import environment
-from experiments.theorems import problems as theorems_problems
-from experiments.theorems import table as theorems_table
-from experiments.theorems import toy as theorems_toy
+from experiments.theorems import problems, toy
+from experiments.theorems.report import NAMES, SLACKS, report
 from experiments.theorems.settings import TheoremsConfig
 
 
-def summarise(sides: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """A row for each inequality, from its two sides.
+def summarise(sides: Mapping[str, np.ndarray], seed: int = 0) -> list[Model]:
+    """The numbers of each inequality, from its two sides.
 
     Args:
       sides: float [N, 2] by name, the value and its bound.
+      seed: of the problems.
 
     Returns:
-      Rows with `name`, `problems`, `violations` (by more than 1e-9 of the value), `least` slack and `quantiles`, the
-      5, 25, 50, 75 and 95 % quantiles of the slack; infinite where the value is zero.
+      `problems`, `violations` (by more than 1e-9 of the value), `slack_least`, and the quantiles of the slack by
+      `SLACKS`; infinite where the value is zero.
     """
-    rows = []
-    for name in (name for name in theorems_table.THEOREM_NAMES if name in sides):
+    models = []
+    for name in (name for name in NAMES if name in sides):
         value, bound = sides[name].T
         slack = np.divide(bound, value, out=np.full_like(bound, np.inf), where=value > 1e-15)
-        quantiles = np.quantile(slack, [0.05, 0.25, 0.5, 0.75, 0.95], method="lower")
-        rows.append(
-            {
-                "name": name,
-                "problems": len(value),
-                "violations": int(np.sum(value > bound * (1 + 1e-9) + 1e-12)),
-                "least": float(slack.min()),
-                "quantiles": quantiles,
-            }
-        )
-    return rows
+        quantiles = np.quantile(slack, list(SLACKS.values()), method="lower")
+        values = {
+            "problems": len(value),
+            "violations": int(np.sum(value > bound * (1 + 1e-9) + 1e-12)),
+            "slack_least": float(slack.min()),
+            **dict(zip(SLACKS, quantiles.tolist(), strict=True)),
+        }
+        models.append(Model(name, seed, [Measurement({}, values)], {"kind": "inequality"}))
+    return models
 
 
 def vacuity(sides: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -63,7 +61,7 @@ def vacuity(sides: Mapping[str, np.ndarray]) -> dict[str, int]:
     }
 
 
-def run(config: TheoremsConfig, session: Session) -> dict[str, Any]:
+def run(config: TheoremsConfig, session: Session) -> Record:
     """Measures and writes the record, the table and the figures.
 
     Args:
@@ -73,27 +71,17 @@ def run(config: TheoremsConfig, session: Session) -> dict[str, Any]:
     Returns:
       The record.
     """
-    console, command = session.console, session.command
-    results, start = pathlib.Path(config.results), time.monotonic()
-    sides = theorems_problems.measure(config.num_problems, config.seed)
-    record = {
-        "experiment": "theorems",
-        "command": command,
-        "config": dataclasses.asdict(config),
-        "environment": environment(),
-        "noise": theorems_toy.NOISE,
-        "inequalities": summarise(sides),
-        "vacuity": vacuity(sides),
-        "statistics": theorems_problems.statistic_counts(config.num_tables, config.seed),
-        "toy": theorems_toy.measure(config.num_points, config.num_training, config.num_sets, config.seed),
-    }
-    records.write_json(results / "theorems.json", record)
-    saved = theorems_table.read_record(results)
-    (results / "table.md").write_text(theorems_table.render(saved))
-    from experiments.theorems import figures as theorems_figures  # matplotlib takes a second to import
-
-    theorems_figures.draw(results, saved)
-    console.print(Markdown(theorems_table.render(saved)))
+    results, start, seed = pathlib.Path(config.results), time.monotonic(), config.seed
+    sides = problems.measure(config.num_problems, seed)
+    counts = {**vacuity(sides), **problems.statistic_counts(config.num_tables, seed)}
+    models = [*summarise(sides, seed), Model("counts", seed, [Measurement({}, counts)], {"kind": "counts"})]
+    cases, bayes_error = toy.measure(config.num_points, config.num_training, config.num_sets, seed)
+    settings = {name: value for name, value in as_dict(config).items() if name != "results"}
+    details = {"noise": toy.NOISE, "bayes_error": bayes_error}
+    record = Record("theorems", session.command, settings, [*models, *cases], details, environment=environment())
+    records.write(results / "theorems.json", record)
+    saved = records.load(results)
+    made: Report = render.write_report(report, saved, results, session.console)
     seconds = time.monotonic() - start
-    console.print(f"Record, table and figures are in {results}, after {seconds:.0f} s.", highlight=False)
-    return saved
+    session.console.print(f"{made.title}: in {results}, after {seconds:.0f} s.", highlight=False)
+    return saved[0]

@@ -1,9 +1,8 @@
 """The toy problem of section 3: which statistics and decoders of two Gaussians have adversarial examples."""
 
-from typing import Any
-
 import numpy as np
 
+from experiments.core.records import Measurement, Model
 from ib_jax import exact
 
 # The means differ along the first axis; the noise is correlated, so that the oracle's direction is another one.
@@ -36,7 +35,7 @@ def learned_decoder(statistic: np.ndarray, points: np.ndarray, labels: np.ndarra
     return exact.LinearClassifier(statistic.T @ weights, float(0.5 * weights @ means.sum(0)))
 
 
-def measure(num_points: int, num_training: int, num_sets: int, seed: int) -> dict[str, Any]:
+def measure(num_points: int, num_training: int, num_sets: int, seed: int) -> tuple[list[Model], float]:
     """The share of points with an adversarial example against epsilon, for five pairs of statistic and decoder.
 
     Args:
@@ -46,9 +45,9 @@ def measure(num_points: int, num_training: int, num_sets: int, seed: int) -> dic
       seed: of all draws.
 
     Returns:
-      A dictionary with `epsilons` and `rows`: `name`, `rate` and `information` (I(X;T) and I(T;Y) of the statistic
-      under noise NOISE, in nats), `error`, `disagreement` with the oracle, `shares` [E], and the classifier of the
-      first set, `weights` and `threshold`.
+      A model for each pair: `rate` and `information` (I(X;T) and I(T;Y) of the statistic under noise NOISE, in nats),
+      `error`, `disagreement` with the oracle, the share of points with an adversarial example within each epsilon,
+      and in the details the classifier of the first set; and the error of the oracle.
     """
     problem, rng = toy_problem(), np.random.default_rng(seed)
     oracle = problem.oracle()
@@ -63,26 +62,26 @@ def measure(num_points: int, num_training: int, num_sets: int, seed: int) -> dic
         ("minimal sufficient, learned decoder", minimal, True),
         ("sufficient, not minimal, learned decoder", longer, True),
     ]
-    rows = []
+    models = []
     for name, statistic, learned in cases:
         rules = [problem.best_decoder(statistic)]
         if learned:
             rules = [learned_decoder(statistic, *data) for data in sets]
         distances = np.stack([exact.adversarial_distance(rule, oracle, points) for rule in rules])
         information = problem.information(statistic, NOISE)
-        rows.append(
-            {
-                "name": name,
-                "rate": information.information_xz,
-                "information": information.information_zy,
-                "error": float(np.mean([problem.error(rule) for rule in rules])),
-                "disagreement": float(np.mean([problem.disagreement(rule) for rule in rules])),
-                "shares": [float(np.mean(distances <= epsilon)) for epsilon in EPSILONS],
-                "weights": rules[0].weights,
-                "threshold": rules[0].threshold,
-            }
-        )
-    return {"epsilons": EPSILONS, "rows": rows, "bayes_error": problem.error(oracle)}
+        values = {
+            "rate": information.information_xz,
+            "information": information.information_zy,
+            "error": float(np.mean([problem.error(rule) for rule in rules])),
+            "disagreement": float(np.mean([problem.disagreement(rule) for rule in rules])),
+        }
+        shares = [
+            Measurement({"epsilon": epsilon, "norm": "l2"}, {"adversarial": float(np.mean(distances <= epsilon))})
+            for epsilon in EPSILONS
+        ]
+        details = {"weights": rules[0].weights, "threshold": rules[0].threshold}
+        models.append(Model(name, seed, [Measurement({}, values), *shares], {"kind": "two Gaussians"}, (), details))
+    return models, problem.error(oracle)
 
 
 def _balanced(problem: exact.TwoGaussians, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

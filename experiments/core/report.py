@@ -204,11 +204,15 @@ class Report:
     headlines: Sequence[Headline] = ()
 
     @functools.cached_property
-    def verdicts(self) -> Mapping[int, Verdict]:
-        """Of all claims, by `id`: one family for Holm's correction."""
+    def verdicts(self) -> Sequence[Verdict]:
+        """Of all claims, those of headlines last: one family for Holm's correction."""
         claims = [claim for section in self.sections if isinstance(section, Claims) for claim in section.claims]
         claims += [each.claim for each in self.headlines if each.claim and all(each.claim is not c for c in claims)]
-        return {id(each.claim): each for each in rule.verdicts(claims)}
+        return rule.verdicts(claims)
+
+    def verdict_of(self, claim: Claim) -> Verdict:
+        """Of one of its claims."""
+        return next(verdict for verdict in self.verdicts if verdict.claim is claim)
 
     @functools.cached_property
     def blocks(self) -> "list[Text | Grid | Figure]":
@@ -218,7 +222,7 @@ class Report:
             if isinstance(section, Table):
                 found.append(section.grid(self.frame))
             elif isinstance(section, Claims):
-                found.append(claims_grid([self.verdicts[id(claim)] for claim in section.claims], section.title))
+                found.append(claims_grid([self.verdict_of(claim) for claim in section.claims], section.title))
             elif isinstance(section, Findings):
                 found.append(_findings(section))
             elif isinstance(section, Departures):

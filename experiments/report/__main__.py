@@ -1,9 +1,9 @@
-"""Make tables and figures of experiments anew from their records, or a site of all of them.
+"""Make one site of all experiments' records, or the tables and figures of one experiment anew.
 
-Run:      python -m experiments.report                      all experiments
-          python -m experiments.report mnist_vib            one
+Run:      python -m experiments.report                      the site, in workdirs/site; open its index.html
+          python -m experiments.report --site=DIR           the same elsewhere
+          python -m experiments.report mnist_vib            table.md and figures beside the committed records
           python -m experiments.report mnist_vib --folder=workdirs/x
-          python -m experiments.report --site=site          the site; open site/index.html
 Leaves:   table.md and the figures beside the records; of the site pages, figures and numbers.csv.
 """
 
@@ -22,21 +22,23 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "python -m experiments.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="experiments. Default: all that have a report")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="experiments whose tables are made. Default: the site of all"
+    )
     parser.add_argument(
         "--folder", type=pathlib.Path, help="of the records, for one experiment. Default: the committed"
     )
-    parser.add_argument("--site", type=pathlib.Path, help="folder of the site, which is made in place of tables")
+    parser.add_argument("--site", type=pathlib.Path, help="folder of the site. Default: workdirs/site")
     given = parser.parse_args(arguments)
     if given.folder is not None and len(given.names) != 1:
         parser.error("--folder is for one NAME")
     console = Console()
     try:
-        if given.site is not None:
-            pages = site.build(given.site, given.names)
+        if given.site is not None or not given.names:
+            pages = site.build(given.site or pathlib.Path("workdirs/site"), given.names)
             console.print(f"{len(pages)} pages; open {pages[0]}", highlight=False)
             return
-        for name in given.names or find.names():
+        for name in given.names:
             for folder in [given.folder] if given.folder else find.folders(name):
                 made = find.make(name, folder)
                 render.show(made, console)

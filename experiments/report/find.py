@@ -17,6 +17,11 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in ROOT.glob("*/report.py") if path.parent.name != "core")
 
 
+def commands() -> list[str]:
+    """All experiments: the folders with a `__main__.py`, but this one."""
+    return sorted(path.parent.name for path in ROOT.glob("*/__main__.py") if path.parent.name != "report")
+
+
 def module(name: str) -> ModuleType:
     """The `report.py` of an experiment.
 

@@ -55,6 +55,7 @@ def build(site: pathlib.Path, names: Sequence[str] = ()) -> list[pathlib.Path]:
     numbers = pd.concat([page.report.frame for page in pages]) if pages else records.frame([])
     numbers.to_csv(site / "numbers.csv", index=False)
     rows = [row for page in pages for row in _overview(page)]
+    rows += [_without_records(name) for name in names or find.commands() if name not in {page.name for page in pages}]
     values = {"title": "Experiments of ib_jax", "rows": rows, "rule": claims.RULE, "num_numbers": f"{len(numbers):,}"}
     (site / "index.html").write_text(templates.get_template("index.html").render(values))
     return [site / "index.html", *(site / page.file for page in pages)]
@@ -125,8 +126,7 @@ def _origin(found: Sequence[Record]) -> list[tuple[str, str]]:
 
 def _overview(page: Page) -> list[dict[str, Any]]:
     """A row for each headline of a report, one without numbers where it has none."""
-    size = sum((page.folder / f"{record.file}.json").stat().st_size for record in page.records)
-    models = sum(len(record.models) for record in page.records)
+    count = len({each["name"] for record in page.records for each in record.departures})
     row = {
         "name": page.report.title,
         "page": page.file,
@@ -134,10 +134,10 @@ def _overview(page: Page) -> list[dict[str, Any]]:
         "ours": Cell(DASH),
         "paper": DASH,
         "verdict": DASH,
+        "status": f"{_plural(count, 'setting')} of our own" if count else "as the paper, where it says",
+        "size": _size(page.records),
         "command": page.records[0].command,
         "cost": page.about.get("Cost", DASH),
-        "models": models,
-        "size": size,
     }
     rows = []
     for item, ours, paper, unit, digits, claim in page.report.headlines:
@@ -145,6 +145,37 @@ def _overview(page: Page) -> list[dict[str, Any]]:
         theirs = (
             DASH if paper is None else paper if isinstance(paper, str) else f"{paper:g}{f' {unit}' if unit else ''}"
         )
-        verdict = DASH if claim is None else page.report.verdicts[id(claim)].verdict
+        verdict = DASH if claim is None else page.report.verdict_of(claim).verdict
         rows.append(row | {"item": item, "ours": shown, "paper": theirs, "verdict": verdict})
     return rows or [row]
+
+
+def _size(found: Sequence[Record]) -> str:
+    """At what size the records were run.
+
+    Example:
+      >>> from experiments.core.records import Model
+      >>> _size([Record("x", "", {"dataset": "digits", "num_epochs": 2}, [Model("vib", 0), Model("vib", 1)])])
+      'digits, 2 epochs, 2 models, 2 seeds'
+    """
+    models = [model for record in found for model in record.models]
+    parts = [
+        *dict.fromkeys(str(record.settings["dataset"]) for record in found if "dataset" in record.settings),
+        *dict.fromkeys(
+            f"{record.settings['num_epochs']} epochs" for record in found if "num_epochs" in record.settings
+        ),
+        _plural(len(models), "model"),
+        _plural(len({model.seed for model in models}), "seed"),
+    ]
+    return ", ".join(parts)
+
+
+def _plural(count: int, name: str) -> str:
+    return f"{count} {name}{'s' * (count != 1)}"
+
+
+def _without_records(name: str) -> dict[str, Any]:
+    """The overview's row of an experiment of which no record is committed."""
+    parts, dashes = about(name), dict.fromkeys(("paper", "verdict", "size"), DASH)
+    row = {"name": name, "page": "", "item": parts.get("Paper", DASH), "ours": Cell(DASH), "status": "no record yet"}
+    return row | dashes | {"command": f"python -m experiments.{name}", "cost": parts.get("Cost", DASH)}

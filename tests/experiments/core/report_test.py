@@ -144,9 +144,9 @@ def test_claims_have_n_the_papers_difference_and_one_correction_for_all_of_a_rep
 def test_a_headlines_claim_is_of_the_same_family():
     claim = Claim("r", [0.6], p_value=0.03)
     made = report(Claims([claim]), headlines=[Headline("Figure 1", 0.6, claim=claim), Headline("Figure 2", 1.0)])
-    assert made.verdicts[id(claim)].p_value == 0.03
+    assert made.verdict_of(claim).p_value == 0.03
     other = report(Claims([claim]), headlines=[Headline("Figure 1", 0.6, claim=Claim("s", [1.0], p_value=0.5))])
-    assert other.verdicts[id(claim)].p_value == 0.06
+    assert other.verdict_of(claim).p_value == 0.06
 
 
 def test_findings_count_the_seeds_that_a_check_has_something_to_say_of():

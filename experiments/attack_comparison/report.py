@@ -100,7 +100,7 @@ def name_of(at: Mapping[str, Any]) -> str:
 
 
 def _where(at: Mapping[str, Any]) -> str:
-    return "smallest" if at["epsilon"] is None else f"radius {at['epsilon']:g}"
+    return "smallest" if "epsilon" not in at else f"radius {at['epsilon']:g}"
 
 
 def _table(record: Record) -> list[Grid | Text]:
@@ -116,7 +116,7 @@ def _table(record: Record) -> list[Grid | Text]:
     verdicts, notes, left_out = [], list[str](), list[str]()
     for name, libraries in _starts(record).items():
         at, ours = libraries[OURS]
-        minimal = at["epsilon"] is None
+        minimal = "epsilon" not in at
         measure = f"median_{at['norm']}_all" if minimal else "robust_accuracy"
         for library, (_, values) in libraries.items():
             left_out += _left_out(f"{name}, {'ours' if library == OURS else library}", values)

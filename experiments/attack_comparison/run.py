@@ -62,8 +62,7 @@ def run(config: ComparisonConfig, session: Session, model: AttackedModel | None 
                         said = _theirs(config, compared, library, seed, peers)
                     if account := {key: said.pop(key) for key in _ACCOUNT if key in said}:
                         accounts[f"{name}, {library}"] = account
-                    at = {"library": library, **compared.conditions, "tolerance": compared.tolerance}
-                    measured.append(Measurement(at, said))
+                    measured.append(Measurement({"library": library, **compared.conditions}, said))
                     bar.advance(task)
                 if not console.is_terminal:
                     console.print(f"seed {seed}, {name} done", highlight=False)

@@ -82,7 +82,7 @@ class ComparisonConfig(
 
     def check(self) -> None:
         super().check()
-        groups.check_names("attacks", self.groups, GROUPS)
+        groups.check_names("attacks", self.groups or ("",), GROUPS)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -114,15 +114,11 @@ class Comparison(NamedTuple):
     random: bool
 
     @property
-    def measure(self) -> str:
-        """The number by which the attack is compared."""
-        return "robust_accuracy" if self.epsilon is not None else f"median_{self.norm}_all"
-
-    @property
     def conditions(self) -> dict[str, Any]:
         """What the record says of it."""
+        radius = {} if self.epsilon is None else {"epsilon": self.epsilon}
         name = {"cw": "carlini_wagner"}.get(self.group, self.group)
-        return {"attack": name, "norm": self.norm, "epsilon": self.epsilon, **self.settings}
+        return {"attack": name, "norm": self.norm, **radius, **self.settings, "tolerance": self.tolerance}
 
 
 def compared(
@@ -136,18 +132,7 @@ def compared(
     random: bool = True,
     **settings: Any,
 ) -> Comparison:
-    """An attack and the same one elsewhere.
-
-    Args:
-      group: of `GROUPS`.
-      make: called with `norm`, the radius if there is one, and the settings.
-      peers: "library.Attack" -> what it takes beside our settings under its own names.
-      norm: "linf" or "l2".
-      epsilon: the radius, if any.
-      tolerance: see `Comparison`; None for the usual one.
-      random: whether it draws random numbers.
-      **settings: by our names.
-    """
+    """An attack, made with norm, radius and settings, and the same one elsewhere, with what it takes besides them."""
     given = settings if epsilon is None else {"epsilon": epsilon, **settings}
     theirs = {}
     for peer, more in peers.items():

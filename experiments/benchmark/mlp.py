@@ -108,10 +108,9 @@ def cost_of(recipe: Recipe, device_batch: int) -> tuple[int, Cost | None]:
     return products, step_cost(recipe.step(None), jax.eval_shape(recipe.init), batch, products)
 
 
-def work_of(cost: tuple[int, Cost | None], steps: int, batch_size: int, times: int = 1) -> Work:
+def work_of(cost: Callable[[], tuple[int, Cost | None]], steps: int, batch_size: int, times: int = 1) -> Work:
     """Of so many steps, `times` over: of members, or of devices."""
-    products, xla = cost
-    count = times * steps
+    (products, xla), count = cost(), times * steps
     return Work(count * batch_size, steps, count * products, None if xla is None else count * xla.flops)
 
 
@@ -123,15 +122,11 @@ def stretches(run: Program, state: Any, *arguments: Any, replicated: bool = Fals
 
     Args:
       run: (state, *arguments) -> (state, metrics).
-      state: before the first stretch.
+      state: before the first stretch; in a list, if several turns go on with the same.
       *arguments: the data, the same for all stretches.
       replicated: whether the metrics have an axis of devices.
     """
-    return _stretches(run, [state], *arguments, replicated=replicated)
-
-
-def _stretches(run: Program, held: list[Any], *arguments: Any, replicated: bool) -> Turn:
-    """As `stretches`, from a state that several turns may go on with."""
+    held = state if isinstance(state, list) else [state]
 
     def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
         begin = time.perf_counter()
@@ -188,7 +183,7 @@ def train(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan
     vib = train_config(config)
     recipe = Recipe(vib, random_dataset(config.steps * config.batch_size))
     cost = functools.cache(lambda: cost_of(recipe, config.batch_size))
-    row = functools.partial(Row, "", work=lambda: work_of(cost(), config.steps, config.batch_size))
+    row = functools.partial(Row, "", work=functools.partial(work_of, cost, config.steps, config.batch_size))
     rows = [
         row("jax-scan", "JAX, epoch in a scan", functools.partial(on_all_devices, recipe), devices=jax.device_count()),
         row("jax-loop", "JAX, Python loop", functools.partial(in_a_python_loop, recipe)),
@@ -231,25 +226,21 @@ def sweep(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan
         vib = train_config(config, **sizes)
         recipe = Recipe(vib, random_dataset(config.steps * vib.batch_size))
         cost = functools.cache(functools.partial(cost_of, recipe, vib.batch_size))
-        work = functools.partial(_work_of_members, cost, config)
+        work = functools.partial(work_of, cost, config.steps, config.batch_size)
         settings = {"latent_dim": vib.latent_dim, "hidden_width": vib.hidden_width}
         start: Callable[[], Turn] = functools.partial(on_one_device, recipe)
         label = "one model, one device"
-        rows.append(Row(table, "single", label, start, functools.partial(work, 1), settings={**settings, "members": 1}))
+        rows.append(Row(table, "single", label, start, work, settings={**settings, "members": 1}))
         ways, chosen = ways_through(config.members, num_parameters(recipe))
         held: list[Any] = []
         for at_once, way in ways.items():
             start = functools.partial(_population, recipe, config.members, way, held)
             label, name = f"{config.members} models, {at_once} at once", f"at-once-{at_once}"
             own = {**settings, "members": config.members, "members_at_once": at_once, "chosen": at_once == chosen}
-            many = functools.partial(work, config.members)
-            rows.append(Row(table, name, label, start, many, jax.device_count(), own))
+            all_work = functools.partial(work, config.members)
+            rows.append(Row(table, name, label, start, all_work, jax.device_count(), own))
         facts[table] = functools.partial(_describe, recipe, cost, settings)
     return Plan(rows, lambda: {"tables": {name: made() for name, made in facts.items()}}, config.precision)
-
-
-def _work_of_members(cost: Callable[[], tuple[int, Cost | None]], config: Config, members: int) -> Work:
-    return work_of(cost(), config.steps, config.batch_size, members)
 
 
 def _describe(recipe: Recipe, cost: Callable[[], tuple[int, Cost | None]], settings: dict[str, Any]) -> dict[str, Any]:
@@ -274,7 +265,7 @@ def _population(recipe: Recipe, members: int, members_at_once: int | None, held:
         own = {"beta": np.geomspace(1e-4, 1e-1, members), "seed": np.arange(members)}
         placement = training.spread_members(members)
         held += [placement.put(training.init_population(recipe.init, own)), recipe.resident()]
-    return _stretches(run, held, held[1], replicated=True)
+    return stretches(run, held, held[1], replicated=True)
 
 
 def scaling(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan:
@@ -285,18 +276,18 @@ def scaling(config: Config, console: Console, stack: contextlib.ExitStack) -> Pl
     vib = train_config(config)
     # The recipe needs images to start from; what it trains on is handed over.
     recipe = Recipe(vib, random_dataset(vib.batch_size))
-    cost = functools.cache(functools.partial(cost_of, recipe))
     counts = device_counts(local, total)
     divide = [count for count in counts if config.global_batch_size % count == 0]
     batches = {("weak", count): config.batch_size for count in counts}
     batches |= {("strong", count): config.global_batch_size // count for count in divide}
+    costs = {size: functools.cache(functools.partial(cost_of, recipe, size)) for size in batches.values()}
     rows = [
         Row(
             kind,
             str(count),
             f"{count} device{'s' * (count > 1)}",
             functools.partial(_on_some_devices, recipe, config.steps, count, size),
-            functools.partial(_work_of_devices, cost, config.steps, count, size),
+            functools.partial(work_of, costs[size], config.steps, size, count),
             count,
             {"processes": jax.process_count() if count == total else 1, "batch_size": count * size},
         )
@@ -309,10 +300,6 @@ def scaling(config: Config, console: Console, stack: contextlib.ExitStack) -> Pl
         "strong_left_out": [count for count in counts if count not in divide],
     }
     return Plan(rows, lambda: details, config.precision)
-
-
-def _work_of_devices(cost: Callable[[int], tuple[int, Cost | None]], steps: int, count: int, size: int) -> Work:
-    return work_of(cost(size), steps, size, count)
 
 
 def device_counts(local: int, total: int) -> list[int]:

@@ -383,7 +383,7 @@ def test_flops_against_a_hand_computation() -> None:
     assert mlp.matmul_flops(layers, 4) == 2 * 4 * (forward + weights + forward - 784 * 8)
     assert attack_suite.matmul_flops([(784, 8), (8, 10)]) == 2 * 2 * (784 * 8 + 8 * 10)
     cost = program.Cost(7.0, 0.0)
-    assert mlp.work_of((5, cost), steps=3, batch_size=10, times=2) == Work(60, 3, 30, 42.0)
+    assert mlp.work_of(lambda: (5, cost), steps=3, batch_size=10, times=2) == Work(60, 3, 30, 42.0)
 
 
 def test_devices_of_a_cpu_share_its_cores() -> None:

@@ -41,6 +41,7 @@ def run(config: ComparisonConfig, session: Session, model: AttackedModel | None 
     console = session.console
     model = model or _model(config, session)
     if model is None:
+        console.print("Stopped while the network was trained; nothing is attacked.", highlight=False)
         return None
     evaluator, wanted = AttackEvaluator(model, config.num_images), comparisons(config)
     starts: list[Model] = []

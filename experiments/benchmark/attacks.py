@@ -52,6 +52,7 @@ def attack(config: Config, console: Console, stack: contextlib.ExitStack) -> Pla
         console.print(f"Training a network on {config.dataset}.", highlight=False)
         model = attack_comparison.train_model(**{name: getattr(config, name) for name in names})
     if model is None:
+        console.print("Stopped while the network was trained; nothing is measured.", highlight=False)
         return None
     evaluator = AttackEvaluator(model, config.num_images)
     peers = stack.enter_context(Peers(model, evaluator))

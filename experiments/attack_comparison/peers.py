@@ -1,13 +1,12 @@
 """Attacks of torchattacks, foolbox and pyautoattack (the official AutoAttack), in a process of their own.
 
-    save_task(f"{folder}/task.npz", layers, images, labels)
-    with start(f"{folder}/task.npz") as worker:
-        request = Request("torchattacks.PGD", f"{folder}/out.npz", {"eps": 0.3, "steps": 20}, batch_size=1000)
-        seconds = worker(dataclasses.asdict(request))["seconds"]
-    adversarial = np.load(request.output)["images"]
+    with Peers(model, evaluator) as peers:
+        robust_accuracy = peers("torchattacks.PGD", {"eps": 0.3, "steps": 20}, norm="linf")["robust_accuracy"]
 
-The images come back as the library gave them. Who asks judges success and distance, with one model for all libraries,
-for these do not agree on what they return, and some of it is wrong:
+The worker, `python -m` this module, gets a plain chain of dense layers without weight gradients, denormal numbers
+flushed to zero as in XLA, and PyTorch's own number of threads. foolbox is called as its users do, which judges the
+result in one more forward pass. Success and distance are evaluated here, with one model for all libraries, for these do
+not agree on what they return, and some of it is wrong:
 
 - foolbox's CW returns an all-zero image where it failed.
 - torchattacks' CW takes atanh of exactly 0 and 1: such pixels, most of an MNIST image, never move. It masks the true
@@ -22,67 +21,91 @@ for these do not agree on what they return, and some of it is wrong:
   weaker on sure images, the fewer steps the more. `logsumexp(l) - l_y` as the loss does the same here.
 """
 
-import dataclasses
-import math
-import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+import contextlib
+import importlib.util
+import logging
+import pathlib
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.core import worker as torch_worker
 
-ATTACKS = {
-    "torchattacks": (
-        *("FGSM", "BIM", "PGD", "PGDL2", "MIFGSM", "CW", "DeepFool"),
-        *("APGD", "APGDT", "FAB", "Square", "AutoAttack"),
-    ),
-    "foolbox": (
-        *("LinfFastGradientAttack", "LinfPGD", "L2PGD"),
-        *("L2CarliniWagnerAttack", "L2DeepFoolAttack", "LinfDeepFoolAttack"),
-    ),
-    "pyautoattack": ("AutoAttack",),
-}
-"""The attacks of each library, by the library's own names."""
+if TYPE_CHECKING:
+    import torch
+
+    from experiments.attack_comparison.model import AttackedModel, AttackEvaluator
+
+LIBRARIES = ("torchattacks", "foolbox", "pyautoattack")
+NUM_LINEAR = 2  # last layers that no ReLU follows: the code's mean and the decoder
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What a worker is asked to run.
+class Peers:
+    """The other libraries' attacks on one model, in processes that start when they are first needed.
+
+    Args:
+      model: what is attacked.
+      evaluator: of what comes back; its images are attacked.
 
     Attributes:
-      attack: "library.Attack", of `ATTACKS`.
-      output: the .npz to write, an absolute path, for the worker lives in another folder. Its `images` are the
-        adversarial ones, float32, shaped as the task's.
-      settings: of the library's attack, by its own names. "eps" goes to foolbox's call as `epsilons` (without it: no
-        limit, for attacks that minimise the distance). pyautoattack's are norm, eps, version, seed, and over these
-        attacks (those to run), n_iter (of APGD and FAB), n_queries (of Square), n_target_classes (of APGD-T and FAB-T).
-      num_images: how many of the task's images, from the first; 0: all.
-      batch_size: images of one call.
-      min_seconds: the attack is run again until so many have been measured; 0: once.
-      seed: set before each run.
+      info: versions, threads and speed of each process, "as installed" and "AVX-512 forced".
     """
 
-    attack: str
-    output: str
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    num_images: int = 0
-    batch_size: int = 1000
-    min_seconds: float = 0.0
-    seed: int = 0
+    def __init__(self, model: "AttackedModel", evaluator: "AttackEvaluator"):
+        self._evaluator, self._stack = evaluator, contextlib.ExitStack()
+        self._folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        save_task(self._folder / "task.npz", model.layers, evaluator.images, evaluator.labels)
+        self._workers: dict[bool, torch_worker.Worker] = {}
+        self.info: dict[str, Any] = {}
 
-    def __post_init__(self) -> None:
-        library, _, name = self.attack.partition(".")
-        if name not in ATTACKS.get(library, ()):
-            known = ", ".join(f"{library}.{name}" for library, names in ATTACKS.items() for name in names)
-            raise ValueError(f"attack must be one of {known}; got {self.attack!r}")
-        if not os.path.isabs(self.output):
-            raise ValueError(f"output must be an absolute path, got {self.output!r}")
-        if self.num_images < 0 or self.batch_size < 1 or self.min_seconds < 0:
-            raise ValueError(
-                "num_images and min_seconds must be at least 0 and batch_size at least 1, got "
-                f"{self.num_images}, {self.min_seconds} and {self.batch_size}"
-            )
+    def __call__(
+        self,
+        attack: str,
+        settings: Mapping[str, Any],
+        *,
+        norm: str,
+        epsilon: float | None = None,
+        avx512: bool = False,
+        **call: Any,
+    ) -> dict[str, Any]:
+        """What an attack achieved, and what the worker says of it.
+
+        Args:
+          attack: "library.Attack", by the library's own name, and so are the settings. "eps" goes to foolbox's call as
+            `epsilons` (without it: no limit). pyautoattack's settings are norm, eps, version, seed, and over these
+            attacks (those to run), n_iter (of APGD, FAB), n_queries (of Square), n_target_classes (of APGD-T, FAB-T).
+          settings: of the library's attack.
+          norm: "linf" or "l2", for the evaluation.
+          epsilon: the radius, for the evaluation.
+          avx512: whether to force MKL's AVX-512 path on processors that are not Intel's.
+          **call: num_images, batch_size, min_seconds and seed, as of `make_answer`.
+
+        Returns:
+          What `AttackEvaluator` returns, and what `make_answer` says.
+
+        Raises:
+          torch_worker.WorkerError: the library is missing, or its attack failed.
+        """
+        if reason := missing(attack.partition(".")[0], avx512=avx512):
+            raise torch_worker.WorkerError(reason)
+        if avx512 not in self._workers:
+            self._workers[avx512] = self._stack.enter_context(start(self._folder / "task.npz", avx512=avx512))
+            self.info["AVX-512 forced" if avx512 else "as installed"] = dict(self._workers[avx512].info)
+        output = str(self._folder / "out.npz")
+        reply = self._workers[avx512]({"attack": attack, "output": output, "settings": dict(settings), **call})
+        with np.load(output) as file:
+            return reply | self._evaluator(file["images"], norm=norm, epsilon=epsilon)
+
+    def __enter__(self) -> "Peers":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.close()
 
 
 def missing(library: str, *, avx512: bool = False) -> str:
@@ -91,51 +114,165 @@ def missing(library: str, *, avx512: bool = False) -> str:
 
 
 def save_task(
-    path: str | os.PathLike[str],
-    layers: Sequence[tuple[np.ndarray, np.ndarray]],
-    images: np.ndarray,
-    labels: np.ndarray,
-    *,
-    num_linear: int = 2,
+    path: pathlib.Path, layers: Sequence[tuple[np.ndarray, np.ndarray]], images: np.ndarray, labels: np.ndarray
 ) -> None:
-    """Writes what a worker loads: a network, images and labels.
-
-    Args:
-      path: of the .npz.
-      layers: kernel [inputs, outputs] and bias [outputs] of each dense layer; what goes in is 2 x - 1, flattened.
-      images: x, [N, H, W, C] in [0, 1].
-      labels: int [N].
-      num_linear: how many of the last layers no ReLU follows: the code's mean and the decoder; 1 if these are folded.
-
-    Raises:
-      ValueError: the shapes or the images' values do not fit.
-    """
-    sizes = [kernel.shape for kernel, _ in layers]
-    inputs = [math.prod(images.shape[1:]), *(outputs for _, outputs in sizes[:-1])]
-    if images.ndim != 4 or labels.shape != images.shape[:1] or [size[0] for size in sizes] != inputs:
-        raise ValueError(f"images {images.shape}, labels {labels.shape} and kernels {sizes} do not fit together")
-    if not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(f"images must lie in [0, 1], got values from {images.min()} to {images.max()}")
-    arrays: dict[str, Any] = {"num_linear": num_linear, "images": images, "labels": labels}
+    """Writes what a worker loads: kernel and bias of each dense layer, whose input is 2 x - 1; images x, and labels."""
+    arrays: dict[str, Any] = {"images": images, "labels": labels}
     for index, (kernel, bias) in enumerate(layers):
         arrays |= {f"kernel_{index}": kernel, f"bias_{index}": bias}
     np.savez(path, **arrays)
 
 
-def start(task: str | os.PathLike[str], *, avx512: bool = False) -> torch_worker.Worker:
-    """Starts a worker on a task.
-
-    It takes the fields of a `Request`, and replies with `seconds` (the median of the runs, without making the attack
-    and saving), `rounds` (each run's), `num_images`, `not_finite` (images with a NaN or infinity in them), and for
-    pyautoattack `robust_accuracy` (by attack, each after those before it, "clean" the first and "all" the
-    last; without those that had nothing left to do) and `warnings`.
-
-    Args:
-      task: what `save_task` wrote.
-      avx512: whether to force MKL's AVX-512 path on processors that are not Intel's.
+def start(task: pathlib.Path, *, avx512: bool = False) -> torch_worker.Worker:
+    """Starts a worker on what `save_task` wrote; what it answers says `make_answer`.
 
     Raises:
       torch_worker.WorkerError: the worker ended before it was ready.
     """
-    arguments = {"task": os.path.abspath(task)}
-    return torch_worker.Worker("experiments.attack_comparison.peers_torch", arguments, avx512=avx512)
+    return torch_worker.Worker("experiments.attack_comparison.peers", {"task": str(task.absolute())}, avx512=avx512)
+
+
+def make_answer(task: str) -> torch_worker.Answer:
+    """Loads the task; makes what runs an attack on its first images.
+
+    A request names attack, settings, output (an .npz for the images, at an absolute path), num_images (0: all),
+    batch_size (of one call), min_seconds (the attack is run again for so long) and seed (set before each run). The
+    reply has the median `seconds` of the runs, without making the attack and saving; `rounds`, each run's;
+    `not_finite`, images with a NaN or infinity in them; and for pyautoattack `by_its_own_account` (robust accuracy by
+    attack, each after those before it, "clean" the first and "all" the last; without those that had nothing left to do)
+    and `warnings`.
+    """
+    import torch
+
+    with np.load(task) as file:
+        arrays = {name: np.asarray(value, np.int64 if name == "labels" else None) for name, value in file.items()}
+    network = make_network(arrays)
+    all_images = torch.from_numpy(arrays["images"].astype(np.float32)).permute(0, 3, 1, 2).contiguous()
+    all_labels = torch.from_numpy(arrays["labels"])
+
+    def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+        count, seed = request.get("num_images") or len(all_images), request.get("seed", 0)
+        if not 0 < count <= len(all_images):
+            raise ValueError(f"num_images must be at most {len(all_images)}, got {count}")
+        attack, report = make_attack(request["attack"], dict(request["settings"]), seed, network)
+        size, rounds = request.get("batch_size", 1000), list[float]()
+        while not rounds or sum(rounds) < request.get("min_seconds", 0.0):
+            torch.manual_seed(seed)
+            begin = time.perf_counter()
+            adversarial = attack(all_images[:count].split(size), all_labels[:count].split(size))
+            rounds.append(time.perf_counter() - begin)
+        found = adversarial.detach().permute(0, 2, 3, 1).numpy()
+        np.savez(request["output"], images=found)
+        broken = int((~np.isfinite(found)).any((1, 2, 3)).sum())
+        return {"seconds": statistics.median(rounds), "rounds": rounds, "not_finite": broken, **report()}
+
+    return answer
+
+
+def make_network(arrays: Mapping[str, np.ndarray]) -> "torch.nn.Module":
+    """The task's network, [N, C, H, W] -> logits [N, classes], for gradients by its inputs only."""
+    import torch
+
+    class InputMap(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return 2 * images.permute(0, 2, 3, 1).flatten(1) - 1
+
+    num_layers = sum(name.startswith("kernel_") for name in arrays)
+    modules: list[torch.nn.Module] = [InputMap()]
+    for index in range(num_layers):
+        kernel, bias = (torch.from_numpy(arrays[f"{name}_{index}"].astype(np.float32)) for name in ("kernel", "bias"))
+        layer = torch.nn.Linear(*kernel.shape)
+        layer.weight.data, layer.bias.data = kernel.T.contiguous(), bias
+        modules += [layer] if index >= num_layers - NUM_LINEAR else [layer, torch.nn.ReLU()]
+    return torch.nn.Sequential(*modules).requires_grad_(False).eval()
+
+
+Batches = Sequence["torch.Tensor"]
+Attack = Callable[[Batches, Batches], "torch.Tensor"]
+"""(batches of images [B, C, H, W] in [0, 1], of labels [B]) -> adversarial images."""
+
+
+def make_attack(
+    attack: str, settings: dict[str, Any], seed: int, network: "torch.nn.Module"
+) -> tuple[Attack, Callable[[], dict[str, Any]]]:
+    """The attack on all images, and what there is to say about it after a run."""
+    import torch
+
+    library, _, name = attack.partition(".")
+    if library == "pyautoattack":
+        return _official_autoattack({"seed": seed} | settings, network)
+    if library == "torchattacks":
+        import torchattacks
+
+        if name == "AutoAttack":
+            settings = {"seed": seed} | settings  # else it takes the time of day
+        run = getattr(torchattacks, name)(network, **settings)
+    else:
+        import foolbox
+
+        epsilon = settings.pop("eps", None)
+        peer, model = getattr(foolbox.attacks, name)(**settings), foolbox.PyTorchModel(network, bounds=(0, 1))
+
+        def run(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            return peer(model, images, labels, epsilons=epsilon)[1]
+
+    return lambda images, labels: torch.cat(list(map(run, images, labels))), dict
+
+
+def _official_autoattack(
+    settings: dict[str, Any], network: "torch.nn.Module"
+) -> tuple[Attack, Callable[[], dict[str, Any]]]:
+    import pyautoattack
+    import torch
+
+    changes = {name: settings.pop(name, None) for name in ("attacks", "n_iter", "n_queries", "n_target_classes")}
+    peer = pyautoattack.AutoAttack(network, **settings)
+    if changes["attacks"] is not None:
+        # Its own way of choosing, version="custom", drops the settings of the standard version.
+        peer.attacks_to_run = list(changes["attacks"])
+    if changes["n_iter"] is not None:
+        peer.fab.n_iter = changes["n_iter"]
+        for apgd in (peer.apgd, peer.apgd_targeted):
+            apgd.n_iter = apgd.n_iter_orig = changes["n_iter"]
+            # The constructor derives these from its own number of iterations.
+            for name, share in {"n_iter_2": 0.22, "n_iter_min": 0.06, "size_decr": 0.03}.items():
+                setattr(apgd, name, max(int(share * apgd.n_iter), 1))
+    if changes["n_queries"] is not None:
+        peer.square.n_queries = changes["n_queries"]
+    if changes["n_target_classes"] is not None:
+        peer.fab.n_target_classes = peer.apgd_targeted.n_target_classes = changes["n_target_classes"]
+    lines: list[logging.LogRecord] = []
+
+    def run(images: Batches, labels: Batches) -> torch.Tensor:
+        lines.clear()
+        with _collected(peer.logger, lines):
+            whole = torch.cat(list(images)), torch.cat(list(labels))
+            return peer.run_standard_evaluation(*whole, batch_size=len(labels[0]))[0]
+
+    return run, lambda: _read_log(lines)
+
+
+@contextlib.contextmanager
+def _collected(logger: logging.Logger, lines: list[logging.LogRecord]) -> Iterator[None]:
+    handler = logging.Handler()
+    handler.emit = lines.append  # type: ignore[method-assign, assignment]
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _read_log(lines: Sequence[logging.LogRecord]) -> dict[str, Any]:
+    """AutoAttack tells the accuracy after each attack only to its log."""
+    accuracy = {}
+    for line in lines:
+        if found := re.match(r"(initial|robust) accuracy(?: after (\S+))?: ([\d.]+)%", line.getMessage()):
+            accuracy[(found[2] or ("clean" if found[1] == "initial" else "all")).lower()] = float(found[3]) / 100
+    warnings = dict.fromkeys(line.getMessage() for line in lines if line.levelno >= logging.WARNING)
+    return {"by_its_own_account": accuracy, "warnings": list(warnings)}
+
+
+if __name__ == "__main__":
+    torch_worker.serve(make_answer, packages=["torch", *filter(importlib.util.find_spec, LIBRARIES)])

@@ -1,12 +1,34 @@
-"""The settings of `experiments.attack_comparison`."""
+"""The settings of `experiments.attack_comparison`, and the attacks it compares, with the other libraries' settings."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+from experiments.core import carlini_wagner as core_carlini_wagner
 from experiments.core import groups
-from experiments.core.settings import configure
+from experiments.core.settings import EVALUATION, configure, setting
+from ib_jax import attacks, losses
 
 GROUPS = ("fgsm", "bim", "pgd", "mi_fgsm", "apgd", "cw", "deepfool", "fab", "square", "autoattack")
 DATASETS = ("digits", "mnist", "fashion_mnist")
+
+POINTS, AUTOATTACK_POINTS, LENGTH = 0.005, 0.003, 0.02
+"""How much higher than another library's our robust accuracy may be, and how much larger our median perturbation."""
+
+THEIR_NAMES: Mapping[str, Mapping[str, str]] = {
+    "torchattacks": {
+        **{"epsilon": "eps", "num_steps": "steps", "step_size": "alpha", "random_start": "random_start"},
+        **{"decay": "decay", "loss": "loss", "overshoot": "overshoot", "num_queries": "n_queries"},
+    },
+    "foolbox": {
+        **{"epsilon": "eps", "num_steps": "steps", "step_size": "abs_stepsize", "random_start": "random_start"},
+        **{"num_candidates": "candidates", "overshoot": "overshoot", "num_binary_steps": "binary_search_steps"},
+        **{"learning_rate": "stepsize", "initial_const": "initial_const", "abort_early": "abort_early"},
+    },
+    "pyautoattack": {"epsilon": "eps", "num_steps": "n_iter", "num_queries": "n_queries"},
+}
+"""Each library's names of our settings; a setting without a name there is fixed in that library."""
+OFFICIAL = {"norm": "Linf", "version": "standard"}
 
 
 @configure(
@@ -30,7 +52,7 @@ DATASETS = ("digits", "mnist", "fashion_mnist")
         "num_images": "First test images attacked.",
         "batch_size": "Images attacked at a time, on both sides.",
         "num_queries": "Queries of Square, and of Square in AutoAttack.",
-        "seed": "Seed of both sides; their random numbers differ all the same.",
+        "seed": "First seed of both sides; their random numbers differ all the same.",
         "output": "JSON record. Default: experiments/results/attack_comparison/<dataset>.json.",
     },
 )
@@ -51,6 +73,13 @@ class ComparisonConfig(
 ):
     """One comparison."""
 
+    num_starts: int = setting(
+        3,
+        "Runs of every attack that draws random numbers, on both sides, with seeds from --seed on.",
+        least=1,
+        decides=EVALUATION,
+    )
+
     def check(self) -> None:
         super().check()
         groups.check_names("attacks", self.groups or ("",), GROUPS)
@@ -59,3 +88,138 @@ class ComparisonConfig(
     def groups(self) -> tuple[str, ...]:
         """The attacks asked for."""
         return GROUPS if self.attacks == "all" else groups.split(self.attacks)
+
+
+class Comparison(NamedTuple):
+    """One attack, at one radius or with none, and the same in other libraries.
+
+    Attributes:
+      group: of `GROUPS`.
+      norm: "linf" or "l2".
+      epsilon: the radius; None for an attack that looks for the smallest perturbation.
+      settings: by our names, the same on all sides.
+      attack: ours, for a `Runner`.
+      peers: "library.Attack" -> its settings by its own names.
+      tolerance: how far ours may lag behind: a difference of robust accuracies, or a share of the median size.
+      random: whether it draws random numbers.
+    """
+
+    group: str
+    norm: str
+    epsilon: float | None
+    settings: Mapping[str, Any]
+    attack: Any
+    peers: Mapping[str, Mapping[str, Any]]
+    tolerance: float
+    random: bool
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What the record says of it."""
+        radius = {} if self.epsilon is None else {"epsilon": self.epsilon}
+        name = {"cw": "carlini_wagner"}.get(self.group, self.group)
+        return {"attack": name, "norm": self.norm, **radius, **self.settings, "tolerance": self.tolerance}
+
+
+def compared(
+    group: str,
+    make: Callable[..., Any],
+    peers: Mapping[str, Mapping[str, Any]],
+    *,
+    norm: str = "linf",
+    epsilon: float | None = None,
+    tolerance: float | None = None,
+    random: bool = True,
+    **settings: Any,
+) -> Comparison:
+    """An attack, made with norm, radius and settings, and the same one elsewhere, with what it takes besides them."""
+    given = settings if epsilon is None else {"epsilon": epsilon, **settings}
+    theirs = {}
+    for peer, more in peers.items():
+        names = THEIR_NAMES[peer.partition(".")[0]]
+        theirs[peer] = {names[name]: value for name, value in given.items() if name in names} | dict(more)
+    usual = POINTS if epsilon is not None else LENGTH
+    attack = make(norm=norm, **given)
+    tolerance = usual if tolerance is None else tolerance
+    return Comparison(group, norm, epsilon, settings, attack, theirs, tolerance, random)
+
+
+def pgd(epsilon: float, *, num_steps: int, norm: str = "linf") -> Comparison:
+    """Projected gradient descent from a random start; its steps add up to 2.5 radii."""
+    suffix = {"linf": "", "l2": "L2"}[norm]
+    peers: dict[str, Any] = {f"torchattacks.PGD{suffix}": {}, f"foolbox.{norm.capitalize()}PGD": {}}
+    step_size = 2.5 * epsilon / num_steps
+    steps: dict[str, Any] = {"num_steps": num_steps, "step_size": step_size, "random_start": True}
+    return compared("pgd", attacks.pgd, peers, norm=norm, epsilon=epsilon, **steps)
+
+
+def carlini_wagner(**settings: Any) -> Comparison:
+    """Carlini-Wagner in L2; c is per nat."""
+
+    def make(norm: str, **settings: Any) -> Any:
+        return core_carlini_wagner.carlini_wagner(**settings)
+
+    return compared("cw", make, {"foolbox.L2CarliniWagnerAttack": {}}, norm="l2", random=False, **settings)
+
+
+def deepfool(norm: str = "l2") -> Comparison:
+    """DeepFool for the nearest of ten classes; torchattacks has it in L2 alone."""
+    peers: dict[str, Any] = {"foolbox.L2DeepFoolAttack": {}} if norm == "l2" else {"foolbox.LinfDeepFoolAttack": {}}
+    peers = ({"torchattacks.DeepFool": {}} if norm == "l2" else {}) | peers
+    settings: dict[str, Any] = {"num_steps": 50, "num_candidates": 10, "overshoot": 0.02}
+    return compared("deepfool", attacks.deepfool, peers, norm=norm, random=False, **settings)
+
+
+def comparisons(config: ComparisonConfig) -> list[Comparison]:
+    """Everything that is compared, without what was not asked for."""
+    few: dict[str, Any] = {"epsilon": 0.1, "num_steps": 10, "step_size": 0.1 / 10, "random": False}
+    queries: dict[str, Any] = {"num_queries": config.num_queries}
+    square = {"p_init": 0.8, "loss": "margin", "resc_schedule": False}
+    cw = {
+        "num_steps": config.cw_steps,
+        "num_binary_steps": config.cw_binary_steps,
+        "learning_rate": config.cw_learning_rate,
+        "initial_const": config.cw_initial_const,
+    }
+    fgsm: dict[str, Any] = {"torchattacks.FGSM": {}, "foolbox.LinfFastGradientAttack": {}}
+    bim: dict[str, Any] = {"torchattacks.BIM": {}, "foolbox.LinfPGD": {"random_start": False}}
+    made = [
+        compared("fgsm", attacks.fgsm, fgsm, epsilon=0.1, random=False),
+        compared("bim", attacks.bim, bim, **few),
+        compared("mi_fgsm", attacks.mi_fgsm, {"torchattacks.MIFGSM": {}}, decay=1.0, **few),
+        *(pgd(epsilon, num_steps=40) for epsilon in (0.05, 0.1)),
+        *(pgd(epsilon, num_steps=40, norm="l2") for epsilon in (1.0, 1.5)),
+        *(_apgd(loss, epsilon) for loss in ("ce", "dlr") for epsilon in (0.05, 0.1)),
+        *(carlini_wagner(**cw, abort_early=early) for early in (True, False)),
+        *(deepfool(norm) for norm in ("l2", "linf")),
+        compared("fab", attacks.fab, _both("FAB", "fab", n_restarts=1), epsilon=0.1, num_steps=100),
+        *(_minimal_fab(norm) for norm in ("linf", "l2")),
+        compared("square", attacks.square, _both("Square", "square", **square), epsilon=0.1, **queries),
+        *(_autoattack(epsilon, **queries) for epsilon in (0.05, 0.1)),
+    ]
+    return [comparison for comparison in made if comparison.group in config.groups]
+
+
+def _both(torchattack: str, official: str, **more: Any) -> dict[str, dict[str, Any]]:
+    """An attack of torchattacks, and the same one alone in the official AutoAttack."""
+    return {f"torchattacks.{torchattack}": more, "pyautoattack.AutoAttack": OFFICIAL | {"attacks": [official]}}
+
+
+def _apgd(loss: str, epsilon: float) -> Comparison:
+    def make(loss: str, **settings: Any) -> Any:
+        return attacks.apgd(loss_fn={"ce": losses.cross_entropy, "dlr": losses.dlr}[loss], **settings)
+
+    return compared("apgd", make, _both("APGD", f"apgd-{loss}"), epsilon=epsilon, num_steps=100, loss=loss)
+
+
+def _minimal_fab(norm: str) -> Comparison:
+    far = 1e3  # torchattacks' FAB keeps nothing beyond a radius
+    theirs = {"n_restarts": 1, "norm": {"linf": "Linf", "l2": "L2"}[norm], "eps": far}
+    return compared("fab", attacks.fab, {"torchattacks.FAB": theirs}, norm=norm, num_steps=100)
+
+
+def _autoattack(epsilon: float, num_queries: int) -> Comparison:
+    settings: dict[str, Any] = {"num_queries": num_queries, "num_steps": 100, "version": "standard"}
+    peers = {"pyautoattack.AutoAttack": OFFICIAL}
+    bound: dict[str, Any] = {"epsilon": epsilon, "tolerance": AUTOATTACK_POINTS}
+    return compared("autoattack", attacks.autoattack, peers, **bound, **settings)

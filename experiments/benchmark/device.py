@@ -2,16 +2,14 @@
 
 import math
 import resource
+import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-from experiments.benchmark.show import peak_summary
-from experiments.core.settings import SettingError
 
 _SIZES = (1024, 2048, 4096)
 _ACCELERATOR_SIZES = (4096, 8192, 16384)  # small ones would measure the dispatch
@@ -58,9 +56,17 @@ class MatrixPeak:
 
     def summary(self) -> dict[str, Any]:
         """FLOP/s of the best size, by the median of the rounds, at the default precision; the highest beside it."""
-        found = {name: peak_summary(rounds) for name, rounds in self._rounds.items()}
+        found = {name: best_size(rounds) for name, rounds in self._rounds.items()}
         default = found.pop("default")
         return {"dtype": self._dtype, "precision": "default", **default, **found}
+
+
+def best_size(rounds: Sequence[Mapping[int, float]]) -> dict[str, Any]:
+    """FLOP/s of the best size, by the median of the rounds; each round holds the rate by size."""
+    medians = {size: statistics.median(rates[size] for rates in rounds) for size in rounds[0]}
+    best = max(medians, key=lambda size: medians[size])
+    highest = max(max(rates.values()) for rates in rounds)
+    return {"flops_per_second": medians[best], "size": best, "best_seen": highest, "rounds": list(rounds)}
 
 
 def _product(precision: Any) -> Any:

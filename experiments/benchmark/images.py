@@ -1,40 +1,40 @@
-"""The images suite of `experiments.benchmark`: convolutional networks in training, in a population and under attack.
+"""The images suite: convolutional networks in training, in a population and under attack.
 
 Each path is the experiments' own, and stands beside the same steps called from a plain Python loop: on a CPU, where a
 convolution inside a compiled loop is many times slower, all that a compiled loop could gain is not to lose.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 
-from experiments.benchmark.device import MatrixPeak, peak_memory
-from experiments.benchmark.image_rows import MEMBERS, PGD_STEPS, ImageBenchmark, Network, family
-from experiments.benchmark.images_report import (
-    LOOP,
-    PGD_LOOP,
-    POPULATION,
-    RUNNER,
-    STRETCH,
-    add_ratios,
-    images_targets,
-    measured,
-)
-from experiments.benchmark.turns import Row, Turn, Work, add_speed, take_turns
-from experiments.core import worker as torch_worker
+from experiments.benchmark.measure import Plan, Row, Turn, Work
+from experiments.benchmark.mlp import in_a_python_loop, num_parameters
+from experiments.benchmark.program import Cost, product_flops, step_cost
+from experiments.benchmark.settings import AUTO, CPU_NETWORKS, NETWORKS, Config, family
+from experiments.cifar10_ceb import FUNCTIONS
+from experiments.cifar10_ceb import Config as Cifar10Config
+from experiments.core import networks as core_networks
+from experiments.core.recipe import Recipe
+from ib_jax import attacks, data, losses, training
+from ib_jax.types import Array, Params
 
-if TYPE_CHECKING:
-    from experiments.benchmark.settings import Config
-
-AUTO = "auto"
-CPU_NETWORKS, NETWORKS = "wrn-10-2", "wrn-28-10,resnet-50"
-CPU_STEPS, STEPS = 10, 20
+MEMBERS = 2
+"""Models of the population."""
+EPSILON, PGD_STEPS = 8 / 255, 20
+PATH = 2.5  # radii that the steps of the attack add up to
+DATA_BYTES = 50_000 * 32 * 32 * 3
+"""Of the training images at least, about; as many as CIFAR-10 has, so that each step's shuffling costs what it does."""
+CPU_STEPS, STEPS, CPU_BATCH = 10, 20, 100
 SIZES = {"wrn": (32, 512), "resnet": (224, 256)}
 """Image size and, but on a CPU, batch size."""
-CPU_BATCH = 100
 DATA_SHEET = {
     "NVIDIA A100-SXM4-40GB": 312e12,
     "NVIDIA A100-SXM4-80GB": 312e12,
@@ -45,24 +45,32 @@ DATA_SHEET = {
     "TPU v6 lite": 918e12,
 }
 """FLOP/s in bfloat16, dense, by JAX's name of the device: NVIDIA's data sheets, Google's Cloud TPU documentation."""
-LABELS = {
-    STRETCH: "training, as fit runs it",
-    LOOP: "its steps in a Python loop",
-    POPULATION: f"{MEMBERS} models, as a sweep trains them",
-    RUNNER: f"PGD-{PGD_STEPS}, attacks.Runner",
-    PGD_LOOP: "its steps in a Python loop",
-}
 
 
-def networks(config: "Config", platform: str) -> list[Network]:
+class Network(NamedTuple):
+    """A network and how it is trained.
+
+    Attributes:
+      name: "wrn-<depth>-<width>" or "resnet-<depth>".
+      image_size: side of the square images, in pixels.
+      batch_size: images of a step.
+      precision: of the products.
+      steps: of a stretch.
+    """
+
+    name: str
+    image_size: int
+    batch_size: int
+    precision: str
+    steps: int
+
+
+def networks(config: Config, platform: str) -> list[Network]:
     """What is measured: as the flags say, and where they leave it open as suits the platform ("cpu", "gpu", "tpu").
 
-    Raises:
-      ValueError: there is no such network.
-
     Example:
-      >>> from experiments.benchmark import images, run
-      >>> images.networks(run.Config(image_networks="wrn-16-4"), "cpu")
+      >>> from experiments.benchmark import images, settings
+      >>> images.networks(settings.Config(image_networks="wrn-16-4"), "cpu")
       [Network(name='wrn-16-4', image_size=32, batch_size=100, precision='float32', steps=10)]
     """
     on_cpu = platform == "cpu"
@@ -77,100 +85,182 @@ def networks(config: "Config", platform: str) -> list[Network]:
     return found
 
 
-def images_suite(config: "Config", console: Console, matmul_sizes: Sequence[int]) -> dict[str, Any]:
-    """All networks' rows and the matrix peak, taking turns."""
+def images(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan:
+    """All networks: training, a population and an attack, as the experiments run them and as plain loops."""
     device = jax.devices()[0]
-    chosen = networks(config, device.platform)
-    peak = MatrixPeak(matmul_sizes, chosen[0].precision)
-    benchmarks = {network.name: ImageBenchmark(network) for network in chosen}
-    rows: dict[tuple[str, str], Row] = {}
-    start: dict[tuple[str, str], Callable[[], Turn]] = {}
-    for name, benchmark in benchmarks.items():
-        makers = {
-            STRETCH: benchmark.stretch,
-            LOOP: benchmark.loop,
-            POPULATION: benchmark.population,
-            RUNNER: benchmark.runner,
-            PGD_LOOP: benchmark.pgd_loop,
-        }
-        for row, make in makers.items():
-            devices = jax.device_count() if row in (STRETCH, POPULATION) else 1
-            rows[name, row] = {"label": LABELS[row], "devices": devices}
-            start[name, row] = _starter(make)
-    take_turns(console, rows, start, repeats=config.repeats, each_round=peak.measure)
-    matrix_peak = peak.summary()
-    sheet = DATA_SHEET.get(device.device_kind) if chosen[0].precision == "bfloat16" else None
-    described = {
-        name: _described(benchmark, {row: rows[name, row] for row in LABELS}, matrix_peak, sheet)
-        for name, benchmark in benchmarks.items()
-    }
-    return {
-        "matrix_peak": matrix_peak,
-        "data_sheet_peak": sheet,
-        "peak_memory": peak_memory(),
-        "networks": described,
-        "targets": images_targets(described, accelerator=device.platform != "cpu"),
-    }
+    benchmarks = {network.name: ImageBenchmark(network) for network in networks(config, device.platform)}
+    rows = []
+    for name, made in benchmarks.items():
+        row = functools.partial(Row, name)
+        everywhere: dict[str, Any] = {"devices": jax.device_count()}
+        loop = functools.partial(in_a_python_loop, made.recipe)
+        label = f"{MEMBERS} models, as a sweep trains them"
+        rows += [
+            row("stretch", "training, as fit runs it", made.stretch, made.training_work, **everywhere),
+            row("loop", "its steps in a Python loop", loop, made.training_work),
+            row("population", label, made.population, functools.partial(made.training_work, MEMBERS), **everywhere),
+            row("runner", f"PGD-{PGD_STEPS}, attacks.Runner", made.runner, made.attack_work),
+            row("pgd-loop", "its steps in a Python loop", made.pgd_loop, made.attack_work),
+        ]
+    precision = next(iter(benchmarks.values())).network.precision
+    sheet = DATA_SHEET.get(device.device_kind) if precision == "bfloat16" else None
+
+    def details() -> dict[str, Any]:
+        tables = {name: made.describe() for name, made in benchmarks.items()}
+        return {"tables": tables, "data_sheet_peak": sheet, "platform": device.platform}
+
+    return Plan(rows, details, precision)
 
 
-def _described(
-    benchmark: ImageBenchmark, rows: dict[str, Row], matrix_peak: dict[str, Any], sheet: float | None
-) -> dict[str, Any]:
-    """One network's part of the record."""
-    network, cost, forward = benchmark.network, benchmark.xla_cost(), benchmark.forward_flops()
-    xla = None if cost is None else cost.flops
-    for name, row in measured(rows).items():
-        add_speed(row, _work(name, network, forward, xla, row["devices"]), matrix_peak)
-        if sheet is not None:
-            row["mfu_data_sheet"] = row["mfu"] * matrix_peak["flops_per_second"] / sheet
-    add_ratios(rows)
-    return {
-        **network._asdict(),
-        "num_parameters": benchmark.num_parameters,
-        "num_train_images": benchmark.recipe.num_examples,
-        "whole": benchmark.recipe.whole,
-        "members": MEMBERS,
-        "members_at_once": benchmark.members_at_once,
-        "flops_per_image": {"products": 3 * forward, "xla": None if xla is None else xla / network.batch_size},
-        "rows": rows,
-    }
+FAMILIES = {
+    "wrn": (FUNCTIONS, 10),
+    "resnet": (FUNCTIONS._replace(network=core_networks.resnet), 1000),
+}
+"""A family's recipe and classes."""
 
 
-def _work(name: str, network: Network, forward: int, step_flops: float | None, devices: int) -> Work:
-    """What a row does in a turn; `forward` FLOPs of an image, of which a training step takes three times as many.
+def random_images(network: Network, num_classes: int) -> data.Dataset:
+    """Random images, the same every time: whole stretches of them, of `DATA_BYTES` together or more."""
+    stretch, rng = network.steps * network.batch_size, np.random.default_rng(0)
+    count = stretch * max(1, -(-DATA_BYTES // (stretch * 3 * network.image_size**2)))
+    images = rng.integers(0, 256, (count, network.image_size, network.image_size, 3), np.uint8)
+    train = data.Split(images, np.arange(count, dtype=np.int32) % num_classes)
+    return data.Dataset("random", train, None, train, num_classes)
 
-    An attack needs no gradient of the weights, so its step takes two, and its judgement at the end one.
+
+class ImageBenchmark:
+    """One network.
+
+    Args:
+      network: what is measured.
     """
-    if name in (RUNNER, PGD_LOOP):
-        images = network.batch_size
-        return Work(PGD_STEPS, images, images * (2 * PGD_STEPS + 1) * forward, None, devices)
-    steps, models = network.steps, MEMBERS if name == POPULATION else 1
-    images = models * steps * network.batch_size
-    xla = None if step_flops is None else models * steps * step_flops
-    return Work(steps, images, 3 * forward * images, xla, devices)
+
+    def __init__(self, network: Network):
+        kind, depth, width = family(network.name)
+        functions, num_classes = FAMILIES[kind]
+        config = Cifar10Config(
+            depth=depth,
+            width=width,
+            batch_size=network.batch_size,
+            steps_per_call=network.steps,
+            precision=network.precision,
+        )
+        self.network, self.recipe = network, Recipe(config, random_images(network, num_classes), functions)
+        self._shapes = jax.eval_shape(self.recipe.init)
+        self.num_parameters = num_parameters(self.recipe)
+        platform = jax.local_devices()[0].platform
+        self.members_at_once = training.choose_members_at_once(self.num_parameters, platform, whole=self.recipe.whole)
+
+    def describe(self) -> dict[str, Any]:
+        """What the record says of the network."""
+        network, cost = self.network, self.xla_cost()
+        xla = None if cost is None else cost.flops / network.batch_size
+        return {
+            **network._asdict(),
+            "num_parameters": self.num_parameters,
+            "num_train_images": self.recipe.num_examples,
+            "whole": self.recipe.whole,
+            "members": MEMBERS,
+            "members_at_once": self.members_at_once,
+            "flops_per_image": {"products": 3 * self.forward_flops(), "xla": xla},
+        }
+
+    def training_work(self, models: int = 1) -> Work:
+        """A training step takes three times the FLOPs of the way forward."""
+        steps, cost = self.network.steps, self.xla_cost()
+        count = models * steps * self.network.batch_size
+        return Work(
+            count, steps, 3 * self.forward_flops() * count, None if cost is None else models * steps * cost.flops
+        )
+
+    def attack_work(self) -> Work:
+        """An attack needs no gradient of the weights: its step takes twice those, its answers at the end once."""
+        count = self.network.batch_size
+        return Work(count, PGD_STEPS, count * (2 * PGD_STEPS + 1) * self.forward_flops())
+
+    @functools.cache  # noqa: B019
+    def forward_flops(self) -> int:
+        """FLOPs of an image's convolutions and products on the way forward."""
+        inputs = jax.ShapeDtypeStruct((1, *self.recipe.dataset.train.inputs.shape[1:]), jnp.float32)
+        return product_flops(lambda params, x: self._logits(params, None, x), self._shapes.params, inputs)
+
+    @functools.cache  # noqa: B019
+    def xla_cost(self) -> Cost | None:
+        """One training step as XLA counts it."""
+        images, labels = self.recipe.dataset.train
+        size = self.network.batch_size
+        # XLA leaves out the products with padding, of which small images have many.
+        at_least = 3 * self.forward_flops() * size / 4
+        return step_cost(self.recipe.step(None), self._shapes, training.Batch(images[:size], labels[:size]), at_least)
+
+    def stretch(self) -> Turn:
+        """A stretch of training as `training.fit` runs it, on all devices."""
+        state = self.recipe.init()
+        return _as_fit(self.recipe.run_from(state), training.REPLICATED, state)
+
+    def population(self) -> Turn:
+        """A stretch of `MEMBERS` models that differ in rho and seed, as `experiments.core.population` trains them."""
+        recipe = self.recipe
+        own = {"rho": np.linspace(3.0, 1.0, MEMBERS), "seed": np.arange(MEMBERS)}
+        sweep, resident = training.shard_epoch(recipe.run_population(self.members_at_once)), recipe.resident()
+        run = recipe.driven(lambda placed: sweep(placed, resident))
+        return _as_fit(run, training.spread_members(MEMBERS), training.init_population(recipe.init, own))
+
+    def runner(self) -> Turn:
+        """PGD by `attacks.Runner`, on one device."""
+        attack = attacks.pgd(EPSILON, num_steps=PGD_STEPS, step_size=attacks.path_length(PATH), random_start=False)
+        run = attacks.Runner(attack, self._logits, batch_size=self.network.batch_size)
+        return self._attacked(lambda params, *images: run(params, jax.random.key(0), *images).inputs)
+
+    def pgd_loop(self) -> Turn:
+        """A step of PGD, jitted and called from a Python loop; at the end the answers, as the runner gives them."""
+
+        @jax.jit
+        def step(params: Params, inputs: Array, labels: Array, current: Array) -> Array:
+            slope = jax.grad(lambda x: losses.cross_entropy(self._logits(params, None, x), labels).sum())(current)
+            moved = current + PATH * EPSILON / PGD_STEPS * jnp.sign(slope)
+            return jnp.clip(jnp.clip(moved, inputs - EPSILON, inputs + EPSILON), 0.0, 1.0)
+
+        answer = jax.jit(lambda params, x: self._logits(params, None, x).argmax(-1))
+
+        def attack(params: Params, inputs: Array, labels: Array) -> np.ndarray:
+            current = inputs
+            for _ in range(PGD_STEPS):
+                current = step(params, inputs, labels, current)
+            answer(params, current).block_until_ready()
+            return np.asarray(current)
+
+        return self._attacked(attack)
+
+    def _logits(self, params: Params, keys: Array | None, inputs: Array) -> Array:
+        return self.recipe.model.decode(params, self.recipe.model.encode(params, inputs).mean)
+
+    def _attacked(self, attack: Callable[..., Any]) -> Turn:
+        params, (images, labels) = self.recipe.init().params, self.recipe.dataset.train
+        size = self.network.batch_size
+        inputs, answers = data.to_unit_interval(jnp.asarray(images[:size])), jnp.asarray(labels[:size])
+        loss = jax.jit(lambda params, x: losses.cross_entropy(self._logits(params, None, x), answers).mean())
+
+        def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
+            begin = time.perf_counter()
+            found = attack(params, inputs, answers)
+            seconds = time.perf_counter() - begin
+            return seconds, {"last_loss": float(loss(params, found))}
+
+        return turn
 
 
-def _starter(make: Callable[[], Turn]) -> Callable[[], Turn]:
-    """A start that tells in the row's status when the device's memory does not hold it, so that the others go on."""
+def _as_fit(run: Callable[[Any], Any], placement: training.Placement, state: Any) -> Turn:
+    """A turn of one stretch, with what `training.fit` does to have its metrics."""
+    placed = placement.put(state)
 
-    def start() -> Turn:
-        with _told():
-            turn = make()
+    def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
+        nonlocal placed
+        begin = time.perf_counter()
+        placed, traced = run(placed)
+        parts = [placement.get(part) for part in (traced if isinstance(traced, list) else [traced])]
+        traces = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
+        jax.block_until_ready(placed)
+        return time.perf_counter() - begin, {"last_loss": float(traces["loss"][..., -1].mean())}
 
-        def told() -> Any:
-            with _told():
-                return turn()
-
-        return told
-
-    return start
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise torch_worker.WorkerError("more than the device's memory") from error
+    return turn

@@ -50,18 +50,6 @@ class Program:
         return count_all_reduces(self._compiled.as_text())
 
 
-class Stretch(NamedTuple):
-    """Steps that are timed as one.
-
-    Attributes:
-      train: trains to the end of the stretch and returns the last loss.
-      program: what it calls.
-    """
-
-    train: Callable[[], float]
-    program: Program
-
-
 def count_all_reduces(text: str) -> int:
     """All-reduces in an XLA program.
 
@@ -113,12 +101,6 @@ def step_cost(step: Any, state: Any, batch: training.Batch, at_least: float = 0.
         return step(state, batch._replace(inputs=data.to_unit_interval(batch.inputs)), state.key)
 
     return xla_cost(jax.jit(prepared, donate_argnums=0).lower(state, batch), at_least)
-
-
-def step_flops(step: Any, state: Any, batch: training.Batch, at_least: float = 0.0) -> float | None:
-    """The FLOPs of `step_cost`."""
-    cost = step_cost(step, state, batch, at_least)
-    return None if cost is None else cost.flops
 
 
 def product_flops(fn: Callable[..., Any], *args: Any) -> int:

@@ -1,25 +1,41 @@
-"""Measures the suites of the benchmark."""
+"""Runs the suites of the benchmark, and writes a record of each."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from rich.console import Console
 
-from experiments.benchmark.settings import RESULTS, Config
-from experiments.benchmark.suites import ALL, ONE_PROCESS, SUITES
+from experiments.benchmark import attacks, images, mlp, transforms
+from experiments.benchmark.device import MatrixPeak, peak_memory
+from experiments.benchmark.measure import Plan, measure
+from experiments.benchmark.settings import ALL, RESULTS, SUITES, Config
 from experiments.core import records
 from experiments.core.app import Session
-from experiments.core.settings import SettingError
+from experiments.core.records import Record
+from experiments.core.settings import SettingError, as_dict
 from experiments.core.workdir import environment
 
 VARIABLES = ("XLA_FLAGS", "PJRT_NPROC", "JAX_PLATFORMS", "JAX_DEFAULT_MATMUL_PRECISION")
 """Of the environment; they belong to the command that made a record."""
+PLANS: Mapping[str, Callable[[Config, Console, contextlib.ExitStack], Plan | None]] = {
+    "train": mlp.train,
+    "sweep": mlp.sweep,
+    "scaling": mlp.scaling,
+    "attacks": attacks.attack,
+    "augment": transforms.augment,
+    "corruptions": transforms.corruptions,
+    "images": images.images,
+    "adversarial": mlp.adversarial,
+}
+SEVERAL_PROCESSES = ("train", "sweep", "scaling")
+"""Suites that can be measured in several processes."""
 
 
-def run(config: Config, session: Session, matmul_sizes: Sequence[int] = ()) -> dict[str, dict[str, Any]]:
+def run(config: Config, session: Session, matmul_sizes: Sequence[int] = ()) -> dict[str, Record] | None:
     """Runs the suites asked for, one after another. With several processes, all call it.
 
     Args:
@@ -28,40 +44,45 @@ def run(config: Config, session: Session, matmul_sizes: Sequence[int] = ()) -> d
       matmul_sizes: the square products tried for the matrix peak; none: as the platform needs.
 
     Returns:
-      The records by suite.
+      The records by suite; None if one was stopped.
     """
-    console, command = session.console, session.command
-    suites = list(SUITES) if config.suite == ALL else [config.suite]
     found = {}
-    for suite in suites:
-        if suite in ONE_PROCESS and jax.process_count() > 1:
-            message = f"{ONE_PROCESS[suite]} measured in one process, not in {jax.process_count()}"
+    for suite in SUITES if config.suite == ALL else (config.suite,):
+        if suite not in SEVERAL_PROCESSES and jax.process_count() > 1:
+            message = f"it is measured in one process, not in {jax.process_count()}"
             if config.suite == suite:
                 raise SettingError(f"--suite={suite}: {message}")
-            console.print(f"Without --suite={suite}: {message}.", highlight=False)
+            session.console.print(f"Without --suite={suite}: {message}.", highlight=False)
             continue
         in_folder = f"{(config.suite == ALL and config.output) or RESULTS}/{suite}.json"
         path = in_folder if config.suite == ALL else config.output or in_folder
-        one = dataclasses.replace(config, suite=suite, output=path)
-        found[suite] = run_suite(one, console, command=command, matmul_sizes=matmul_sizes)
+        record = _run_suite(dataclasses.replace(config, suite=suite, output=path), session, matmul_sizes)
+        if record is None:
+            return None
+        found[suite] = record
     return found
 
 
-def run_suite(config: Config, console: Console, *, command: str, matmul_sizes: Sequence[int]) -> dict[str, Any]:
-    """Measures one suite, prints the table and writes the record to `config.output`; returns the record."""
+def _run_suite(config: Config, session: Session, matmul_sizes: Sequence[int]) -> Record | None:
+    """Measures one suite, prints its tables and writes the record to `config.output`."""
     load = os.getloadavg()[0]
-    measure, show = SUITES[config.suite]
-    result = measure(config, console, matmul_sizes)
-    record = {
-        "experiment": "benchmark",
-        "command": command,
-        "config": dataclasses.asdict(config),
-        "environment": environment(),
+    with contextlib.ExitStack() as stack:
+        plan = PLANS[config.suite](config, session.console, stack)
+        if plan is None:
+            return None
+        peak = MatrixPeak(matmul_sizes, plan.dtype) if plan.dtype else None
+        models, details = measure(plan, session.console, repeats=config.repeats, peak=peak)
+    details |= {
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "load_average": {"start": load, "end": os.getloadavg()[0]},
-        **result,
+        "peak_memory": peak_memory(),
     }
-    show(console, record)
-    records.write_json(config.output, record)
-    console.print(f"The record is {config.output}.", highlight=False)
+    known: dict[str, Any] = {"details": details, "environment": environment(), "file": config.suite}
+    record = Record(session.experiment, session.command, as_dict(config), models, **known)
+    from experiments.benchmark import report  # pandas takes a second to import
+    from experiments.core import render
+
+    render.show(report.report(records.frame([record]), [record]), session.console)
+    records.write(config.output, record)
+    session.console.print(f"The record is {config.output}.", highlight=False)
     return record

@@ -1,13 +1,48 @@
 """The settings of `experiments.benchmark`."""
 
 import dataclasses
+import re
 
-from experiments.benchmark import image_rows, images
-from experiments.benchmark.suites import ALL, ATTACKS, AUGMENT, CORRUPTIONS, PEERS, SUITES, TRAIN
 from experiments.core import groups
-from experiments.core.settings import PRECISIONS, Settings, configure, setting
+from experiments.core.settings import PRECISIONS, SettingError, Settings, configure, setting
 
+AUTO, ALL, AVX512 = "auto", "all", "-avx512"
+LIBRARIES = ("torchattacks", "foolbox")
+PEERS: dict[str, tuple[str, ...]] = {
+    "train": ("eager", "fused", "compile", *(name + AVX512 for name in ("eager", "fused", "compile"))),
+    "sweep": (),
+    "scaling": (),
+    "attacks": (*LIBRARIES, *(name + AVX512 for name in LIBRARIES)),
+    "augment": ("pil", "pil-v2", "tensor", "tensor-v2", "pil-v2-loader"),
+    "corruptions": ("imagecorruptions", "imagecorruptions-cores"),
+    "images": (),
+    "adversarial": (),
+}
+"""The suites in the order of `all`, each with what JAX is held against. eager: plain Adam; fused: fused Adam; compile:
+torch.compile and fused Adam; -avx512: MKL's AVX-512 path forced."""
+SUITES = tuple(PEERS)
 RESULTS = "experiments/results/benchmark"
+CPU_NETWORKS, NETWORKS = "wrn-10-2", "wrn-28-10,resnet-50"
+
+_NAME = re.compile(r"(wrn)-(\d+)-(\d+)|(resnet)-(50|101|152)")
+
+
+def family(name: str) -> tuple[str, int, int]:
+    """Family, depth and width of a convolutional network by its name.
+
+    Raises:
+      SettingError: there is no such network.
+
+    Example:
+      >>> from experiments.benchmark import settings
+      >>> settings.family("wrn-28-10")
+      ('wrn', 28, 10)
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise SettingError(f"--image_networks must be auto, wrn-<depth>-<width> or resnet-<50, 101, 152>, got {name!r}")
+    wide, depth, width, _, layers = match.groups()
+    return ("wrn", int(depth), int(width)) if wide else ("resnet", int(layers), 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +93,7 @@ class _Images(groups.ImageSize):
     image_networks: str = setting(
         "auto",
         "wrn-<depth>-<width> or resnet-<50, 101, 152>, with commas between; auto: "
-        f"{images.CPU_NETWORKS} on a CPU, elsewhere {images.NETWORKS}.",
+        f"{CPU_NETWORKS} on a CPU, elsewhere {NETWORKS}.",
     )
     image_batch_size: int = setting(
         0,
@@ -83,9 +118,9 @@ class _Images(groups.ImageSize):
     paper={"batch_size": 100, "latent_dim": 256, "hidden_width": 1024, "precision": "float32"},
     least={"image_size": 0},
     help={
-        "peers": "PyTorch variants, with commas between; for training: "
-        f"{', '.join(PEERS[TRAIN])}; for attacks: {', '.join(PEERS[ATTACKS])}; for augment: "
-        f"{', '.join(PEERS[AUGMENT])}; for corruptions: {', '.join(PEERS[CORRUPTIONS])}; auto: all; or none.",
+        "peers": "What JAX is held against, with commas between; "
+        + "".join(f"for {suite}: {', '.join(names)}; " for suite, names in PEERS.items() if names)
+        + "auto: all; or none.",
         "output": f"JSON record; with --suite=all its folder. Default: {RESULTS}/<suite>.json.",
         "batch_size": "Images of one step; weak scaling: on each device.",
         "latent_dim": "K, dimensions of the code.",
@@ -102,8 +137,8 @@ class Config(_Suite, groups.Batch, groups.LatentDim, groups.HiddenWidth, groups.
 
     def check(self) -> None:
         super().check()
-        for name in self.image_networks.split(",") if self.image_networks != images.AUTO else ():
-            image_rows.family(name)
+        for name in self.image_networks.split(",") if self.image_networks != AUTO else ():
+            family(name)
         if self.peers not in ("auto", "none"):
             groups.check_names("peers", self.peer_names, (*PEERS.get(self.suite, ()), "auto", "none"))
 

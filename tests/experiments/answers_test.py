@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.attack_comparison import victim as attack_victim
+from experiments.attack_comparison import AttackedModel, AttackEvaluator
 from experiments.core import corrupted_images
-from experiments.core.attacks import suite_keys
 from experiments.core.keys import stream
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config
@@ -83,7 +82,7 @@ def pair():
 def judge():
     def right(scale):
         logits = lambda params, keys, inputs: params * inputs.reshape(len(inputs), -1)
-        return attack_victim.Judge(attack_victim.Victim(logits, scale, [], IMAGES, LABELS, {}), COUNT).correct
+        return AttackEvaluator(AttackedModel(logits, scale, [], IMAGES, LABELS, {}), COUNT).correct
 
     return right
 
@@ -133,7 +132,7 @@ def test_an_image_that_a_library_spoils_is_its_failure_but_a_network_without_an_
         flat = inputs.reshape(len(inputs), -1)
         return jnp.where(flat.max(-1, keepdims=True) > 0.9, jnp.nan, flat)
 
-    judge = attack_victim.Judge(attack_victim.Victim(logits, None, [], IMAGES, LABELS, {}), COUNT)
+    judge = AttackEvaluator(AttackedModel(logits, None, [], IMAGES, LABELS, {}), COUNT)
     spoilt = IMAGES.copy()
     spoilt[3] = np.nan
     found = judge(spoilt, norm="linf", epsilon=1.0)

@@ -1,16 +1,15 @@
 """The benchmark of many devices, on two forced ones and in two processes; speeds are never tested."""
 
-import json
 import pathlib
 import socket
 import subprocess
 import sys
 from concurrent import futures
-from typing import Any
 
 import pytest
 
-from experiments.benchmark import scaling as benchmark_scaling
+from experiments.benchmark import report
+from experiments.core import records
 from tests.forced_devices import forced_devices
 
 SIZES = ("repeats=1", "steps=2", "batch_size=6", "latent_dim=4", "hidden_width=16")
@@ -34,25 +33,16 @@ def finish(*processes: subprocess.Popen) -> list[tuple[int, str, str]]:
             process.kill()  # a process that waits for a dead one takes no notice of SIGTERM
 
 
-def check_rows(record: dict[str, Any], counts: list[int], num_processes: int) -> None:
-    rows = record["rows"]
-    total = 2 * num_processes
-    for name, row in rows.items():
-        kind, count = name.split("-")[0], int(name.split("-")[1])
-        assert row["batch_size"] == (6 * count if kind == "weak" else 10)
-        rates = row["images_per_second"]["rounds"]
-        assert rates == [pytest.approx(2 * row["batch_size"] / seconds) for seconds in row["seconds"]]
-        alone = rows[f"{kind}-1"]["images_per_second"]["rounds"]
-        assert row["efficiency"]["rounds"] == [
-            pytest.approx(rate / count / one) for rate, one in zip(rates, alone, strict=True)
-        ]
-        assert row["processes"] == (num_processes if count == total else 1)
-        per_process = row["images_per_second"]["median"] / row["processes"]
-        assert row["images_per_second_and_process"] == pytest.approx(per_process)
-        assert (row["all_reduces"] > 0) == (count > 1)
-        assert row["all_reduce_bytes"] == (4 * record["num_parameters"] if count > 1 else 0)
-        assert row["last_loss"] > 0
-    assert [int(name.split("-")[1]) for name in rows if name.startswith("weak")] == counts
+def check_rows(record: records.Record, counts: list[int], num_processes: int) -> None:
+    tables = report.tables_of(record)
+    for kind, row in ((kind, row) for kind, rows in tables.items() for row in rows.values()):
+        count = row.settings["devices"]
+        assert row.settings["batch_size"] == (6 * count if kind == "weak" else 10)
+        assert row.median("images_per_second") == pytest.approx(2 * row.settings["batch_size"] / row.median("seconds"))
+        assert row.settings["processes"] == (num_processes if count == 2 * num_processes else 1)
+        assert (row.median("all_reduces") > 0) == (count > 1)
+        assert row.median("last_loss") > 0
+    assert [row.settings["devices"] for row in tables["weak"].values()] == counts
 
 
 @pytest.mark.slow
@@ -60,14 +50,13 @@ def test_two_devices(tmp_path: pathlib.Path) -> None:
     output = tmp_path / "scaling.json"
     ((code, printed, errors),) = finish(start(["--suite=scaling", "--global_batch_size=10", f"--output={output}"]))
     assert code == 0, errors
-    record = json.loads(output.read_text())
-    assert list(record["rows"]) == ["weak-1", "weak-2", "strong-1", "strong-2"]
+    record = records.read(output)
     check_rows(record, [1, 2], 1)
-    assert record["devices"] == {"local": 2, "total": 2, "processes": 1}
-    assert record["variables"]["PJRT_NPROC"] == "64"
+    assert record.details["devices"] == {"local": 2, "total": 2, "processes": 1}
+    assert record.details["variables"]["PJRT_NPROC"] == "64"
     assert "The devices of a CPU share its cores" in printed
     # the mean loss of two devices is that of the same global batch, whatever their number
-    losses = [record["rows"][f"strong-{count}"]["last_loss"] for count in (1, 2)]
+    losses = [row.median("last_loss") for row in report.tables_of(record)["strong"].values()]
     assert losses[0] == pytest.approx(losses[1], rel=0.5)
 
 
@@ -92,19 +81,7 @@ def test_two_processes(tmp_path: pathlib.Path) -> None:
     assert "Weak scaling" in results[0][1]
     assert "scaling" not in results[1][1]
     assert not outputs[1].exists()
-    record = json.loads(outputs[0].read_text())
+    record = records.read(outputs[0])
     check_rows(record, [1, 2, 4], 2)
-    assert record["strong_left_out"] == [4]
+    assert record.details["strong_left_out"] == [4]
     assert "--global_batch_size=10 does not divide over 4 devices" in results[0][1]
-
-
-@pytest.mark.parametrize(
-    ("local", "total", "counts"), [(1, 1, [1]), (2, 2, [1, 2]), (8, 32, [1, 2, 4, 8, 32]), (6, 6, [1, 2, 4, 6])]
-)
-def test_device_counts(local: int, total: int, counts: list[int]) -> None:
-    assert benchmark_scaling.device_counts(local, total) == counts
-
-
-def test_efficiency_is_of_as_many_single_devices() -> None:
-    assert benchmark_scaling.efficiency(400.0, 100.0, 4) == 1
-    assert benchmark_scaling.efficiency(100.0, 100.0, 4) == 0.25

@@ -1,173 +1,411 @@
-"""The benchmark's plumbing; speeds are never tested."""
+"""The benchmark: how it counts and compares, its loop, and each suite once from end to end; speeds are never tested."""
 
+import dataclasses
 import io
 import json
-import pathlib
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.benchmark import device as benchmark_device
-from experiments.benchmark import jax_programs as benchmark_jax
-from experiments.benchmark import program as benchmark_program
-from experiments.benchmark import run as benchmark
-from experiments.benchmark import show as benchmark_report
-from experiments.benchmark import suites as benchmark_suites
-from experiments.benchmark import torch_programs as benchmark_torch
-from experiments.benchmark import turns as benchmark_turns
-from experiments.core import worker as torch_worker
+from experiments.attack_comparison import AttackedModel
+from experiments.benchmark import attacks as attack_suite
+from experiments.benchmark import device, images, measure, mlp, program, report, run, settings, torch_worker, transforms
+from experiments.benchmark.measure import Plan, Row, Work
+from experiments.benchmark.settings import Config
+from experiments.cifar10_ceb import FUNCTIONS
+from experiments.core import networks, records, render
+from experiments.core import worker as core_worker
 from experiments.core.app import Session
-from experiments.mnist_vib import settings as mnist_vib_config
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.report import Report
+from experiments.core.settings import SettingError
+from experiments.core.worker import WorkerError
+from experiments.ib_adversarial_training import Config as AdversarialConfig
+from experiments.mnist_vib import Config as VibConfig
+from ib_jax import augment, models, training
+from ib_jax.types import Array, DiagGaussian
 
-TINY: dict[str, Any] = {"repeats": 1, "steps": 2, "batch_size": 50, "latent_dim": 16, "hidden_width": 64}
+# ---- records ----
 
 
-ABSENT = "fused-avx512"
+def timed_row(name: str, *rates: float, table: str = "", own: int = 1, mfu: float = 0.5, **more: Any) -> Model:
+    """A row of a record that took its turns at these images a second; none: it could not be measured."""
+    status = "measured" if rates else "it is absent"
+    first = {"first_seconds": 1.5, "compile_seconds": 1.0, "own_devices": own, "program_bytes": 2**20, "all_reduces": 1}
+    rounds = [
+        Measurement({"round": 1}, {"images_per_second": rate, "step_ms": 1.0, "mfu": mfu, "mfu_xla": None})
+        for rate in rates
+    ]
+    values = Measurement({}, first | more.pop("values", {}))
+    own_settings = {"table": table, "row": name, "label": f"the {name}", "devices": own, **more}
+    details = {"status": status, "process": {"torch": "1", "torchvision": "2", "pillow": "3", "threads": 4}}
+    return Model(f"{table} {name}", 0, [values, *rounds] if rates else [], own_settings, details=details)
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
-    """A tiny benchmark with one peer missing: the record as read back from the disk, and what was printed."""
-    output = tmp_path_factory.mktemp("benchmark") / "folder" / "train.json"
+def record_of(suite: str, *rows: dict[str, Any], config: dict[str, Any] | None = None, **details: Any) -> Record:
+    """A record of such rows."""
+    sizes: dict[str, Any] = {"repeats": 3, "steps": 10, "batch_size": 10, "precision": "float32", "latent_dim": 2}
+    sizes |= {
+        "project_flops": 0.0,
+        "project_bandwidth": 0.0,
+        "min_seconds": 1.0,
+        "pictures": 8,
+        "global_batch_size": 12,
+    }
+    peak = {"dtype": "float32", "size": 8, "flops_per_second": 2e9, "best_seen": 3e9}
+    known = {"load_average": {"start": 0.0}, "matrix_peak": peak, "peak_memory": {"bytes": 2**30, "of": "the device"}}
+    environment = {"devices": ["cpu cpu"], "machine": {"cpu": "a CPU", "cores": 2}, "versions": {"jax": "1"}}
+    own: dict[str, Any] = {"environment": {**environment, "commit": "0123456789"}, "file": suite}
+    return Record("benchmark", "the command", {**sizes, **(config or {}), "suite": suite}, rows, known | details, **own)
+
+
+def targets_of(record: Record) -> dict[str, tuple[float, float, bool]]:
+    found = [each for each in report.sections(record) if isinstance(each, report.Target)]
+    return {each.name: (each.target, pytest.approx(each.measured), each.met) for each in found}
+
+
+def text_of(record: Record) -> str:
     printed = io.StringIO()
-    config = benchmark.Config(peers=f"eager,{ABSENT}", output=str(output), **TINY)
-    really_missing = benchmark_torch.missing
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmark_torch, "missing", lambda peer: "absent" if peer == ABSENT else really_missing(peer))
-        benchmark.run(
-            config, Session(console=Console(file=printed, width=120), command="the command"), matmul_sizes=(8, 16)
-        )
-    return json.loads(output.read_text()), printed.getvalue()
+    render.show(report.report(records.frame([record]), [record]), Console(file=printed, width=200))
+    return printed.getvalue()
 
 
-@pytest.mark.slow
-def test_record(ran: tuple[dict[str, Any], str]) -> None:
-    record, printed = ran
-    assert record["command"] == "the command"
-    assert record["config"]["hidden_width"] == 64
-    assert record["environment"]["versions"]["jax"]
-    assert record["targets"]["share of the float32 matrix peak"]["target"] == 0.65
-    assert record["matrix_peak"]["size"] in (8, 16)
-    assert record["matrix_peak"]["best_seen"] >= record["matrix_peak"]["flops_per_second"]
-    for name in ("jax-scan", "jax-loop"):
-        row = record["rows"][name]
-        assert row["status"] == "measured"
-        assert row["first_stretch_seconds"] > 0
-        assert row["images_per_second"]["rounds"] == [pytest.approx(2 * 50 / row["seconds"][0])]
-        rate = row["images_per_second"]["median"] / 50 * record["flops_per_step"]["matmul"]
-        assert row["mfu"] == pytest.approx(rate / record["matrix_peak"]["flops_per_second"])
-        assert row["flops_per_second"] == pytest.approx(
-            rate * record["flops_per_step"]["xla"] / record["flops_per_step"]["matmul"]
-        )
-        assert row["mfu_xla"] == pytest.approx(row["flops_per_second"] / record["matrix_peak"]["flops_per_second"])
-        assert row["step_ms"]["rounds"] == [pytest.approx(1000 * row["seconds"][0] / 2)]
-        assert 0 < row["compile_seconds"] < row["first_stretch_seconds"]
-        assert row["program_bytes"] > 4 * 784 * 64
-        assert row["label"] in printed
-    assert record["matrix_peak"]["dtype"] == "float32"
-    assert record["peak_memory"]["bytes"] > 2**20
-    assert record["peak_memory"]["of"] in printed
-    flops = record["flops_per_step"]
-    assert flops["xla"] is None or flops["matmul"] < flops["xla"] < 1.5 * flops["matmul"]
-    # the same network, with other orders and other noise
-    assert record["rows"]["jax-scan"]["last_loss"] == pytest.approx(record["rows"]["jax-loop"]["last_loss"], rel=0.5)
+def test_train_is_held_against_eager_and_the_fastest_peer() -> None:
+    rows = [
+        timed_row("jax-scan", 220, mfu=0.7),
+        timed_row("jax-loop", 900),
+        timed_row("eager", 110),
+        timed_row("fused", 200),
+    ]
+    flops = {"matmul": 1e9, "xla": None}
+    record = record_of("train", *rows, timed_row("compile"), flops_per_step=flops)
+    assert targets_of(record) == {
+        "share of the float32 matrix peak": (0.65, 0.7, True),
+        "JAX / eager PyTorch with plain Adam": (2.5, 2.0, False),
+        "JAX / the best PyTorch (the fused)": (1.0, 1.1, True),
+    }
+    assert "it is absent" in text_of(record)
+    assert "Matrix products of one step: 1.000 GFLOP." in text_of(record)
+    assert targets_of(record_of("train", *rows, config={"precision": "bfloat16"}, flops_per_step=flops)) == {}
 
 
-@pytest.mark.slow
-def test_peer_takes_its_turns(ran: tuple[dict[str, Any], str]) -> None:
-    pytest.importorskip("torch")
-    record, printed = ran
-    row, jax_row = record["rows"]["eager"], record["rows"]["jax-scan"]
-    assert row["status"] == "measured"
-    assert row["process"]["threads"] >= 1
-    assert row["last_loss"] == pytest.approx(jax_row["last_loss"], rel=0.5)
-    assert row["jax_over_peer"]["rounds"] == [pytest.approx(row["seconds"][0] / jax_row["seconds"][0])]
-    assert len(record["targets"]) == 3
-    assert "target 2.5" in printed
+def test_a_ratio_is_of_the_rounds_and_its_median_and_range_are_shown() -> None:
+    rows = [timed_row("jax-scan", 100, 300, 100), timed_row("eager", 100, 100, 200)]
+    record = record_of("train", *rows, flops_per_step={"matmul": 1, "xla": 2})
+    assert targets_of(record)["JAX / eager PyTorch with plain Adam"][1] == 1.0
+    assert "1.00 (0.50-3.00)" in text_of(record)
 
 
-@pytest.mark.slow
-def test_a_missing_peer_says_why(ran: tuple[dict[str, Any], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    record, printed = ran
-    assert record["rows"][ABSENT] == {"label": benchmark_torch.label(ABSENT), "status": "absent"}
-    assert "absent" in printed
-    monkeypatch.setattr(torch_worker.importlib.util, "find_spec", lambda name: None)
-    assert benchmark_torch.missing("eager") == "not installed (pip install 'ib-jax[benchmark]')"
+def sweep_record(**config: float) -> Record:
+    rows = []
+    for table, one, all_, devices in (("wide", 100, 100, 1), ("narrow", 100, 800, 4)):
+        rows.append(timed_row("single", one, table=table, mfu=0.8 if table == "wide" else 0.25))
+        rows.append(timed_row("at-once-1", 900, table=table, chosen=False))
+        rows.append(timed_row("at-once-2", all_, table=table, own=devices, chosen=True))
+    network = {"latent_dim": 2, "hidden_width": 8, "num_parameters": 9, "bytes_per_step": 1000}
+    networks = dict.fromkeys(("wide", "narrow"), network | {"flops_per_step": {"matmul": 500, "xla": 700}})
+    return record_of("sweep", *rows, config=config, tables=networks)
 
 
-def test_a_worker_that_fails_says_why() -> None:
-    pytest.importorskip("torch")
-    with pytest.raises(torch_worker.WorkerError, match="unexpected keyword argument 'sizes'"):
-        benchmark_torch.start("eager", {"sizes": 1})
+def test_a_population_is_held_against_one_model_for_each_device() -> None:
+    assert targets_of(sweep_record()) == {
+        "the at-once-2 / one model, K = 2, 8 units": (0.95, 1.0, True),
+        "the at-once-2 / one model, K = 2, 8 units, for each of 4 devices": (3.0, 2.0, False),
+    }
+    text = text_of(sweep_record())
+    assert "units: 1.25 at 100 % of the matrix peak" in text
+    assert "4 devices: 4.00 at 100 % of the matrix peak" in text
+    assert "8.00 (8.00-8.00)" in text  # the ratio of the table is of the whole population
 
 
-def test_peers_are_chosen_by_name() -> None:
-    assert benchmark.Config(peers="none").peer_names == ()
-    assert benchmark.Config(peers="auto").peer_names == benchmark_torch.PEERS
-    assert benchmark.Config(peers="fused,eager").peer_names == ("fused", "eager")
+def test_projection_of_the_papers_sweep() -> None:
+    config = {"batch_size": 10, "latent_dim": 2, "project_flops": 1e9, "project_bandwidth": 1e6}
+    network = {"flops_per_step": {"matmul": 500, "xla": 700}, "bytes_per_step": 100}
+    text = report.projection(network, config, 60_000.0)
+    images = 45 * 200 * 60_000
+    assert f"is {70 * images:.3g} FLOP and {10 * images:.3g} bytes" in text
+    assert f"{45 * 200 / 3600:.2f} h at the 0 GFLOP/s measured" in text
+    assert f"no less than {10 * images / 1e6 / 60:.1f} minutes at 1e+09 FLOP/s and 1e+06 bytes/s" in text  # the slower
+    network = {"flops_per_step": {"matmul": 500, "xla": None}, "bytes_per_step": None}
+    text = report.projection(network, config | {"project_flops": 0.0, "project_bandwidth": 0.0}, 60_000.0)
+    assert f"is {50 * images:.3g} FLOP" in text
+    assert "no less" not in text
+
+
+def test_efficiency_is_of_as_many_single_devices() -> None:
+    one, four = report.Timed(timed_row("1", 100, 200)), report.Timed(timed_row("4", 400, 200, own=4))
+    assert report.efficiency(four, one) == [1.0, 0.25]
+    rows = [timed_row(str(count), 100, table="weak", own=count, processes=1) for count in (1, 2)]
+    devices = {"local": 2, "total": 2, "processes": 1}
+    details = {"devices": devices, "strong_left_out": [2], "platform": "cpu", "num_parameters": 1_000_000}
+    text = text_of(record_of("scaling", *rows, **details))
+    assert "0.50 (0.50-0.50)" in text
+    assert "a step reduces 4.0 MB of gradients" in text
+    assert "--global_batch_size=12 does not divide over 2 devices" in text
+
+
+def attacks_record() -> Record:
+    def rows(table: str, **rates: float) -> list[Model]:
+        values = {"values": {"median_l2_all": None if table == "DeepFool" else 1.5}, "num_images": 7}
+        named = {name.replace("_", "-"): rate for name, rate in rates.items()}
+        return [timed_row(name, rate, table=table, **values) for name, rate in named.items()]
+
+    made = rows("PGD-20", jax=4.2, jax_early=4.4, torchattacks=1.0, foolbox=2.0)
+    made += rows("CW 3 x 100", jax=2.6, foolbox=1.0) + rows("CW 3 x 100, all steps", jax=1.4, foolbox_avx512=1.0)
+    made += rows("DeepFool", jax=11.0, foolbox=9.0, torchattacks=1.0)
+    made += rows("eight radii", one=5.0, one_early=4.0, curve=1.0)
+    network = {"layers": [[64, 16], [16, 10]], "dataset": "digits", "num_epochs": 0, "checkpoint": "random"}
+    return record_of("attacks", *made, network=network, clean_accuracy=0.5)
+
+
+def test_attacks_are_held_against_the_fastest_library_and_eight_radii_against_one() -> None:
+    found = targets_of(attacks_record())
+    assert list(found.values()) == [
+        *((2.2, 2.1, False), (2.2, 2.2, True), (2.6, 2.6, True), (1.5, 1.4, False), (10.0, 11.0, True)),
+        *((5.0, 5.0, False), (5.0, 4.0, True)),
+    ]
+    assert list(found)[:2] == [f"PGD-20: the {name} / the foolbox, as installed" for name in ("jax", "jax-early")]
+    text = text_of(attacks_record())
+    assert "Attacks on 64-16-10, digits, 0 epochs (random), 50.0% right before the attack" in text
+    assert "median L2 1.500" in text
+    assert "most failed" in text
+    assert "target under 5: missed" in text
+
+
+def test_augmentation_is_held_against_the_fastest_way() -> None:
+    rows = [timed_row("jax", 8, table="CIFAR-10", size=32), timed_row("jax-vmap", 9, table="CIFAR-10")]
+    rows += [timed_row("pil", 1, table="CIFAR-10"), timed_row("tensor", 2, table="CIFAR-10")]
+    record = record_of("augment", *rows)
+    assert targets_of(record) == {"CIFAR-10: the jax / the tensor": (5.0, 4.0, False)}
+    assert "torchvision 2, PyTorch 1 with 4 threads, Pillow 3." in text_of(record)
+    assert targets_of(record_of("augment", *rows[:2], timed_row("pil", table="CIFAR-10"))) == {}
+
+
+def test_corruptions_have_a_geometric_mean_and_the_least_counts() -> None:
+    rows = []
+    for name, rate in (("contrast", 40_000.0), ("impulse_noise", 4000.0)):
+        speeds = {"jax": rate, "imagecorruptions": 2000.0, "imagecorruptions-cores": 4000.0}
+        rows += [timed_row(f"{name} {way}", speed, table="32 x 32", corruption=name) for way, speed in speeds.items()]
+    details = {"images": 128, "severity": 3, "constants": "imagenet"}
+    record = record_of("corruptions", *rows, **details)
+    assert targets_of(record) == {
+        "JAX / imagecorruptions in one process, 32 x 32, least of 2 (impulse_noise)": (5.0, 2.0, False),
+        "JAX / imagecorruptions in a process on each core, 32 x 32, least of 2 (impulse_noise)": (5.0, 1.0, False),
+    }
+    assert "one process: 6.3; less than 5: impulse_noise." in text_of(record)
+    absent = [timed_row("contrast jax", 1, table="32 x 32", corruption="contrast")]
+    absent += [timed_row("contrast imagecorruptions", table="32 x 32", corruption="contrast")]
+    assert "imagecorruptions: it is absent" in text_of(record_of("corruptions", *absent, **details))
+
+
+def images_record(sheet: float | None, platform: str = "gpu") -> Record:
+    rows = [
+        timed_row("stretch", 100, 200, mfu=0.6),
+        timed_row("loop", 100, 100),
+        timed_row("population", 270, 360, own=2),
+    ]
+    rows += [timed_row("runner"), timed_row("pgd-loop", 5, 5)]
+    rows = [dataclasses.replace(row, settings={**row.settings, "table": "net"}) for row in rows]
+    network = {
+        "image_size": 8,
+        "batch_size": 4,
+        "precision": "bfloat16",
+        "steps": 2,
+        "num_parameters": 9,
+        "whole": True,
+    }
+    network |= {"flops_per_image": {"products": 1e9, "xla": None}}
+    return record_of("images", *rows, data_sheet_peak=sheet, platform=platform, tables={"net": network})
+
+
+def test_networks_are_held_against_plain_loops_for_each_device() -> None:
+    assert targets_of(images_record(4e9)) == {
+        "net: training / the loop": (0.9, 1.5, True),
+        "net: the population / the stretch": (0.9, (1.35 + 0.9) / 2, True),  # over the faster single model
+        "net: share of the data sheet's matrix peak in training": (0.4, 0.3, False),
+    }
+    assert targets_of(images_record(None))["net: share of the measured matrix peak in training"][1] == 0.6
+    assert len(targets_of(images_record(None, "cpu"))) == 2
+    text = text_of(images_record(4e9))
+    assert "it is absent" in text
+    assert "4 GFLOP/s in bfloat16, dense" in text
+
+
+@pytest.mark.parametrize("slower, met", [(1.0, True), (1.03, False)])
+def test_a_step_against_pgd_20_is_held_against_21_plain_ones(slower: float, met: bool) -> None:
+    rows = [timed_row("plain", 20.5 * 10), timed_row("pgd-20", 10 / slower)]
+    (found,) = targets_of(record_of("adversarial", *rows, hidden="2", latent_dim=2)).values()
+    assert found == (21, 20.5 * slower, met)
+
+
+def test_all_records_make_one_file() -> None:
+    found = [sweep_record(), attacks_record()]
+    text = render.markdown(report.report(records.frame(found), found))
+    assert "## sweep\n\n`the command` on a CPU, 2 cores, 1 device (cpu cpu); jax 1, commit 0123456." in text
+    assert "## attacks" in text
+
+
+# ---- the loop ----
+
+
+def a_row(name: str, turn: Any, work: Work | None = None, **more: Any) -> Row:
+    return Row("table", name, f"the {name}", lambda: turn, lambda: work or Work(10), **more)
+
+
+def test_rows_take_turns_and_keep_what_they_say() -> None:
+    asked = []
+
+    def turn(name: str) -> Any:
+        def run(min_seconds: float) -> tuple[float, dict[str, Any]]:
+            asked.append((name, min_seconds))
+            return 2.0, {"last_loss": 0.5, "program_bytes": None, "curve": [1, 2]}
+
+        return run
+
+    def absent() -> Any:
+        raise WorkerError("not installed")
+
+    rows = [a_row("a", turn("a"), settings={"members": 3}), a_row("b", turn("b"))]
+    rows.append(Row("table", "c", "the c", absent, lambda: Work(1)))
+    plan = Plan(rows, lambda: {"facts": 1}, min_seconds=0.5)
+    found, details = measure.measure(plan, Console(quiet=True), repeats=2)
+    assert asked == [("a", 0.0), ("b", 0.0), ("a", 0.5), ("b", 0.5), ("a", 0.5), ("b", 0.5)]
+    assert details == {"facts": 1}
+    first, *rounds = found[0].measurements
+    assert first.values["first_seconds"] == 2.0
+    assert (first.values["last_loss"], first.values["images"], first.values["own_devices"]) == (0.5, 10, 1)
+    assert [each.at for each in rounds] == [{"round": 1}, {"round": 2}]
+    assert rounds[0].values == {"seconds": 2.0, "images_per_second": 5.0}
+    assert found[0].details == {"status": "measured", "curve": [1, 2]}
+    assert found[0].settings["members"] == 3
+    assert (found[2].measurements, found[2].details) == ([], {"status": "not installed"})
+
+
+def test_what_does_not_fit_the_memory_says_so() -> None:
+    def failing(message: str) -> Plan:
+        def turn(min_seconds: float) -> Any:
+            raise jax.errors.JaxRuntimeError(message)
+
+        return Plan([a_row("a", turn)])
+
+    found, _ = measure.measure(failing("RESOURCE_EXHAUSTED: Out of memory"), Console(quiet=True), repeats=1)
+    assert found[0].details["status"] == "more than the device's memory"
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        measure.measure(failing("INTERNAL: broken"), Console(quiet=True), repeats=1)
+
+
+def test_a_call_is_repeated_for_the_seconds_asked_for() -> None:
+    prepared = iter(range(100))
+    seen = []
+    turn = measure.timed(seen.append, prepare=lambda: (next(prepared),), average=sum, describe=lambda result: {"n": 1})
+    turn(0.0)
+    assert seen == [0]
+    assert turn(1e-5)[0] >= 1e-5
+
+
+def test_shares_of_the_peak_are_of_all_devices() -> None:
+    found = measure.speeds(2.0, Work(images=100, steps=10, flops=80.0, xla_flops=120.0), own_devices=4, peak=20.0)
+    assert found == {"seconds": 2.0, "images_per_second": 50.0, "step_ms": 200.0, "mfu": 0.5, "mfu_xla": 0.75}
+    assert "mfu" not in measure.speeds(2.0, Work(100), own_devices=1, peak=20.0)
+
+
+def test_all_suites_have_records_of_their_own(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def plan(config: Config, console: Console, stack: Any) -> Plan:
+        asked.append((config.suite, config.peer_names))
+        return Plan([], dtype="")
+
+    monkeypatch.setattr(run, "PLANS", dict.fromkeys(settings.SUITES, plan))
+    monkeypatch.setattr(report, "report", lambda frame, records: Report("", frame, []))
+    found = run.run(Config(suite="all", peers="none", output=str(tmp_path)), Session())
+    assert found is not None
+    assert [suite for suite, _ in asked] == list(found) == list(settings.SUITES)
+    for suite in found:
+        assert json.loads((tmp_path / f"{suite}.json").read_text())["settings"]["suite"] == suite
+    run.run(Config(suite="all", output=str(tmp_path)), Session())
+    assert dict(asked[len(found) :]) == settings.PEERS
+
+
+# ---- settings ----
+
+
+def test_peers_are_chosen_by_name_and_suite() -> None:
+    assert Config(peers="none").peer_names == ()
+    assert Config(peers="auto").peer_names == settings.PEERS["train"]
+    assert Config(peers="fused,eager").peer_names == ("fused", "eager")
+    assert Config(suite="attacks").peer_names == settings.PEERS["attacks"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"repeats": 0}, {"batch_size": -1}, {"members": 0}, {"global_batch_size": 0}, {"slow_images": 0}),
+        *({"project_flops": -1.0}, {"project_flops": float("nan")}, {"precision": "float16"}, {"suite": "speed"}),
+        *(
+            {"peers": "eager,jax"},
+            {"peers": ""},
+            {"suite": "sweep", "peers": "eager"},
+            {"suite": "all", "peers": "eager"},
+        ),
+        *({"suite": "attacks", "peers": "eager,foolbox"}, {"image_networks": "vgg"}, {"image_networks": ""}),
+        *({"image_size": -1}, {"image_steps": -2}, {"image_precision": "half"}),
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=f"--{list(wrong)[-1]}"):
+        Config(**wrong)
+
+
+def test_the_platform_decides_what_the_flags_leave_open() -> None:
+    assert images.networks(Config(), "cpu") == [images.Network("wrn-10-2", 32, 100, "float32", 10)]
+    assert images.networks(Config(), "gpu") == [
+        images.Network("wrn-28-10", 32, 512, "bfloat16", 20),
+        images.Network("resnet-50", 224, 256, "bfloat16", 20),
+    ]
+    flags: dict[str, Any] = {"image_networks": "resnet-101,wrn-16-4", "image_size": 64, "image_batch_size": 8}
+    chosen = images.networks(Config(**flags, image_precision="bfloat16", image_steps=2), "cpu")
+    assert chosen == [images.Network(name, 64, 8, "bfloat16", 2) for name in ("resnet-101", "wrn-16-4")]
+
+
+# ---- FLOPs, devices, programs ----
 
 
 def test_flops_against_a_hand_computation() -> None:
-    config = mnist_vib_config.Config(latent_dim=3, hidden_width=8)
-    layers = benchmark_jax.layers(config)
+    layers = mlp.layers(VibConfig(latent_dim=3, hidden_width=8))
     assert layers == [[784, 8], [8, 8], [8, 6], [3, 10]]
     forward = weights = 784 * 8 + 8 * 8 + 8 * 6 + 3 * 10
-    inputs = 8 * 8 + 8 * 6 + 3 * 10
-    assert benchmark_jax.matmul_flops(layers, 4) == 2 * 4 * (forward + weights + inputs)
-
-
-def test_targets_take_the_fastest_peer() -> None:
-    def row(label: str, speed: float, ratio: float) -> dict:
-        return {"label": label, "images_per_second": {"median": speed}, "jax_over_peer": {"median": ratio}}
-
-    rows = {"jax-scan": {"mfu": 0.7}, "eager": row("slow", 1.0, 2.0), "fused": row("fast", 2.0, 1.1)}
-    found = benchmark_report.targets(rows)
-    assert {name: goal["met"] for name, goal in found.items()} == {
-        "share of the float32 matrix peak": True,
-        "JAX / eager PyTorch with plain Adam": False,
-        "JAX / the best PyTorch (fast)": True,
-    }
-
-
-@pytest.mark.slow
-def test_the_precision_is_that_of_products_and_peak(tmp_path: pathlib.Path) -> None:
-    config = benchmark.Config(precision="bfloat16", peers="eager", output=str(tmp_path / "it.json"), **TINY)
-    record = benchmark.run(config, Session(console=Console(quiet=True)), matmul_sizes=(8,))["train"]
-    assert record["matrix_peak"]["dtype"] == "bfloat16"
-    assert record["targets"] == {}
-    assert record["rows"]["jax-scan"]["status"] == "measured"
-    assert record["rows"]["eager"]["status"] != "measured"
-    assert benchmark_jax.train_config(config).precision == "bfloat16"
-
-
-def test_shares_of_the_peak_are_of_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark_turns, "own_arithmetic", lambda num_devices: num_devices)
-    row: dict[str, Any] = {"seconds": [2.0, 2.0]}
-    work = benchmark_turns.Work(steps=10, images=100, matmul_flops=80.0, xla_flops=120.0, devices=4)
-    benchmark_turns.add_speed(row, work, {"flops_per_second": 20.0})
-    assert row["images_per_second"]["median"] == 50
-    assert row["step_ms"]["median"] == 200
-    assert (row["mfu"], row["mfu_xla"], row["flops_per_second"]) == (0.5, 0.75, 60)
+    assert mlp.matmul_flops(layers, 4) == 2 * 4 * (forward + weights + forward - 784 * 8)
+    assert attack_suite.matmul_flops([(784, 8), (8, 10)]) == 2 * 2 * (784 * 8 + 8 * 10)
+    cost = program.Cost(7.0, 0.0)
+    assert mlp.work_of(lambda: (5, cost), steps=3, batch_size=10, times=2) == Work(60, 3, 30, 42.0)
 
 
 def test_devices_of_a_cpu_share_its_cores() -> None:
-    assert benchmark_device.own_arithmetic(1) == 1
-    benchmark_device.check_threads("64", cores=2, num_devices=8)
-    benchmark_device.check_threads(None, cores=1, num_devices=1)
+    assert device.own_arithmetic(1) == 1
+    device.check_threads("64", cores=2, num_devices=8)
+    device.check_threads(None, cores=1, num_devices=1)
     with pytest.raises(ValueError, match="PJRT_NPROC=8"):
-        benchmark_device.check_threads("4", cores=64, num_devices=4)
+        device.check_threads("4", cores=64, num_devices=4)
+
+
+def test_the_matrix_peak_is_of_the_best_size_by_its_median() -> None:
+    found = device.best_size([{8: 1.0, 16: 2.0}, {8: 9.0, 16: 2.0}, {8: 1.0, 16: 3.0}])
+    assert (found["size"], found["flops_per_second"], found["best_seen"]) == (16, 2.0, 9.0)
 
 
 def test_xla_flops_of_a_product() -> None:
     lowered = jax.jit(lambda a: a @ a).lower(jnp.ones((8, 8)))
-    cost = benchmark_program.xla_cost(lowered)
+    cost = program.xla_cost(lowered)
     assert cost is not None
     assert cost.flops == pytest.approx(2 * 8**3, rel=0.1)
     assert cost.num_bytes >= 2 * 4 * 8**2  # a matrix read, one written
-    assert benchmark_program.xla_cost(lowered, at_least=1e6) is None
+    assert program.xla_cost(lowered, at_least=1e6) is None
 
 
 def test_all_reduces_are_counted() -> None:
@@ -177,51 +415,312 @@ def test_all_reduces_are_counted() -> None:
     %c = (f32[4]{0}, f32[]) all-reduce-done(%b)
     %d = f32[4]{0} fusion(%a), metadata={op_name="all-reduce(no)"}
     """
-    assert benchmark_program.count_all_reduces(text) == 2
-
-
-def test_all_suites_have_records_of_their_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def measure(config: benchmark.Config, console: Console, sizes: Any) -> dict[str, Any]:
-        asked.append((config.suite, config.peer_names))
-        return {}
-
-    suites = dict.fromkeys(benchmark.SUITES, (measure, lambda console, record: None))
-    monkeypatch.setattr(benchmark, "SUITES", suites)
-    found = benchmark.run(
-        benchmark.Config(suite="all", peers="none", output=str(tmp_path)), Session(console=Console(quiet=True))
-    )
-    assert [suite for suite, _ in asked] == list(found) == list(benchmark.SUITES)
-    for suite in found:
-        assert json.loads((tmp_path / f"{suite}.json").read_text())["config"]["suite"] == suite
-    benchmark.run(benchmark.Config(suite="all", output=str(tmp_path)), Session(console=Console(quiet=True)))
-    assert dict(asked[len(found) :]) == {suite: benchmark_suites.PEERS.get(suite, ()) for suite in found}
+    assert program.count_all_reduces(text) == 2
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("local", "total", "counts"), [(1, 1, [1]), (2, 2, [1, 2]), (8, 32, [1, 2, 4, 8, 32]), (6, 6, [1, 2, 4, 6])]
+)
+def test_device_counts(local: int, total: int, counts: list[int]) -> None:
+    assert mlp.device_counts(local, total) == counts
+
+
+@pytest.mark.parametrize(
+    ("devices", "chosen", "sizes", "size_chosen"),
     [
-        {"repeats": 0},
-        {"batch_size": -1},
-        {"members": 0},
-        {"global_batch_size": 0},
-        {"project_flops": -1.0},
-        {"project_flops": float("nan")},
-        {"precision": "float16"},
-        {"suite": "speed"},
-        {"peers": "eager,jax"},
-        {"peers": ""},
-        {"suite": "sweep", "peers": "eager"},
-        {"suite": "all", "peers": "eager"},
+        (1, None, {1: 1, 2: 2, 8: None}, 8),
+        (1, 4, {1: 1, 2: 2, 4: 4, 8: None}, 4),
+        (4, 1, {1: 1, 2: None}, 1),
+        (8, None, {1: None}, 1),
+        (3, 5, {1: 1, 2: 2, 3: None}, 3),
     ],
 )
-def test_wrong_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(ValueError, match="--"):
-        benchmark.Config(**wrong)
+def test_ways_that_are_the_same_are_measured_once(
+    devices: int, chosen: int | None, sizes: dict, size_chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "choose_members_at_once", lambda num_parameters, platform: chosen)
+    monkeypatch.setattr(mlp.jax, "device_count", lambda: devices)
+    assert mlp.ways_through(8, 100) == (sizes, size_chosen)
 
 
-def test_mkl_library_is_built(tmp_path: pathlib.Path) -> None:
-    if reason := benchmark_torch.missing("eager-avx512"):
+@pytest.mark.parametrize("way", ["fgsm", "pgd-5"])
+def test_the_steps_of_a_way_train_against_its_attack(way: str) -> None:
+    small: dict[str, Any] = {"batch_size": 4, "scale_width": 1 / 64, "num_layers": 1, "latent_dim": 2}
+
+    def traced(**settings: Any) -> str:
+        config = AdversarialConfig(**small, adversary_fraction=1.0, **settings)
+        recipe = mlp.recipe_of(config, mlp.random_dataset(4))
+        return str(jax.make_jaxpr(recipe.epoch(None, 1))(recipe.init(), training.Batch(*recipe.dataset.train)))
+
+    found = traced(**mlp.WAYS[way])
+    assert found.count("dot_general") > traced().count("dot_general")
+    assert ("length=5" in found) == (way == "pgd-5")
+
+
+def test_photographs_are_real_and_the_same_each_time() -> None:
+    pictures = transforms.photographs(4, 8)
+    assert (pictures.shape, pictures.dtype) == ((4, 8, 8, 3), np.uint8)
+    assert pictures.std() > 20
+    np.testing.assert_array_equal(pictures, transforms.photographs(4, 8))
+
+
+def test_a_peer_that_cannot_be_compared_is_refused() -> None:
+    torch_worker.refuse("", "cpu")
+    for wrong, message in (
+        ({"platform": "gpu"}, "JAX on the gpu"),
+        ({"precision": "bfloat16"}, "JAX in bfloat16"),
+        ({"processes": 2}, "JAX in 2"),
+        ({"reason": "absent"}, "absent"),
+    ):
+        with pytest.raises(WorkerError, match=message):
+            torch_worker.refuse(**({"reason": "", "platform": "cpu"} | wrong))  # type: ignore[arg-type]
+
+
+# ---- networks of images ----
+
+
+class _TinyEncoder(nn.Module):
+    code_dim: int = 4
+
+    @nn.compact
+    def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
+        mean = nn.relu(nn.Conv(4, (3, 3))(inputs)).mean((1, 2))
+        return DiagGaussian(mean, jnp.ones_like(mean))
+
+
+def _tiny(config: Any, shares: np.ndarray, axis_name: str | None) -> models.Classifier:
+    return networks.classifier(_TinyEncoder(), config, shares, backward="unit")
+
+
+@pytest.fixture
+def tiny_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(images.FAMILIES, "wrn", (FUNCTIONS._replace(network=_tiny), 10))
+    monkeypatch.setattr(images, "DATA_BYTES", 5000)
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_the_plain_attack_climbs_within_its_radius(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = images.ImageBenchmark(images.Network("wrn-10-1", 8, 6, "float32", 2))
+    monkeypatch.setattr(made, "_attacked", lambda attack: attack)
+    attack: Any = made.pgd_loop()
+    params, inputs, labels = made.recipe.init().params, jnp.full((6, 8, 8, 3), 0.5), jnp.arange(6)
+    moved = np.abs(attack(params, inputs, labels) - 0.5)
+    assert moved.max() == pytest.approx(8 / 255, rel=1e-4)  # 20 steps of an eighth of the radius reach its end
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_work_on_images() -> None:
+    made = images.ImageBenchmark(images.Network("wrn-10-1", 8, 6, "float32", 2))
+    forward = 2 * 8**2 * 4 * 27 + 2 * 4 * 10  # a convolution of 3 x 3 pixels from 3 channels to 4, and 10 logits
+    assert made.forward_flops() == forward
+    assert made.training_work(2)[:3] == (24, 2, 3 * forward * 24)
+    assert made.attack_work() == Work(6, 20, 6 * 41 * forward)
+
+
+def test_resnet_50_has_the_products_that_are_known_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "DATA_BYTES", 1)
+    made = images.ImageBenchmark(images.Network("resnet-50", 224, 1, "bfloat16", 1))
+    assert made.forward_flops() == pytest.approx(2 * 4.09e9, rel=1e-3)  # 4.09 GFLOP of torchvision count a pair as one
+
+
+# ---- each suite from end to end ----
+
+TINY: dict[str, Any] = {"repeats": 2, "steps": 2, "batch_size": 20, "latent_dim": 4, "hidden_width": 16, "members": 2}
+TINY |= {"image_size": 8, "image_batch_size": 6, "image_steps": 2, "image_networks": "wrn-10-1", "pictures": 3}
+TINY |= {"num_images": 12, "cw_images": 6, "slow_images": 3, "min_seconds": 0.0}
+
+
+def measured(tmp_path: Any, suite: str, **more: Any) -> tuple[dict[str, dict[str, report.Timed]], Any, str]:
+    """A tiny run: the rows by table and name, the record's details, and what was printed."""
+    printed, output = io.StringIO(), tmp_path / f"{suite}.json"
+    config = Config(**(TINY | {"suite": suite, "output": str(output)} | more))
+    session = Session("benchmark", "the command", Console(file=printed, width=200))
+    run.run(config, session, matmul_sizes=(8, 16))
+    record = records.read(output)
+    tables = report.tables_of(record)
+    for row in (row for rows in tables.values() for row in rows.values()):
+        text = row.settings["corruption"] if suite == "corruptions" else row.label
+        assert text in printed.getvalue()
+        if row.measured:
+            assert len(row.rounds("seconds")) == 2
+            rates = [row.median("images") / seconds for seconds in row.rounds("seconds")]
+            assert row.rounds("images_per_second") == pytest.approx(rates)
+            if row.rounds("mfu"):
+                available = record.details["matrix_peak"]["flops_per_second"]
+                pairs = zip(row.rounds("mfu"), row.rounds("seconds"), strict=True)
+                flops = [share * available * seconds for share, seconds in pairs]
+                assert flops == pytest.approx([row.median("flops")] * 2)
+        else:
+            assert row.status in printed.getvalue()
+    return tables, record.details, printed.getvalue()
+
+
+@pytest.mark.slow
+def test_train(tmp_path: Any) -> None:
+    tables, details, _ = measured(tmp_path, "train", peers="eager")
+    rows, flops = tables[""], details["flops_per_step"]
+    assert flops["matmul"] < flops["xla"] < 1.5 * flops["matmul"]
+    losses = [rows[name].median("last_loss") for name in ("jax-scan", "jax-loop")]
+    assert losses[0] == pytest.approx(losses[1], rel=0.5)  # the same network, with other orders and other noise
+    if rows["eager"].measured:
+        assert rows["eager"].median("last_loss") == pytest.approx(losses[0], rel=0.5)
+        assert rows["eager"].details["process"]["threads"] >= 1
+
+
+@pytest.mark.slow
+def test_sweep(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlp, "NETWORKS", {"wide": {}, "narrow": {"latent_dim": 2, "hidden_width": 8}})
+    monkeypatch.setattr(training, "choose_members_at_once", lambda num_parameters, platform: 1)
+    tables, details, printed = measured(tmp_path, "sweep")
+    for table, rows in tables.items():
+        assert [name for name, row in rows.items() if row.settings.get("chosen")] == ["at-once-1"]
+        assert list(rows) == ["single", "at-once-1", "at-once-2"]
+        assert [row.median("images") for row in rows.values()] == [40, 80, 80]
+        sizes = details["tables"][table]["hidden_width"], details["tables"][table]["latent_dim"]
+        shapes = [(784, sizes[0]), (sizes[0], sizes[0]), (sizes[0], 2 * sizes[1]), (sizes[1], 10)]
+        assert details["tables"][table]["num_parameters"] == sum((inputs + 1) * outputs for inputs, outputs in shapes)
+    assert "The paper's sweep, 45 models" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_images")
+def test_images(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables, details, _ = measured(tmp_path, "images")
+    rows, network = tables["wrn-10-1"], details["tables"]["wrn-10-1"]
+    assert network["num_train_images"] == 3 * 2 * 6  # whole stretches, at least 5000 bytes
+    assert network["num_parameters"] == 4 * 28 + 5 * 10 + 10 * 4  # and the backward encoder's means
+    losses = {name: row.median("last_loss") for name, row in rows.items()}
+    assert losses["runner"] == pytest.approx(losses["pgd-loop"], rel=1e-5)  # both start from the same images
+    assert losses["stretch"] == pytest.approx(losses["loop"], rel=0.2)
+
+
+class FakePeers:
+    """Libraries whose attacks take a second and leave every image as it is; foolbox with AVX-512 is absent."""
+
+    def __init__(self, model: Any, evaluator: Any):
+        self.evaluator, self.info = evaluator, {"as installed": {"torch": "0"}}
+
+    def __call__(self, attack: str, settings: Any, *, avx512: bool, num_images: int, **more: Any) -> dict[str, Any]:
+        if avx512 and attack.startswith("foolbox"):
+            raise WorkerError("foolbox is absent")
+        size = {name: more[name] for name in ("norm", "epsilon")}
+        return {"seconds": 1.0, **self.evaluator(self.evaluator.images[:num_images], **size)}
+
+    def __enter__(self) -> "FakePeers":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        pass
+
+
+def random_model(**settings: Any) -> AttackedModel:
+    """A random network with a ReLU layer, labelled by itself."""
+    rng = np.random.default_rng(0)
+    sizes = ((64, 16), (16, 8), (8, 10))
+    layers = [(rng.normal(0, fan_in**-0.5, (fan_in, fan_out)), np.zeros(fan_out)) for fan_in, fan_out in sizes]
+    inputs = rng.uniform(0, 1, (20, 8, 8, 1)).astype(np.float32)
+
+    def apply_fn(params: Any, keys: Any, inputs: jax.Array) -> jax.Array:
+        return jax.nn.relu((2 * inputs.reshape(len(inputs), -1) - 1) @ params[0]) @ params[1] @ params[2]
+
+    params = [jnp.asarray(kernel, jnp.float32) for kernel, _ in layers]
+    labels = np.asarray(apply_fn(params, None, jnp.asarray(inputs)).argmax(-1))
+    described = {"dataset": settings["dataset"], "num_epochs": 0, "checkpoint": "random"}
+    return AttackedModel(apply_fn, params, layers, inputs, labels, described)
+
+
+@pytest.mark.slow
+def test_attacks(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attack_suite, "Peers", FakePeers)
+    monkeypatch.setattr(attack_suite.attack_comparison, "train_model", random_model, raising=False)
+    tables, details, printed = measured(tmp_path, "attacks")
+    pgd, deepfool, cw = tables["PGD-20"], tables["DeepFool"], tables["CW 3 x 100"]
+    assert list(pgd) == ["jax", "jax-early", "torchattacks", "foolbox", "torchattacks-avx512", "foolbox-avx512"]
+    assert list(cw) == ["jax", "foolbox", "foolbox-avx512"]
+    assert pgd["foolbox-avx512"].status == "foolbox is absent"
+    assert pgd["torchattacks"].rounds("robust_accuracy") == [1.0]
+    assert pgd["torchattacks"].median("flops") == 12 * 20 * 4 * (64 * 16 + 16 * 8 + 8 * 10)
+    assert not pgd["jax-early"].rounds("mfu")
+    sizes = {name: row.settings["num_images"] for name, row in deepfool.items()}
+    assert (sizes["jax"], sizes["torchattacks"], sizes["foolbox"], cw["jax"].settings["num_images"]) == (12, 3, 12, 6)
+    assert cw["jax"].rounds("success_rate") == [1.0]
+    assert deepfool["jax"].median("median_l2_all") > 0
+    assert pgd["jax-early"].median("robust_accuracy") <= pgd["jax"].median("robust_accuracy")
+    for name in ("curve", "vmapped"):
+        curve = tables["eight radii"][name].details["robust_accuracy"]
+        assert len(curve) == 8
+        assert curve == sorted(curve, reverse=True)
+    assert details["clean_accuracy"] == 1.0
+    assert "Attacks on 64-16-8-10, mnist" in printed
+
+
+def test_augment(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {
+        "CIFAR-10": transforms.Task("cifar10", "CIFAR10", 8),
+        "ImageNet": transforms.Task("imagenet", "IMAGENET", 12),
+    }
+
+    class FakeWorker:
+        """A worker that takes a second for a picture, and fails at tensors."""
+
+        def __init__(self, module: str, arguments: Any):
+            self.info = {"torch": "1", "torchvision": "2", "pillow": "3", "threads": 4}
+            self.shapes = {name: np.load(path).shape for name, path in arguments["pictures"].items()}
+
+        def __call__(self, request: Any) -> dict[str, Any]:
+            assert self.shapes == {"CIFAR-10": (3, 8, 8, 3), "ImageNet": (3, 12, 12, 3)}
+            assert request["policy"] == small[request["task"]].peer_policy
+            if request["peer"] == "tensor":
+                raise WorkerError("no tensors")
+            return {"seconds_per_picture": 1.0, "compiled_part": True}
+
+        def __enter__(self) -> "FakeWorker":
+            return self
+
+        def __exit__(self, *exception: Any) -> None:
+            pass
+
+    monkeypatch.setattr(transforms, "TASKS", small)
+    monkeypatch.setattr(augment, "auto_augment", lambda policy, **settings: augment.random_flip())  # compiles sooner
+    monkeypatch.setattr(core_worker, "Worker", FakeWorker)
+    monkeypatch.setattr(core_worker, "missing", lambda packages, extra: "")
+    tables, _, _ = measured(tmp_path, "augment")
+    for rows in tables.values():
+        assert list(rows) == ["jax", "jax-original", "jax-vmap", *settings.PEERS["augment"]]
+        assert rows["tensor"].status == "no tensors"
+        assert rows["pil"].rounds("seconds") == [3.0, 3.0]
+
+
+def test_corruptions(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transforms, "SIZES", {32: ("contrast",)})
+    monkeypatch.setattr(transforms.imagecorruptions, "missing", lambda: "")
+    monkeypatch.setattr(transforms.imagecorruptions, "images_per_second", lambda *args: 2000.0)
+    tables, details, _ = measured(tmp_path, "corruptions", peers="imagecorruptions")
+    rows = tables["32 x 32"]
+    assert list(rows) == ["contrast jax", "contrast imagecorruptions"]
+    assert rows["contrast jax"].median("images") == details["images"] == len(transforms.crops(32)) == 128
+    assert rows["contrast imagecorruptions"].median("images_per_second") == 2000.0
+
+
+@pytest.mark.slow
+def test_torchvisions_ways(tmp_path: Any) -> None:
+    if reason := core_worker.missing(("torch", "torchvision"), "peers"):
         pytest.skip(reason)
-    assert torch_worker.build_mkl_library(tmp_path).stat().st_size > 0
+    np.save(tmp_path / "pictures.npy", transforms.photographs(3, 8))
+    pictures = {"CIFAR-10": str(tmp_path / "pictures.npy")}
+    with core_worker.Worker(torch_worker.MODULE, {"pictures": pictures}) as worker:
+        for peer in settings.PEERS["augment"]:
+            reply = worker({"task": "CIFAR-10", "policy": "CIFAR10", "peer": peer, "min_seconds": 0.0})
+            assert reply["seconds_per_picture"] > 0
+
+
+def test_a_worker_that_fails_says_why() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(WorkerError, match="unexpected keyword argument 'sizes'"):
+        torch_worker.start_training("eager", {"sizes": 1})
+
+
+def test_mkl_library_is_built(tmp_path: Any) -> None:
+    if reason := torch_worker.missing("eager-avx512"):
+        pytest.skip(reason)
+    assert core_worker.build_mkl_library(tmp_path).stat().st_size > 0

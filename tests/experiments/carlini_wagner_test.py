@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments.attack_comparison import rows as attack_comparison_rows
+from experiments.attack_comparison import settings as attack_comparison_settings
 from experiments.core.carlini_wagner import carlini_wagner
 from experiments.feature_entropy.settings import CW, FeatureConfig
 from experiments.ib_adversarial_training import attack_settings as adversarial_attacks_config
@@ -45,7 +45,7 @@ def test_nothing_else_makes_one():
         ),
         lambda: next(
             row.attack
-            for row in attack_comparison_rows.rows(attack_comparison_rows.ComparisonConfig())
+            for row in attack_comparison_settings.comparisons(attack_comparison_settings.ComparisonConfig())
             if row.group == "cw"
         ),
     ],

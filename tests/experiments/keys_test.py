@@ -34,12 +34,10 @@ MAY_MAKE_KEYS = {
     "core/recipe": "the keys of the initial parameters and of the run, which must not change",
     "exact_ib/run": "the same, of each objective",
     "imdb_vub/encoder": "the weights of the random encoder, which must not change",
-    "benchmark/attack_rows": "only the time counts, here and in the next",
-    "benchmark/augment": "",
-    "benchmark/corruptions": "",
+    "benchmark/attacks": "only the time counts, here and in the next",
     "benchmark/device": "",
-    "benchmark/image_rows": "",
-    "benchmark/jax_programs": "",
+    "benchmark/images": "",
+    "benchmark/transforms": "",
 }
 MAY_FOLD_NUMBERS = {
     ("core/keys", "number_of(name)"): "the streams",

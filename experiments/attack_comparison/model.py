@@ -1,4 +1,4 @@
-"""A deterministic classifier that is attacked in JAX and in PyTorch, and the one judge of whatever comes back."""
+"""A deterministic classifier that is attacked in JAX and in PyTorch, and the evaluation of whatever comes back."""
 
 import pathlib
 import tempfile
@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core import trained_model
-from experiments.core.app import STOPPED, Session
+from experiments.core import runner, trained_model
+from experiments.core.app import Session
 from experiments.core.keys import stream
-from experiments.core.workdir import WorkdirError
-from experiments.mnist_vib import run as mnist_vib
-from experiments.mnist_vib.settings import Config
+from experiments.core.recipe import Recipe
+from experiments.core.settings import SettingError
+from experiments.mnist_vib import Config, load
 from ib_jax import AttackResult, data, evaluation, losses, models
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.types import Array, Params
@@ -25,13 +25,13 @@ BOUNDARY = 1e-4  # of the largest logit: a lead of the label so small that round
 Layers = list[tuple[np.ndarray, np.ndarray]]
 
 
-class Victim(NamedTuple):
+class AttackedModel(NamedTuple):
     """A network and the images it is attacked on.
 
     Attributes:
       apply_fn: (params, keys, inputs) -> logits, without noise.
       params: its parameters.
-      layers: the same as kernel and bias of each dense layer, for `attack_peers.save_task`.
+      layers: the same as kernel and bias of each dense layer, for `Peers`.
       images: test images, float [N, H, W, C] in [0, 1].
       labels: int [N].
       description: for the record: where it comes from, its settings and its error.
@@ -45,47 +45,37 @@ class Victim(NamedTuple):
     description: Mapping[str, Any]
 
 
-def from_workdir(workdir: str | pathlib.Path, *, data_dir: str = "") -> Victim:
+def load_model(workdir: str | pathlib.Path, *, data_dir: str = "") -> AttackedModel:
     """The network of a finished run of `experiments.mnist_vib`, at its averaged weights.
 
     Raises:
-      ValueError: there is no finished run, or its network is stochastic.
+      FileNotFoundError: there is no finished run.
+      SettingError: its network is stochastic.
     """
-    try:
-        recipe = trained_model.open_recipe(workdir, data_dir=data_dir)
-    except FileNotFoundError as error:
-        raise WorkdirError(f"no finished run of experiments.mnist_vib in {workdir}: it has no results.json") from error
-    config, test = recipe.config, recipe.dataset.test
-    if config.stochastic:
-        raise WorkdirError(f"the network must be deterministic, such as one of cross_entropy; got {config.objective}")
-    model = trained_model.open_model(workdir, recipe)
-    described = ("dataset", "objective", "num_epochs", "hidden_width", "latent_dim", "seed")
-    description = {
-        "checkpoint": str(workdir),
-        "test_error": model.summary["test"]["error_mean"],
-        **{name: getattr(config, name) for name in described},
-    }
-    images = np.asarray(data.to_unit_interval(test.inputs))
-    apply_fn = models.mean_apply(recipe.model)
-    return Victim(apply_fn, model.params, _layers(model.params), images, np.asarray(test.labels), description)
+    recipe = trained_model.open_recipe(workdir, data_dir=data_dir)
+    return _attacked_model(recipe, trained_model.open_model(workdir, recipe), str(workdir))
 
 
-def trained(**settings: Any) -> Victim:
-    """A network trained for the purpose, without noise.
-
-    Args:
-      **settings: of `experiments.mnist_vib`.
-
-    Raises:
-      SystemExit: training was stopped by a signal.
-    """
+def train_model(**settings: Any) -> AttackedModel | None:
+    """A network trained for the purpose, without noise, by settings of `experiments.mnist_vib`; None if stopped."""
+    config = Config(**settings, objective="cross_entropy", epochs_per_eval=settings["num_epochs"])
+    recipe = Recipe(config, load(config))
     with tempfile.TemporaryDirectory() as workdir:
-        fixed: dict[str, Any] = {"objective": "cross_entropy", "workdir": workdir, "figures": False}
-        config = Config(**settings, **fixed, num_attack_images=0, epochs_per_eval=settings["num_epochs"])
-        if mnist_vib.run(config, Session()) is None:
-            raise SystemExit(STOPPED)
-        victim = from_workdir(workdir)
-    return victim._replace(description={**victim.description, "checkpoint": "trained for this record"})
+        trained = runner.train(recipe, pathlib.Path(workdir), Session())
+        return None if trained is None else _attacked_model(recipe, trained, "trained for this record")
+
+
+def _attacked_model(recipe: Recipe, trained: trained_model.TrainedModel, origin: str) -> AttackedModel:
+    config, test, params = recipe.config, recipe.dataset.test, trained.params
+    if config.stochastic:
+        raise SettingError(
+            f"--checkpoint must be of a deterministic network, as of cross_entropy; got {config.objective}"
+        )
+    names = ("dataset", "objective", "num_epochs", "hidden_width", "latent_dim", "seed")
+    description = {"checkpoint": origin, "test_error": trained.summary["test"]["error_mean"]}
+    description |= {name: getattr(config, name) for name in names}
+    images, labels = np.asarray(data.to_unit_interval(test.inputs)), np.asarray(test.labels)
+    return AttackedModel(models.mean_apply(recipe.model), params, _layers(params), images, labels, description)
 
 
 def _layers(params: Params) -> Layers:
@@ -94,13 +84,13 @@ def _layers(params: Params) -> Layers:
     return [(np.asarray(layer["kernel"]), np.asarray(layer["bias"])) for layer in dense]
 
 
-class Judge:
-    """Says what an attack achieved, by the JAX network alone, so that all libraries are judged alike.
+class AttackEvaluator:
+    """What an attack achieved, by the JAX network alone, so that all libraries are judged alike.
 
     An all-zero image counts as a failure: it is what foolbox's CW returns where it found nothing.
 
     Args:
-      victim: the network and its images.
+      model: the network and its images.
       num_images: of these, from the first.
 
     Attributes:
@@ -109,31 +99,31 @@ class Judge:
       correct: bool [N], classified right before any attack.
     """
 
-    def __init__(self, victim: Victim, num_images: int):
-        self.images, self.labels = victim.images[:num_images], victim.labels[:num_images]
+    def __init__(self, model: AttackedModel, num_images: int):
+        self.images, self.labels = model.images[:num_images], model.labels[:num_images]
         keys = losses.per_example_keys(stream(0, "judge"), len(self.labels))
 
         @jax.jit
         def answers(images: Array) -> tuple[Array, Array]:
-            logits = victim.apply_fn(victim.params, keys, images)
+            logits = model.apply_fn(model.params, keys, images)
             lead = losses.margin(logits, jnp.asarray(self.labels))
             return losses.predicted_class(logits), lead <= BOUNDARY * jnp.abs(logits).max(-1)
 
         self._answers = answers
         self.correct = evaluation.is_right(answers(jnp.asarray(self.images))[0], self.labels)
 
-    def __call__(self, images: np.ndarray, *, norm: str, epsilon: float | None = None) -> dict[str, Any]:
+    def __call__(self, images: np.ndarray, *, norm: str, epsilon: float | None = None) -> dict[str, float]:
         """Robust accuracy and the sizes of the perturbations.
 
         Args:
-          images: attacked, in the order of the judge's; they may be fewer, from the first.
+          images: attacked, in the order of the evaluator's; they may be fewer, from the first.
           norm: "linf" or "l2", of the ball.
           epsilon: its radius; None without one.
 
         Returns:
           `robust_accuracy`, the share still classified right; `outside`, images outside the ball or [0, 1] or with a
           NaN, which count as failures; what `evaluation.summarise_perturbations` says; `on_boundary`, failures that end
-          on the boundary itself, where another rounding may see a success; and `boundary`, the sizes if they were.
+          on the boundary itself, where another rounding may see a success; and `boundary_...`, the sizes if they were.
 
         Raises:
           ValueError: the network answers NaN to an image that counts.
@@ -158,10 +148,11 @@ class Judge:
             measured = evaluation.measure_perturbations(jnp.asarray(inputs), result, jnp.asarray(correct))
             return evaluation.summarise_perturbations(measured)
 
+        boundary = sizes((wrong | close) & inside)
         return {
             "robust_accuracy": float((correct & ~success).mean()),
             "outside": outside,
             **sizes(success),
             "on_boundary": int((correct & inside & close & ~success).sum()),
-            "boundary": dict(sizes((wrong | close) & inside)),
+            **{f"boundary_{name}": boundary[name] for name in ("success_rate", "median_l2_all", "median_linf_all")},
         }

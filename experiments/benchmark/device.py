@@ -11,6 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from experiments.core.settings import SettingError
+
 _SIZES = (1024, 2048, 4096)
 _ACCELERATOR_SIZES = (4096, 8192, 16384)  # small ones would measure the dispatch
 

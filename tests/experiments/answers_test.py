@@ -8,6 +8,7 @@ import pytest
 
 from experiments.attack_comparison import AttackedModel, AttackEvaluator
 from experiments.core import corrupted_images
+from experiments.core.attacks import suite_keys
 from experiments.core.keys import stream
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config

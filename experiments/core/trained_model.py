@@ -26,6 +26,8 @@ from ib_jax.types import Params
 
 LOCAL = ("workdir", "data_dir")
 """Settings of this machine, which no record keeps."""
+_SIZES = ("num_parameters", "steps", "training_seconds")
+"""What the details of a model's record hold of every model; the rest is its summary."""
 _DATA = ("dataset", "data_dir", "num_validation", "num_train_images", "image_size", "input_pipeline")
 """The settings that decide which data are loaded."""
 
@@ -123,7 +125,7 @@ def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None, *, dat
     return TrainedModel(
         own.config,
         lambda: restore_params(own, workdir),
-        splits | dict(model.details),
+        splits | {name: value for name, value in model.details.items() if name not in _SIZES},
         records.read_jsonl(workdir / "metrics.jsonl"),
         model.details["training_seconds"],
     )

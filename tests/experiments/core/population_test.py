@@ -1,14 +1,13 @@
 """Members of a population against the same models trained alone; programs, divergence, resuming, workdirs."""
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.core import runner
+from experiments.core import runner, trained_model
 from experiments.core.app import Session
 from experiments.core.population import Layout, PopulationTrainer, curves, train_in_workdirs, train_population
 from experiments.core.workdir import WorkdirError
@@ -147,9 +146,9 @@ def test_a_member_has_a_workdir_as_if_trained_alone(in_workdirs, tmp_path):
     assert_close(opened.params, alone.params)
     assert_close(opened.summary["test"], alone.summary["test"])
     assert_close([row["train"] for row in opened.history], [row["train"] for row in alone.history])
-    results = json.loads((workdir / "results.json").read_text())
-    assert results["config"]["beta"] == 0.02
-    assert (results["num_members"], results["steps"]) == (2, 12)
+    record = trained_model.read_results(workdir)
+    details = record.models[0].details
+    assert (record.settings["beta"], details["num_members"], details["steps"]) == (0.02, 2, 12)
     assert trained[1].settings == members[1]
 
 

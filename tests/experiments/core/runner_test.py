@@ -41,15 +41,18 @@ def test_a_workdir_says_all_of_the_model(whole):
     assert [row["step"] for row in trained.evaluations] == [4, 8, 12]
     assert {"validation", "test"} <= trained.evaluations[0].keys()
     assert "train" not in trained.summary
-    results = json.loads((workdir / "results.json").read_text())
+    record = trained_model.read_results(workdir)
+    (model,) = record.models
     sizes = {"steps": 12, "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.params))}
-    assert sizes.items() <= results.items()
-    assert (results["experiment"], results["command"]) == (SESSION.experiment, SESSION.command)
-    assert results["test"] == trained.summary["test"]
-    assert [row["step"] for row in results["history"]] == [4, 8, 12]
-    assert results["config"] == json.loads((workdir / "config.json").read_text())
+    assert sizes.items() <= model.details.items()
+    assert (record.experiment, record.command) == (SESSION.experiment, SESSION.command)
+    assert model.values_at(split="test") == trained.summary["test"]
+    epochs = [each.at["epoch"] for each in model.measurements if each.at["split"] == "test" and "epoch" in each.at]
+    assert epochs == [1.0, 2.0, 3.0]
+    config = json.loads((workdir / "config.json").read_text())
+    assert record.settings == {name: value for name, value in config.items() if name not in trained_model.LOCAL}
     errors = {row["step"]: row["validation"]["error_avg"] for row in trained.evaluations}
-    assert errors[results["best_step"]] == min(errors.values())
+    assert errors[model.details["best_step"]] == min(errors.values())
 
 
 def test_a_stopped_run_ends_as_an_uninterrupted_one(whole, tmp_path, monkeypatch):
@@ -93,12 +96,12 @@ def test_a_workdir_is_opened_without_its_recipe(whole, monkeypatch):
 def test_what_is_no_finished_model_is_refused(whole, tmp_path):
     with pytest.raises(FileNotFoundError, match="is not trained to its end"):
         trained_model.open_model(tmp_path)
-    for own, message in [
-        ({"experiment": "exact_ib"}, "made by 'exact_ib', which leaves no model"),
-        ({"experiment": "nothing"}, "made by 'nothing', which leaves no model"),
-        ({"experiment": "mnist_vib"}, "settings that mnist_vib does not know: gamma"),
+    for name, message in [
+        ("exact_ib", "made by 'exact_ib', which leaves no model"),
+        ("nothing", "made by 'nothing', which leaves no model"),
+        ("mnist_vib", "settings that mnist_vib does not know: gamma"),
     ]:
-        records.write_json(tmp_path / "results.json", own)
+        records.write(tmp_path / "results.json", records.Record(name, "", {}, []))
         records.write_json(tmp_path / "config.json", {"gamma": 1})
         with pytest.raises(ValueError, match=message):
             trained_model.open_recipe(tmp_path)

@@ -462,13 +462,15 @@ class L2Epsilons(_Attacks):
 @dataclasses.dataclass(frozen=True)
 class FgsmEpsilons(_Attacks):
     fgsm_epsilons: tuple[float, ...] = setting(
-        (0.1, 0.3, 0.5), "Radii of FGSM.", unit=SHARE, above=0, decides=EVALUATION
+        (0.1, 0.3, 0.5), "Radii of FGSM.", unit=SHARE, above=0, distinct=True, decides=EVALUATION
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class PgdEpsilons(_Attacks):
-    pgd_epsilons: tuple[float, ...] = setting((0.2, 0.3), "Radii of PGD.", unit=SHARE, above=0, decides=EVALUATION)
+    pgd_epsilons: tuple[float, ...] = setting(
+        (0.2, 0.3), "Radii of PGD.", unit=SHARE, above=0, distinct=True, decides=EVALUATION
+    )
 
 
 @dataclasses.dataclass(frozen=True)

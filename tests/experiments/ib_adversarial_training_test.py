@@ -12,13 +12,15 @@ from rich.console import Console
 from experiments.core import flags, records, render
 from experiments.core.app import Session
 from experiments.core.attacks import SOURCE, measurements, suite_keys
+from experiments.core.population import train_population
 from experiments.core.settings import SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.ib_adversarial_training import load, recipe_of
+from experiments.ib_adversarial_training import run as ib_run
 from experiments.ib_adversarial_training.attack import make_suite, specs_of
 from experiments.ib_adversarial_training.run import groups, run, source_of
 from experiments.ib_adversarial_training.settings import PRESETS, AdversarialConfig, AttackSettings, SweepSettings
-from ib_jax import AttackResult, training
+from ib_jax import AttackResult
 from ib_jax.evaluation import AttackPrograms, AttackSuite
 
 CLASSES = (AdversarialConfig, SweepSettings, AttackSettings)
@@ -51,6 +53,10 @@ def parse(*arguments):
 def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_path, monkeypatch):
     monkeypatch.setattr(AttackPrograms, "attack", noise)
     monkeypatch.setattr(AttackSuite, "_model_findings", lambda *args: [])
+    trained = {}  # a population that is found again is tested with core
+    monkeypatch.setattr(ib_run, "train_population", lambda recipe, group, *args, **settings: (
+        trained.get(group[0]) or trained.setdefault(group[0], train_population(recipe, group, *args, **settings))
+    ))  # fmt: skip
     config = dataclasses.replace(TINY, workdir=str(tmp_path))
     results = run(config, SWEEP, ATTACK, SESSION)
     found = {record.file: record for record in records.load(results)}
@@ -73,15 +79,14 @@ def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_pat
         assert part["value"].min() == part[part["attack"] == "worst"]["value"].item()
     plain = found["cross_entropy_seed0"].models[0].measurements
     assert not any("rate_bits" in each.values for each in plain)
-
     table, before = (results / "table.md").read_text(), sorted(tmp_path.rglob("*"))
     assert (results / "figure.png").stat().st_size > 10_000
     assert "IB, beta 0.001" in table
     assert " [" not in table  # the paper's numbers are for other data
     monkeypatch.setattr(AttackPrograms, "attack", None)  # nothing is attacked again
-    monkeypatch.setattr(training, "fit", None)
     monkeypatch.setattr(render, "write_report", lambda *args: None)
     assert run(config, SWEEP, ATTACK, SESSION) == results
+    monkeypatch.setattr(ib_run, "train_population", None)  # nor trained before it is refused
     for now, message in [
         ({"pgd_steps": 3}, "--pgd_steps: 2 there, 3 now"),
         ({"fgsm_epsilons": (0.1,)}, r"--fgsm_epsilons: \[0.1, 0.3, 0.5\] there, \[0.1\] now"),

@@ -1,10 +1,10 @@
 """The settings that several experiments have, each declared once, in groups so small that one composes what it uses."""
 
 import dataclasses
+import functools
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
-from experiments.core import settings
 from experiments.core.settings import (
     BOTTLENECKS,
     EVALUATION,
@@ -14,31 +14,30 @@ from experiments.core.settings import (
     RATE_OBJECTIVES,
     RESIDENT,
     RESIDUAL_OBJECTIVES,
+    SettingError,
     Settings,
     setting,
 )
 
 SHARE = "share of the pixel range"
 
-
-class _Run(Settings):
-    group: ClassVar[str] = "Run"
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe(_Run):
-    preset: str = setting("quick", "Values of other settings, where no flag gives them.", decides=NOTHING)
+# Settings that training does not depend on, and those that nothing does.
+_evaluated = functools.partial(setting, decides=EVALUATION)
+_free = functools.partial(setting, decides=NOTHING)
 
 
 @dataclasses.dataclass(frozen=True)
-class Workdir(_Run):
-    workdir: str = setting(
-        "", "Folder of the run; an unfinished one is resumed. Default: a new one under workdirs/.", decides=NOTHING
-    )
+class Recipe(Settings, group="Run"):
+    preset: str = _free("quick", "Values of other settings, where no flag gives them.")
 
 
 @dataclasses.dataclass(frozen=True)
-class Seed(_Run):
+class Workdir(Settings, group="Run"):
+    workdir: str = _free("", "Folder of the run; an unfinished one is resumed. Default: a new one under workdirs/.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Seed(Settings, group="Run"):
     seed: int = setting(0, "Seed of parameters, data order and noise.")
 
 
@@ -48,47 +47,39 @@ class Run(Recipe, Workdir, Seed):
 
 
 @dataclasses.dataclass(frozen=True)
-class Figures(_Run):
-    figures: bool = setting(True, "Whether to draw the figures.", decides=NOTHING)
+class Figures(Settings, group="Run"):
+    figures: bool = _free(True, "Whether to draw the figures.")
 
 
 @dataclasses.dataclass(frozen=True)
-class Results(_Run):
-    results: str = setting(
-        "", "Folder of records, table and figures. Default: results/ in the workdir.", decides=NOTHING
-    )
+class Results(Settings, group="Run"):
+    results: str = _free("", "Folder of records, table and figures. Default: results/ in the workdir.")
 
 
 @dataclasses.dataclass(frozen=True)
-class Output(_Run):
-    output: str = setting("", "JSON record. Default: under experiments/results/.", decides=NOTHING)
-
-
-class _Data(Settings):
-    group: ClassVar[str] = "Data"
+class Output(Settings, group="Run"):
+    output: str = _free("", "JSON record. Default: under experiments/results/.")
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset(_Data):
+class Dataset(Settings, group="Data"):
     dataset: str = setting("digits", "Data set; digits needs no download.")
 
 
 @dataclasses.dataclass(frozen=True)
-class DataDir(_Data):
-    data_dir: str = setting(
-        "",
-        "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets.",
-        decides=NOTHING,
+class DataDir(Settings, group="Data"):
+    data_dir: str = _free(
+        "", "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets."
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Validation(_Data):
+class Validation(Settings, group="Data"):
     num_validation: int = setting(0, "Training examples held out to choose by.", unit="examples", least=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainImages(_Data):
+class TrainImages(Settings, group="Data"):
     num_train_images: int = setting(0, "Only the first training images; 0 is all of them.", unit="images", least=0)
 
 
@@ -98,27 +89,23 @@ class Data(Dataset, DataDir, Validation):
 
 
 @dataclasses.dataclass(frozen=True)
-class TextFiles(_Data):
+class TextFiles(Settings, group="Data"):
     train_file: str = setting("", "File of texts of one's own: .tsv, .csv or .jsonl with columns as SST-2's.")
     test_file: str = setting("", "Its test texts.")
 
     def check(self) -> None:
         super().check()
         if bool(self.train_file) != bool(self.test_file):
-            raise settings.SettingError("--train_file and --test_file must be given together")
+            raise SettingError("--train_file and --test_file must be given together")
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageSize(_Data):
+class ImageSize(Settings, group="Data"):
     image_size: int = setting(224, "Side of the images.", unit="pixels", least=1)
 
 
-class _Objective(Settings):
-    group: ClassVar[str] = "Objective"
-
-
 @dataclasses.dataclass(frozen=True)
-class Objective(_Objective):
+class Objective(Settings, group="Objective"):
     """What is trained; with `Beta`, `Rho` or both its strength."""
 
     objective: str = setting("vib", "What is trained.", choices=("cross_entropy", *BOTTLENECKS))
@@ -159,14 +146,14 @@ class ScaledObjective(Objective):
 
 
 @dataclasses.dataclass(frozen=True)
-class Beta(_Objective):
+class Beta(Settings, group="Objective"):
     beta: float = setting(
         1e-3, "vib, vub: weight of the rate.", unit="nats per nat", least=0, objectives=RATE_OBJECTIVES
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Rho(_Objective):
+class Rho(Settings, group="Objective"):
     rho: float = setting(
         3.0,
         "ceb, consistent_ceb: the residual weighs e^-rho.",
@@ -188,14 +175,14 @@ class OneRho(Rho):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainSamples(_Objective):
+class TrainSamples(Settings, group="Objective"):
     num_train_samples: int = setting(
         1, "Bottlenecks: samples of z for each example and step.", least=1, objectives=BOTTLENECKS
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule(_Objective):
+class Schedule(Settings, group="Objective"):
     schedule: str = setting("constant", "How the strength is reached.", objectives=BOTTLENECKS)
 
 
@@ -208,39 +195,35 @@ class JumpStart(Schedule):
     anneal_steps: int = setting(12_000, "linear_gamma: time to rho.", unit="steps", least=1)
 
 
-class _Network(Settings):
-    group: ClassVar[str] = "Network"
-
-
 @dataclasses.dataclass(frozen=True)
-class LatentDim(_Network):
+class LatentDim(Settings, group="Network"):
     latent_dim: int = setting(256, "K, dimensions of the code z.", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class HiddenWidth(_Network):
+class HiddenWidth(Settings, group="Network"):
     hidden_width: int = setting(1024, "Units of each of the two ReLU layers.", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class ScaleShift(_Network):
+class ScaleShift(Settings, group="Network"):
     scale_shift: float = setting(
         0.0, "Added before the softplus that gives the scale of p(z|x).", objectives=BOTTLENECKS
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class ScaleEpochs(_Run):
-    scale_epochs: float = setting(1.0, "Factor of the preset's epochs.", above=0, decides=NOTHING)
+class ScaleEpochs(Settings, group="Run"):
+    scale_epochs: float = _free(1.0, "Factor of the preset's epochs.", above=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class ScaleWidth(_Network):
+class ScaleWidth(Settings, group="Network"):
     scale_width: float = setting(1.0, "Factor of all widths and channels.", above=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Precision(_Network):
+class Precision(Settings, group="Network"):
     precision: str = setting(
         "float32",
         "Of the networks' products; parameters, statistics and losses are float32 in any case.",
@@ -249,7 +232,7 @@ class Precision(_Network):
 
 
 @dataclasses.dataclass(frozen=True)
-class Encoder(_Network):
+class Encoder(Settings, group="Network"):
     encoder: str = setting(
         "random",
         "Folder with a Hugging Face BERT (config.json, model.safetensors, tokenizer.json), its name on the hub, or "
@@ -259,42 +242,32 @@ class Encoder(_Network):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pooling(_Network):
+class Pooling(Settings, group="Network"):
     pooling: str = setting(
         "mean", "How a text's vector is made of its tokens'.", note="not said", choices=("mean", "cls", "pooler")
     )
 
 
-class _Features(Settings):
-    group: ClassVar[str] = "Features"
-
-
 @dataclasses.dataclass(frozen=True)
-class FeatureCache(_Features):
-    cache_dir: str = setting(
-        "",
-        "Folder of feature caches, any number beside each other. Default: features/ in the workdir.",
-        decides=NOTHING,
+class FeatureCache(Settings, group="Features"):
+    cache_dir: str = _free(
+        "", "Folder of feature caches, any number beside each other. Default: features/ in the workdir."
     )
-    shard_size: int = setting(1000, "Examples of one file of the cache.", least=1, decides=NOTHING)
-
-
-class _Training(Settings):
-    group: ClassVar[str] = "Training"
+    shard_size: int = _free(1000, "Examples of one file of the cache.", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Epochs(_Training):
+class Epochs(Settings, group="Training"):
     num_epochs: int = setting(10, "Length of training.", unit="epochs", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch(_Training):
+class Batch(Settings, group="Training"):
     batch_size: int = setting(100, "Size of the global batch, over all devices.", unit="examples", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Rate(_Training):
+class Rate(Settings, group="Training"):
     learning_rate: float = setting(1e-3, "Rate at the start.", above=0)
 
 
@@ -304,14 +277,14 @@ class Fit(Epochs, Batch, Rate):
 
 
 @dataclasses.dataclass(frozen=True)
-class AverageDecay(_Training):
+class AverageDecay(Settings, group="Training"):
     average_decay: float = setting(
         0.0, "Decay of the debiased Polyak average, which is evaluated; 0 for none.", least=0, below=1
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class StaircaseDecay(_Training):
+class StaircaseDecay(Settings, group="Training"):
     decay_rate: float = setting(0.97, "Factor of each staircase decay of the rate.", above=0)
     epochs_per_decay: float = setting(2.0, "Time between decays.", unit="epochs", above=0)
 
@@ -321,12 +294,11 @@ class Training(Fit, AverageDecay):
     """How a model is trained in full."""
 
     weight_decay: float = setting(0.0, "Decoupled weight decay, times the learning rate.", least=0)
-    steps_per_call: int = setting(
+    steps_per_call: int = _free(
         0,
         "Steps in one compiled loop; 0 is a whole epoch. A stop or resume happens between two loops.",
         unit="steps",
         least=0,
-        decides=NOTHING,
     )
     num_microbatches: int = setting(
         1, "Parts in which a device takes its batch, adding up gradients, to save memory; must divide it.", least=1
@@ -335,64 +307,50 @@ class Training(Fit, AverageDecay):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pipeline(_Training):
-    input_pipeline: str = setting(
+class Pipeline(Settings, group="Training"):
+    input_pipeline: str = _free(
         RESIDENT,
         "resident: all training images lie on each device. grain: read from disk as they are needed, each process its "
         "share, for data that does not fit. Both take the same batches.",
         choices=PIPELINES,
-        decides=NOTHING,
-    )
-
-
-class _Evaluation(Settings):
-    group: ClassVar[str] = "Evaluation"
-
-
-@dataclasses.dataclass(frozen=True)
-class EvalSamples(_Evaluation):
-    num_eval_samples: int = setting(
-        12, "Samples of z behind the averaged prediction.", least=1, decides=EVALUATION, objectives=BOTTLENECKS
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class EvalEpochs(_Evaluation):
-    epochs_per_eval: int = setting(
-        1, "Time between evaluations, and between checkpoints.", unit="epochs", least=1, decides=EVALUATION
+class EvalSamples(Settings, group="Evaluation"):
+    num_eval_samples: int = _evaluated(
+        12, "Samples of z behind the averaged prediction.", least=1, objectives=BOTTLENECKS
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalEpochs(Settings, group="Evaluation"):
+    epochs_per_eval: int = _evaluated(1, "Time between evaluations, and between checkpoints.", unit="epochs", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation(EvalSamples, EvalEpochs):
     """How a model is evaluated, and how often."""
 
-    eval_batch_size: int = setting(1000, "Examples in one evaluation batch.", unit="examples", least=1, decides=NOTHING)
-
-
-class _Sweep(Settings):
-    group: ClassVar[str] = "Sweep"
+    eval_batch_size: int = _free(1000, "Examples in one evaluation batch.", unit="examples", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Betas(_Sweep):
+class Betas(Settings, group="Sweep"):
     betas: tuple[float, ...] = setting(
         (1e-3, 1e-1), "A bottleneck for each.", unit="nats per nat", above=0, distinct=True
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Seeds(_Sweep):
-    num_seeds: int = setting(1, "Models of each kind, with seeds 0, 1, ...", least=1, decides=NOTHING)
+class Seeds(Settings, group="Sweep"):
+    num_seeds: int = _free(1, "Models of each kind, with seeds 0, 1, ...", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class MembersAtOnce(_Sweep):
-    members_at_once: int = setting(
-        -1,
-        "Members computed side by side on a device, the others in turn; 0 is all, -1 what is fastest.",
-        least=-1,
-        decides=NOTHING,
+class MembersAtOnce(Settings, group="Sweep"):
+    members_at_once: int = _free(
+        -1, "Members computed side by side on a device, the others in turn; 0 is all, -1 what is fastest.", least=-1
     )
 
 
@@ -400,22 +358,17 @@ class MembersAtOnce(_Sweep):
 class Members(MembersAtOnce):
     """How a population lies on the devices."""
 
-    memory_gib: float = setting(
-        0.0,
-        "Memory of a device that the members may take; 0 is what is free.",
-        unit="GiB",
-        least=0,
-        decides=NOTHING,
+    memory_gib: float = _free(
+        0.0, "Memory of a device that the members may take; 0 is what is free.", unit="GiB", least=0
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Bottlenecks(_Sweep):
-    objectives: str = setting(
+class Bottlenecks(Settings, group="Sweep"):
+    objectives: str = _free(
         "vib,vub,ceb",
         "Bottlenecks with commas between: vib, vub, ceb. A deterministic head is always trained too.",
         note="vib,vub",
-        decides=NOTHING,
     )
 
     @property
@@ -428,185 +381,150 @@ class Bottlenecks(_Sweep):
         check_names("objectives", self.bottlenecks, ("vib", "vub", "ceb"))
 
 
-class _Attacks(Settings):
-    group: ClassVar[str] = "Attacks"
+@dataclasses.dataclass(frozen=True)
+class AttackImages(Settings, group="Attacks"):
+    num_attack_images: int = _evaluated(1000, "First test images that are attacked.", unit="images", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class AttackImages(_Attacks):
-    num_attack_images: int = setting(
-        1000, "First test images that are attacked.", unit="images", least=1, decides=EVALUATION
-    )
+class AttackBatch(Settings, group="Attacks"):
+    attack_batch_size: int = _free(250, "Images attacked at a time.", unit="images", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class AttackBatch(_Attacks):
-    attack_batch_size: int = setting(250, "Images attacked at a time.", unit="images", least=1, decides=NOTHING)
+class Epsilon(Settings, group="Attacks"):
+    epsilon: float = _evaluated(0.1, "L-inf radius.", unit=SHARE, above=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Epsilon(_Attacks):
-    epsilon: float = setting(0.1, "L-inf radius.", unit=SHARE, above=0, decides=EVALUATION)
+class Radius(Settings, group="Attacks"):
+    radius: float = _evaluated(0.1, "The L-inf radius of which more is measured.", above=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Radius(_Attacks):
-    radius: float = setting(0.1, "The L-inf radius of which more is measured.", above=0, decides=EVALUATION)
+class L2Epsilons(Settings, group="Attacks"):
+    l2_epsilons: tuple[float, ...] = _evaluated((), "L2 radii.", above=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class L2Epsilons(_Attacks):
-    l2_epsilons: tuple[float, ...] = setting((), "L2 radii.", above=0, decides=EVALUATION)
+class FgsmEpsilons(Settings, group="Attacks"):
+    fgsm_epsilons: tuple[float, ...] = _evaluated((0.1, 0.3, 0.5), "Radii of FGSM.", unit=SHARE, above=0, distinct=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class FgsmEpsilons(_Attacks):
-    fgsm_epsilons: tuple[float, ...] = setting(
-        (0.1, 0.3, 0.5), "Radii of FGSM.", unit=SHARE, above=0, decides=EVALUATION
-    )
+class PgdEpsilons(Settings, group="Attacks"):
+    pgd_epsilons: tuple[float, ...] = _evaluated((0.2, 0.3), "Radii of PGD.", unit=SHARE, above=0, distinct=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class PgdEpsilons(_Attacks):
-    pgd_epsilons: tuple[float, ...] = setting((0.2, 0.3), "Radii of PGD.", unit=SHARE, above=0, decides=EVALUATION)
+class PgdSteps(Settings, group="Attacks"):
+    pgd_steps: int = _evaluated(20, "Steps of PGD.", unit="steps", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class PgdSteps(_Attacks):
-    pgd_steps: int = setting(20, "Steps of PGD.", unit="steps", least=1, decides=EVALUATION)
+class PgdPath(Settings, group="Attacks"):
+    pgd_path: float = _evaluated(4 / 3, "A step of PGD is this times epsilon / steps.", above=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class PgdPath(_Attacks):
-    pgd_path: float = setting(4 / 3, "A step of PGD is this times epsilon / steps.", above=0, decides=EVALUATION)
+class Eot(Settings, group="Attacks"):
+    num_eot_samples: int = _evaluated(10, "Samples of z averaged in each gradient of an attack (EOT).", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Eot(_Attacks):
-    num_eot_samples: int = setting(
-        10, "Samples of z averaged in each gradient of an attack (EOT).", least=1, decides=EVALUATION
-    )
+class FgsmImages(Settings, group="Attacks"):
+    num_fgsm_images: int = _evaluated(1000, "First test images attacked by FGSM.", unit="images", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class FgsmImages(_Attacks):
-    num_fgsm_images: int = setting(
-        1000, "First test images attacked by FGSM.", unit="images", least=1, decides=EVALUATION
-    )
+class PgdImages(Settings, group="Attacks"):
+    num_pgd_images: int = _evaluated(1000, "First test images attacked by PGD.", unit="images", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class PgdImages(_Attacks):
-    num_pgd_images: int = setting(
-        1000, "First test images attacked by PGD.", unit="images", least=1, decides=EVALUATION
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Queries(_Attacks):
-    num_queries: int = setting(1000, "Queries of Square for an image.", unit="queries", least=1, decides=EVALUATION)
+class Queries(Settings, group="Attacks"):
+    num_queries: int = _evaluated(1000, "Queries of Square for an image.", unit="queries", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Square(Queries):
     """The black-box attack."""
 
-    num_square_images: int = setting(
-        200, "First test images attacked by Square.", unit="images", least=1, decides=EVALUATION
-    )
+    num_square_images: int = _evaluated(200, "First test images attacked by Square.", unit="images", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepfoolSteps(_Attacks):
-    deepfool_steps: int = setting(100, "Most steps of DeepFool.", unit="steps", least=1, decides=EVALUATION)
+class DeepfoolSteps(Settings, group="Attacks"):
+    deepfool_steps: int = _evaluated(100, "Most steps of DeepFool.", unit="steps", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class CwSteps(_Attacks):
-    cw_steps: int = setting(
-        200, "Carlini-Wagner: steps of each round.", unit="steps", note="not given", least=1, decides=EVALUATION
-    )
+class CwSteps(Settings, group="Attacks"):
+    cw_steps: int = _evaluated(200, "Carlini-Wagner: steps of each round.", unit="steps", note="not given", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class CwRounds(_Attacks):
-    cw_binary_steps: int = setting(
-        6, "Carlini-Wagner: rounds of the search for c.", note="not given", least=1, decides=EVALUATION
-    )
+class CwRounds(Settings, group="Attacks"):
+    cw_binary_steps: int = _evaluated(6, "Carlini-Wagner: rounds of the search for c.", note="not given", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class CwRate(_Attacks):
-    cw_learning_rate: float = setting(
-        0.03, "Carlini-Wagner: Adam's rate.", note="not given", above=0, decides=EVALUATION
-    )
+class CwRate(Settings, group="Attacks"):
+    cw_learning_rate: float = _evaluated(0.03, "Carlini-Wagner: Adam's rate.", note="not given", above=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class CwConst(_Attacks):
-    cw_const: float = setting(0.1, "Carlini-Wagner: the one c.", unit="per nat", above=0, decides=EVALUATION)
+class CwConst(Settings, group="Attacks"):
+    cw_const: float = _evaluated(0.1, "Carlini-Wagner: the one c.", unit="per nat", above=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class CwImages(_Attacks):
-    num_cw_images: int = setting(
-        100, "First test images attacked by Carlini-Wagner.", unit="images", least=1, decides=EVALUATION
-    )
+class CwImages(Settings, group="Attacks"):
+    num_cw_images: int = _evaluated(100, "First test images attacked by Carlini-Wagner.", unit="images", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class CwSearch(CwSteps, CwRounds, CwRate):
     """Carlini-Wagner with a search for c."""
 
-    cw_initial_const: float = setting(
-        0.1, "Carlini-Wagner: the first c.", unit="per nat", note="not given", above=0, decides=EVALUATION
+    cw_initial_const: float = _evaluated(0.1, "Carlini-Wagner: the first c.", unit="per nat", note="not given", above=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackNames(Settings, group="Attacks"):
+    attacks: str = _free("all", "What is attacked with, with commas between; or all.")
+
+
+@dataclasses.dataclass(frozen=True)
+class NumImages(Settings, group="Evaluation"):
+    num_images: int = _evaluated(1000, "First test images.", unit="images", least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint(Settings, group="Network"):
+    checkpoint: str = _free(
+        "", "Workdir of a finished cross_entropy run of experiments.mnist_vib. Default: train a network."
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class AttackNames(_Attacks):
-    attacks: str = setting("all", "What is attacked with, with commas between; or all.", decides=NOTHING)
+class Peers(Settings, group="Peers"):
+    peers: str = _free("", "Other libraries' ways, with commas between.")
 
 
 @dataclasses.dataclass(frozen=True)
-class NumImages(_Evaluation):
-    num_images: int = setting(1000, "First test images.", unit="images", least=1, decides=EVALUATION)
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpoint(_Network):
-    checkpoint: str = setting(
-        "",
-        "Workdir of a finished cross_entropy run of experiments.mnist_vib. Default: train a network.",
-        decides=NOTHING,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Peers(Settings):
-    group: ClassVar[str] = "Peers"
-
-    peers: str = setting("", "Other libraries' ways, with commas between.", decides=NOTHING)
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine(Settings):
+class Machine(Settings, group="Machine"):
     """Processes, and where compiled programs are kept; no result depends on them."""
 
-    group: ClassVar[str] = "Machine"
-
-    coordinator_address: str = setting(
-        "",
-        "host:port of process 0, the same for every process. TPU pods, Slurm and Open MPI need none of these three.",
-        decides=NOTHING,
+    coordinator_address: str = _free(
+        "", "host:port of process 0, the same for every process. TPU pods, Slurm and Open MPI need none of these three."
     )
-    num_processes: int = setting(0, "Processes of the run; 0: as the environment says, or one.", decides=NOTHING)
-    process_id: int = setting(-1, "Number of this process, from 0; -1: as the environment says.", decides=NOTHING)
-    compilation_cache: str = setting(
+    num_processes: int = _free(0, "Processes of the run; 0: as the environment says, or one.")
+    process_id: int = _free(-1, "Number of this process, from 0; -1: as the environment says.")
+    compilation_cache: str = _free(
         "",
         "Folder in which compiled programs are kept, so that the next start does not compile them again. On a CPU JAX "
         "warns of machine features then; TF_CPP_MIN_LOG_LEVEL=3 before the command keeps it quiet.",
-        decides=NOTHING,
     )
 
 
@@ -619,4 +537,4 @@ def check_names(flag: str, names: tuple[str, ...], known: tuple[str, ...]) -> No
     """Raises SettingError for a name that is not known."""
     unknown = sorted(set(names) - set(known))
     if unknown:
-        raise settings.SettingError(f"--{flag} must be of {', '.join(known)}, got {', '.join(unknown)}")
+        raise SettingError(f"--{flag} must be of {', '.join(known)}, got {', '.join(unknown)}")

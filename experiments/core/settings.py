@@ -87,17 +87,27 @@ class Settings:
     """Base of all groups; the ranges of its fields are checked when one is made.
 
     Example:
+      >>> @dataclasses.dataclass(frozen=True)
+      ... class Epochs(Settings, group="Training"):
+      ...     num_epochs: int = setting(10, "Length of training.", unit="epochs", least=1)
       >>> @configure(num_epochs=300, paper={"num_epochs": 200})
       ... @dataclasses.dataclass(frozen=True)
       ... class Config(Epochs):
       ...     depth: int = setting(2, "Layers.", least=1)
+      >>> departures(Config())
+      [Departure(name='num_epochs', ours=300, paper=200)]
       >>> Config(depth=0)
       Traceback (most recent call last):
       experiments.core.settings.SettingError: --depth must be at least 1, got 0
     """
 
     group: ClassVar[str] = "Settings"
-    """The title of its fields in `--help`."""
+    """The title of its fields in `--help`; set by `class Seed(Settings, group="Run")`, or in the class."""
+
+    def __init_subclass__(cls, group: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if group:
+            cls.group = group
 
     def __post_init__(self) -> None:
         self.check()

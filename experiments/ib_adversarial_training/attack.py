@@ -1,22 +1,52 @@
 """The attacks on models of one structure as a suite, and the rate of their codes on what these make."""
 
-from collections.abc import Container
+import functools
 
 import jax
 import numpy as np
 
+from experiments.core.attacks import SOURCE
 from experiments.core.keys import stream
 from experiments.core.recipe import Recipe
-from experiments.ib_adversarial_training import attack_settings as names
-from experiments.ib_adversarial_training.attack_settings import AttackSettings, plan
+from experiments.ib_adversarial_training.settings import AttackSettings
 from ib_jax import data, losses
-from ib_jax.evaluation import AttackSuite
+from ib_jax.evaluation import AttackSpec, AttackSuite
 from ib_jax.models import sampled_apply
 from ib_jax.types import Array, Params
 
+_CW = {"const_per": "nat", "learning_rate": 0.05}  # of Adam; 0.01 in the attack's paper, with 10,000 steps
 
-def make_suite(settings: AttackSettings, recipe: Recipe, kinds: Container[str] = names.KINDS) -> AttackSuite:
-    """The attacks on models of the structure of a recipe, and the rate of their codes on what these make."""
+
+def specs_of(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:
+    """The attacks on a model, in this order; a deterministic one is spared averages over samples.
+
+    First the paper's, each gradient of one sample of z; then what it lacks: averages over samples (EOT), a margin loss,
+    images made on another model, and Square.
+    """
+    samples = settings.num_eot_samples if stochastic else 1
+    pgd = functools.partial(AttackSpec, "pgd", num_steps=settings.pgd_steps)
+    cw = functools.partial(AttackSpec, "carlini_wagner", num_steps=settings.cw_steps)
+    search = _CW | {"num_binary_steps": settings.cw_binary_steps, "initial_const": 0.1}
+    specs = [
+        *(AttackSpec("fgsm", epsilon) for epsilon in settings.fgsm_epsilons),
+        AttackSpec("deepfool", num_steps=settings.deepfool_steps),
+        cw(options=_CW | {"num_binary_steps": 1, "initial_const": settings.cw_const}),
+        *(AttackSpec("bim", epsilon, num_steps=settings.bim_steps) for epsilon in settings.pgd_epsilons),
+        *map(pgd, settings.pgd_epsilons),
+        cw(num_eot_samples=samples, num_images=settings.num_cw_images, options=search),
+    ]
+    square = functools.partial(AttackSpec, "square", options={"num_queries": settings.num_queries})
+    for epsilon in settings.honest_epsilons:
+        if samples > 1 or epsilon not in settings.pgd_epsilons:
+            specs.append(pgd(epsilon, num_eot_samples=samples))
+        specs.append(pgd(epsilon, num_eot_samples=samples, loss="margin"))
+        specs.append(pgd(epsilon, num_eot_samples=settings.num_eot_samples, source=SOURCE))
+        specs.append(square(epsilon, num_eot_samples=samples, num_images=settings.num_square_images))
+    return specs
+
+
+def make_suite(settings: AttackSettings, recipe: Recipe) -> AttackSuite:
+    """The attacks on models of a recipe's structure, and the rate of their codes on what these make."""
     model, stochastic, test = recipe.model, recipe.config.stochastic, recipe.first_test(settings.num_attack_images)
 
     def rate(params: Params, inputs: Array) -> Array:
@@ -24,7 +54,7 @@ def make_suite(settings: AttackSettings, recipe: Recipe, kinds: Container[str] =
         return losses.divergence(codes, model.prior(params))
 
     return AttackSuite(
-        [spec for spec, step in plan(settings, stochastic=stochastic).items() if step.attack in kinds],
+        specs_of(settings, stochastic=stochastic),
         sampled_apply(model),
         np.asarray(data.to_unit_interval(test.inputs)),
         test.labels,

@@ -7,6 +7,8 @@ from ib_jax import data
 
 load = load_dataset
 FUNCTIONS = RecipeFunctions(networks.stacked, schedule=objectives.constant)
+VARY = ("beta", "learning_rate", "seed")
+"""The settings in which the models of a population may differ."""
 
 
 def recipe_of(config: AdversarialConfig, dataset: data.Dataset) -> Recipe:

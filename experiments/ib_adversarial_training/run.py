@@ -1,11 +1,9 @@
 """Trains bottlenecks on attacked images, and attacks what comes out."""
 
 import dataclasses
-import functools
+import itertools
 import pathlib
 from collections.abc import Sequence
-
-from rich.console import Console
 
 from experiments.core import records
 from experiments.core.app import Session
@@ -15,18 +13,14 @@ from experiments.core.population import train_population
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
-from experiments.core.settings import as_dict, departures
+from experiments.core.settings import EVALUATION, as_dict, departures
 from experiments.core.trained_model import LOCAL, TrainedModel
 from experiments.core.workdir import check_reuse, environment
 from experiments.ib_adversarial_training.attack import make_suite
-from experiments.ib_adversarial_training.attack_settings import AttackSettings
-from experiments.ib_adversarial_training.recipe import load, recipe_of
-from experiments.ib_adversarial_training.settings import NONE, AdversarialConfig, SweepSettings
+from experiments.ib_adversarial_training.recipe import VARY, load, recipe_of
+from experiments.ib_adversarial_training.settings import NONE, AdversarialConfig, AttackSettings, SweepSettings
 from ib_jax import data
-from ib_jax.evaluation import AttackRow, SuiteResult
-
-NAME = "ib_adversarial_training"
-VARY = ("beta", "learning_rate", "seed")  # the settings in which the models of a population may differ
+from ib_jax.evaluation import AttackRow
 
 
 def groups(config: AdversarialConfig, sweep: SweepSettings) -> list[list[AdversarialConfig]]:
@@ -58,104 +52,91 @@ def run(
       WorkdirError: a folder or a record was made with other settings.
       NonFiniteLossError: training diverged.
     """
-    console, command = session.console, session.command
-    workdir = pathlib.Path(config.workdir or f"workdirs/{NAME}") / config.dataset
-    results, dataset = pathlib.Path(sweep.results or workdir / "results"), load(config)
+    workdir = pathlib.Path(config.workdir or f"workdirs/{session.experiment}") / config.dataset
+    results, dataset, planned = pathlib.Path(sweep.results or workdir / "results"), load(config), groups(config, sweep)
+    for member in itertools.chain(*planned):
+        if (path := _path(results, member)).exists():
+            check_reuse(path, records.read(path).settings, member, attack, stage=EVALUATION)
     models: list[TrainedModel] = []
-    for group in groups(config, sweep):
-        title = f"{len(group)} models of {group[0].objective} against {group[0].adversary}"
-        folder = workdir / f"{group[0].objective}_{group[0].adversary}"
-        recipe, session = recipe_of(group[0], dataset), Session(NAME, command, console)
+    for group in planned:
+        first = group[0]
         trained = train_population(
-            recipe, group, folder, session, vary=VARY, title=title, make_evaluator=_errors_and_information
+            recipe_of(first, dataset),
+            group,
+            workdir / f"{first.objective}_{first.adversary}",
+            session,
+            vary=VARY,
+            title=f"{len(group)} models of {first.objective} against {first.adversary}",
+            make_evaluator=_errors_and_information,
         )
         if trained is None:
             return None
         models += trained
-    _attack(models, dataset, attack, results, console, command)
+    _attack(models, dataset, attack, results, session)
     from experiments.core import render  # pandas and matplotlib take a second to import
     from experiments.ib_adversarial_training.report import report
 
-    render.write_report(report, records.load(results), results, console)
-    console.print(f"Records, table and figure are in {results}.", highlight=False)
+    render.write_report(report, records.load(results), results, session.console)
+    session.console.print(f"Records, table and figure are in {results}.", highlight=False)
     return results
+
+
+def source_of(config: AdversarialConfig, others: Sequence[AdversarialConfig]) -> AdversarialConfig:
+    """On which model the images for transfer are made: cross-entropy of this seed; for it, of another, or VIB."""
+    plain = [other for other in others if other.objective == "cross_entropy" and other.adversary == NONE]
+    if config.objective != "cross_entropy":
+        return next(other for other in plain if other.seed == config.seed)
+    apart = [other for other in plain if other.seed != config.seed] or [other for other in others if other.stochastic]
+    return apart[0]
 
 
 def _errors_and_information(recipe: Recipe, num_members: int, members_at_once: int | None) -> PopulationEvaluator:
     return PopulationEvaluator(recipe, num_members, members_at_once, ("train", "test"))
 
 
+def _path(results: pathlib.Path, config: AdversarialConfig) -> pathlib.Path:
+    return results / f"{config.name}_seed{config.seed}.json"
+
+
 def _attack(
     models: Sequence[TrainedModel],
     dataset: data.Dataset,
-    settings: AttackSettings,
-    results: pathlib.Path,
-    console: Console,
-    command: str,
-) -> None:
-    paths = [results / f"{model.settings.name}_seed{model.settings.seed}.json" for model in models]
-    waiting = []
-    for model, path in zip(models, paths, strict=True):
-        if path.exists():
-            check_reuse(path, records.read(path).settings, model.settings)
-        else:
-            waiting.append((model, path))
-    by_name = {_named(model): model for model in models}
-    suites = ModelAttacks(
-        lambda model: make_suite(settings, recipe_of(by_name[model[:2]].settings, dataset)),
-        lambda model: attacked(_source_of(by_name[model[:2]], models)),
-    )
-    with WorkLine(console, suites.work(attacked(model) for model, _ in waiting)) as line:
-        for model, path in waiting:
-            result = suites.attack(attacked(model), report=functools.partial(_report, line, model.settings))
-            source, count = _source_of(model, models).settings.name, len(dataset.train.labels)
-            made = _record(model, result, settings, source=source, num_train_images=count, command=command)
-            records.write(path, made)
-
-
-def _record(
-    model: TrainedModel,
-    result: SuiteResult,
     attack: AttackSettings,
-    *,
-    source: str,
-    num_train_images: int,
-    command: str,
-) -> Record:
-    """A model's record: its errors, information and rates, and what every attack left of it."""
-    radii = [("linf", epsilon) for epsilon in attack.honest_epsilons]
-    rows = [
-        *({"at": {"split": split}, "values": model.summary[split]} for split in ("train", "test")),
-        *measurements(result, source=source, radii=radii, in_bits=("rate",)),
-    ]
-    details = {"population_seconds": model.seconds, "attack_seconds": result.seconds}
-    measured = Model(*_named(model), [Measurement(**row) for row in rows], findings=findings(result), details=details)
-    settings = {name: value for name, value in as_dict(model.settings, attack).items() if name not in LOCAL}
-    sizes = {"num_train_images": num_train_images, "num_attacked": len(result.right())}
-    found = departures(model.settings, attack)
-    return Record(NAME, command, settings, [measured], sizes, departures=found, environment=environment())
+    results: pathlib.Path,
+    session: Session,
+) -> None:
+    """Attacks the models that have no record, and writes theirs."""
+    trained = {(model.settings.name, model.settings.seed): model for model in models}
+    sources = {which: source_of(model.settings, [each.settings for each in models]) for which, model in trained.items()}
 
+    def attacked(config: AdversarialConfig) -> AttackedModel:
+        which = config.name, config.seed
+        return AttackedModel(*which, config.stochastic, config.stochastic, lambda: trained[which].params)
 
-def _named(model: TrainedModel) -> tuple[str, int]:
-    return model.settings.name, model.settings.seed
+    suites = ModelAttacks(
+        lambda model: make_suite(attack, recipe_of(trained[model.name, model.seed].settings, dataset)),
+        lambda model: attacked(sources[model.name, model.seed]),
+    )
+    waiting = {which: model for which, model in trained.items() if not _path(results, model.settings).exists()}
+    with WorkLine(session.console, suites.work(attacked(model.settings) for model in waiting.values())) as line:
+        for (name, seed), model in waiting.items():
 
+            def show(row: AttackRow, title: str = f"{name} seed {seed}") -> None:
+                line(title, row.spec.label, work_of(row.spec, row.num_images))
 
-def attacked(model: TrainedModel) -> AttackedModel:
-    """A trained model, to be attacked; those of one kind of code share a suite."""
-    stochastic = model.settings.stochastic
-    return AttackedModel(*_named(model), stochastic, stochastic, lambda: model.params)
-
-
-def _report(line: WorkLine, config: AdversarialConfig, row: AttackRow) -> None:
-    line(f"{config.name} seed {config.seed}", row.spec.label, work_of(row.spec, row.num_images))
-
-
-def _source_of(model: TrainedModel, models: Sequence[TrainedModel]) -> TrainedModel:
-    """On which model the images for transfer are made: cross-entropy of this seed; for it, of another, or VIB."""
-    plain = [
-        other for other in models if other.settings.objective == "cross_entropy" and other.settings.adversary == NONE
-    ]
-    if model.settings.objective != "cross_entropy":
-        return next(other for other in plain if other.settings.seed == model.settings.seed)
-    others = [other for other in plain if other.settings.seed != model.settings.seed]
-    return (others or [other for other in models if other.settings.stochastic])[0]
+            result = suites.attack(attacked(model.settings), report=show)
+            radii = [("linf", epsilon) for epsilon in attack.honest_epsilons]
+            measured = measurements(result, source=sources[name, seed].name, radii=radii, in_bits=("rate",))
+            rows = [{"at": {"split": split}, "values": model.summary[split]} for split in ("train", "test")] + measured
+            seconds = {"population_seconds": model.seconds, "attack_seconds": result.seconds}
+            own = Model(name, seed, [Measurement(**row) for row in rows], findings=findings(result), details=seconds)
+            record = Record(
+                session.experiment,
+                session.command,
+                {key: value for key, value in as_dict(model.settings, attack).items() if key not in LOCAL},
+                [own],
+                details={"num_train_images": len(dataset.train.labels), "num_attacked": len(result.right())},
+                departures=departures(model.settings, attack),
+                environment=environment(),
+            )
+            records.write(_path(results, model.settings), record)

@@ -1,12 +1,19 @@
-"""The settings of the adversarial experiments: a model, whom it is trained against, and which models are compared."""
+"""The settings: a model and whom it is trained against, which models are compared, and how they are attacked."""
 
 import dataclasses
 
 from experiments.core import groups
-from experiments.core.settings import NOTHING, RESIDENT, OneOf, Preset, SettingError, Settings, configure, setting
-from experiments.ib_adversarial_training.attack_settings import AttackSettings
-
-__all__ = ("PRESETS", "AdversarialConfig", "AttackSettings", "SweepSettings")
+from experiments.core.settings import (
+    EVALUATION,
+    NOTHING,
+    RESIDENT,
+    OneOf,
+    Preset,
+    SettingError,
+    Settings,
+    configure,
+    setting,
+)
 
 DATASETS = ("digits", "mnist", "cifar10")
 NETWORKS = ("mlp", "cnn_mlp", "all_cnn")
@@ -152,8 +159,64 @@ class SweepSettings(groups.Betas, groups.Seeds, groups.Results):
     def check(self) -> None:
         super().check()
         groups.check_names("adversaries", self.against or ("",), ADVERSARIES)
+        if NONE not in self.against[:2]:  # images for transfer are made on cross-entropy without an adversary
+            raise SettingError(f"--adversaries must have {NONE} among the first two, got {self.adversaries}")
 
     @property
     def against(self) -> tuple[str, ...]:
         """The adversaries by name."""
         return groups.split(self.adversaries)
+
+
+@configure(
+    num_attack_images=200,
+    cw_steps=100,
+    cw_binary_steps=5,
+    num_cw_images=50,
+    num_square_images=100,
+    num_queries=300,
+    paper={
+        "num_attack_images": 10_000,
+        "fgsm_epsilons": (0.1, 0.3, 0.5),
+        "pgd_epsilons": (0.2, 0.3),
+        "deepfool_steps": 100,
+        "cw_const": 0.1,
+    },
+    note={"pgd_steps": "not given", "cw_binary_steps": ""},
+    help={
+        "pgd_epsilons": "Radii of BIM and PGD.",
+        "cw_const": "The one c of CW (L2).",
+        "cw_steps": "Steps of a round of CW.",
+        "cw_binary_steps": "CW EOT: rounds of the search for c.",
+        "num_cw_images": "Images attacked by CW EOT.",
+        "num_eot_samples": "Samples of z averaged in each gradient with EOT, and in each query.",
+    },
+)
+@dataclasses.dataclass(frozen=True)
+class AttackSettings(
+    groups.AttackImages,
+    groups.FgsmEpsilons,
+    groups.PgdEpsilons,
+    groups.PgdSteps,
+    groups.DeepfoolSteps,
+    groups.CwConst,
+    groups.CwSteps,
+    groups.CwRounds,
+    groups.CwImages,
+    groups.Eot,
+    groups.Square,
+    groups.AttackBatch,
+):
+    """What each trained model is attacked with."""
+
+    group = "Attacks"
+
+    honest_epsilons: tuple[float, ...] = setting(
+        (0.1, 0.3),
+        "Radii of what stands beside: PGD with EOT, with a margin loss too, transfer and Square.",
+        unit=groups.SHARE,
+        above=0,
+        distinct=True,
+        decides=EVALUATION,
+    )
+    bim_steps: int = setting(10, "Steps of BIM.", unit="steps", note="not given", least=1, decides=EVALUATION)

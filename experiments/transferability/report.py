@@ -1,17 +1,15 @@
 """What is shown of the records of `experiments.transferability`: which quantities the gap goes with, over pairs."""
 
 import functools
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.stats
 
+from experiments.core.claims import Claim, Correlation, correlate
 from experiments.core.plots import Figure
 from experiments.core.records import Record, distinct, groups, per_model, where
 from experiments.core.report import (
-    Claim,
     Claims,
     Column,
     Departures,
@@ -25,7 +23,6 @@ from experiments.core.report import (
     attack_label,
     number,
 )
-from ib_jax import evaluation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,23 +49,6 @@ CHANCE = (
     "In points. The last column is the root mean square of the standard errors over images: where it comes near the "
     "one before, the gaps differ by chance, and nothing can correlate with them."
 )
-
-
-class Found(NamedTuple):
-    """A correlation coefficient and its two-sided p-value for independent pairs; NaN where one of both does not vary.
-
-    Example:
-      >>> str(Found(0.57, 0.0015)), str(Found(0.57, 1e-9)), str(Found(float("nan"), float("nan")))
-      ('0.57 (p 0.0015)', '0.57 (p < 1e-4)', '-')
-    """
-
-    coefficient: float
-    p_value: float
-
-    def __str__(self) -> str:
-        if math.isnan(self.coefficient):
-            return "-"
-        return f"{self.coefficient:.2f} (p {'< 1e-4' if self.p_value < 1e-4 else f'{self.p_value:.2g}'})"
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
@@ -152,41 +132,12 @@ def pairs_of(frame: "pd.DataFrame", attacks: dict[str, dict[str, Any]]) -> "pd.D
     return pd.DataFrame(columns).join(settings)
 
 
-def correlate(x: Any, y: Any, given: Any = None) -> Found:
-    """Pearson's coefficient, or within groups: of the deviations from each group's mean.
-
-    Args:
-      x: float [n].
-      y: float [n].
-      given: the group of each, [n]; each group costs a degree of freedom.
-
-    Returns:
-      Found; NaN for fewer than two degrees of freedom less than n, or where x or y does not vary.
-
-    Example:
-      >>> found = correlate([1.0, 2.0, 11.0, 12.0], [0.0, 1.0, -10.0, -8.0], given=[0, 0, 1, 1])
-      >>> print(f"{found.coefficient:.2f}")
-      0.95
-    """
-    groups = np.zeros(len(x), int) if given is None else np.unique(np.asarray(given), return_inverse=True)[1]
-    a, b = (_within(np.asarray(values, np.float64), groups) for values in (x, y))
-    freedom = len(a) - 1 - len(np.unique(groups))
-    if freedom < 1 or min(np.ptp(a), np.ptp(b)) == 0:
-        return Found(math.nan, math.nan)
-    if given is None:
-        found = evaluation.pearson(x, y)
-        return Found(found.coefficient, found.p_value)
-    r = float(a @ b / np.sqrt((a @ a) * (b @ b)))
-    t = r * np.sqrt(freedom / max(1e-300, 1.0 - r * r))
-    return Found(r, float(2.0 * scipy.stats.t.sf(abs(t), freedom)))
-
-
-def correlations(pairs: "pd.DataFrame", attack: str) -> dict[str, dict[str, Found]]:
+def correlations(pairs: "pd.DataFrame", attack: str) -> dict[str, dict[str, Correlation]]:
     """By quantity the gap's correlation with it: over "all" pairs, "given beta", and for each beta, "beta 0.1"."""
     return {
         name: {
             "all": correlate(pairs[name], pairs[attack]),
-            "given beta": correlate(pairs[name], pairs[attack], pairs["beta"]),
+            "given beta": correlate(pairs[name], pairs[attack], given=pairs["beta"]),
             **{f"beta {beta:g}": correlate(part[name], part[attack]) for (beta,), part in sorted_groups(pairs)},
         }
         for name in QUANTITIES
@@ -198,12 +149,7 @@ def sorted_groups(frame: "pd.DataFrame") -> list[tuple[tuple[float], "pd.DataFra
     return sorted(groups(frame, "beta"), key=lambda group: group[0])
 
 
-def _within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    means = np.array([values[groups == group].mean() for group in range(groups.max() + 1)])
-    return values - means[groups]
-
-
-def _claims(pairs: "pd.DataFrame", found: dict[str, dict[str, dict[str, Found]]]) -> list[Claim]:
+def _claims(pairs: "pd.DataFrame", found: dict[str, dict[str, dict[str, Correlation]]]) -> list[Claim]:
     claim, claims = functools.partial(Claim, n=len(pairs), digits=2), []
     for name, (coefficient, p_value) in STATED.items():
         for attack, each in found.items():

@@ -3,7 +3,6 @@
 import dataclasses
 import pathlib
 import time
-from typing import Any
 
 import numpy as np
 
@@ -51,8 +50,7 @@ def run(config: FeatureConfig, session: Session) -> Record:
         check_reuse(path, record.settings, config, stage=EVALUATION)
     else:
         own = {name: value for name, value in as_dict(config).items() if name not in ("data_dir", "results")}
-        started: Any = (session.experiment, session.command, own, [])
-        record = Record(*started, departures=departures(config), environment=environment())
+        record = Record(session.experiment, session.command, own, [], {}, departures(config), environment())
     have = {(model.name, model.seed) for model in record.models}
     waiting = [each for each in plan(config) if (name_of(*each[:2]), each[2]) not in have]
     if waiting:

@@ -153,8 +153,8 @@ def _claims(pairs: "pd.DataFrame", found: dict[str, dict[str, dict[str, Correlat
     claim, claims = functools.partial(Claim, n=len(pairs), digits=2), []
     for name, (coefficient, p_value) in STATED.items():
         for attack, each in found.items():
-            ours, text = each[name]["all"], f"{attack}: the gap grows with {name} (p {p_value} in the paper)"
-            claims.append(claim(text, [ours.coefficient], paper=coefficient, p_value=ours.p_value, ours=str(ours)))
+            own, text = each[name]["all"], f"{attack}: the gap grows with {name} (p {p_value} in the paper)"
+            claims.append(claim(text, [own.coefficient], paper=coefficient, p_value=own.p_value, ours=str(own)))
     own = correlate(np.log(pairs["beta"]), pairs[TAU])
     text = "tau grows with beta (drawn; log beta here)"
     claims.append(claim(text, [own.coefficient], p_value=own.p_value, ours=str(own)))

@@ -171,9 +171,12 @@ class PairAttacker:
 
         def least_scale(member: Member, inputs: np.ndarray) -> float:
             parts = [jnp.asarray(inputs[first : first + _BATCH]) for first in range(0, len(inputs), _BATCH)]
-            return min(float(least(member, part)) for part in parts)
+            return min(float(least_of(member, part)) for part in parts)
 
-        least = jax.jit(lambda member, inputs: pair.encode(*member, inputs).scale.min())
+        @jax.jit
+        def least_of(member: Member, inputs: Array) -> Array:
+            return pair.encode(*member, inputs).scale.min()
+
         first, second = (functools.partial(answer, pair, config.num_eval_samples, place) for place in (0, 1))
         self._suite = AttackSuite(
             attacks_of(config),
@@ -199,6 +202,7 @@ class PairAttacker:
         for row in result.rows:
             count = row.num_images
             labels, before, other_before = (each[:count] for each in (suite.labels, *clean))
+            assert row.images is not None
             after = self._second.answers(member, judge[:count], row.images)
             moved = evaluation.measure_transfer(
                 labels,
@@ -211,7 +215,7 @@ class PairAttacker:
             stands = evaluation.standing(after, labels, evaluation.is_right(other_before, labels))
             values = {"accuracy": row.accuracy, "accuracy_second": float(stands.mean()), **moved._asdict()}
             rows.append(Measurement(row.conditions(), values))
-        least = min(each.measures["least_scale"] for each in (result, *result.rows))
+        least = min(each["least_scale"] for each in (result.measures, *(row.measures for row in result.rows)))
         layers = encoder_layers(trained.params, own["depth"], own["width"])
         values = {**trained.summary["test"], **smoothness(layers, least)}
         return Model(

@@ -110,6 +110,60 @@ def _verdict(claim: Claim, p_value: float | None) -> str:
     return CONFIRMED if enough and sure else WEAKER
 
 
+class Correlation(NamedTuple):
+    """A coefficient and its two-sided p-value for independent points; NaN where one of both quantities does not vary.
+
+    Example:
+      >>> str(Correlation(0.57, 0.0015)), str(Correlation(0.57, 1e-9)), str(Correlation(math.nan, math.nan))
+      ('0.57 (p 0.0015)', '0.57 (p < 1e-4)', '-')
+    """
+
+    coefficient: float
+    p_value: float
+
+    def __str__(self) -> str:
+        if math.isnan(self.coefficient):
+            return "-"
+        return f"{self.coefficient:.2f} (p {'< 1e-4' if self.p_value < 1e-4 else f'{self.p_value:.2g}'})"
+
+
+def correlate(x: Any, y: Any, *, rank: bool = False, given: Any = None) -> Correlation:
+    """Pearson's or Spearman's coefficient; or Pearson's within groups: of the deviations from each group's mean.
+
+    Args:
+      x: float [n].
+      y: float [n].
+      rank: Spearman's.
+      given: the group of each, [n]; each group costs a degree of freedom.
+
+    Returns:
+      Correlation; NaN for less than two points more than groups, or where x or y does not vary.
+
+    Example:
+      >>> found = correlate([1.0, 2.0, 11.0, 12.0], [0.0, 1.0, -10.0, -8.0], given=[0, 0, 1, 1])
+      >>> print(f"{found.coefficient:.2f} {correlate([1.0, 2.0, 3.0], [1.0, 2.0, 9.0], rank=True).coefficient:.2f}")
+      0.95 1.00
+    """
+    import scipy.stats  # a second, which a run that makes no report goes without
+
+    groups = np.zeros(len(x), int) if given is None else np.unique(np.asarray(given), return_inverse=True)[1]
+    a, b = (_deviations(np.asarray(values, np.float64), groups) for values in (x, y))
+    freedom = len(a) - 1 - len(np.unique(groups))
+    if freedom < 1 or min(np.ptp(a), np.ptp(b)) == 0:
+        return Correlation(math.nan, math.nan)
+    if given is None:
+        found = (scipy.stats.spearmanr if rank else scipy.stats.pearsonr)(x, y)
+        return Correlation(float(found.statistic), float(found.pvalue))
+    r = float(a @ b / np.sqrt((a @ a) * (b @ b)))
+    t = r * np.sqrt(freedom / max(1e-300, 1.0 - r * r))
+    return Correlation(r, float(2.0 * scipy.stats.t.sf(abs(t), freedom)))
+
+
+def _deviations(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    means = np.array([values[groups == group].mean() for group in np.unique(groups)])
+    return values - means[groups]
+
+
 def spread(values: Sequence[float], form: str = "{:.1f}") -> str:
     """Mean and standard deviation over seeds, as text; a dash for numbers that are missing.
 

@@ -1,25 +1,24 @@
 """What is measured of a model: the entropy of its binned features, on several grids, and how it stands attacks."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.keys import stream
-from experiments.feature_entropy.settings import FGSM, FeatureConfig
+from experiments.core.attacks import suite_keys
+from experiments.core.records import Measurement
+from experiments.feature_entropy.settings import FeatureConfig
 from experiments.feature_entropy.train import Trainer
-from ib_jax import attacks, data, evaluation, losses
+from ib_jax import data, evaluation, losses
+from ib_jax.evaluation import AttackSpec, TransferSource
 from ib_jax.types import Params
 
 SHARED, OWN, COMPONENTS, MEDIAN = "shared range", "own range", "components", "median"
 GRIDS = (SHARED, OWN, COMPONENTS, MEDIAN)
-PLUG_IN, JVHW = "plug_in", "jvhw"
-ESTIMATORS: dict[str, Callable[[np.ndarray], float]] = {
-    PLUG_IN: evaluation.entropy_plug_in,
-    JVHW: evaluation.entropy_jvhw,
-}
+ESTIMATORS = {"plug_in": evaluation.entropy_plug_in, "jvhw": evaluation.entropy_jvhw}
 _ENDS = (1.0, 99.0)  # percentiles between which a unit's own bins lie: one outlier shall not decide them
 
 
@@ -78,27 +77,32 @@ def _scaled(values: np.ndarray) -> np.ndarray:
     return np.where(width > 0, (values - low) / np.where(width > 0, width, 1.0), 0.0)
 
 
-def entropy_row(grid: Grid, num_resamples: int) -> dict[str, Any]:
-    """The entropy of one grid's symbols in bits, with intervals, and what says how much it can tell."""
+def entropies(grid: Grid, num_resamples: int) -> tuple[dict[str, dict[str, float]], list[list[int]]]:
+    """The entropy of one grid's symbols by each estimator, in bits, with intervals; and under "" what it can tell.
+
+    Returns:
+      Values by estimator, and how many symbols occur how often, from which every estimate follows.
+    """
     found = evaluation.discretise(grid.values, num_bins=grid.num_bins, value_range=grid.value_range)
     counts = evaluation.count_symbols(found.symbols)
-    sizes, repeats = np.unique(counts, return_counts=True)
-    row: dict[str, Any] = {
-        "num_dimensions": grid.values.shape[1],
-        "num_bins": grid.num_bins,
-        "value_range": grid.value_range,
-        "num_images": len(found.symbols),
-        "most_bits": float(np.log2(len(found.symbols))),
-        "distinct_share": found.distinct_share,
-        "single_share": found.single_share,
-        "outside_share": found.outside_share,
-        # Every estimate follows from how many symbols occur how often.
-        "count_of_counts": [[int(size), int(repeat)] for size, repeat in zip(sizes, repeats, strict=True)],
+    values: dict[str, dict[str, float]] = {
+        "": {
+            "num_dimensions": grid.values.shape[1],
+            "num_bins": grid.num_bins,
+            "lowest": grid.value_range[0],
+            "highest": grid.value_range[1],
+            "most_bits": float(np.log2(len(found.symbols))),
+            "distinct_share": found.distinct_share,
+            "single_share": found.single_share,
+            "outside_share": found.outside_share,
+        }
     }
     for name, estimator in ESTIMATORS.items():
         interval = evaluation.bootstrap_entropy(counts, estimator, num_resamples=num_resamples)
-        row[name] = [float(evaluation.nats_to_bits(value)) for value in interval]
-    return row
+        bits = (float(evaluation.nats_to_bits(value)) for value in interval)
+        values[name] = dict(zip(("entropy_bits", "entropy_low_bits", "entropy_high_bits"), bits, strict=True))
+    sizes, repeats = np.unique(counts, return_counts=True)
+    return values, [[int(size), int(repeat)] for size, repeat in zip(sizes, repeats, strict=True)]
 
 
 class Measure:
@@ -110,88 +114,84 @@ class Measure:
       test: the test images, in [0, 1].
       source: parameters of a model trained on clean images with a seed that no measured model has, on which images for
         transfer are made.
+      source_name: what it is called in records.
     """
 
-    def __init__(self, config: FeatureConfig, trainer: Trainer, test: data.Split, source: Params):
-        self._config, self._trainer, self._test = config, trainer, test
-        model, size = trainer.recipe.model, config.attack_batch_size
+    def __init__(
+        self, config: FeatureConfig, trainer: Trainer, test: data.Split, source: Params, source_name: str = "source"
+    ):
+        self._config, self._test, self._programs, model = config, test, trainer.programs, trainer.recipe.model
         self._encode = jax.jit(lambda params, inputs: model.encode(params, inputs).mean)
-        self._answer = jax.jit(lambda *args: losses.predicted_class(trainer.apply(*args)))
-        self._pgd = attacks.Runner(
-            attacks.pgd(config.epsilon, num_steps=config.pgd_steps), trainer.apply, batch_size=size
-        )
-        self._square = attacks.Runner(
-            attacks.square(config.epsilon, num_queries=config.num_queries), trainer.apply, batch_size=size
-        )
-        self._beside = self._first(config.num_beside)
-        self._source, self._made = source, _attacked(self._pgd, source, stream(0, "attack"), self._beside)
-        self._frozen: dict[str, np.ndarray] = {}
+        self._source = TransferSource(self._programs, source, suite_keys(0).attack, stochastic=False)
+        self._source_name = source_name
 
     def features(self, params: Params) -> np.ndarray:
         """Features of the last convolution, averaged over the image, [N, D]."""
-        inputs = self._first(self._config.num_feature_images).inputs
+        inputs = self._test.inputs[: self._config.num_feature_images]
         return np.concatenate(
             [np.asarray(self._encode(params, inputs[first : first + 1000])) for first in range(0, len(inputs), 1000)]
         )
 
-    def entropies(self, params: Params, reference: np.ndarray) -> dict[str, Any]:
-        """The entropy on every grid, and the features' mean and spread."""
+    def entropies(self, params: Params, reference: np.ndarray) -> tuple[list[Measurement], dict[str, Any]]:
+        """The entropy on every grid, and the features' mean and spread; and the counts behind the estimates."""
         features = self.features(params)
-        rows = {
-            name: entropy_row(grid, self._config.num_resamples)
-            for name, grid in grids(features, reference, self._config).items()
-        }
-        return {
-            "entropy": rows,
+        values = {
             "feature_mean": float(features.mean(dtype=np.float64)),
             "feature_std": float(features.std(dtype=np.float64)),
             "dead_units": int((features.max(0) <= 0).sum()),
         }
+        at: dict[str, Any] = {"split": "test", "num_images": len(features)}
+        rows, counts = [Measurement(at, values)], {}
+        for grid, made in grids(features, reference, self._config).items():
+            found, counts[grid] = entropies(made, self._config.num_resamples)
+            for name, values in found.items():
+                rows.append(Measurement(at | {"grid": grid} | ({"estimator": name} if name else {}), values))
+        return rows, counts
 
-    def robustness(self, params: Params, attack: str, seed: int) -> dict[str, Any]:
-        """How a model stands the attack it was trained against, and others beside."""
-        split, key = self._first(self._config.num_attack_images), stream(seed, "attack")
-        images, labels = map(np.asarray, split)
-        clean = evaluation.is_right(self.answers(params, images), labels)
-        found = _attacked(self._trainer.runners[attack], params, key, split)
-        stands = evaluation.standing(self.answers(params, found), labels, clean)
-        sizes = np.asarray(losses.perturbation_norm(jnp.asarray(found - images), "l2"))
-        far = sizes > self._config.l2_radius
-        # An attack without a radius fools nearly every image, from near or far: how far is what counts.
-        robust = stands if attack == FGSM else stands | (clean & far)
-        if attack not in self._frozen:
-            self._frozen[attack] = _attacked(self._trainer.runners[attack], self._source, key, split)
-        inputs, own = map(np.asarray, self._beside)
-        pgd, square = (_attacked(runner, params, key, self._beside) for runner in (self._pgd, self._square))
-        beside = {"pgd": pgd, "transfer": self._made, "square": square}
-        right = {"clean": evaluation.is_right(self.answers(params, inputs), own)}
-        right |= {
-            name: evaluation.standing(self.answers(params, tried), own, right["clean"])
-            for name, tried in beside.items()
-        }
-        right["worst"] = np.all(list(right.values()), axis=0)
-        return {
-            "clean_accuracy": float(clean.mean()),
-            "robustness": float(robust.mean()),
-            "attacked_accuracy": float(stands.mean()),
-            "median_l2": evaluation.median_distance(sizes, stands, clean),
-            "frozen_accuracy": float(
-                evaluation.standing(self.answers(params, self._frozen[attack]), labels, clean).mean()
-            ),
-            "num_images": len(labels),
-            "beside": {name: float(stood.mean()) for name, stood in right.items()},
-            "num_beside": len(own),
-        }
+    def robustness(self, params: Params, attacks: Sequence[str], seed: int) -> list[Measurement]:
+        """How a model stands the attacks it was trained against, also made on another model; PGD and Square; transfer.
 
-    def answers(self, params: Params, images: np.ndarray) -> np.ndarray:
-        """The class answered for each image, int [N]; -1 where there is none."""
-        keys, size = losses.per_example_keys(stream(0, "judge"), len(images)), self._config.attack_batch_size
-        parts = [slice(first, first + size) for first in range(0, len(images), size)]
-        return np.concatenate([np.asarray(self._answer(params, keys[part], images[part])) for part in parts])
+        An attack without a radius fools nearly every image, from near or far: how far is what counts in `robustness`.
+        """
+        config, epsilon = self._config, self._config.epsilon
+        rows = []
+        for name in attacks:
+            spec = dataclasses.replace(config.spec(name), num_images=config.num_attack_images)
+            own, clean, distances = self._stands(params, spec, seed)
+            robust = own | (clean & (distances > config.l2_radius)) if spec.is_minimal else own
+            values = {"accuracy": own.mean(), "robustness": robust.mean()}
+            values["median_l2"] = evaluation.median_distance(distances, own, clean)
+            rows.append(self._row(spec, len(own), values))
+            spec = dataclasses.replace(spec, source=self._source_name)
+            rows.append(self._row(spec, len(own), {"accuracy": self._stands(params, spec, seed)[0].mean()}))
+        pgd = AttackSpec("pgd", epsilon, num_steps=config.pgd_steps, num_images=config.num_beside)
+        transfer = dataclasses.replace(pgd, source=self._source_name)
+        options = {"num_queries": config.num_queries}
+        square = AttackSpec("square", epsilon, options=options, num_images=config.num_beside)
+        together = []
+        for spec in (pgd, transfer, square):
+            own, beside_clean, _ = self._stands(params, spec, seed)
+            together += [beside_clean, own]
+            rows.append(self._row(spec, len(own), {"accuracy": own.mean()}))
+        at: dict[str, Any] = {"split": "test", "attack": "clean", "num_images": len(clean)}
+        rows.insert(0, Measurement(at, {"accuracy": float(clean.mean())}))
+        at = at | {"num_images": len(own), "together": True}
+        rows.append(Measurement(at, {"accuracy": float(together[0].mean())}))
+        at = at | {"attack": "worst", "norm": pgd.norm, "epsilon": epsilon}
+        return [*rows, Measurement(at, {"accuracy": float(np.all(together, axis=0).mean())})]
 
-    def _first(self, count: int) -> data.Split:
-        return data.Split(*(field[:count] for field in self._test))
+    def _stands(self, params: Params, spec: AttackSpec, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which images stand under an attack and which are right without, and how far in L2 it moves each: [n]."""
+        keys, count = suite_keys(seed), spec.count(len(self._test.labels))
+        images, labels = (np.asarray(field[:count]) for field in self._test)
+        if spec.source:
+            moved = self._source.images(spec, images, labels)
+        else:
+            moved = np.asarray(self._programs.attack(spec, params, keys.attack, images, labels).inputs)
+        clean = evaluation.is_right(self._programs.answers(params, keys.judge, images), labels)
+        stands = evaluation.standing(self._programs.answers(params, keys.judge, moved), labels, clean)
+        return stands, clean, np.asarray(losses.perturbation_norm(jnp.asarray(moved - images), "l2"))
 
-
-def _attacked(runner: attacks.Runner, params: Params, key: jax.Array, split: data.Split) -> np.ndarray:
-    return np.asarray(runner(params, key, *map(jnp.asarray, split)).inputs)
+    def _row(self, spec: AttackSpec, count: int, values: Any) -> Measurement:
+        at = {"split": "test", **spec.conditions(), "num_images": count}
+        return Measurement(at, {name: None if value is None else float(value) for name, value in values.items()})

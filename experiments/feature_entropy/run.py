@@ -1,26 +1,22 @@
 """Trains networks on attacked images, and counts the entropy of their features."""
 
 import dataclasses
-import json
 import pathlib
 import time
-from collections.abc import Sequence
-from typing import Any
 
-from rich.console import Console
-from rich.markdown import Markdown
+import numpy as np
 
 from experiments.core import records
 from experiments.core.app import Session
 from experiments.core.progress import WorkLine
-from experiments.core.settings import EVALUATION
+from experiments.core.records import Model, Record
+from experiments.core.settings import EVALUATION, as_dict, departures
+from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_reuse, environment
-from experiments.feature_entropy import table as feature_entropy_table
 from experiments.feature_entropy.measure import Measure
 from experiments.feature_entropy.settings import FeatureConfig
 from experiments.feature_entropy.train import Trainer, load_averaged
 
-NAME = "feature_entropy"
 PLAIN = "none"
 
 
@@ -33,80 +29,76 @@ def plan(config: FeatureConfig) -> list[tuple[str, float, int]]:
     ]
 
 
-def run(config: FeatureConfig, session: Session) -> pathlib.Path:
-    """Trains and measures the models that the record lacks, and makes the table and the figure.
+def run(config: FeatureConfig, session: Session) -> Record:
+    """Trains and measures the models that the record lacks, and makes the report.
 
     Args:
       config: the settings.
-      session: where to show progress and tables, and the command for the records.
+      session: where to show progress and tables, and the command for the record.
 
     Returns:
-      The folder of the record.
+      The record.
 
     Raises:
       WorkdirError: the record was made with other settings.
       NonFiniteLossError: training diverged.
     """
-    console, command = session.console, session.command
     results = pathlib.Path(config.results)
     path = results / f"{config.dataset}.json"
-    record = _begun(path, config, command)
-    have = {(row["attack"], row["ratio"], row["seed"]) for row in record["models"]}
-    waiting = [model for model in plan(config) if model not in have]
-    if waiting:
-        _measure(config, waiting, record, path, console)
-    table = feature_entropy_table.make(results)
-    console.print(Markdown(table))
-    console.print(f"Record, table and figure are in {results}.", highlight=False)
-    return results
-
-
-def _begun(path: pathlib.Path, config: FeatureConfig, command: str) -> dict[str, Any]:
     if path.exists():
-        record: dict[str, Any] = json.loads(path.read_text())
-        check_reuse(path, record["config"], config, stage=EVALUATION)
-        return record
-    own = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("data_dir", "results")}
-    return {
-        "experiment": NAME,
-        "command": command,
-        "environment": environment(),
-        "config": own,
-        "models": [],
-    }
+        record = records.read(path)
+        check_reuse(path, record.settings, config, stage=EVALUATION)
+    else:
+        own = {name: value for name, value in as_dict(config).items() if name not in ("data_dir", "results")}
+        record = Record(session.experiment, session.command, own, [], {}, departures(config), environment())
+    have = {(model.name, model.seed) for model in record.models}
+    waiting = [each for each in plan(config) if (name_of(*each[:2]), each[2]) not in have]
+    if waiting:
+        _measure(config, waiting, record, path, session)
+    from experiments.core import render  # pandas and matplotlib take a second to import
+    from experiments.feature_entropy.report import report
+
+    found = records.load(results)
+    render.write_report(report, found, results, session.console)
+    session.console.print(f"Record, table and figure are in {results}.", highlight=False)
+    return records.read(path)
+
+
+def name_of(attack: str, ratio: float) -> str:
+    """What a model is called in records."""
+    return f"{attack} {ratio:g}"
 
 
 def _measure(
-    config: FeatureConfig,
-    waiting: Sequence[tuple[str, float, int]],
-    record: dict[str, Any],
-    path: pathlib.Path,
-    console: Console,
+    config: FeatureConfig, waiting: list[tuple[str, float, int]], record: Record, path: pathlib.Path, session: Session
 ) -> None:
+    """Writes the record anew with each model."""
     dataset = load_averaged(config)
     trainer = Trainer(config, dataset)
-    record["num_train_images"], record["image_shape"] = len(dataset.train.labels), dataset.train.inputs.shape[1:]
+    sizes = {"num_train_images": len(dataset.train.labels), "image_shape": dataset.train.inputs.shape[1:]}
+    record = dataclasses.replace(record, details=sizes)
     # Nobody's seed: the images made on it are strangers to all.
-    measure = Measure(config, trainer, dataset.test, trainer.train(PLAIN, 0.0, config.num_seeds).params)
-    reference: dict[int, Any] = {}
-    with WorkLine(console, len(waiting)) as line:
+    source = trainer.train(PLAIN, 0.0, config.num_seeds).params
+    measure = Measure(config, trainer, dataset.test, source, f"{name_of(PLAIN, 0.0)}, seed {config.num_seeds}")
+    reference: dict[int, tuple[TrainedModel, np.ndarray]] = {}
+    with WorkLine(session.console, len(waiting)) as line:
         for attack, ratio, seed in waiting:
             if seed not in reference:
                 plain = trainer.train(PLAIN, 0.0, seed)
                 reference[seed] = plain, measure.features(plain.params)
             plain, features = reference[seed]
             trained = trainer.train(attack, ratio, seed) if ratio else plain
-            start = time.monotonic()
-            against = config.attacks if attack == PLAIN else (attack,)
-            row = {
-                "attack": attack,
-                "ratio": ratio,
-                "seed": seed,
+            start, against = time.monotonic(), config.attacks if attack == PLAIN else (attack,)
+            rows, counts = measure.entropies(trained.params, features)
+            rows += measure.robustness(trained.params, against, seed)
+            details = {
                 "history": trained.history,
-                **measure.entropies(trained.params, features),
-                "robustness": {name: measure.robustness(trained.params, name, seed) for name in against},
+                "count_of_counts": counts,
                 "training_seconds": trained.seconds,
+                "measuring_seconds": time.monotonic() - start,
             }
-            record["models"].append(row | {"measuring_seconds": time.monotonic() - start})
-            records.write_json(path, record)
-            line(f"{attack} {ratio:g}, seed {seed}", "measured", 1)
+            own = {"against": PLAIN if attack == PLAIN else config.spec(attack).attack, "ratio": ratio}
+            model = Model(name_of(attack, ratio), seed, rows, own, details=details)
+            record = dataclasses.replace(record, models=[*record.models, model])
+            records.write(path, record)
+            line(model.name, f"seed {seed}, measured", 1)

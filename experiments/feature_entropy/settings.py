@@ -1,9 +1,9 @@
 """The settings of the experiment on features' entropy and robustness: data, network, attacks, grids."""
 
 import dataclasses
+from typing import Any
 
 from experiments.core import groups
-from experiments.core.carlini_wagner import carlini_wagner
 from experiments.core.settings import (
     EVALUATION,
     NOTHING,
@@ -15,12 +15,12 @@ from experiments.core.settings import (
     configure,
     setting,
 )
-from experiments.ib_adversarial_training.settings import DATASETS, AdversarialConfig
-from ib_jax import attacks
-from ib_jax.types import Attack
+from experiments.ib_adversarial_training import Config
+from ib_jax.evaluation import AttackSpec
 
 FGSM, DEEPFOOL, CW = "FGSM", "DeepFool", "CW"
 ATTACKS = (FGSM, DEEPFOOL, CW)
+DATASETS = ("digits", "mnist", "cifar10")
 
 PRESETS = {
     "quick": Preset(
@@ -167,9 +167,9 @@ class FeatureConfig(
         return (self.only,) if self.only else ATTACKS
 
     @property
-    def model(self) -> AdversarialConfig:
+    def model(self) -> Config:
         """The network and its training on given images: deterministic, no batch norm, no dropout, no average."""
-        return AdversarialConfig(
+        return Config(
             dataset=self.dataset,
             data_dir=self.data_dir,
             num_train_images=self.num_train_images,
@@ -182,16 +182,14 @@ class FeatureConfig(
             average_decay=0.0,
         )
 
-    def attack(self, name: str) -> Attack:
+    def spec(self, name: str) -> AttackSpec:
         """An attack by name: the same in training and on test images."""
         if name == FGSM:
-            return attacks.fgsm(self.epsilon)
+            return AttackSpec("fgsm", self.epsilon)
         if name == DEEPFOOL:
-            return attacks.deepfool(num_steps=self.deepfool_steps, num_candidates=self.deepfool_candidates)
-        return carlini_wagner(
-            num_steps=self.cw_steps,
-            num_binary_steps=1,
-            initial_const=self.cw_const,
-            learning_rate=self.cw_learning_rate,
-            abort_early=False,
-        )
+            options: dict[str, Any] = {"num_candidates": self.deepfool_candidates}
+            return AttackSpec("deepfool", num_steps=self.deepfool_steps, options=options)
+        # The paper's c is in logits (nats) per squared unit; the library's own default measures it otherwise.
+        options = {"const_per": "nat", "initial_const": self.cw_const, "learning_rate": self.cw_learning_rate}
+        options |= {"num_binary_steps": 1, "abort_early": False}
+        return AttackSpec("carlini_wagner", num_steps=self.cw_steps, options=options)

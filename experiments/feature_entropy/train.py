@@ -1,8 +1,7 @@
 """Training of All-CNN on a set of images of which a ratio is replaced by attacks on the model as it stands.
 
-All three attacks in one way: before an epoch, from the host. DeepFool and CW search, in loops, which inside a compiled
-step are slow on the CPU and could not leave out examples that are done; FGSM could be in the step, but then its models
-would differ from the others in how often the examples are renewed too.
+All three attacks in one way: before an epoch, from the host, where DeepFool and CW can leave out examples that are
+done. FGSM could be in the compiled step, but then its examples would be renewed more often than those of the others.
 """
 
 import time
@@ -16,8 +15,9 @@ from experiments.core.keys import stream
 from experiments.core.settings import SettingError
 from experiments.core.trained_model import TrainedModel
 from experiments.feature_entropy.settings import FeatureConfig
-from experiments.ib_adversarial_training.recipe import load, recipe_of
-from ib_jax import attacks, data, models, training
+from experiments.ib_adversarial_training import load, recipe_of
+from ib_jax import data, losses, models, training
+from ib_jax.evaluation import AttackPrograms
 from ib_jax.types import Params
 
 
@@ -65,9 +65,12 @@ class Trainer:
         self.recipe = recipe_of(config.model, dataset)
         recipe = self.recipe
         self._run = jax.jit(recipe.epoch(None, 1, num_steps=recipe.steps_per_epoch if recipe.whole else 1))
-        self.apply = models.sampled_apply(recipe.model)
-        size = config.attack_batch_size
-        self.runners = {n: attacks.Runner(config.attack(n), self.apply, batch_size=size) for n in config.attacks}
+        apply_fn = models.sampled_apply(recipe.model)
+        self.programs = AttackPrograms(
+            apply_fn,
+            predict=lambda *args: losses.predicted_class(apply_fn(*args)),
+            batch_size=config.attack_batch_size,
+        )
 
     def mixed(
         self, attack: str, ratio: float, params: Params, seed: int, epoch: int
@@ -78,7 +81,8 @@ class Trainer:
         if not len(rows):
             return images, {}
         key = jax.random.fold_in(stream(seed, "training_attack"), epoch)
-        found = self.runners[attack](params, key, images[rows], self._train.labels[rows])
+        spec, labels = self._config.spec(attack), self._train.labels[rows]
+        found = self.programs.attack(spec, params, key, images[rows], labels)
         images[rows] = found.inputs
         return images, {"num_attacked": len(rows), "fooled": float(found.decided().mean())}
 

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from experiments.core import groups
-from experiments.core.settings import EVALUATION, Preset, Settings, configure, setting
+from experiments.core.settings import EVALUATION, TRAINING, Preset, Settings, configure, setting
 
 DATASETS = ("digits", "mnist")
-FGSM, PGD = "FGSM", "PGD EOT"
-ATTACKS = (FGSM, PGD)
 
 _QUICK = {"depths": (1, 2, 3), "widths": (16, 64), "betas": (1e-3, 1e-1), "num_repeats": 1}
 PRESETS = {
@@ -41,6 +39,7 @@ class _Pairs(Settings):
     decoder_width: int = setting(64, "Hidden units of the second decoder; the first one is linear.", least=1)
 
 
+# The errors of the trained pairs are kept with them, so the samples behind them may not change in a workdir.
 @configure(
     betas=(1e-3, 1e-2, 1e-1),
     latent_dim=64,
@@ -52,6 +51,7 @@ class _Pairs(Settings):
     num_eot_samples=5,
     choices={"dataset": DATASETS},
     paper={"dataset": "mnist"},
+    decides={"num_eval_samples": TRAINING},
     note={"betas": "three or so", "learning_rate": "1e-4 in the VIB paper"}
     | dict.fromkeys(
         ("latent_dim", "num_epochs", "batch_size", "num_attack_images", "num_pgd_images", "pgd_steps"), "not given"

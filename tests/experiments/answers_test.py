@@ -16,7 +16,6 @@ from experiments.imdb_vub.attack import HeadScores
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.text_attack_comparison.comparison import Evaluator
-from experiments.transferability import measure as transferability_measure
 from ib_jax import DiagGaussian, data, evaluation, losses, models
 from ib_jax.models import Classifier
 
@@ -65,21 +64,6 @@ def imagenet_measurer():
     return lambda scale: made._answers(victim(model, scale), INDEX, IMAGES) == LABELS[:, None]
 
 
-def pair():
-    made = types.SimpleNamespace(
-        encode=lambda hyperparams, scale, inputs: encode(scale, inputs),
-        decode=lambda scale, codes, place: scale * codes,
-        encoder=types.SimpleNamespace(latent_dim=NUM_CLASSES),
-    )
-    keys = losses.per_example_keys(stream(0, "judge"), COUNT)
-
-    def right(scale):
-        found = transferability_measure.answer(made, 3, {}, scale, keys, IMAGES)
-        return evaluation.is_right(np.stack(found[:2]), LABELS)
-
-    return right
-
-
 def judge():
     def right(scale):
         logits = lambda params, keys, inputs: params * inputs.reshape(len(inputs), -1)
@@ -112,7 +96,6 @@ EVERY = {
     "suite, of samples": lambda: suite(False),
     "mnist": mnist_measurer,
     "imagenet": imagenet_measurer,
-    "pair": pair,
     "judge": judge,
     "corruptions": corruption_error,
     "texts": texts,

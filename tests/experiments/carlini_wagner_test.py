@@ -10,7 +10,6 @@ import pytest
 import experiments
 from experiments.attack_comparison import settings as attack_comparison_settings
 from experiments.core.carlini_wagner import carlini_wagner
-from experiments.feature_entropy.settings import CW, FeatureConfig
 from experiments.ib_adversarial_training import attack_settings as adversarial_attacks_config
 
 FOLDER = pathlib.Path(experiments.__file__).parent
@@ -35,7 +34,6 @@ def test_nothing_else_makes_one():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: FeatureConfig().attack(CW),
         lambda: next(
             spec.make()
             for spec, step in adversarial_attacks_config.plan(

@@ -1,7 +1,5 @@
 """An image that was wrong and is right by an attack counts in no number of robustness."""
 
-import types
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from experiments.core import image_attacks, image_attacks_config
 from experiments.core.attacks import SOURCE, suite_keys
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
-from experiments.transferability import measure as transferability_measure
 from ib_jax import AttackResult, DiagGaussian, attacks, data, losses
 from ib_jax.evaluation import AttackSuite
 from ib_jax.models import Classifier
@@ -78,20 +75,3 @@ def test_digits_under_every_attack_but_the_papers_number_under_a_targeted_one(on
     assert {share for row in record["same_images"] for share in row["accuracy"].values()} == {STANDING}
     for row in [*targeted, *(row for row in others if row["epsilon"] is None)]:
         assert (row["num_right"], row["success"], row["median_l2"]) == (COUNT - 1, 0.0, np.inf)
-
-
-def test_pairs_but_not_the_theorems_delta(one_answer, monkeypatch):
-    monkeypatch.setattr(transferability_measure, "encoder_layers", lambda *args: [])
-    monkeypatch.setattr(transferability_measure, "smoothness", lambda *args: {})
-    pair = types.SimpleNamespace(
-        encode=lambda hyperparams, params, inputs: encode(params, inputs),
-        decode=lambda params, codes, place: codes,
-        encoder=types.SimpleNamespace(latent_dim=NUM_CLASSES),
-    )
-    config = transferability_measure.PairConfig()
-    made = transferability_measure.PairAttacker(pair, config, SPLIT)
-    rows = made.measure({"depth": 1, "width": 1, "seed": 0}, {})["attacks"]
-    assert rows
-    for row in rows:
-        assert row["accuracy_first"] == row["accuracy_second"] == STANDING
-        assert row["delta"] == row["delta_prime"] == STANDING  # an answer that changed, though it was wrong

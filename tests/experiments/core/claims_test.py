@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
-from experiments.core.claims import Claim, holm, verdicts
+from experiments.core.claims import Claim, correlate, holm, verdicts
 
 
 def verdict(*claims):
@@ -60,3 +62,26 @@ def test_a_test_stands_in_for_every_seed_and_is_corrected():
     assert verdict(Claim("", [-1.0], p_value=0.001)) == ["not found"]
     assert verdict(Claim("", [1.0], p_value=float("nan"))) == ["weaker"]
     assert verdict(Claim("", [1.0], paper=4.0, p_value=0.001)) == ["weaker"]
+
+
+def test_correlation_given_groups_is_that_of_a_regression_on_them():
+    rng = np.random.default_rng(4)
+    groups = np.repeat([0, 1, 2], 8)
+    x = rng.normal(size=24) + 5 * groups
+    y = 0.5 * x - 7 * groups + rng.normal(size=24)
+    found = correlate(x, y, given=groups)
+    # The p-value of x's coefficient in a least-squares fit with an intercept for each group.
+    design = np.column_stack([x, *(groups == group for group in range(3))]).astype(float)
+    fit, residual, *_ = np.linalg.lstsq(design, y, rcond=None)
+    error = np.sqrt(residual[0] / 20 * np.linalg.inv(design.T @ design)[0, 0])
+    assert found.p_value == pytest.approx(2 * scipy.stats.t.sf(abs(fit[0] / error), 20), rel=1e-6)
+    assert found.coefficient > 0 > correlate(x, y).coefficient
+    assert np.isnan(correlate(x, np.repeat([1.0, 2.0, 3.0], 8), given=groups).coefficient)
+
+
+def test_correlations_are_scipys_and_none_of_what_does_not_vary():
+    x, y = [1.0, 2.0, 5.0, 4.0], [2.0, 1.0, 4.0, 9.0]
+    assert correlate(x, y) == pytest.approx(tuple(scipy.stats.pearsonr(x, y)))
+    assert correlate(x, y, rank=True) == pytest.approx(tuple(scipy.stats.spearmanr(x, y)))
+    for left, right in [([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]), ([1.0, 2.0], [1.0, 2.0])]:
+        assert np.isnan(correlate(left, right)).all()

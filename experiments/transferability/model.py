@@ -16,7 +16,7 @@ from ib_jax.models.head import XAVIER, gaussian_head
 from ib_jax.training import Hyperparams
 from ib_jax.types import Array, BoundTerms, DiagGaussian, Params
 
-_SECOND = 1  # what an example's key is folded with for the draw of z that the second decoder sees
+_SECOND = 1
 
 
 class MaskedEncoder(nn.Module):

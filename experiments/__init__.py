@@ -1,4 +1,4 @@
-"""The papers' experiments, one module for each figure or table. Only here the parts are composed."""
+"""The papers' experiments, a folder for each command; see README.md beside. Only here the parts are composed."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""What the README promises: its examples run, its links and commands exist."""
+"""What the READMEs promise: their examples run, their links and commands exist, every experiment has its row."""
 
 import pathlib
 import re
@@ -7,18 +7,31 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from experiments.report import find
 from ib_jax import bounds
 
 ROOT = pathlib.Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README, EXPERIMENTS = ROOT / "README.md", ROOT / "experiments" / "README.md"
+BOTH = pytest.mark.parametrize("readme", [README, EXPERIMENTS], ids=["root", "experiments"])
+
+
+def run_examples(readme):
+    """What the examples define, run in order."""
+    names = {}
+    for example in re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL):
+        exec(example, names)
+    return names
+
+
+def experiments_table():
+    """The rows, as cells."""
+    lines = EXPERIMENTS.read_text().partition("| paper item |")[2].partition("\n\n")[0].splitlines()[2:]
+    return [line.strip("|").split("|") for line in lines if line]
 
 
 @pytest.mark.standard
 def test_the_examples_run_in_order():
-    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    names = {}
-    for example in examples:
-        exec(example, names)
+    names = run_examples(README)
     for grads in ("grads", "plain_grads", "equinox_grads", "nnx_grads"):
         leaves = [leaf for leaf in jax.tree.leaves(names[grads]) if hasattr(leaf, "dtype")]
         assert leaves
@@ -28,11 +41,42 @@ def test_the_examples_run_in_order():
     assert set(names["objectives"]) == set(bounds.__all__)
     for bound in names["objectives"].values():
         assert jnp.isfinite(names["plain_loss"](names["params"], bound))
+    honest = names["honest"]
+    assert 0 <= honest.worst_accuracy <= honest.clean_accuracy
+    assert "worst" in honest.table()
 
 
-def test_links_and_modules_exist():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
-    for module in re.findall(r"python -m ([\w.]+)", README):
+@pytest.mark.standard
+def test_the_records_are_one_table():
+    names = run_examples(EXPERIMENTS)
+    assert set(names["frame"]["experiment"]) == {name for name in find.names() if find.folders(name)}
+    assert len(names["worst"])
+    assert not names["worst"]["value"].isna().any()
+
+
+@BOTH
+def test_links_and_modules_exist(readme):
+    text = readme.read_text()
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert target.startswith("https://") or (readme.parent / target).exists(), target
+    for module in set(re.findall(r"python -m ([\w.]+)", text)) - {"experiments.", "experiments.NAME"}:
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+    for name in re.findall(r"python -m experiments\.report (\w+)", text):
+        assert name in (*find.names(), "NAME"), name
+
+
+def test_every_experiment_has_a_row():
+    commands = [re.match(r" `(\w+)", row[1]) for row in experiments_table()]
+    assert {command[1] for command in commands if command} == {*find.commands(), "report"}
+
+
+def test_every_folder_of_records_has_a_link():
+    links = [link for row in experiments_table() for link in re.findall(r"\((.+?)\)", row[-1])]
+    linked = {link.removesuffix("/table.md") for link in links}
+    folders = {folder for name in find.names() for folder in find.folders(name)}
+    assert {folder.relative_to(EXPERIMENTS.parent).as_posix() for folder in folders} <= linked
+
+
+def test_the_experiments_fit_on_a_page():
+    assert len(EXPERIMENTS.read_text().splitlines()) <= 120

@@ -42,7 +42,7 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
 
 @configure(
     choices={"dataset": DATASETS},
-    paper={"dataset": "cifar10"},
+    paper={"dataset": "cifar10", "num_epochs": 1500, "learning_rate": 1e-3, "schedule": "gated_rho"},
 )
 @dataclasses.dataclass(frozen=True)
 class Cifar10Config(ImageConfig):

@@ -128,7 +128,7 @@ class _Counted(Settings):
     num_attack_images=500,
     num_queries=100,
     choices={"dataset": DATASETS},
-    paper={"dataset": OneOf("mnist", "cifar10"), "scale_width": 1.0},
+    paper={"dataset": OneOf("mnist", "cifar10"), "num_train_images": 0, "scale_width": 1.0},
     note=dict.fromkeys(("num_epochs", "batch_size", "learning_rate", "deepfool_steps", "cw_const"), "not given"),
     decides=dict.fromkeys(("epsilon", "deepfool_steps", "cw_steps", "cw_const", "cw_learning_rate"), TRAINING),
     help={

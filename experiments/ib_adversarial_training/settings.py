@@ -90,6 +90,7 @@ class _Network(groups.ScaleWidth, groups.LatentDim, groups.ScaleShift):
     paper={
         "dataset": OneOf("mnist", "cifar10"),
         "num_validation": 0,
+        "num_train_images": 0,
         "objective": OneOf("vib", "cross_entropy"),
         "scale_width": 1.0,
         "scale_shift": 0.0,

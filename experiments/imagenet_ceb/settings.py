@@ -46,7 +46,9 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
 
 @configure(
     choices={"dataset": DATASETS},
-    paper={"dataset": "imagenet2012", "image_size": 224},
+    paper={"dataset": "imagenet2012", "image_size": 224, "schedule": "linear_gamma", "num_epochs": 270}
+    | {"batch_size": 8192, "learning_rate": 1.6},
+    note={"weight_decay": "as in the AutoAugment paper"},
     help={
         "dataset": "imagenet2012 must be prepared; digits needs no download.",
         "image_size": "Side of ImageNet's images.",
@@ -82,7 +84,12 @@ class ImageNetConfig(ImageConfig, groups.ImageSize):
         return self.learning_rate * self.batch_size / FULL_BATCH
 
 
-@configure(num_attack_images=0, pgd_path=2.5)
+@configure(
+    num_attack_images=0,
+    pgd_path=2.5,
+    paper={"num_attack_images": 50_000, "radius": 16.0, "pgd_path": 2.5, "num_corrupted_images": None},
+    note={"l2_epsilons": "16", "pgd_path": ""},
+)
 @dataclasses.dataclass(frozen=True)
 class ImageNetAttacks(AttackSettings):
     """What a trained model is attacked with; nothing, unless asked for."""

@@ -122,8 +122,8 @@ class _Attacks(groups.AttackNames):
     choices={"dataset": (TOY, IMDB)},
     paper={"dataset": IMDB, "encoder": "bert-base-uncased", "max_length": 512, "precision": "float32"}
     | {"betas": (1e-3, 1e-2, 1e-1), "num_seeds": 5, "latent_dim": 0, "num_epochs": 150, "batch_size": 16}
-    | {"learning_rate": 1e-4},
-    note={"encoder": "fine-tuned", "latent_dim": "half of the features", "attacks": "both"}
+    | {"learning_rate": 1e-4, "attacks": "deep_word_bug,pwws"},
+    note={"encoder": "fine-tuned", "latent_dim": "half of the features"}
     | {"num_eval_samples": "1"}
     | dict.fromkeys(("num_validation", "max_length", "average_decay"), "not said"),
     least={"num_validation": 1, "latent_dim": 0, "max_length": 1},

@@ -32,10 +32,11 @@ WHOLE_RANGE = 1.0  # a radius within which every input lies
     pgd_epsilons=(0.1, 0.2, 0.3),
     num_attack_images=500,
     choices={"dataset": DATASETS},
-    paper={"dataset": "mnist", "num_epochs": 200, "num_eval_samples": 12},
+    paper={"dataset": "mnist", "num_epochs": 200, "num_eval_samples": 12, "num_seeds": 3, "num_cw_images": 1000}
+    | {"num_fgsm_images": 1000, "num_eot_samples": 12},
     note={
         "betas": "1e-8 to 1e-1",
-        "num_eot_samples": "1",
+        "num_eot_samples": "of probabilities",
         "fgsm_epsilons": "0.35,0.4,0.45,0.5 in units it does not give",
         "pgd_epsilons": "none of these",
     },
@@ -85,14 +86,15 @@ class RobustnessConfig(
     cw_targets: str = setting(
         "random",
         "Targets of an image: all other classes, or one of them at random.",
-        paper="all",
+        paper="random",
         choices=("random", "all"),
         decides=EVALUATION,
     )
     num_cw_eot_samples: int = setting(
         40,
         "Carlini-Wagner: samples of z averaged in each gradient; one is tried as well.",
-        note="1, as it seems",
+        paper=12,
+        note="of probabilities",
         least=1,
         decides=EVALUATION,
     )

@@ -59,7 +59,12 @@ class _Objective(groups.Objective, groups.Beta, groups.Rho, groups.Schedule, gro
         0.1, "confidence_penalty: weight of the entropy.", least=0, objectives=("confidence_penalty",)
     )
     dropout_rate: float = setting(
-        0.5, "dropout: share of hidden units dropped.", least=0, below=1, objectives=("dropout",)
+        0.5,
+        "dropout: share of hidden units dropped.",
+        note="chosen on held-out images",
+        least=0,
+        below=1,
+        objectives=("dropout",),
     )
 
     def check(self) -> None:
@@ -138,7 +143,8 @@ class _Attacks(groups.AttackImages, groups.Eot):
         "average_decay": 0.999,
         "num_eval_samples": 12,
     },
-    note={"seed": "5 seeds", "rho": "above 0"},
+    note={"seed": "5 seeds", "rho": "above 0", "latent_dim": "with 2 a full covariance"}
+    | {"learning_rate": "in its notebook; 1e-3 in the text"},
     help={
         "objective": "What is trained. dropout is cross-entropy with dropout.",
         "schedule": "How the strength is reached: at once; from rho = 100 on a line in e^-rho or in rho; or down to "

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 
 from experiments.core.plots import Figure, Level, Line, Panel
-from experiments.core.records import Record, distinct, groups, per_seed, values_by_model, where
+from experiments.core.records import Record, groups, per_seed, values_by_model, where
 from experiments.core.report import Claim, Claims, Column, Departures, Headline, Report, Row, Table, Text, number
 from experiments.imdb_vub.settings import IMDB, VANILLA
 
@@ -23,15 +23,15 @@ NAMES = {VANILLA: "vanilla", "vib": "VIB", "vub": "VUB", "ceb": "CEB"}
 ATTACKS = {"deep_word_bug": "DeepWordBug", "pwws": "PWWS"}
 COLORS = {"vib": "tab:blue", "vub": "tab:orange", "ceb": "tab:green"}
 TABLE_2 = {
-    (VANILLA, None): ("93", "54.3", "100"),
-    ("vib", 1e-3): ("91 ± 1", "35.1 ± 4.4", "41.6 ± 6.6"),
-    ("vib", 1e-2): ("90.8 ± 0.5", "41 ± 4.8", "62.9 ± 14.3"),
-    ("vib", 1e-1): ("89.4 ± 0.9", "90 ± 8", "99.1 ± 0.9"),
-    ("vub", 1e-3): ("93.2 ± 0.5", "27.5 ± 2", "28.4 ± 1.3"),
-    ("vub", 1e-2): ("92.6 ± 0.8", "30.8 ± 2", "50 ± 4.8"),
-    ("vub", 1e-1): ("89.2 ± 2", "99.2 ± 0.5", "100"),
+    (VANILLA, None): {"clean": "93", "deep_word_bug": "54.3", "pwws": "100"},
+    ("vib", 1e-3): {"clean": "91 ± 1", "deep_word_bug": "35.1 ± 4.4", "pwws": "41.6 ± 6.6"},
+    ("vib", 1e-2): {"clean": "90.8 ± 0.5", "deep_word_bug": "41 ± 4.8", "pwws": "62.9 ± 14.3"},
+    ("vib", 1e-1): {"clean": "89.4 ± 0.9", "deep_word_bug": "90 ± 8", "pwws": "99.1 ± 0.9"},
+    ("vub", 1e-3): {"clean": "93.2 ± 0.5", "deep_word_bug": "27.5 ± 2", "pwws": "28.4 ± 1.3"},
+    ("vub", 1e-2): {"clean": "92.6 ± 0.8", "deep_word_bug": "30.8 ± 2", "pwws": "50 ± 4.8"},
+    ("vub", 1e-1): {"clean": "89.2 ± 2", "deep_word_bug": "99.2 ± 0.5", "pwws": "100"},
 }
-"""By objective and beta in %: accuracy, success of DeepWordBug and of PWWS; mean and deviation of five runs on IMDB."""
+"""By objective and beta in %: accuracy, and success of the attacks; mean and deviation of five runs on IMDB."""
 BEST = 1e-3
 """The paper's most accurate beta, of VIB and of VUB."""
 
@@ -45,18 +45,18 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], figures: bool = Tru
         groups(frame, "objective", "beta"), key=lambda each: (list(NAMES).index(each[0][0]), each[0][1] or 0)
     )
     rows = [Row((NAMES[key[0]], f"{key[1]:g}" if key[1] else "-"), frame=part, key=key) for key, part in parts]
-    attacks = [at["attack"] for at in distinct(frame.dropna(subset="attack"), "attack")] if "attack" in frame else []
+    attacks = [name for name in ATTACKS if _has(frame, name)]
     share = functools.partial(Column, unit="%", missing="skip")
     columns = [
-        share("accuracy, 1 sample", _accuracy, paper={key: values[0] for key, values in paper.items()}),
+        share("accuracy, 1 sample", _accuracy, paper=_theirs(paper, "clean")),
         share("mean of samples", functools.partial(_accuracy, answer="avg")),
         Column("rate, bits", "rate_bits", at={"split": "test"}, missing="skip"),
     ]
     sections: list[Any] = [Table(title="Accuracy", rows=rows, columns=columns, corner=("objective", "beta"))]
-    for place, attack in enumerate(attacks, 1):
-        at, attacked = _at(frame, attack), [row for row in rows if not where(row.frame, attack=attack).empty]
+    for attack in attacks:
+        at, attacked = _at(frame, attack), [rows[place] for place, (_, part) in enumerate(parts) if _has(part, attack)]
         columns = [
-            share("success", "success_rate", at=at, paper={key: values[place] for key, values in paper.items()}),
+            share("success", "success_rate", at=at, paper=_theirs(paper, attack)),
             share("on one sample", "success_rate", at=at | {"num_judge_samples": 1}),
             share("transfer", "success_rate", at={"attack": attack, "source": VANILLA}),
             share("words changed", "words_changed", at=at),
@@ -72,6 +72,14 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], figures: bool = Tru
     intro = f"{seeds} seeds, mean ± deviation; accuracy on all test texts.{theirs}"
     title = f"Bottleneck heads on frozen features of {encoder}, {dataset}"
     return Report(title, frame, sections, PAPER, intro, headlines)
+
+
+def _theirs(paper: Any, name: str) -> dict[Any, str]:
+    return {key: values[name] for key, values in paper.items()}
+
+
+def _has(frame: "pd.DataFrame", attack: str) -> bool:
+    return not where(frame, attack=attack).empty
 
 
 def _at(frame: "pd.DataFrame", attack: str) -> dict[str, Any]:
@@ -100,7 +108,7 @@ def _by_beta(frame: "pd.DataFrame", objective: str, split: str, answer: str) -> 
     return {beta: 100 * float(_accuracy(part, split, answer).mean()) for (beta,), part in parts}
 
 
-def rank_sum(first: Sequence[float], second: Sequence[float]) -> float:
+def rank_sum(first: Any, second: Any) -> float:
     """The two-sided p-value of the Wilcoxon rank-sum test, by the normal approximation; NaN for fewer than two each.
 
     Of five runs against five it cannot fall below 0.009.
@@ -113,21 +121,21 @@ def _compared(frame: "pd.DataFrame", attacks: Sequence[str], paper: Any, headlin
     means = {name: _by_beta(frame, name, "validation", "avg") for name in ("vib", "vub")}
     betas = {name: max(own, key=lambda beta: (own[beta], beta)) for name, own in means.items()}
     parts = [where(frame, objective=name, beta=beta) for name, beta in betas.items()]
-    measured: list[tuple[str, int | None, str, dict[str, Any]]] = [
-        ("higher accuracy, 1 sample", 0, "error_one", {"split": "test"}),
-        ("higher accuracy, mean of samples", None, "error_avg", {"split": "test"}),
+    measured: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("higher accuracy, 1 sample", "clean", "error_one", {"split": "test"}),
+        ("higher accuracy, mean of samples", "", "error_avg", {"split": "test"}),
     ]
-    for place, attack in enumerate(attacks, 1):
-        if not any(where(part, attack=attack).empty for part in parts):
+    for attack in attacks:
+        if all(_has(part, attack) for part in parts):
             at, title = _at(frame, attack), ATTACKS[attack]
-            measured.append((f"lower success of {title}", place, "success_rate", at))
-            measured.append((f"more words changed by {title}", None, "words_changed", at))
+            measured.append((f"lower success of {title}", attack, "success_rate", at))
+            measured.append((f"more words changed by {title}", "", "words_changed", at))
     claims = []
-    for text, place, metric, at in measured:
+    for text, name, metric, at in measured:
         vib, vub = (per_seed(part, metric, **at) for part in parts)
         vib, vub = (1 - vib, 1 - vub) if metric.startswith("error") else (vib, vub)
         p_value = rank_sum(vib.dropna(), vub.dropna())
-        theirs = [float(paper[name, BEST][place].split()[0]) for name in betas] if paper and place is not None else None
+        theirs = [float(paper[each, BEST][name].split()[0]) for each in betas] if paper and name else None
         larger, smaller = (vib, vub) if text.startswith("lower") else (vub, vib)
         claim = Claim(
             f"VUB: {text}", 100 * larger, 100 * smaller, paper=abs(theirs[1] - theirs[0]) if theirs else None,
@@ -155,17 +163,14 @@ def _reached(frame: "pd.DataFrame") -> str:
 
 
 def _figures(frame: "pd.DataFrame", records: Sequence[Record], attacks: Sequence[str]) -> list[Figure]:
-    above, below = (
-        [_panel("test accuracy, %", f"accuracy, {of} of z", _lines(frame, functools.partial(_accuracy, answer=answer)))]
-        for answer, of in (("one", "one sample"), ("avg", "mean of samples"))
-    )
+    one, average = (functools.partial(_accuracy, answer=answer) for answer in ("one", "avg"))
+    above = [_panel(frame, one, [{}], "test accuracy, %", "accuracy, one sample of z")]
+    below = [_panel(frame, average, [{}], "test accuracy, %", "accuracy, mean of samples of z")]
     for attack in attacks:
         own, at, title = where(frame, attack=attack), _at(frame, attack), ATTACKS[attack]
-        transfer = _lines(own, "success_rate", {"attack": attack, "source": VANILLA}, style=":")
-        above.append(_panel("success, %", f"{title}: success", [*_lines(own, "success_rate", at), *transfer], (0, 103)))
-        below.append(
-            _panel("of a text's words, %", f"{title}: words changed", _lines(own, "words_changed", at), (0, None))
-        )
+        both = [at, {"source": VANILLA}]
+        above.append(_panel(own, "success_rate", both, "success, %", f"{title}: success", (0, 103)))
+        below.append(_panel(own, "words_changed", [at], "of a text's words, %", f"{title}: words changed", (0, None)))
     alt = "Accuracy, success of attacks and of transferred texts, and words changed against beta."
     size = (4.2 * len(above), 6.4)
     robust = Figure(
@@ -178,34 +183,28 @@ def _figures(frame: "pd.DataFrame", records: Sequence[Record], attacks: Sequence
     return [plane] * bool(found) + [robust] * bool(attacks)
 
 
-def _panel(label: str, title: str, lines: Sequence[Line | Level], limits: Any = (None, None)) -> Panel:
-    levels, lines = ([each for each in lines if isinstance(each, kind)] for kind in (Level, Line))
+def _panel(
+    frame: "pd.DataFrame",
+    metric: Any,
+    at: Sequence[Mapping[str, Any]],
+    ylabel: str,
+    title: str,
+    ylim: Any = (None, None),
+) -> Panel:
+    """A line of each bottleneck against beta, a level for the deterministic heads; dotted what is transferred."""
+    lines, levels, vanilla = [], [], where(frame, objective=VANILLA)
+    for each, style, spread, name in zip(
+        at, "-:", ("std", "none"), ("vanilla", "made on a vanilla head"), strict=False
+    ):
+        for objective, color in COLORS.items():
+            label, own = NAMES[objective] if style == "-" else "", where(frame, objective=objective)
+            line = Line(label, metric, at=each, frame=own, scale=100, color=color, style=style, spread=spread)
+            lines.append(line)
+        values = metric(vanilla) if callable(metric) else values_by_model(vanilla, metric, each)[1]
+        levels += [Level(100 * np.mean(known), name, "black", style)] if len(known := values[~np.isnan(values)]) else []
     return Panel(
-        lines=lines, levels=levels, x="beta", xscale="log", ylabel=label, title=title, ylim=limits, legend=False
+        lines=lines, levels=levels, x="beta", xscale="log", ylabel=ylabel, title=title, ylim=ylim, legend=False
     )
-
-
-def _lines(frame: "pd.DataFrame", metric: Any, at: Mapping[str, Any] = {}, style: str = "-") -> list[Line | Level]:
-    """A line of each bottleneck against beta, and a level for the deterministic heads; dotted ones are transfer."""
-    own = style == "-"
-    found: list[Line | Level] = [
-        Line(
-            NAMES[name] if own else "",
-            metric,
-            at=at,
-            frame=part,
-            scale=100,
-            color=color,
-            style=style,
-            spread="std" if own else "none",
-        )
-        for name, color in COLORS.items()
-        if not (part := where(frame, objective=name)).empty
-    ]
-    vanilla = where(frame, objective=VANILLA)
-    values = metric(vanilla) if callable(metric) else values_by_model(vanilla, metric, at)[1]
-    level = Level(100 * np.nanmean(values), "vanilla" if own else "made on a vanilla head", "black", style)
-    return [*found, level] if len(values) else found
 
 
 def _information_plane(records: Sequence[Record], figure: "Canvas", frame: "pd.DataFrame") -> None:

@@ -1,5 +1,6 @@
 """Trains heads on a text encoder's features, and attacks the texts."""
 
+import dataclasses
 import functools
 import pathlib
 import time
@@ -16,9 +17,10 @@ from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_workdir, environment, write_config
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub.attack import Answers, HeadAttacks, make_attack
+from experiments.imdb_vub.encoder import Features
 from experiments.imdb_vub.page import AttackedTexts, write_page
 from experiments.imdb_vub.settings import VANILLA, Head, TextConfig, heads_of
-from ib_jax.attacks.text import TextResult
+from ib_jax.models import Classifier
 
 _SHOWN = 20  # texts on the page
 _LOCAL = ("workdir", "results", "data_dir", "cache_dir")  # of this machine
@@ -32,7 +34,7 @@ def run(config: TextConfig, session: Session) -> list[Record] | None:
       session: where to show progress and tables, and the command for the records.
 
     Returns:
-      The records, one of each objective, or None if training was stopped and can be resumed.
+      The records in the folder of results, one of each objective, or None if training was stopped and can be resumed.
 
     Raises:
       WorkdirError: the workdir was made with other settings.
@@ -47,43 +49,51 @@ def run(config: TextConfig, session: Session) -> list[Record] | None:
     encoder = text_encoder.encoder_for(config, texts)
     write_config(workdir, config)
     features = text_encoder.compute_features(config, texts, encoder, session.console)
-    inputs, heads, classifiers = features.dataset.train.inputs, {}, {}
-    for objective in (VANILLA, *config.bottlenecks):
-        members = heads_of(config, objective, inputs.shape[-1])
-        recipe = head_recipe(members[0], features.dataset, Standardise(inputs.mean(0), inputs.std(0)))
-        vary, title = (
-            [name for name in (strength_name(objective), "seed") if name],
-            f"{len(members)} heads, {objective}",
-        )
-        trained = train_population(recipe, members, workdir / objective, session, vary=vary, title=title, layout=config)
-        if trained is None:
-            return None
-        heads[objective], classifiers[objective] = trained, recipe.model
+    trained = train_heads(config, features, session)
+    if trained is None:
+        return None
+    heads, classifiers = trained
     attacked = [head for each in heads.values() for head in each if config.attacked(head.settings)]
     attacks, start = HeadAttacks(config, features, encoder, attacked, classifiers), time.monotonic()
     answers = {name: attacks.attack(name, session.console) for name in config.attack_names}
     seconds, results = time.monotonic() - start, pathlib.Path(config.results or workdir / "results")
     details = {"origin": features.origin, "attack_seconds_of_this_start": seconds}
-    make_record = functools.partial(
-        Record,
-        session.experiment,
-        session.command,
-        {name: value for name, value in as_dict(config).items() if name not in _LOCAL},
-        details=details,
-        departures=departures(config),
-        environment=environment(),
-    )
-    made = {name: make_record([_model(head, attacks, answers) for head in each]) for name, each in heads.items()}
-    for name, record in made.items():
-        records.write(results / f"{name}.json", record)
+    settings = {name: value for name, value in as_dict(config).items() if name not in _LOCAL}
+    common = Record(session.experiment, session.command, settings, [], details, departures(config), environment())
+    for objective, each in heads.items():
+        models = [_model(head, attacks, answers) for head in each]
+        records.write(results / f"{objective}.json", dataclasses.replace(common, models=models))
     _write_page(workdir / "adversarial.html", [head.settings for head in attacked], answers, texts.class_names)
     from experiments.core import render  # pandas and matplotlib take a second to import
     from experiments.imdb_vub.report import report
 
     make = functools.partial(report, figures=config.figures)
-    render.write_report(make, records.load(results), results, session.console)
+    written = records.load(results)
+    render.write_report(make, written, results, session.console)
     session.console.print(f"Records, table and figures are in {results}.", highlight=False)
-    return list(made.values())
+    return written
+
+
+def train_heads(
+    config: TextConfig, features: Features, session: Session
+) -> tuple[dict[str, list[TrainedModel]], dict[str, Classifier]] | None:
+    """Trains the heads of each objective as one population, or opens what is trained.
+
+    Returns:
+      By objective the heads, and their functions; None if stopped.
+    """
+    inputs, heads, classifiers = features.dataset.train.inputs, {}, {}
+    standardise = Standardise(inputs.mean(0), inputs.std(0))
+    for objective in (VANILLA, *config.bottlenecks):
+        members, folder = heads_of(config, objective, inputs.shape[-1]), pathlib.Path(config.workdir) / objective
+        recipe = head_recipe(members[0], features.dataset, standardise)
+        vary = [name for name in (strength_name(objective), "seed") if name]
+        title = f"{len(members)} heads, {objective}"
+        trained = train_population(recipe, members, folder, session, vary=vary, title=title, layout=config)
+        if trained is None:
+            return None
+        heads[objective], classifiers[objective] = trained, recipe.model
+    return heads, classifiers
 
 
 def _model(head: TrainedModel, attacks: HeadAttacks, answers: Mapping[str, Answers]) -> Model:
@@ -94,15 +104,10 @@ def _model(head: TrainedModel, attacks: HeadAttacks, answers: Mapping[str, Answe
     for name, all_of in answers.items():
         if own.key in all_of:
             measurements += attacks.measure(name, all_of, own)
-            outcomes[name] = "".join(map(_outcome, all_of[own.key]))
+            outcomes[name] = "".join("-" if each.skipped else "01"[each.success] for each in all_of[own.key])
     settings = {"objective": own.objective, "beta": own.beta if own.stochastic else None}
     details = summary | {"outcomes": outcomes, "history": curves(head.history)}
     return Model(own.name, own.seed, measurements, settings, details=details)
-
-
-def _outcome(answer: TextResult) -> str:
-    """What became of a text: "-" skipped, "0" held, "1" fell."""
-    return "-" if answer.skipped else str(int(answer.success))
 
 
 def _write_page(

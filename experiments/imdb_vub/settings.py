@@ -1,6 +1,7 @@
 """What `experiments.imdb_vub` trains and attacks: its settings, the presets and the heads."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -194,9 +195,8 @@ def heads_of(config: TextConfig, objective: str, num_features: int) -> list[Head
     same = ("dataset", "num_epochs", "batch_size", "learning_rate", "average_decay")
     shared = {name: getattr(config, name) for name in (*same, "epochs_per_eval", "num_eval_samples")}
     shared |= {"preset": "paper", "num_attack_images": 0, "figures": False, "objective": objective}
-    first = Head(**shared, hidden_width=num_features, latent_dim=config.latent_dim or max(1, num_features // 2))
-    if objective == VANILLA:
-        strengths: list[dict[str, float]] = [{}]
-    else:
+    shared |= {"hidden_width": num_features, "latent_dim": config.latent_dim or max(1, num_features // 2)}
+    strengths: list[dict[str, Any]] = [{}]
+    if objective != VANILLA:
         strengths = [{"beta": beta, "rho": float(losses.beta_to_rho(jnp.float32(beta)))} for beta in config.betas]
-    return [dataclasses.replace(first, **own, seed=seed) for own in strengths for seed in range(config.num_seeds)]
+    return [Head(**shared, **own, seed=seed) for own in strengths for seed in range(config.num_seeds)]

@@ -41,10 +41,11 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], figures: bool = Tru
     origin, seeds = records[0].details["origin"], frame["seed"].nunique()
     encoder, dataset = origin["encoder"]["name"], origin["data"]["test"]["dataset"]
     paper = TABLE_2 if dataset == IMDB else {}
-    parts = sorted(
-        groups(frame, "objective", "beta"), key=lambda each: (list(NAMES).index(each[0][0]), each[0][1] or 0)
-    )
-    rows = [Row((NAMES[key[0]], f"{key[1]:g}" if key[1] else "-"), frame=part, key=key) for key, part in parts]
+    rows = [
+        Row((NAMES[name], f"{beta:g}" if beta else "-"), frame=part, key=(name, beta))
+        for name in NAMES
+        for (beta,), part in sorted(groups(where(frame, objective=name), "beta"))
+    ]
     attacks = [name for name in ATTACKS if _has(frame, name)]
     share = functools.partial(Column, unit="%", missing="skip")
     columns = [
@@ -54,7 +55,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], figures: bool = Tru
     ]
     sections: list[Any] = [Table(title="Accuracy", rows=rows, columns=columns, corner=("objective", "beta"))]
     for attack in attacks:
-        at, attacked = _at(frame, attack), [rows[place] for place, (_, part) in enumerate(parts) if _has(part, attack)]
+        at, attacked = _at(frame, attack), [row for row in rows if _has(row.frame, attack)]
         columns = [
             share("success", "success_rate", at=at, paper=_theirs(paper, attack)),
             share("on one sample", "success_rate", at=at | {"num_judge_samples": 1}),
@@ -78,8 +79,8 @@ def _theirs(paper: Any, name: str) -> dict[Any, str]:
     return {key: values[name] for key, values in paper.items()}
 
 
-def _has(frame: "pd.DataFrame", attack: str) -> bool:
-    return not where(frame, attack=attack).empty
+def _has(frame: "pd.DataFrame | None", attack: str) -> bool:
+    return frame is not None and not where(frame, attack=attack).empty
 
 
 def _at(frame: "pd.DataFrame", attack: str) -> dict[str, Any]:

@@ -51,10 +51,7 @@ class EncoderSettings(groups.Encoder, groups.Pooling, groups.Precision):
 @dataclasses.dataclass(frozen=True)
 class _Attacks(groups.AttackNames):
     attacked_objectives: str = setting(
-        ",".join(BOTTLENECKS),
-        "Bottlenecks that are attacked; the deterministic heads always are.",
-        note="both",
-        decides=NOTHING,
+        ",".join(BOTTLENECKS), "Bottlenecks attacked beside the deterministic heads.", note="both", decides=NOTHING
     )
     attacked_betas: tuple[float, ...] = setting(
         (), "Of --betas those whose heads are attacked; empty: all.", note="all", decides=NOTHING
@@ -77,8 +74,7 @@ class _Attacks(groups.AttackNames):
     )
     margin: float = setting(
         0.2,
-        "By how much a search must bring another class before the right one on stochastic heads, so that fresh samples "
-        "confirm it.",
+        "Lead of another class with which a search on a stochastic head ends, so that fresh samples confirm it.",
         unit="probability",
         paper=0.0,
         least=0,

@@ -61,7 +61,7 @@ def results_of(config):
     return pathlib.Path(config.workdir) / "results"
 
 
-@pytest.mark.standard
+@pytest.mark.slow
 def test_records_hold_every_head_and_attack(finished):
     config, made = finished
     assert [record.file for record in made] == ["cross_entropy", "vub"]
@@ -90,7 +90,7 @@ def test_records_hold_every_head_and_attack(finished):
     assert "vub_beta0.001_seed0" in page
 
 
-@pytest.mark.standard
+@pytest.mark.slow
 def test_a_head_of_the_population_is_the_head_alone(finished, small):
     """Features of `text_features`, one head's parameters, plain arithmetic: the answers that attacks see."""
     config, _ = finished
@@ -116,7 +116,7 @@ def test_a_head_of_the_population_is_the_head_alone(finished, small):
     np.testing.assert_allclose(found, jax.nn.softmax(logits).mean(0), atol=1e-4)
 
 
-@pytest.mark.standard
+@pytest.mark.slow
 def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
     """One head's answer and another text's are forgotten, and found again, one text at a time."""
     config, made = finished
@@ -144,7 +144,7 @@ def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
     assert "png" not in (results_of(config) / "table.md").read_text()
 
 
-@pytest.mark.standard
+@pytest.mark.slow
 def test_other_settings_are_refused(finished):
     config, _ = finished
     with pytest.raises(WorkdirError, match="--max_length: 24 there, 20 now"):
@@ -162,7 +162,7 @@ def test_what_an_attack_needs_is_missed_at_the_start(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.standard
+@pytest.mark.slow
 def test_the_table_shows_ours_beside_the_papers_on_imdb(finished):
     _, made = finished
     table = render.markdown(report(records.frame(made), made))

@@ -1,7 +1,8 @@
-"""How a text classifier is fine-tuned by the settings: network, optimizer, padded batches of few lengths."""
+"""How a text classifier is fine-tuned and evaluated: network, optimizer, padded batches of few lengths."""
 
 import dataclasses
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ import optax
 
 from experiments import imdb_vub
 from experiments.core import networks, objectives, optimizers
+from experiments.core.evaluator import Evaluator, Terms, named_splits
 from experiments.core.recipe import Recipe, RecipeFunctions, Stretch
 from experiments.imdb_finetune.settings import FinetuneConfig
 from experiments.imdb_vub import TextEncoder
@@ -22,42 +24,32 @@ from ib_jax.training import parallel
 from ib_jax.training.epoch import check_batches
 from ib_jax.types import Array, Params
 
+SPLITS = ("validation", "test")
+
 
 def load_texts(config: FinetuneConfig) -> data.TextDataset:
-    """The texts of a configuration.
-
-    Raises:
-      DatasetUnavailableError: the data set is not there.
-      ValueError: a file does not hold what it should, or as many texts are to be held out as there are.
-    """
-    # The two configurations have the same names for where texts come from.
+    """The texts of a configuration; arguments and errors as of `imdb_vub.load_texts`."""
     texts = imdb_vub.load_texts(config)
     train, validation = hold_out_texts(texts.train, config.num_validation, imdb_vub.HOLD_OUT_SEED)
     # Held out before it is cut, so that the number of training texts does not decide which are.
-    return texts._replace(
-        train=_first(train, config.num_train_texts),
-        validation=validation,
-        test=_first(texts.test, config.num_test_texts),
-    )
+    train, test = _first(train, config.num_train_texts), _first(texts.test, config.num_test_texts)
+    return texts._replace(train=train, validation=validation, test=test)
 
 
 def make_classifier(config: FinetuneConfig, encoder: TextEncoder, class_probabilities: np.ndarray) -> Classifier:
     """A BERT from tokens to a code, and a linear decoder."""
-    width = encoder.config.hidden_size
-    dropping = dataclasses.replace(
-        encoder.config, hidden_dropout_prob=config.dropout, attention_probs_dropout_prob=config.dropout
-    )
+    width, rate = encoder.config.hidden_size, config.dropout
     bert = models.BertEncoder(
-        dropping,
+        dataclasses.replace(encoder.config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate),
         latent_dim=(config.latent_dim or max(1, width // 2)) if config.stochastic else 0,
         scale=config.encoder_scale,
         hidden=(width,) * config.head_layers,
         pooling=cast(Any, config.pooling),
         compute_dtype=config.precision,
     )
-    decoder_init = nn.initializers.normal(encoder.config.initializer_range)
+    init = nn.initializers.normal(encoder.config.initializer_range)
     return networks.classifier(
-        cast(models.Encoder, bert), config, class_probabilities, backward="unit", decoder_init=decoder_init
+        cast(models.Encoder, bert), config, class_probabilities, backward="unit", decoder_init=init
     )
 
 
@@ -100,13 +92,10 @@ class TextRecipe(Recipe):
         self.config, self.encoder, self.texts = config, encoder, texts
         self.dataset = texts
         self.labels, self.tokens = texts.train.labels, encoder.tokenise(texts.train.texts)
+        num_layers = encoder.config.num_hidden_layers
         self.functions = RecipeFunctions(
-            network=lambda config, class_probabilities, axis_name: make_classifier(
-                config, encoder, class_probabilities
-            ),
-            optimizer=lambda config, steps_per_epoch, hyperparams: make_optimizer(
-                config, config.num_epochs * steps_per_epoch, encoder.config.num_hidden_layers
-            ),
+            network=lambda config, probabilities, axis_name: make_classifier(config, encoder, probabilities),
+            optimizer=lambda config, steps, hyper: make_optimizer(config, config.num_epochs * steps, num_layers),
             schedule=objectives.constant,
         )
         class_probabilities = evaluation.label_probabilities(self.labels, len(texts.class_names))
@@ -118,14 +107,15 @@ class TextRecipe(Recipe):
 
     def init_params(self, key: Array) -> Params:
         """The encoder's weights, and a new head."""
-        params = jax.jit(self._new_parts)(key)
-        params["encoder"]["bert"] = jax.tree.map(jnp.asarray, self.encoder.params)
-        return params
 
-    def _new_parts(self, key: Array) -> Params:
-        """All that does not come with the encoder; compiled, it does not draw weights that are not wanted."""
-        params = self.model.init(key, self.example)
-        del params["encoder"]["bert"]
+        @jax.jit  # compiled, it does not draw weights that are not wanted
+        def new(key: Array) -> Params:
+            params = self.model.init(key, self.example)
+            del params["encoder"]["bert"]
+            return params
+
+        params = new(key)
+        params["encoder"]["bert"] = jax.tree.map(jnp.asarray, self.encoder.params)
         return params
 
     def run_from(self, state: training.TrainState) -> Stretch:
@@ -150,22 +140,49 @@ class TextRecipe(Recipe):
         """This process's share of each batch from a step on: tokens int32 [1, B, L] and labels int32 [1, B]."""
         share = self.config.batch_size // jax.process_count()
         start = training.first_shard() // jax.local_device_count() * share
-        num_tokens = [len(tokens) for tokens in self.tokens]
-        order: list[data.RowsOfLength] = []
+        lengths: dict[str, Any] = {"batch_size": self.config.batch_size, "lengths": self.encoder.lengths}
+        num_tokens, order = [len(tokens) for tokens in self.tokens], list[data.RowsOfLength]()
         for step in range(first_step, self.num_steps):
             epoch, number = divmod(step, self.steps_per_epoch)
             if not order or number == 0:
-                order = data.bucketed_epoch(
-                    num_tokens,
-                    batch_size=self.config.batch_size,
-                    lengths=self.encoder.lengths,
-                    seed=self.config.seed,
-                    epoch=epoch,
-                )
+                order = data.bucketed_epoch(num_tokens, **lengths, seed=self.config.seed, epoch=epoch)
             rows, length = order[number]
             own = rows[start : start + share]
             tokens = data.pad_tokens([self.tokens[row] for row in own.tolist()], length)
             yield training.Batch(tokens[None], self.labels[own][None])
+
+
+class TextEvaluator(Evaluator):
+    """Evaluates parameters on the held-out and the test texts; a program is compiled for each length."""
+
+    def __init__(self, recipe: TextRecipe):
+        super().__init__(recipe)
+        # All splits together, so that there is one number of texts of each length, and one program.
+        splits = named_splits(recipe, SPLITS)
+        self._labels_of = {name: split.labels for name, split in splits.items()}
+        self._lengths = recipe.encoder.lengths
+        self._tokens = recipe.encoder.tokenise(sum((split.texts for split in splits.values()), ()))
+        self._rows = np.concatenate([np.arange(len(labels), dtype=np.uint32) for labels in self._labels_of.values()])
+
+    def example_terms(self, params: Any, keys: Array, batch: Any) -> Terms:
+        """A text's samples follow from its place in the split, whatever the lengths are."""
+        (own, key), (tokens, labels, rows) = params, batch
+        return self.terms_of_inputs(own, jax.vmap(jax.random.fold_in, (None, 0))(key, rows), tokens, labels)
+
+    def _terms(self, params: Params, splits: Sequence[str]) -> dict[str, tuple[Terms, np.ndarray]]:
+        """Of all texts in their order, computed one length after another."""
+        labels, parts, places = np.concatenate(list(self._labels_of.values())), [], []
+        for place, padded in data.token_batches(self._tokens, batch_size=len(self._tokens), lengths=self._lengths):
+            batch = (padded[: len(place)], labels[place], self._rows[place])
+            parts.append(self._evaluate((params, self._key), self._key, batch))
+            places.append(place)
+        order = np.argsort(np.concatenate(places))
+        terms = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *parts)
+        ends = np.cumsum([len(own) for own in self._labels_of.values()])
+        return {
+            name: (jax.tree.map(operator.itemgetter(slice(end - len(own), end)), terms), own)
+            for end, (name, own) in zip(ends, self._labels_of.items(), strict=True)
+        }
 
 
 def _first(split: data.TextSplit, count: int) -> data.TextSplit:

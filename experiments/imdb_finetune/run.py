@@ -8,13 +8,10 @@ from experiments.core.app import Session
 from experiments.core.evaluator import SPLITS, named_splits
 from experiments.core.records import Record
 from experiments.core.workdir import new_workdir
-from experiments.imdb_finetune.evaluator import TextEvaluator
-from experiments.imdb_finetune.recipe import TextRecipe, load_texts
+from experiments.imdb_finetune.recipe import TextEvaluator, TextRecipe, load_texts
 from experiments.imdb_finetune.settings import FinetuneConfig
 from experiments.imdb_vub import encoder_for
 from ib_jax import training
-
-NAME = "imdb_finetune"
 
 
 def run(config: FinetuneConfig, session: Session) -> Record | None:

@@ -26,9 +26,7 @@ PRESETS = {
 @dataclasses.dataclass(frozen=True)
 class _Texts(TextSource):
     num_train_texts: int = setting(0, "Only the first training texts; 0 is all of them.", unit="texts", least=0)
-    num_test_texts: int = setting(
-        0, "Only the first test texts; 0 is all of them.", unit="texts", least=0, decides=EVALUATION
-    )
+    num_test_texts: int = setting(0, "The same of the test texts.", unit="texts", least=0, decides=EVALUATION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +42,7 @@ class _Training(Settings):
     layer_decay: float = setting(0.95, "Each layer further down has its rate times this.", above=0, most=1)
     num_frozen: int = setting(0, "Depths that stay as they are: 1 the embeddings, 1 + l layer l as well.", least=0)
     warmup_share: float = setting(
-        0.1, "Share of the steps in which the rate rises; then it falls to 0.", least=0, below=1
+        0.1, "Share of the steps in which the rate rises, to fall to 0 then.", least=0, below=1
     )
     clip_norm: float = setting(1.0, "What the gradient's norm is cut to.", above=0)
 

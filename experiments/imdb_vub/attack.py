@@ -3,7 +3,7 @@
 import json
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,11 +13,12 @@ from rich.console import Console
 
 from experiments.core import progress, records
 from experiments.core.keys import stream
-from experiments.imdb_vub import heads
-from experiments.imdb_vub.encoder import TextEncoder
-from experiments.imdb_vub.features import Features
-from experiments.imdb_vub.settings import DEEP_WORD_BUG, VANILLA, Model, TextConfig, objectives
+from experiments.core.records import Measurement
+from experiments.core.trained_model import TrainedModel
+from experiments.imdb_vub.encoder import Features, TextEncoder
+from experiments.imdb_vub.settings import DEEP_WORD_BUG, PWWS, VANILLA, Head, TextConfig
 from ib_jax import attacks, losses
+from ib_jax.attacks import text
 from ib_jax.attacks.text import TextResult
 from ib_jax.evaluation import is_right, most_probable
 from ib_jax.models import Classifier
@@ -26,16 +27,15 @@ from ib_jax.types import Array, Params
 _SEED = 0  # of the samples of z, the same for all heads, and of the edits that DeepWordBug draws
 _LEAST = 32  # features of one call: their number is rounded up to a power of two, so that few programs are compiled
 
+_SHARES = ("success_rate", "accuracy_before", "accuracy_after", "words_changed")  # in %, in a `TextSummary`
+
 Answers = dict[str, list[TextResult]]
-"""By the name of a head what became of each text."""
+"""By the key of a head what became of each text."""
 
 
-def make_attack(config: TextConfig, name: str, *, stochastic: bool) -> attacks.text.TextAttack:
+def make_attack(config: TextConfig, name: str, *, stochastic: bool) -> text.TextAttack:
     """The attack by its name, with the settings of a configuration."""
-    settings: dict[str, Any] = {
-        "max_queries": config.query_budget or None,
-        "margin": config.margin if stochastic else 0.0,
-    }
+    settings: dict[str, Any] = {"max_queries": config.query_budget or None, "margin": config.margin * stochastic}
     if name == DEEP_WORD_BUG:
         return attacks.text.deep_word_bug(**settings)
     return attacks.text.pwws(scoring=config.scoring, **settings)  # type: ignore[arg-type]
@@ -48,27 +48,23 @@ class HeadScores:
     who searches with one key and judges with another judges on fresh samples.
 
     Args:
-      pool: texts -> features float [n, F].
-      models: the heads.
-      params: their parameters.
+      pool: texts -> features float32 [n, F].
+      heads: each with `params`, and `settings` with `objective` and `latent_dim`.
       classifiers: by the objective of a head its functions.
-      latent_dim: K.
     """
 
     def __init__(
         self,
         pool: Callable[[Sequence[str]], np.ndarray],
-        models: Sequence[Model],
-        params: Sequence[Params],
+        heads: Sequence[TrainedModel],
         classifiers: Mapping[str, Classifier],
-        latent_dim: int,
     ):
-        self._pool, self._models, self._params, self._latent_dim = pool, models, params, latent_dim
+        self._pool, self._heads, self._params = pool, heads, [jax.device_put(head.params) for head in heads]
         self._logits = {objective: jax.jit(_sampled_logits(model)) for objective, model in classifiers.items()}
 
-    def score(self, key: Array, num_samples: int) -> attacks.text.Score:
+    def score(self, key: Array, num_samples: int) -> text.Score:
         """(texts, which head) -> the mean probabilities over `num_samples` samples of z, drawn once by `key`."""
-        noise = jax.random.normal(key, (num_samples, self._latent_dim))
+        noise = jax.random.normal(key, (num_samples, self._heads[0].settings.latent_dim))
 
         def score(texts: Sequence[str], which: np.ndarray) -> np.ndarray:
             features, asked = np.asarray(self._pool(texts)), np.unique(which).tolist()
@@ -81,19 +77,19 @@ class HeadScores:
     def _of_head(self, head: int, features: np.ndarray, noise: Array) -> np.ndarray:
         size = max(_LEAST, 1 << (len(features) - 1).bit_length())
         filled = np.concatenate([features, np.zeros((size - len(features), features.shape[-1]), features.dtype)])
-        logits = self._logits[self._models[head].objective](self._params[head], noise, filled)
+        logits = self._logits[self._heads[head].settings.objective](self._params[head], noise, filled)
         return np.asarray(scipy.special.softmax(np.asarray(logits, np.float64)[: len(features)], -1))
 
 
 class HeadAttacks:
-    """All heads on one encoder, and the texts that they are attacked with.
+    """Heads on one encoder, and the texts that they are attacked with.
 
     Args:
       config: the settings.
       features: with the test texts.
       encoder: the encoder.
-      models: the heads, trained.
-      workdir: folder of the comparison.
+      heads: trained; all of them are attacked.
+      classifiers: by the objective of a head its functions.
     """
 
     def __init__(
@@ -101,40 +97,28 @@ class HeadAttacks:
         config: TextConfig,
         features: Features,
         encoder: TextEncoder,
-        models: Sequence[Model],
-        workdir: pathlib.Path,
+        heads: Sequence[TrainedModel],
+        classifiers: Mapping[str, Classifier],
     ):
-        self._config, self._models, self._workdir = config, list(models), workdir
+        self._config, self._heads = config, [head.settings for head in heads]
         self._texts = features.test_texts
         self._labels = features.dataset.test.labels[: len(self._texts)]
         params, compute = jax.device_put(encoder.params), jax.jit(encoder.features)
-        self._pool = attacks.text.Pool(
+        self._pool = text.Pool(
             encoder.tokenise,
             lambda tokens: compute(params, tokens),
             batch_size=config.encoder_batch_size,
             lengths=encoder.lengths,
         )
-        recipes = {objective: heads.recipe_of(config, objective, features) for objective in objectives(config)}
-        self.scores = HeadScores(
-            self._pool,
-            self._models,
-            heads.restore(workdir, self._models),
-            {objective: recipe.model for objective, recipe in recipes.items()},
-            recipes[VANILLA].config.latent_dim,
-        )
+        self.scores = HeadScores(self._pool, heads, classifiers)
         self._judge = self.scores.score(stream(_SEED, "judge"), config.num_judge_samples)
 
     def attack(self, name: str, console: Console) -> Answers:
-        """Attacks every head with every text, but for those that have answers already.
-
-        Args:
-          name: of the attack.
-          console: where to show progress.
-        """
+        """Attacks every head with every text, but for those that have answers already; `name` is the attack's."""
         config = self._config
         score = self.scores.score(stream(_SEED, "attack"), config.num_score_samples)
         runners = {
-            stochastic: attacks.text.TextRunner(make_attack(config, name, stochastic=stochastic), score, self._judge)
+            stochastic: text.TextRunner(make_attack(config, name, stochastic=stochastic), score, self._judge)
             for stochastic in (False, True)
         }
         step, start, before = config.attacked_at_once, time.monotonic(), self._pool.num_computed
@@ -145,49 +129,61 @@ class HeadAttacks:
                 rate = (self._pool.num_computed - before) / (time.monotonic() - start)
                 line(name, f"texts to {rows.stop} of {len(self._texts)}, {rate:.0f} passes of the encoder/s", len(rows))
         answers = [self._read(name, row) for row in range(len(self._texts))]
-        return {model.name: [_result(of_text[model.name]) for of_text in answers] for model in self._models}
+        return {head.key: [_result(of_text[head.key]) for of_text in answers] for head in self._heads}
 
-    def transfer(self, crafted: Sequence[str], model: Model) -> dict[str, Any]:
-        """Shows a head the texts that were made on another one.
+    def measure(self, name: str, answers: Answers, head: Head) -> Iterator[Measurement]:
+        """What an attack did to a head; on one fresh sample of z; and the texts that it made on a vanilla head."""
+        at = self._conditions(name, head)
+        own, values = answers[head.key], text.summarise(answers[head.key])._asdict()
+        num_texts, skipped = values.pop("num_texts"), values.pop("num_skipped")
+        shares = {measure: values.pop(measure) / 100 for measure in _SHARES}
+        yield Measurement(at, {"num_attacked": num_texts - skipped, **shares, **values})
+        attacked = [row for row, answer in enumerate(own) if not answer.skipped]
+        if self._config.num_judge_samples > 1:
+            one = self.scores.score(stream(_SEED, "one_sample"), 1)
+            yield self._share_wrong(
+                at | {"num_judge_samples": 1}, one, head, [each.perturbed for each in own], attacked
+            )
+        source = f"{VANILLA}_seed{int(head.key == f'{VANILLA}_seed0')}"  # another head than the one that is asked
+        if source in answers:
+            right = is_right(most_probable(self._judge(list(self._texts), self._which(head, num_texts))), self._labels)
+            made, rows = [each.perturbed for each in answers[source]], np.flatnonzero(right).tolist()
+            yield self._share_wrong(at | {"margin": 0.0, "source": VANILLA}, self._judge, head, made, rows)
 
-        Args:
-          crafted: the perturbed form of each text.
-          model: the head.
+    def _conditions(self, name: str, head: Head) -> dict[str, Any]:
+        names = ("num_score_samples", "num_judge_samples", "query_budget", *["scoring"] * (name == PWWS))
+        settings = {each: getattr(self._config, each) for each in names}
+        return {
+            "attack": name,
+            **settings,
+            "margin": self._config.margin * head.stochastic,
+            "num_texts": len(self._texts),
+        }
 
-        Returns:
-          `success_rate` in % of the texts that it gets right before, and `num_texts`, their number.
-        """
-        right, left = (
-            is_right(most_probable(self._judge(list(texts), self._which(model, len(texts)))), self._labels)
-            for texts in (self._texts, crafted)
-        )
-        success_rate = 100 * float((~left)[right].mean()) if right.any() else None
-        return {"success_rate": success_rate, "num_texts": int(right.sum())}
+    def _share_wrong(
+        self, at: Mapping[str, Any], score: text.Score, head: Head, made: Sequence[str], rows: Sequence[int]
+    ) -> Measurement:
+        """How many of the texts at `rows`, which are right as they are, deceive a head in what was made of them."""
+        rate = None
+        if rows:
+            answers = most_probable(score([made[row] for row in rows], self._which(head, len(rows))))
+            rate = float((~is_right(answers, self._labels[list(rows)])).mean())
+        return Measurement(at, {"num_attacked": len(rows), "success_rate": rate})
 
-    def success_at_one_sample(self, answers: Sequence[TextResult], model: Model) -> float | None:
-        """How many of a head's own adversarial texts deceive one fresh sample of z, in % of those attacked."""
-        score = self.scores.score(stream(_SEED, "one_sample"), 1)
-        attacked = [answer for answer in answers if not answer.skipped]
-        if not attacked:
-            return None
-        labels = np.array([answer.label for answer in attacked])
-        predictions = score([answer.perturbed for answer in attacked], self._which(model, len(attacked)))
-        return 100 * float((~is_right(most_probable(predictions), labels)).mean())
+    def _which(self, head: Head, count: int) -> np.ndarray:
+        return np.full(count, self._heads.index(head))
 
-    def _which(self, model: Model, count: int) -> np.ndarray:
-        return np.full(count, self._models.index(model))
-
-    def _attack_rows(self, runners: Mapping[bool, attacks.text.TextRunner], name: str, rows: range) -> None:
+    def _attack_rows(self, runners: Mapping[bool, text.TextRunner], name: str, rows: range) -> None:
         known = {row: self._read(name, row) for row in rows}
         for stochastic, runner in runners.items():
-            own = [(head, model.name) for head, model in enumerate(self._models) if model.stochastic == stochastic]
-            todo = [(row, head, title) for row in rows for head, title in own if title not in known[row]]
+            own = [(index, head.key) for index, head in enumerate(self._heads) if head.stochastic == stochastic]
+            todo = [(row, index, key) for row in rows for index, key in own if key not in known[row]]
             if not todo:
                 continue
             texts, labels = zip(*[(self._texts[row], self._labels[row]) for row, *_ in todo], strict=True)
-            results = runner(_SEED, list(texts), np.array(labels), np.array([head for _, head, _ in todo]))
-            for (row, _, title), result in zip(todo, results, strict=True):
-                known[row][title] = result._asdict()
+            results = runner(_SEED, list(texts), np.array(labels), np.array([index for _, index, _ in todo]))
+            for (row, _, key), result in zip(todo, results, strict=True):
+                known[row][key] = result._asdict()
             for row, answers in known.items():
                 records.write_json(self._path(name, row), answers)
 
@@ -196,7 +192,7 @@ class HeadAttacks:
         return json.loads(path.read_text()) if path.exists() else {}
 
     def _path(self, name: str, row: int) -> pathlib.Path:
-        return self._workdir / "attacks" / name / f"text_{row:05d}.json"
+        return pathlib.Path(self._config.workdir) / "attacks" / name / f"text_{row:05d}.json"
 
 
 def _sampled_logits(model: Classifier) -> Callable[[Params, Array, Array], Array]:

@@ -1,25 +1,32 @@
-"""A frozen text encoder: tokeniser, BERT and pooling, and the features that it makes of texts."""
+"""Texts, a frozen encoder (tokeniser, BERT and pooling), and the features that it makes of them, kept on disk."""
 
 import dataclasses
 import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from rich.console import Console
 
-from experiments.core import feature_fill
+from experiments.core import feature_cache, feature_fill
 from experiments.core.settings import SettingError
+from experiments.imdb_vub.settings import EncoderSettings, TextConfig, TextSource
 from ib_jax import data, hub, models
+from ib_jax.data.dataset import hold_out
 from ib_jax.types import Array, Params
 
 RANDOM = "random"
 LENGTHS = (16, 32, 64, 128, 192, 256, 384, 512)
 """What texts are padded to: a program is compiled for each that is met."""
+HOLD_OUT_SEED = 0
+"""Which training texts are held out, here and by `experiments.imdb_finetune`, is the same in every run."""
 
+_COLUMNS = {"text_column": "sentence", "label_column": "label"}
+_PROBES = ["A film that I didn't like.", "Naïve élan: 10/10!", "supercalifragilistic"]  # they tell tokenisers apart
 _RANDOM_CONFIG = models.BertConfig(
     vocab_size=400, hidden_size=256, num_hidden_layers=1, num_attention_heads=4, intermediate_size=512
 )
@@ -79,7 +86,38 @@ class TextEncoder:
         models.save_bert(folder, self.config, self.params if params is None else params)
 
 
-_PROBES = ["A film that I didn't like.", "Naïve élan: 10/10!", "supercalifragilistic"]  # they tell tokenisers apart
+class Features(NamedTuple):
+    """What heads are trained on.
+
+    Attributes:
+      dataset: features float32 [N, F] and labels.
+      test_texts: those of the texts behind `dataset.test` that are attacked, as far as the encoder sees them.
+      origin: of texts and encoder, for the records.
+    """
+
+    dataset: data.Dataset
+    test_texts: tuple[str, ...]
+    origin: dict[str, Any]
+
+
+def load_texts(config: TextSource) -> data.TextDataset:
+    """The texts of a configuration, all training texts together.
+
+    Raises:
+      DatasetUnavailableError: the data set is not there.
+      ValueError: a file does not hold what it should.
+    """
+    if not config.train_file:
+        return data.load_text(config.dataset, data_dir=config.data_dir or None, line_breaks=True)
+    train, test = (data.read_text_file(path, **_COLUMNS) for path in (config.train_file, config.test_file))
+    names = tuple(map(str, range(int(max(train.labels.max(), test.labels.max())) + 1)))
+    return data.TextDataset(pathlib.Path(config.train_file).stem, train, None, test, names)
+
+
+def encoder_for(config: EncoderSettings, texts: data.TextDataset) -> TextEncoder:
+    """The encoder of a configuration."""
+    settings = {name: getattr(config, name) for name in ("max_length", "pooling", "precision")}
+    return load_encoder(config.encoder, texts.train.texts, **settings)
 
 
 def load_encoder(
@@ -124,9 +162,6 @@ def features_of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size
       encoder: the encoder.
       split: texts and labels.
       batch_size: texts of one call.
-
-    Returns:
-      Compute, for `feature_fill.fill`.
     """
     jitted = jax.jit(encoder.features)
 
@@ -141,7 +176,42 @@ def features_of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size
     return compute
 
 
-def text_statement(split: data.TextSplit, *, name: str, part: str) -> dict[str, Any]:
-    """What the data of a cache are: name, part, number, and a digest of all texts; JSON."""
-    digest = hashlib.sha256(json.dumps([*split.texts, split.labels.tolist()]).encode()).hexdigest()
-    return {"dataset": name, "split": part, "num_texts": len(split.texts), "digest": digest}
+def compute_features(config: TextConfig, texts: data.TextDataset, encoder: TextEncoder, console: Console) -> Features:
+    """Computes the features that are missing, and reads all of them.
+
+    Args:
+      config: where caches lie, and how many training texts are held out.
+      texts: the texts.
+      encoder: the encoder.
+      console: where to show progress.
+
+    Returns:
+      Features; the same training texts are held out whatever the encoder.
+    """
+    root = pathlib.Path(config.cache_dir or pathlib.Path(config.workdir) / "features")
+    caches = {}
+    for part, split in (("train", texts.train), ("test", texts.test)):
+
+        def report(progress: feature_fill.FeatureProgress, part: str = part) -> None:
+            console.print(
+                f"features of {part}: {progress.num_done:,} of {progress.num_examples:,} texts  "
+                f"{progress.examples_per_second:,.0f} texts/s  {progress.seconds_left:,.0f} s left",
+                highlight=False,
+            )
+
+        digest = hashlib.sha256(json.dumps([*split.texts, split.labels.tolist()]).encode()).hexdigest()
+        origin = {"dataset": texts.name, "split": part, "num_texts": len(split.texts), "digest": digest}
+        caches[part] = feature_cache.FeatureCache(
+            root,
+            {"encoder": encoder.statement, "data": origin},
+            num_images=len(split.texts),
+            num_features=encoder.num_features,
+            shard_size=config.shard_size,
+        )
+        computed = features_of_texts(encoder, split, batch_size=config.encoder_batch_size)
+        feature_fill.fill(caches[part], computed, encoder.params, report=report)
+    train, validation = hold_out(caches["train"].read(), config.num_validation, seed=HOLD_OUT_SEED)
+    dataset = data.Dataset(texts.name, train, validation, caches["test"].read(), len(texts.class_names))
+    seen = encoder.tokenise.visible(texts.test.texts[: config.num_attacked])
+    parts = {part: dict(cache.statement["data"]) for part, cache in caches.items()}
+    return Features(dataset, tuple(seen), {"encoder": encoder.statement, "data": parts})

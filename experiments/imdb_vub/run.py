@@ -1,119 +1,120 @@
 """Trains heads on a text encoder's features, and attacks the texts."""
 
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from rich.markdown import Markdown
 
 from experiments.core import records
 from experiments.core.app import Session
-from experiments.core.settings import EVALUATION, departures
+from experiments.core.heads import Standardise, head_recipe
+from experiments.core.objectives import strength_name
+from experiments.core.population import curves, train_population
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.settings import EVALUATION, as_dict, departures
+from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_workdir, environment, write_config
-from experiments.imdb_vub import features as imdb_vub_features
-from experiments.imdb_vub import heads as imdb_vub_heads
-from experiments.imdb_vub import summary as imdb_vub_summary
-from experiments.imdb_vub import table as tables
+from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub.attack import Answers, HeadAttacks, make_attack
+from experiments.imdb_vub.encoder import Features
 from experiments.imdb_vub.page import AttackedTexts, write_page
-from experiments.imdb_vub.settings import (
-    VANILLA,
-    Model,
-    TextConfig,
-    attacked,
-    models_of,
-    objectives,
-    split,
-)
+from experiments.imdb_vub.settings import VANILLA, Head, TextConfig, heads_of
+from ib_jax.models import Classifier
 
 _SHOWN = 20  # texts on the page
-_HIDDEN = ("workdir", "results", "data_dir", "cache_dir")  # of this machine
+_LOCAL = ("workdir", "results", "data_dir", "cache_dir")  # of this machine
 
 
-def run(config: TextConfig, session: Session) -> pathlib.Path | None:
-    """Computes what is missing: features, heads, attacks; and makes the table and the figures.
+def run(config: TextConfig, session: Session) -> list[Record] | None:
+    """Computes what is missing: features, heads, attacks; and makes the records and their report.
 
     Args:
       config: the settings.
       session: where to show progress and tables, and the command for the records.
 
     Returns:
-      The folder of the records, or None if training was stopped and can be resumed.
+      The records in the folder of results, one of each objective, or None if training was stopped and can be resumed.
 
     Raises:
       WorkdirError: the workdir was made with other settings.
       DatasetUnavailableError: the texts are not there.
       HubUnavailableError, CheckpointError: the encoder is not there, or is no BERT.
     """
-    console, command = session.console, session.command
     workdir = pathlib.Path(config.workdir)
     check_workdir(workdir, config, stage=EVALUATION)
-    for name in split(config.attacks):
+    for name in config.attack_names:
         make_attack(config, name, stochastic=False)  # whatever is missing is missed now, not after an hour
-    texts = imdb_vub_features.load_texts(config)
-    encoder = imdb_vub_features.encoder_for(config, texts)
+    texts = text_encoder.load_texts(config)
+    encoder = text_encoder.encoder_for(config, texts)
     write_config(workdir, config)
-    features = imdb_vub_features.compute(config, texts, encoder, console)
-    members: dict[str, list[dict[str, Any]]] = {}
-    for objective in objectives(config):
-        trained = imdb_vub_heads.train(config, objective, features, workdir, console)
+    features = text_encoder.compute_features(config, texts, encoder, session.console)
+    trained = train_heads(config, features, session)
+    if trained is None:
+        return None
+    heads, classifiers = trained
+    attacked = [head for each in heads.values() for head in each if config.attacked(head.settings)]
+    attacks, start = HeadAttacks(config, features, encoder, attacked, classifiers), time.monotonic()
+    answers = {name: attacks.attack(name, session.console) for name in config.attack_names}
+    seconds, results = time.monotonic() - start, pathlib.Path(config.results or workdir / "results")
+    details = {"origin": features.origin, "attack_seconds_of_this_start": seconds}
+    settings = {name: value for name, value in as_dict(config).items() if name not in _LOCAL}
+    common = Record(session.experiment, session.command, settings, [], details, departures(config), environment())
+    for objective, each in heads.items():
+        models = [_model(head, attacks, answers) for head in each]
+        records.write(results / f"{objective}.json", dataclasses.replace(common, models=models))
+    _write_page(workdir / "adversarial.html", [head.settings for head in attacked], answers, texts.class_names)
+    from experiments.core import render  # pandas and matplotlib take a second to import
+    from experiments.imdb_vub.report import report
+
+    make = functools.partial(report, figures=config.figures)
+    written = records.load(results)
+    render.write_report(make, written, results, session.console)
+    session.console.print(f"Records, table and figures are in {results}.", highlight=False)
+    return written
+
+
+def train_heads(
+    config: TextConfig, features: Features, session: Session
+) -> tuple[dict[str, list[TrainedModel]], dict[str, Classifier]] | None:
+    """Trains the heads of each objective as one population, or opens what is trained.
+
+    Returns:
+      By objective the heads, and their functions; None if stopped.
+    """
+    inputs, heads, classifiers = features.dataset.train.inputs, {}, {}
+    standardise = Standardise(inputs.mean(0), inputs.std(0))
+    for objective in (VANILLA, *config.bottlenecks):
+        members, folder = heads_of(config, objective, inputs.shape[-1]), pathlib.Path(config.workdir) / objective
+        recipe = head_recipe(members[0], features.dataset, standardise)
+        vary = [name for name in (strength_name(objective), "seed") if name]
+        title = f"{len(members)} heads, {objective}"
+        trained = train_population(recipe, members, folder, session, vary=vary, title=title, layout=config)
         if trained is None:
-            console.print("Stopped and saved. The same command goes on.")
             return None
-        members[objective] = trained
-    head_attacks = HeadAttacks(config, features, encoder, attacked(config), workdir)
-    start, answers = time.monotonic(), {}
-    for name in split(config.attacks):
-        answers[name] = head_attacks.attack(name, console)
-    seconds = time.monotonic() - start
-    results = pathlib.Path(config.results or workdir / "results")
-    for objective, found in members.items():
-        record = {
-            "experiment": "imdb_vub",
-            "command": command,
-            "departures": [str(departure) for departure in departures(config)],
-            "settings": {name: value for name, value in dataclasses.asdict(config).items() if name not in _HIDDEN},
-            "origin": features.origin,
-            "environment": environment(),
-            "num_attacked": len(features.test_texts),
-            "attack_seconds_of_this_start": seconds,
-            "members": [
-                _member(model, own, head_attacks, answers)
-                for model, own in zip(models_of(config, objective), found, strict=True)
-            ],
-        }
-        records.write_json(results / f"{objective}.json", record)
-    _page(workdir / "adversarial.html", config, answers, texts.class_names)
-    table = tables.make(results, figures=config.figures)
-    console.print(Markdown(table))
-    console.print(f"Records, table and figures are in {results}.", highlight=False)
-    return results
+        heads[objective], classifiers[objective] = trained, recipe.model
+    return heads, classifiers
 
 
-def _member(
-    model: Model, own: Mapping[str, Any], head_attacks: HeadAttacks, answers: Mapping[str, Answers]
-) -> dict[str, Any]:
-    """What a record holds of one head."""
-    source = Model(VANILLA, None, 1 if model == Model(VANILLA, None, 0) else 0)
-    found_by: dict[str, dict[str, Any]] = {}
+def _model(head: TrainedModel, attacks: HeadAttacks, answers: Mapping[str, Answers]) -> Model:
+    """What a record holds of a head."""
+    own, summary = head.settings, dict(head.summary)
+    measurements = [Measurement({"split": name}, summary.pop(name)) for name in ("validation", "test")]
+    outcomes = {}
     for name, all_of in answers.items():
-        if model.name not in all_of:
-            continue
-        found = imdb_vub_summary.of_attack(all_of[model.name])
-        found["success_rate_one_sample"] = head_attacks.success_at_one_sample(all_of[model.name], model)
-        crafted = [one.perturbed for one in all_of[source.name]] if source.name in all_of else None
-        found["transfer"] = head_attacks.transfer(crafted, model) if crafted else {"success_rate": None}
-        found_by[name] = found
-    return {**model._asdict(), **own, "beta": model.beta, "attacks": found_by}
+        if own.key in all_of:
+            measurements += attacks.measure(name, all_of, own)
+            outcomes[name] = "".join("-" if each.skipped else "01"[each.success] for each in all_of[own.key])
+    settings = {"objective": own.objective, "beta": own.beta if own.stochastic else None}
+    details = summary | {"outcomes": outcomes, "history": curves(head.history)}
+    return Model(own.name, own.seed, measurements, settings, details=details)
 
 
-def _page(path: pathlib.Path, config: TextConfig, answers: Mapping[str, Answers], class_names: Sequence[str]) -> None:
+def _write_page(
+    path: pathlib.Path, heads: Sequence[Head], answers: Mapping[str, Answers], names: Sequence[str]
+) -> None:
     """The paper's Table 3 and more: the first texts under each attack, of the first head of each objective."""
-    first = {model.objective: model for model in reversed(attacked(config))}
-    heads = [first[objective] for objective in objectives(config) if objective in first]
-    columns = [
-        AttackedTexts(head.name, name, all_of[head.name][:_SHOWN]) for name, all_of in answers.items() for head in heads
-    ]
-    write_page(path, columns, class_names, title="Adversarial texts")
+    first = {head.objective: head.key for head in reversed(heads)}
+    keys = [head.key for head in heads if first[head.objective] == head.key]
+    columns = [AttackedTexts(key, name, all_of[key][:_SHOWN]) for name, all_of in answers.items() for key in keys]
+    write_page(path, columns, names, title="Adversarial texts")

@@ -1,24 +1,14 @@
 """What `experiments.imdb_vub` trains and attacks: its settings, the presets and the heads."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.core import groups
 from experiments.core.groups import split
-from experiments.core.settings import (
-    EVALUATION,
-    NOTHING,
-    RESIDUAL_OBJECTIVES,
-    TRAINING,
-    Preset,
-    SettingError,
-    configure,
-    setting,
-)
-from experiments.mnist_vib.settings import Config, HeadConfig
+from experiments.core.settings import EVALUATION, NOTHING, TRAINING, Preset, SettingError, configure, setting
+from experiments.mnist_vib import HeadConfig
 from ib_jax import hub, losses, models
 
 ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError, LookupError)
@@ -28,7 +18,6 @@ VANILLA = "cross_entropy"
 BOTTLENECKS = ("vib", "vub", "ceb")
 DEEP_WORD_BUG, PWWS = "deep_word_bug", "pwws"
 ATTACKS = (DEEP_WORD_BUG, PWWS)
-SCORINGS = ("paper", "textattack")
 
 _IMDB = {"dataset": IMDB, "num_seeds": 5, "num_attacked": 200, "num_validation": 1000, "attacks": ",".join(ATTACKS)}
 PRESETS = {
@@ -62,13 +51,10 @@ class EncoderSettings(groups.Encoder, groups.Pooling, groups.Precision):
 @dataclasses.dataclass(frozen=True)
 class _Attacks(groups.AttackNames):
     attacked_objectives: str = setting(
-        ",".join(BOTTLENECKS),
-        "Bottlenecks that are attacked; the deterministic heads always are.",
-        note="both",
-        decides=NOTHING,
+        ",".join(BOTTLENECKS), "Bottlenecks attacked beside the deterministic heads.", note="both", decides=NOTHING
     )
     attacked_betas: tuple[float, ...] = setting(
-        (), "Of --betas those whose heads are attacked; empty: all.", paper=(), decides=NOTHING
+        (), "Of --betas those whose heads are attacked; empty: all.", note="all", decides=NOTHING
     )
     num_attacked: int = setting(
         20, "First test texts that are attacked.", unit="texts", paper=200, least=1, decides=EVALUATION
@@ -77,7 +63,7 @@ class _Attacks(groups.AttackNames):
         "paper",
         "pwws: the order of words by the paper's score or by TextAttack's.",
         paper="textattack",
-        choices=SCORINGS,
+        choices=("paper", "textattack"),
         decides=EVALUATION,
     )
     query_budget: int = setting(
@@ -88,8 +74,7 @@ class _Attacks(groups.AttackNames):
     )
     margin: float = setting(
         0.2,
-        "By how much a search must bring another class before the right one on stochastic heads, so that fresh samples "
-        "confirm it.",
+        "Lead of another class with which a search on a stochastic head ends, so that fresh samples confirm it.",
         unit="probability",
         paper=0.0,
         least=0,
@@ -97,11 +82,7 @@ class _Attacks(groups.AttackNames):
         decides=EVALUATION,
     )
     num_judge_samples: int = setting(
-        128,
-        "Fresh samples of z by which success is judged; one is told as well.",
-        note="1",
-        least=1,
-        decides=EVALUATION,
+        128, "Fresh samples of z by which success is judged; so is one.", note="1", least=1, decides=EVALUATION
     )
     attacked_at_once: int = setting(
         5, "Texts attacked side by side, under all heads.", unit="texts", least=1, decides=NOTHING
@@ -177,61 +158,41 @@ class TextConfig(
         if unknown_betas:
             raise SettingError(f"--attacked_betas must be of --betas, {self.betas}, got {sorted(unknown_betas)}")
         groups.check_names("attacked_objectives", split(self.attacked_objectives), BOTTLENECKS)
-        groups.check_names("attacks", split(self.attacks), ATTACKS)
+        groups.check_names("attacks", self.attack_names, ATTACKS)
+
+    @property
+    def attack_names(self) -> tuple[str, ...]:
+        """The attacks by name."""
+        return split(self.attacks)
+
+    def attacked(self, head: "Head") -> bool:
+        """Whether a head is attacked."""
+        named = head.objective in split(self.attacked_objectives) and head.beta in (self.attacked_betas or self.betas)
+        return named or head.objective == VANILLA
 
 
-class Model(NamedTuple):
-    """A head. `beta` is None where there is none."""
-
-    objective: str
-    beta: float | None = None
-    seed: int = 0
+@dataclasses.dataclass(frozen=True)
+class Head(HeadConfig):
+    """The settings of a head: two ReLU layers as wide as the features. `beta` is the strength of any bottleneck."""
 
     @property
     def name(self) -> str:
-        """The name of its row."""
-        return f"{self.objective}{'' if self.beta is None else f'_beta{self.beta:g}'}_seed{self.seed}"
+        """What it is called in records, without its seed."""
+        return f"{self.objective}_beta{self.beta:g}" if self.stochastic else self.objective
 
     @property
-    def stochastic(self) -> bool:
-        """Whether its answers are."""
-        return self.objective in BOTTLENECKS
+    def key(self) -> str:
+        """What its attacks are kept by."""
+        return f"{self.name}_seed{self.seed}"
 
 
-def models_of(config: TextConfig, objective: str) -> list[Model]:
-    """The heads of an objective, in the order of its population."""
-    betas = [None] if objective == VANILLA else list(config.betas)
-    return [Model(objective, beta, seed) for beta in betas for seed in range(config.num_seeds)]
-
-
-def attacked(config: TextConfig) -> list[Model]:
-    """The heads that are attacked, the deterministic first."""
-    every = [model for objective in objectives(config) for model in models_of(config, objective)]
-    betas, names = config.attacked_betas or config.betas, split(config.attacked_objectives)
-    return [model for model in every if model.beta is None or (model.objective in names and model.beta in betas)]
-
-
-def objectives(config: TextConfig) -> tuple[str, ...]:
-    """Those of all heads, the deterministic first."""
-    return (VANILLA, *split(config.objectives))
-
-
-def hyperparams(models: list[Model]) -> dict[str, np.ndarray]:
-    """In what the heads of one objective differ, for `training.init_population`."""
-    found: dict[str, np.ndarray] = {"seed": np.array([model.seed for model in models], np.int32)}
-    if models[0].beta is not None:
-        betas = np.array([model.beta for model in models], np.float32)
-        residual = models[0].objective in RESIDUAL_OBJECTIVES
-        found |= {"rho": np.asarray(losses.beta_to_rho(jnp.asarray(betas)))} if residual else {"beta": betas}
-    return found
-
-
-def head_config(config: TextConfig, objective: str, num_features: int) -> Config:
-    """The settings of an objective's heads for `recipe.Recipe`: two ReLU layers as wide as the features."""
-    return HeadConfig(
-        preset="paper", dataset=config.dataset, objective=objective, hidden_width=num_features,
-        latent_dim=config.latent_dim or max(1, num_features // 2), num_epochs=config.num_epochs,
-        batch_size=config.batch_size, learning_rate=config.learning_rate, average_decay=config.average_decay,
-        epochs_per_eval=config.epochs_per_eval, num_eval_samples=config.num_eval_samples, num_attack_images=0,
-        figures=False,
-    )  # fmt: skip
+def heads_of(config: TextConfig, objective: str, num_features: int) -> list[Head]:
+    """The heads of an objective, in the order of its population; all but bottlenecks have no beta of their own."""
+    same = ("dataset", "num_epochs", "batch_size", "learning_rate", "average_decay")
+    shared = {name: getattr(config, name) for name in (*same, "epochs_per_eval", "num_eval_samples")}
+    shared |= {"preset": "paper", "num_attack_images": 0, "figures": False, "objective": objective}
+    shared |= {"hidden_width": num_features, "latent_dim": config.latent_dim or max(1, num_features // 2)}
+    strengths: list[dict[str, Any]] = [{}]
+    if objective != VANILLA:
+        strengths = [{"beta": beta, "rho": float(losses.beta_to_rho(jnp.float32(beta)))} for beta in config.betas]
+    return [Head(**shared, **own, seed=seed) for own in strengths for seed in range(config.num_seeds)]

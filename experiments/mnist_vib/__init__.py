@@ -2,6 +2,6 @@
 
 from experiments.core.recipe import VIB as FUNCTIONS
 from experiments.core.recipe import load_dataset as load
-from experiments.mnist_vib.settings import Config
+from experiments.mnist_vib.settings import Config, HeadConfig
 
-__all__ = ["FUNCTIONS", "Config", "load"]
+__all__ = ["FUNCTIONS", "Config", "HeadConfig", "load"]

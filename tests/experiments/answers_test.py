@@ -79,12 +79,11 @@ def corruption_error():
 def texts():
     """The heads of the text experiment, asked as the judge of a text attack asks them."""
     features = IMAGES.reshape(COUNT, -1)
-    objective = types.SimpleNamespace(objective="vub")
+    settings = types.SimpleNamespace(objective="vub", latent_dim=NUM_CLASSES)
 
     def right(scale):
-        scores = HeadScores(
-            lambda texts: features, [objective], [scale], {"vub": MODEL}, NUM_CLASSES
-        )  # fmt: skip
+        head = types.SimpleNamespace(settings=settings, params=scale)
+        scores = HeadScores(lambda texts: features, [head], {"vub": MODEL})
         score = scores.score(stream(0, "judge"), 3)
         return Evaluator(lambda texts: score(texts, np.zeros(COUNT, int)), [""] * COUNT, LABELS).correct
 

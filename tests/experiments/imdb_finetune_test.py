@@ -20,7 +20,6 @@ from experiments.core import records
 from experiments.core.app import Session
 from experiments.imdb_finetune import recipe as text_recipe
 from experiments.imdb_finetune import run as imdb_finetune
-from experiments.imdb_finetune.evaluator import TextEvaluator
 from experiments.imdb_finetune.settings import PRESETS, FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import encoder_for
@@ -136,14 +135,14 @@ def test_the_record_tells_the_errors_of_texts_encoded_one_at_a_time_whatever_the
     encode = jax.jit(functools.partial(recipe.model.encode, params))
     each = [encode(data.pad_tokens([tokens], 40)) for tokens in recipe.encoder.tokenise(recipe.texts.test.texts)]
     encoding = jax.tree.map(lambda *fields: jnp.concatenate(fields), *each)
-    keys = jnp.stack([jax.random.fold_in(TextEvaluator(recipe)._key, row) for row in range(len(labels))])
+    keys = jnp.stack([jax.random.fold_in(text_recipe.TextEvaluator(recipe)._key, row) for row in range(len(labels))])
     terms = evaluation.evaluate_examples(
         keys, None, labels, encode_fn=lambda _: encoding, decode_fn=functools.partial(recipe.model.decode, params),
         prior=recipe.model.prior(params), num_samples=2,
     )  # fmt: skip
     expected = evaluation.summarise(terms, labels, 2)
     monkeypatch.setattr(text_encoder, "LENGTHS", (14,))
-    of_two_lengths = TextEvaluator(recipe).during_training(params)
+    of_two_lengths = text_recipe.TextEvaluator(recipe).during_training(params)
     recorded = {split: results.models[0].values_at(split=split) for split in ("validation", "test")}
     for found in (recorded, of_two_lengths):
         assert found["test"].keys() == expected.keys()
@@ -256,7 +255,6 @@ PROGRAM = """
 import dataclasses, sys
 import jax, numpy as np
 from experiments.imdb_finetune import recipe as text_recipe
-from experiments.imdb_finetune.evaluator import TextEvaluator
 from experiments.imdb_finetune.settings import FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import encoder_for
@@ -272,7 +270,7 @@ recipe = text_recipe.TextRecipe(config, texts, encoder_for(config, texts))
 state = recipe.init()
 placed, traces = recipe.run_from(state)(training.replicate(state))
 params = training.unreplicate(placed).params
-numbers = TextEvaluator(recipe).during_training(params)["test"]
+numbers = text_recipe.TextEvaluator(recipe).during_training(params)["test"]
 leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 losses = np.concatenate([training.unreplicate(trace)["loss"] for trace in traces])
 np.savez(sys.argv[1], **leaves, losses=losses, numbers=np.array(list(numbers.values())))

@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from experiments.core import records, render
 from experiments.core.app import Session
+from experiments.core.records import Measurement, Record
 from experiments.core.settings import departures
 from experiments.core.workdir import WorkdirError
-from experiments.imdb_vub import features as imdb_vub_features
-from experiments.imdb_vub import heads as imdb_vub_heads
+from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import run as imdb_vub
-from experiments.imdb_vub import summary as imdb_vub_summary
-from experiments.imdb_vub import table as imdb_vub_table
 from experiments.imdb_vub.attack import HeadAttacks
-from experiments.imdb_vub.settings import PRESETS, VANILLA, Model, TextConfig, models_of
+from experiments.imdb_vub.report import rank_sum, report
+from experiments.imdb_vub.settings import PRESETS, TextConfig, heads_of
 from ib_jax import attacks, data, losses, models
 
 pytest.importorskip("tokenizers")
-QUIET = Session(command="python -m x")
+QUIET = Session("imdb_vub", "python -m x")
 TINY = TextConfig(
-    objectives="vib,vub", betas=(1e-3, 0.5), num_seeds=2, num_epochs=2, epochs_per_eval=2, batch_size=50, max_length=24,
+    objectives="vub", betas=(1e-3, 0.5), num_seeds=2, num_epochs=2, epochs_per_eval=2, batch_size=50, max_length=24,
     num_validation=100, num_attacked=3, attacked_at_once=2, num_score_samples=2, num_judge_samples=3,
     num_eval_samples=3, latent_dim=4, encoder_batch_size=32,
 )  # fmt: skip
@@ -43,8 +43,8 @@ def small():
         vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(imdb_vub_features, "load_texts", lambda config: texts)
-        patch.setattr("experiments.imdb_vub.encoder._RANDOM_CONFIG", config)
+        patch.setattr(text_encoder, "load_texts", lambda config: texts)
+        patch.setattr(text_encoder, "_RANDOM_CONFIG", config)
         pwws = attacks.text.pwws
         found = lambda word, part: SYNONYMS.get(word.lower(), ())
         patch.setattr(attacks.text, "pwws", lambda **settings: pwws(synonyms=found, **settings))
@@ -57,30 +57,34 @@ def finished(tmp_path_factory):
     return config, imdb_vub.run(config, QUIET)
 
 
-def read(results, objective):
-    return json.loads((results / f"{objective}.json").read_text())
+def results_of(config):
+    return pathlib.Path(config.workdir) / "results"
 
 
 @pytest.mark.slow
 def test_records_hold_every_head_and_attack(finished):
-    config, results = finished
-    assert sorted(path.name for path in results.iterdir()) == [
-        "cross_entropy.json", "figure3.png", "robustness.png", "table.md", "vib.json", "vub.json",
-    ]  # fmt: skip
-    record = read(results, "vub")
-    assert [(one["beta"], one["seed"]) for one in record["members"]] == [(1e-3, 0), (1e-3, 1), (0.5, 0), (0.5, 1)]
-    assert record["command"] == "python -m x"
-    assert "workdir" not in record["settings"]
-    for one in record["members"]:
-        assert {"test", "validation", "history"} <= set(one)
-        assert len(one["history"]["rate"]) == 2
-        for name in ("deep_word_bug", "pwws"):
-            found = one["attacks"][name]
-            assert len(found["outcomes"]) == 3
-            attacked = 3 - found["outcomes"].count("-")
-            assert found["num_skipped"] == 3 - attacked
-            if attacked:
-                assert found["success_rate"] == pytest.approx(100 * found["outcomes"].count("1") / attacked)
+    config, made = finished
+    assert [record.file for record in made] == ["cross_entropy", "vub"]
+    files = {path.name for path in results_of(config).iterdir()} - {f"{record.file}.json" for record in made}
+    assert files == {"table.md", "figure3.png", "robustness.png"}
+    record = made[-1]
+    found = [(model.name, model.settings["beta"], model.seed) for model in record.models]
+    assert found == [(f"vub_beta{beta:g}", beta, seed) for beta in (1e-3, 0.5) for seed in (0, 1)]
+    assert (record.command, "workdir" in record.settings) == ("python -m x", False)
+    for model in record.models:
+        assert len(model.details["history"]["rate"]) == 2
+        assert {"error_one", "rate_bits"} <= set(model.values_at(split="test"))
+        for name, more in (("deep_word_bug", {}), ("pwws", {"scoring": "paper"})):
+            at = {"attack": name, "num_score_samples": 2, "query_budget": 0, "margin": 0.2, "num_texts": 3, **more}
+            values = model.values_at(**at, num_judge_samples=3)
+            outcomes = model.details["outcomes"][name]
+            attacked = 3 - outcomes.count("-")
+            assert (len(outcomes), values["num_attacked"]) == (3, attacked)
+            assert values["success_rate"] == (pytest.approx(outcomes.count("1") / attacked) if attacked else None)
+            assert model.values_at(**at, num_judge_samples=1)["num_attacked"] == attacked
+            transfer = model.values_at(**at | {"margin": 0.0}, num_judge_samples=3, source="cross_entropy")
+            assert transfer["num_attacked"] <= 3
+    assert made[0].models[0].settings == {"objective": "cross_entropy", "beta": None}
     page = (pathlib.Path(config.workdir) / "adversarial.html").read_text()
     assert "cross_entropy_seed0" in page
     assert "vub_beta0.001_seed0" in page
@@ -90,18 +94,19 @@ def test_records_hold_every_head_and_attack(finished):
 def test_a_head_of_the_population_is_the_head_alone(finished, small):
     """Features of `text_features`, one head's parameters, plain arithmetic: the answers that attacks see."""
     config, _ = finished
-    encoder = imdb_vub_features.encoder_for(config, small)
-    features = imdb_vub_features.compute(config, small, encoder, QUIET.console)
+    encoder = text_encoder.encoder_for(config, small)
+    features = text_encoder.compute_features(config, small, encoder, QUIET.console)
     tokens = data.pad_tokens(encoder.tokenise(small.test.texts), 24)
     direct = models.text_features(encoder.config, encoder.params, tokens)
     np.testing.assert_allclose(features.dataset.test.inputs, direct, atol=1e-5)
-    every = [model for name in (VANILLA, "vib", "vub") for model in models_of(config, name)]
-    head_attacks = HeadAttacks(config, features, encoder, every, pathlib.Path(config.workdir))
-    key, index = jax.random.key(5), every.index(Model("vub", 0.5, 1))
-    found = head_attacks.scores.score(key, 7)(small.test.texts[:5], np.full(5, index))
-    (params,) = imdb_vub_heads.restore(pathlib.Path(config.workdir), [every[index]])
-    mean, deviation = features.moments
-    hidden = (direct[:5] - mean) / deviation
+    by_objective, classifiers = imdb_vub.train_heads(config, features, QUIET)
+    heads = [head for each in by_objective.values() for head in each]
+    (index,) = (place for place, head in enumerate(heads) if head.settings.key == "vub_beta0.5_seed1")
+    key, params = jax.random.key(5), heads[index].params
+    score = HeadAttacks(config, features, encoder, heads, classifiers).scores.score(key, 7)
+    found = score(small.test.texts[:5], np.full(5, index))
+    inputs = features.dataset.train.inputs
+    hidden = (direct[:5] - inputs.mean(0)) / inputs.std(0)
     for name in ("Dense_0", "Dense_1"):
         hidden = np.maximum(hidden @ params["encoder"][name]["kernel"] + params["encoder"][name]["bias"], 0)
     code = hidden @ params["encoder"]["Dense_2"]["kernel"] + params["encoder"]["Dense_2"]["bias"]
@@ -114,13 +119,12 @@ def test_a_head_of_the_population_is_the_head_alone(finished, small):
 @pytest.mark.slow
 def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
     """One head's answer and another text's are forgotten, and found again, one text at a time."""
-    config, results = finished
+    config, made = finished
     folder = pathlib.Path(config.workdir) / "attacks" / "deep_word_bug"
     answers = json.loads((folder / "text_00001.json").read_text())
-    del answers["vib_beta0.001_seed0"]
+    del answers["vub_beta0.001_seed0"]
     (folder / "text_00001.json").write_text(json.dumps(answers))
     (folder / "text_00002.json").unlink()
-    before = {name: read(results, name)["members"] for name in ("cross_entropy", "vib", "vub")}
 
     def never(*args, **kwargs):
         raise AssertionError("computed again")
@@ -134,10 +138,10 @@ def test_after_a_stop_only_what_is_missing_is_done(finished, monkeypatch):
         return call(self, seed, texts, labels, models)
 
     monkeypatch.setattr("ib_jax.attacks.text.TextRunner.__call__", counted)
-    again = dataclasses.replace(config, attacked_at_once=1, figures=False)
-    assert imdb_vub.run(again, QUIET) == results
-    assert attacked == [1, 2, 8]
-    assert before == {name: read(results, name)["members"] for name in before}
+    again = imdb_vub.run(dataclasses.replace(config, attacked_at_once=1, figures=False), QUIET)
+    assert attacked == [1, 2, 4]
+    assert [record.models for record in again] == [record.models for record in made]
+    assert "png" not in (results_of(config) / "table.md").read_text()
 
 
 @pytest.mark.slow
@@ -159,42 +163,53 @@ def test_what_an_attack_needs_is_missed_at_the_start(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_table_shows_ours_beside_the_papers_on_imdb(finished):
-    _, results = finished
-    found = imdb_vub_table.read(results)
-    table = imdb_vub_table.render(found)
+def test_the_table_shows_ours_beside_the_papers_on_imdb(finished):
+    _, made = finished
+    table = render.markdown(report(records.frame(made), made))
     assert table.count("| VUB | 0.001 |") == 3
-    assert "(93" not in table
-    for record in found.values():
-        record["origin"]["data"]["test"]["dataset"] = "imdb_reviews"
-    table = imdb_vub_table.render(found)
-    assert "(93.2 ± 0.5)" in table
-    assert "(28.4 ± 1.3)" in table
-    assert "| vanilla | - |" in table
-    assert "## The paper's claims" in table
+    assert "[" not in table.split("## Figure 3")[0]
+    for record in made:
+        record.details["origin"]["data"]["test"]["dataset"] = "imdb_reviews"
+    table = render.markdown(report(records.frame(made), made))
+    for expected in ("[93.2 ± 0.5]", "[28.4 ± 1.3]", "| vanilla | - |", "[54.3]"):
+        assert expected in table, expected
 
 
-def member(beta, seed, error, success=50.0, validation=0.1, words=5.0):
-    splits = {split: {"error_one": e, "error_avg": e} for split, e in (("test", error), ("validation", validation))}
-    pwws = {"success_rate": success, "words_changed": words}
-    return {"beta": beta, "seed": seed, **splits, "attacks": {"pwws": pwws}}
+def head(objective, beta, seed, error, success=0.5, validation=0.1, words=0.05):
+    splits = {"test": error, "validation": validation}
+    measurements = [Measurement({"split": name}, {"error_one": e, "error_avg": e}) for name, e in splits.items()]
+    at = {"attack": "pwws", "num_judge_samples": 8, "num_score_samples": 4, "margin": 0.0, "num_texts": 9}
+    measurements.append(Measurement(at, {"success_rate": success, "words_changed": words}))
+    return records.Model(f"{objective}_{beta}", seed, measurements, {"objective": objective, "beta": beta})
+
+
+def report_of(vib, vub):
+    origin = {"encoder": {"name": "e"}, "data": {"test": {"dataset": "imdb_reviews"}}}
+    parts = {"cross_entropy": [head("cross_entropy", None, 0, 0.2)], "vib": vib, "vub": vub}
+    made = [Record("imdb_vub", "", {}, own, {"origin": origin}, file=name) for name, own in parts.items()]
+    return report(records.frame(made), made, figures=False)
 
 
 def test_claims_are_tested_between_the_betas_that_validation_chooses():
-    vib = [member(0.1, seed, 0.2 + 0.001 * seed, 60.0 + seed, words=4.0 + seed / 10) for seed in range(5)]
-    vub = [member(0.1, seed, 0.1, 0.0, validation=0.3) for seed in range(5)]  # best on the test alone: not chosen
-    vub += [member(0.01, seed, 0.15 + 0.001 * seed, 70.0 + seed) for seed in range(5)]
-    rows = imdb_vub_summary.compare(vib, vub, ["pwws"])
-    assert [row["what"] for row in rows] == [
-        "accuracy, 1 sample", "accuracy, mean of samples", "success of pwws", "words changed by pwws",
-    ]  # fmt: skip
-    assert [row["found"] for row in rows] == ["confirmed", "confirmed", "the opposite", "confirmed"]
-    assert rows[0]["vub"] == pytest.approx(84.8)
-    errors = [[100 * (1 - one["test"]["error_one"]) for one in side] for side in (vib, vub[5:])]
-    assert rows[0]["p"] == scipy.stats.ranksums(*errors).pvalue
-    same = imdb_vub_summary.compare(vib, vib, ["pwws"])
-    assert [row["found"] for row in same] == ["not found"] * 4
-    assert np.isnan(imdb_vub_summary.rank_sum([1.0], [2.0]))
+    vib = [head("vib", 0.1, seed, 0.2 + 0.001 * seed, 0.60 + 0.01 * seed, words=0.04) for seed in range(5)]
+    vub = [head("vub", 0.1, seed, 0.1, 0.0, validation=0.3) for seed in range(5)]  # best on the test alone: not chosen
+    vub += [head("vub", 0.01, seed, 0.15 + 0.001 * seed, 0.70 + 0.01 * seed) for seed in range(5)]
+    made = report_of(vib, vub)
+    found = list(made.verdicts.values())
+    assert [(each.claim.text, each.verdict) for each in found] == [
+        ("VUB: higher accuracy, 1 sample", "confirmed"),
+        ("VUB: higher accuracy, mean of samples", "confirmed"),
+        ("VUB: lower success of PWWS", "not found"),
+        ("VUB: more words changed by PWWS", "confirmed"),
+    ]
+    assert found[0].claim.ours == "VIB 79.8 %, VUB 84.8 %, p = 0.009"
+    assert found[0].claim.paper == pytest.approx(2.2)
+    p_value = scipy.stats.ranksums([0.2, 0.201, 0.202, 0.203, 0.204], [0.15, 0.151, 0.152, 0.153, 0.154]).pvalue
+    assert (found[0].claim.p_value, found[0].p_value) == pytest.approx((p_value, 3 * p_value))
+    assert [headline.paper for headline in made.headlines] == [93.2, 28.4]
+    same = report_of(vib, [dataclasses.replace(m, settings={"objective": "vub", "beta": 0.1}) for m in vib])
+    assert {each.verdict for each in same.verdicts.values()} == {"not found"}
+    assert np.isnan(rank_sum([1.0], [2.0]))
 
 
 def test_settings():
@@ -216,9 +231,10 @@ def test_settings():
 
 
 def test_ceb_is_given_vibs_weight():
-    own = imdb_vub.imdb_vub_heads.hyperparams(models_of(dataclasses.replace(TINY, objectives="ceb"), "ceb"))
+    heads = heads_of(dataclasses.replace(TINY, objectives="ceb"), "ceb", 16)
     betas = np.array([1e-3, 1e-3, 0.5, 0.5])
-    np.testing.assert_allclose(np.exp(-own["rho"]), betas / (1 - betas), rtol=1e-5)
+    np.testing.assert_allclose(np.exp([-head.rho for head in heads]), betas / (1 - betas), rtol=1e-5)
+    assert [head.key for head in heads[:2]] == ["ceb_beta0.001_seed0", "ceb_beta0.001_seed1"]
     assert float(losses.beta_to_rho(jnp.float32(0.5))) == pytest.approx(0.0, abs=1e-6)
 
 
@@ -234,4 +250,4 @@ def test_own_files_are_read(tmp_path, monkeypatch):
     assert len(texts.class_names) == 2
 
 
-ORIGINAL = imdb_vub_features.load_texts
+ORIGINAL = text_encoder.load_texts

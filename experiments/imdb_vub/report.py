@@ -1,0 +1,228 @@
+"""What is shown of the records of `experiments.imdb_vub`: accuracy, success of attacks, and VUB beside VIB."""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.stats
+
+from experiments.core.plots import Figure, Level, Line, Panel
+from experiments.core.records import Record, groups, per_seed, values_by_model, where
+from experiments.core.report import Claim, Claims, Column, Departures, Headline, Report, Row, Table, Text, number
+from experiments.imdb_vub.settings import IMDB, VANILLA
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as Canvas
+
+FOLDERS = ("", "without_margin")
+PAPER = "Weingarten et al., Tighter bounds on the information bottleneck (VUB, 2024): section 4.2, Table 2, Figure 3"
+NAMES = {VANILLA: "vanilla", "vib": "VIB", "vub": "VUB", "ceb": "CEB"}
+ATTACKS = {"deep_word_bug": "DeepWordBug", "pwws": "PWWS"}
+COLORS = {"vib": "tab:blue", "vub": "tab:orange", "ceb": "tab:green"}
+TABLE_2 = {
+    (VANILLA, None): {"clean": "93", "deep_word_bug": "54.3", "pwws": "100"},
+    ("vib", 1e-3): {"clean": "91 ± 1", "deep_word_bug": "35.1 ± 4.4", "pwws": "41.6 ± 6.6"},
+    ("vib", 1e-2): {"clean": "90.8 ± 0.5", "deep_word_bug": "41 ± 4.8", "pwws": "62.9 ± 14.3"},
+    ("vib", 1e-1): {"clean": "89.4 ± 0.9", "deep_word_bug": "90 ± 8", "pwws": "99.1 ± 0.9"},
+    ("vub", 1e-3): {"clean": "93.2 ± 0.5", "deep_word_bug": "27.5 ± 2", "pwws": "28.4 ± 1.3"},
+    ("vub", 1e-2): {"clean": "92.6 ± 0.8", "deep_word_bug": "30.8 ± 2", "pwws": "50 ± 4.8"},
+    ("vub", 1e-1): {"clean": "89.2 ± 2", "deep_word_bug": "99.2 ± 0.5", "pwws": "100"},
+}
+"""By objective and beta in %: accuracy, and success of the attacks; mean and deviation of five runs on IMDB."""
+BEST = 1e-3
+"""The paper's most accurate beta, of VIB and of VUB."""
+
+
+def report(frame: "pd.DataFrame", records: Sequence[Record], figures: bool = True) -> Report:
+    """The tables and figures of a folder of records."""
+    origin, seeds = records[0].details["origin"], frame["seed"].nunique()
+    encoder, dataset = origin["encoder"]["name"], origin["data"]["test"]["dataset"]
+    paper = TABLE_2 if dataset == IMDB else {}
+    rows = [
+        Row((NAMES[name], f"{beta:g}" if beta else "-"), frame=part, key=(name, beta))
+        for name in NAMES
+        for (beta,), part in sorted(groups(where(frame, objective=name), "beta"))
+    ]
+    attacks = [name for name in ATTACKS if _has(frame, name)]
+    share = functools.partial(Column, unit="%", missing="skip")
+    columns = [
+        share("accuracy, 1 sample", _accuracy, paper=_theirs(paper, "clean")),
+        share("mean of samples", functools.partial(_accuracy, answer="avg")),
+        Column("rate, bits", "rate_bits", at={"split": "test"}, missing="skip"),
+    ]
+    sections: list[Any] = [Table(title="Accuracy", rows=rows, columns=columns, corner=("objective", "beta"))]
+    for attack in attacks:
+        at, attacked = _at(frame, attack), [row for row in rows if _has(row.frame, attack)]
+        columns = [
+            share("success", "success_rate", at=at, paper=_theirs(paper, attack)),
+            share("on one sample", "success_rate", at=at | {"num_judge_samples": 1}),
+            share("transfer", "success_rate", at={"attack": attack, "source": VANILLA}),
+            share("words changed", "words_changed", at=at),
+            Column("queries", "mean_queries", at=at, digits=",.0f", spread="none", missing="skip"),
+        ]
+        sections.append(Text(_conditions(where(frame, attack=attack)), ATTACKS[attack]))
+        sections.append(Table(rows=attacked, columns=columns, corner=("objective", "beta")))
+    headlines: list[Headline] = []
+    if {"vib", "vub"} <= set(frame["objective"]):
+        sections += _compared(frame, attacks, paper, headlines)
+    sections += [Text(_reached(frame)), *(_figures(frame, records, attacks) if figures else ()), Departures(records)]
+    theirs = " In square brackets the paper's (Table 2), on a BERT-base that was fine-tuned." if paper else ""
+    intro = f"{seeds} seeds, mean ± deviation; accuracy on all test texts.{theirs}"
+    title = f"Bottleneck heads on frozen features of {encoder}, {dataset}"
+    return Report(title, frame, sections, PAPER, intro, headlines)
+
+
+def _theirs(paper: Any, name: str) -> dict[Any, str]:
+    return {key: values[name] for key, values in paper.items()}
+
+
+def _has(frame: "pd.DataFrame | None", attack: str) -> bool:
+    return frame is not None and not where(frame, attack=attack).empty
+
+
+def _at(frame: "pd.DataFrame", attack: str) -> dict[str, Any]:
+    """An attack on a head itself, judged on the mean of samples."""
+    return {"attack": attack, "source": None, "num_judge_samples": frame["num_judge_samples"].max()}
+
+
+def _accuracy(part: "pd.DataFrame", split: str = "test", answer: str = "one") -> np.ndarray:
+    return 1 - values_by_model(part, f"error_{answer}", {"split": split})[1]
+
+
+def _conditions(part: "pd.DataFrame") -> str:
+    most = {name: f"{part[name].max():g}" for name in ("num_texts", "num_judge_samples", "num_score_samples", "margin")}
+    on = f" and, but on vanilla, goes on until the wrong class leads by {most['margin']}, which takes more words"
+    return (
+        f"{most['num_texts']} test texts. Success: share of those classified correctly before that the attack brings "
+        f"down, judged on the mean of {most['num_judge_samples']} fresh samples of z, or on one. A search sees the "
+        f"mean of {most['num_score_samples']}{on if part['margin'].max() else ''}. Transfer: texts made on a vanilla "
+        "head."
+    )
+
+
+def _by_beta(frame: "pd.DataFrame", objective: str, split: str, answer: str) -> dict[float, float]:
+    """Mean accuracy in %."""
+    parts = groups(where(frame, objective=objective), "beta")
+    return {beta: 100 * float(_accuracy(part, split, answer).mean()) for (beta,), part in parts}
+
+
+def rank_sum(first: Any, second: Any) -> float:
+    """The two-sided p-value of the Wilcoxon rank-sum test, by the normal approximation; NaN for fewer than two each.
+
+    Of five runs against five it cannot fall below 0.009.
+    """
+    return float(scipy.stats.ranksums(first, second).pvalue) if min(len(first), len(second)) > 1 else math.nan
+
+
+def _compared(frame: "pd.DataFrame", attacks: Sequence[str], paper: Any, headlines: list[Headline]) -> list[Any]:
+    """VUB beside VIB, each at its best beta; of equally good ones at the larger."""
+    means = {name: _by_beta(frame, name, "validation", "avg") for name in ("vib", "vub")}
+    betas = {name: max(own, key=lambda beta: (own[beta], beta)) for name, own in means.items()}
+    parts = [where(frame, objective=name, beta=beta) for name, beta in betas.items()]
+    measured: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("higher accuracy, 1 sample", "clean", "error_one", {"split": "test"}),
+        ("higher accuracy, mean of samples", "", "error_avg", {"split": "test"}),
+    ]
+    for attack in attacks:
+        if all(_has(part, attack) for part in parts):
+            at, title = _at(frame, attack), ATTACKS[attack]
+            measured.append((f"lower success of {title}", attack, "success_rate", at))
+            measured.append((f"more words changed by {title}", "", "words_changed", at))
+    claims = []
+    for text, name, metric, at in measured:
+        vib, vub = (per_seed(part, metric, **at) for part in parts)
+        vib, vub = (1 - vib, 1 - vub) if metric.startswith("error") else (vib, vub)
+        p_value = rank_sum(vib.dropna(), vub.dropna())
+        theirs = [float(paper[each, BEST][name].split()[0]) for each in betas] if paper and name else None
+        larger, smaller = (vib, vub) if text.startswith("lower") else (vub, vib)
+        claim = Claim(
+            f"VUB: {text}", 100 * larger, 100 * smaller, paper=abs(theirs[1] - theirs[0]) if theirs else None,
+            p_value=None if metric == "words_changed" else p_value, unit="points",
+            ours=f"VIB {100 * vib.mean():.1f} %, VUB {100 * vub.mean():.1f} %, p = {number(p_value, digits=3).text}",
+        )  # fmt: skip
+        claims.append(claim)
+        if theirs:
+            headlines.append(Headline(f"Table 2, VUB, {text.split(' ', 1)[1]}", vub, theirs[1], "%", claim=claim))
+    text = (
+        f"VUB against VIB, each at the beta that is best on held-out training texts (VIB {betas['vib']:g}, VUB "
+        f"{betas['vub']:g}); p beside the means of the Wilcoxon rank-sum test. Words changed, which tell more where "
+        "all attacks succeed, are ours to compare: more of them is more robust."
+    )
+    return [Text(text, "VUB beside VIB"), Claims(claims, "")]
+
+
+def _reached(frame: "pd.DataFrame") -> str:
+    vanilla, lines = 100 * _accuracy(where(frame, objective=VANILLA)).mean(), []
+    for name in (name for name in COLORS if name in set(frame["objective"])):
+        reached = [beta for beta, mean in _by_beta(frame, name, "test", "one").items() if mean >= vanilla - 0.1]
+        what = f"from beta = {max(reached):g} down" if reached else "at no beta tried"
+        lines.append(f"{NAMES[name]} has vanilla's accuracy ({vanilla:.1f} %, less 0.1) with one sample {what}.")
+    return " ".join(lines)
+
+
+def _figures(frame: "pd.DataFrame", records: Sequence[Record], attacks: Sequence[str]) -> list[Figure]:
+    one, average = (functools.partial(_accuracy, answer=answer) for answer in ("one", "avg"))
+    above = [_panel(frame, one, [{}], "test accuracy, %", "accuracy, one sample of z")]
+    below = [_panel(frame, average, [{}], "test accuracy, %", "accuracy, mean of samples of z")]
+    for attack in attacks:
+        own, at, title = where(frame, attack=attack), _at(frame, attack), ATTACKS[attack]
+        both = [at, {"source": VANILLA}]
+        above.append(_panel(own, "success_rate", both, "success, %", f"{title}: success", (0, 103)))
+        below.append(_panel(own, "words_changed", [at], "of a text's words, %", f"{title}: words changed", (0, None)))
+    alt = "Accuracy, success of attacks and of transferred texts, and words changed against beta."
+    size = (4.2 * len(above), 6.4)
+    robust = Figure(
+        "robustness.png", above + below, title="Robustness", alt=alt, columns=len(above), size=size, legend=5
+    )
+    found = [record for record in records if record.file in ("vib", "vub")]
+    alt = "1 / cross-entropy of training against the rate in each epoch, for VIB and VUB of one beta."
+    draw, size = functools.partial(_information_plane, found), (4.6 * len(found), 3.8)
+    plane = Figure("figure3.png", draw=draw, title="Figure 3", size=size, alt=alt)
+    return [plane] * bool(found) + [robust] * bool(attacks)
+
+
+def _panel(
+    frame: "pd.DataFrame",
+    metric: Any,
+    at: Sequence[Mapping[str, Any]],
+    ylabel: str,
+    title: str,
+    ylim: Any = (None, None),
+) -> Panel:
+    """A line of each bottleneck against beta, a level for the deterministic heads; dotted what is transferred."""
+    lines, levels, vanilla = [], [], where(frame, objective=VANILLA)
+    for each, style, spread, name in zip(
+        at, "-:", ("std", "none"), ("vanilla", "made on a vanilla head"), strict=False
+    ):
+        for objective, color in COLORS.items():
+            label, own = NAMES[objective] if style == "-" else "", where(frame, objective=objective)
+            line = Line(label, metric, at=each, frame=own, scale=100, color=color, style=style, spread=spread)
+            lines.append(line)
+        values = metric(vanilla) if callable(metric) else values_by_model(vanilla, metric, each)[1]
+        levels += [Level(100 * np.mean(known), name, "black", style)] if len(known := values[~np.isnan(values)]) else []
+    return Panel(
+        lines=lines, levels=levels, x="beta", xscale="log", ylabel=ylabel, title=title, ylim=ylim, legend=False
+    )
+
+
+def _information_plane(records: Sequence[Record], figure: "Canvas", frame: "pd.DataFrame") -> None:
+    """The paper's Figure 3: rate and 1 / cross-entropy of training in each epoch, at the beta nearest to the paper's.
+
+    The paper takes H(R) - H(Z|X) for I(X;Z), which bounds it on neither side; the rate is an upper bound.
+    """
+    del frame
+    all_axes = figure.subplots(1, len(records), squeeze=False)[0]
+    for axes, record in zip(all_axes, records, strict=True):
+        betas = {model.settings["beta"] for model in record.models}
+        nearest = min(betas, key=lambda beta: abs(math.log(beta / BEST)))
+        for model in (model for model in record.models if model.settings["beta"] == nearest):
+            history = model.details["history"]
+            rate, inverse = np.array(history["rate"]) / math.log(2), 1 / np.array(history["distortion"])
+            axes.plot(rate, inverse, color="0.8", linewidth=0.6, zorder=1)
+            dots = axes.scatter(rate, inverse, c=history["epoch"], cmap="autumn_r", s=14, zorder=2)
+        axes.set(title=f"{NAMES[record.file]}, beta = {nearest:g}", xlabel="rate, bits")
+        figure.colorbar(dots, ax=axes, label="epoch")
+    all_axes[0].set_ylabel("1 / training cross-entropy, 1/nats")

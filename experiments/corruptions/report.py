@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.cifar10_ceb import (
+from experiments.core.image_models import AVERAGE, IMAGENET
+from experiments.core.image_report import (
     NAMES,
     PGD,
     Group,
@@ -17,7 +18,6 @@ from experiments.cifar10_ceb import (
     together_table,
     with_levels,
 )
-from experiments.core.image_models import AVERAGE, IMAGENET
 from experiments.core.plots import Figure
 from experiments.core.records import Record, per_model, where
 from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, values_of

@@ -9,19 +9,18 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core import plots
 from experiments.core.corrupted_images import ALL
 from experiments.core.keys import stream
 from ib_jax import corruptions
 
 SHEET = pathlib.Path(__file__).parents[1] / "results/corruptions/sheet.png"
-SIDE = 96
+SIDE, THUMBNAIL = 96, 62  # pixels, corrupted and shown
+GAP, TITLE = 4, 26
 
 Corrupt = Callable[[np.ndarray, str, int], np.ndarray]
 """From an image uint8 [H, W, 3], a name and a severity to the corrupted image."""
@@ -38,39 +37,29 @@ def ours(constants: str, seed: int = 0) -> Corrupt:
 
 
 def contact_sheet(path: str | os.PathLike[str], image: np.ndarray, corrupt: Corrupt) -> None:
-    """Draws every corruption at every severity, a column for each corruption in two bands.
+    """Draws every corruption at every severity below the image itself, a column for each corruption in two bands.
 
     Args:
       path: PNG file to write.
       image: uint8 [H, W, 3].
       corrupt: what makes the pictures, `ours(...)` or a package's.
     """
-    import pandas as pd
     import PIL.Image
+    import PIL.ImageDraw
 
-    band = -(-len(ALL) // 2)
-    size = (band * 0.8, 12.6 * 0.8 * image.shape[0] / image.shape[1])
-    figure = plots.Figure("", draw=functools.partial(_draw, image, corrupt, band), size=size)
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    plots.draw(figure, pd.DataFrame(), path)
-    # Noise does not compress; a palette keeps the file small.
-    sheet = PIL.Image.open(path).convert("RGB").quantize(64, dither=PIL.Image.Dither.NONE)
-    sheet.save(path, optimize=True)
-
-
-def _draw(image: np.ndarray, corrupt: Corrupt, band: int, figure: Any, frame: Any) -> None:
-    del frame
-    ratios = (1, 1, 1, 1, 1, 1, 0.4)  # the image, five severities, and room for the titles of the second band
-    axes = figure.subplots(13, band, gridspec_kw={"height_ratios": [*ratios, *ratios[:-1]]})
-    for each in axes.flat:
-        each.set_axis_off()
+    band, column, height = -(-len(ALL) // 2), THUMBNAIL + GAP, TITLE + 6 * (THUMBNAIL + GAP)
+    sheet = PIL.Image.new("RGB", (band * column, 2 * height), "white")
+    pen = PIL.ImageDraw.Draw(sheet)
     for index, name in enumerate(ALL):
-        first = 7 * (index // band)
-        column = axes[first : first + 6, index % band]
-        column[0].set_title(name.replace("_", "\n", 1), fontsize=6, pad=2)
+        left, top = column * (index % band), height * (index // band)
+        pen.multiline_text((left, top), name.replace("_", "\n", 1), fill="black", spacing=0)
         pictures = [image, *(corrupt(image, name, severity) for severity in corruptions.SEVERITIES)]
-        for each, picture in zip(column, pictures, strict=True):
-            each.imshow(picture)
+        for place, picture in enumerate(pictures):
+            small = PIL.Image.fromarray(picture).resize((THUMBNAIL, THUMBNAIL))
+            sheet.paste(small, (left, top + TITLE + place * column))
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    # Noise does not compress; a palette keeps the file small.
+    sheet.quantize(64, dither=PIL.Image.Dither.NONE).save(path, optimize=True)
 
 
 def photograph(side: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from experiments import cifar10_ceb, ib_adversarial_training, imagenet_ceb
 from experiments.core import networks, objectives, optimizers
 from experiments.core.recipe import VIB, Recipe, Streamed, load_dataset
 from experiments.core.settings import BOTTLENECKS, RESIDUAL_OBJECTIVES
-from experiments.imagenet_ceb.settings import preset
+from experiments.imagenet_ceb.settings import PRESETS
 from ib_jax import data
 from ib_jax.types import GaussianMixture
 from tests.experiments.core import tiny
@@ -81,7 +81,7 @@ def test_the_adam_of_ceb_drops_at_a_third_two_thirds_and_five_sixths():
 
 
 def test_the_sgd_of_ceb_rises_and_drops_as_in_the_paper():
-    config = imagenet_ceb.Config(**preset("paper") | {"momentum": 0.0, "weight_decay": 0.0})
+    config = imagenet_ceb.Config(**PRESETS["paper"].on("imagenet2012") | {"momentum": 0.0, "weight_decay": 0.0})
     assert (config.top_rate, config.num_epochs) == (1.6, 270)
     sizes = sizes_of(optimizers.stepped_sgd(config, 2, {}), 540)
     epochs = [0, 4.5, 50, 89.5, 90.5, 179.5, 180.5, 239.5, 240.5]

@@ -1,33 +1,29 @@
 """Trains Wide ResNets through the conditional entropy bottleneck, attacks and corrupts them."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 
-from rich.markdown import Markdown
-
-from experiments.cifar10_ceb import table as cifar10_ceb_table
-from experiments.cifar10_ceb.recipe import FUNCTIONS, load
+from experiments.cifar10_ceb.recipe import FUNCTIONS, load, network_name
 from experiments.cifar10_ceb.settings import Cifar10Config, SweepSettings
-from experiments.core import runner, trained_model
+from experiments.core import records, runner, trained_model
 from experiments.core.app import Session
-from experiments.core.image_attacks_config import AttackSettings
-from experiments.core.image_measure import measure_models
+from experiments.core.image_models import ImageModel, first_images, measure_models
+from experiments.core.image_settings import AttackSettings
 from experiments.core.population import train_in_workdirs
 from experiments.core.recipe import Recipe
 from experiments.core.workdir import check_workdir, new_workdir
-from ib_jax import data, training
-
-NAME = "cifar10_ceb"
+from ib_jax import data
 
 
-def models(config: Cifar10Config, sweep: SweepSettings, workdir: pathlib.Path) -> list[Cifar10Config]:
+def configs(config: Cifar10Config, sweep: SweepSettings, workdir: pathlib.Path) -> list[Cifar10Config]:
     """The settings of every model, each with its workdir."""
     found = []
     for seed in range(config.seed, config.seed + sweep.num_seeds):
-        kinds = [("cross_entropy", config.rho)] if sweep.baseline and config.stochastic else []
-        kinds += [(config.objective, rho) for rho in sweep.rhos or (config.rho,)]
-        for objective, rho in kinds:
+        models = [("cross_entropy", config.rho)] if sweep.baseline and config.stochastic else []
+        models += [(config.objective, rho) for rho in sweep.rhos or (config.rho,)]
+        for objective, rho in models:
             model = dataclasses.replace(config, objective=objective, rho=rho, seed=seed)
             found.append(dataclasses.replace(model, workdir=str(workdir / f"{model.name}_seed{seed}")))
     return found
@@ -49,30 +45,41 @@ def run(config: Cifar10Config, sweep: SweepSettings, attack: AttackSettings, ses
       WorkdirError: a workdir or a record was made with other settings.
       NonFiniteLossError: training diverged.
     """
-    console, command = session.console, session.command
     workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-ceb"))
     results = pathlib.Path(sweep.results or workdir / "results")
-    every, dataset = models(config, sweep, workdir), load(config)
-    for model in every:
-        check_workdir(model.workdir, model)
+    every, dataset = configs(config, sweep, workdir), load(config)
+    for each in every:
+        check_workdir(each.workdir, each)
     if not _train(every, dataset, sweep, workdir, session):
         return None
-    recipes = [Recipe(model, dataset, FUNCTIONS) for model in every]
-    measure_models(recipes, attack, results, console, experiment=NAME, command=command)
-    if training.is_main():
-        console.print(Markdown(cifar10_ceb_table.make(results)))
-        console.print(f"Records, table and figures are in {results}.", highlight=False)
+    if not attack.num_attack_images:
+        session.console.print(f"Models are in {workdir}; none is attacked.", highlight=False)
+        return results
+    models = [image_model(each, dataset) for each in every]
+    images = functools.partial(first_images, models[0], attack.num_corrupted_images)
+    measure_models(models, attack, results, session, attack=attack, images=images)
+    from experiments.cifar10_ceb.report import report  # pandas and matplotlib take a second to import
+    from experiments.core import render
+
+    render.write_report(report, records.load(results), results, session.console)
+    session.console.print(f"Records, table and figures are in {results}.", highlight=False)
     return results
+
+
+def image_model(config: Cifar10Config, dataset: data.Dataset) -> ImageModel:
+    """A trained model of these settings."""
+    file = f"{config.name}_seed{config.seed}"
+    return ImageModel(config, network_name(config), file, lambda: Recipe(config, dataset, FUNCTIONS))
 
 
 def _train(
     every: Sequence[Cifar10Config], dataset: data.Dataset, sweep: SweepSettings, workdir: pathlib.Path, session: Session
 ) -> bool:
     """Whether all are trained now."""
-    waiting = [model for model in every if not trained_model.is_finished(model.workdir)]
-    for objective in dict.fromkeys(model.objective for model in waiting):
-        group = [model for model in waiting if model.objective == objective]
-        recipe, title = Recipe(group[0], dataset, FUNCTIONS), f"{len(group)} models of {objective}"
+    waiting = [config for config in every if not trained_model.is_finished(config.workdir)]
+    for objective in dict.fromkeys(config.objective for config in waiting):
+        group = [config for config in waiting if config.objective == objective]
+        recipe, first = Recipe(group[0], dataset, FUNCTIONS), group[0]
         trained: object
         if len(group) > 1:
             trained = train_in_workdirs(
@@ -81,13 +88,12 @@ def _train(
                 workdir / f"population_{objective}",
                 session,
                 vary=("rho", "seed"),
-                title=title,
+                title=f"{len(group)} models of {objective}",
                 layout=sweep,
             )
         else:
-            session.console.rule(f"{group[0].name}, seed {group[0].seed}")
-            title = f"{group[0].name} on {group[0].dataset}"
-            trained = runner.train(recipe, group[0].workdir, session, title=title)
+            session.console.rule(f"{first.name}, seed {first.seed}")
+            trained = runner.train(recipe, first.workdir, session, title=f"{first.name} on {first.dataset}")
         if trained is None:
             return False
     return True

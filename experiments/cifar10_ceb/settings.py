@@ -6,8 +6,7 @@ from typing import Any
 from absl.flags import FlagValues
 
 from experiments.core import groups
-from experiments.core.image_attacks_config import AttackSettings
-from experiments.core.image_config import ImageConfig
+from experiments.core.image_settings import AttackSettings, ImageConfig
 from experiments.core.settings import NOTHING, Preset, configure, setting
 
 __all__ = ("PRESETS", "AttackSettings", "Cifar10Config", "SweepSettings", "scaled")

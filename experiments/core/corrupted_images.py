@@ -1,5 +1,6 @@
-"""The error of models on corrupted images: each image is corrupted once, on the device, and shown to every model."""
+"""Images of a data set as they are and corrupted, on the device or as published, and models' errors on them."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,13 +14,45 @@ from ib_jax.types import Array
 
 Predict = Callable[[Array], Array]
 """images float [B, H, W, 3] in [0, 1] -> logits or probabilities [B, C], already compiled."""
-Errors = dict[str, list[float]]
-"""By corruption its error at the five severities, a share."""
+Corrupted = Callable[[str, int], Iterator[data.Split]]
+"""(corruption, severity) -> batches of corrupted images with their labels, the last one smaller."""
 
+ALL = (*corruptions.CORRUPTIONS, *corruptions.EXTRA_CORRUPTIONS)
 BATCH_SIZE = 250
 
 
-def made(split: data.Split, constants: str, seed: int = 0) -> Callable[[str, int], Iterator[data.Split]]:
+@dataclasses.dataclass(frozen=True)
+class CorruptedImages:
+    """Images as they are and corrupted.
+
+    Attributes:
+      num_images: how many, the first of the test images.
+      constants: of the corruptions, "cifar10" or "imagenet".
+      clean: () -> batches of the images as they are.
+      corrupted: batches of them corrupted.
+      names: which corruptions.
+    """
+
+    num_images: int
+    constants: str
+    clean: Callable[[], Iterator[data.Split]]
+    corrupted: Corrupted
+    names: Sequence[str] = ALL
+
+    def conditions(self) -> list[dict[str, Any]]:
+        """Of every measurement for a record: of the images as they are, and of each corruption at each severity."""
+        at = {"split": "test", "num_images": self.num_images}
+        return [
+            at,
+            *({**at, "corruption": name, "severity": s} for name in self.names for s in corruptions.SEVERITIES),
+        ]
+
+    def batches(self, at: Mapping[str, Any]) -> Iterator[data.Split]:
+        """The images of such conditions."""
+        return self.corrupted(at["corruption"], at["severity"]) if "corruption" in at else self.clean()
+
+
+def made(split: data.Split, constants: str, seed: int = 0) -> Corrupted:
     """Corrupts images on the device, those of each corruption and severity with the same keys.
 
     Args:
@@ -28,7 +61,7 @@ def made(split: data.Split, constants: str, seed: int = 0) -> Callable[[str, int
       seed: of the noise.
 
     Returns:
-      (corruption, severity) -> batches of corrupted images with their labels, the last one smaller.
+      The corrupted images.
     """
     keys = losses.per_example_keys(stream(seed, "corruption"), len(split.labels))
 
@@ -43,42 +76,19 @@ def made(split: data.Split, constants: str, seed: int = 0) -> Callable[[str, int
     return batches
 
 
-def published(name: str, *, data_dir: str | None, count: int) -> Callable[[str, int], Iterator[data.Split]]:
-    """The published corrupted images of a data set, the first `count` of each, 0 for all; otherwise as `made`."""
+def published(name: str, *, data_dir: str | None, count: int) -> Corrupted:
+    """The published corrupted images of a data set, the first `count` of each; otherwise as `made`."""
 
     def batches(corruption: str, severity: int) -> Iterator[data.Split]:
         source = data.open_corrupted(name, corruption, severity, data_dir=data_dir)
-        limit = min(count or len(source), len(source))
-        return data.batches(data.Subset(source, np.arange(limit)), batch_size=BATCH_SIZE)
+        return data.batches(data.Subset(source, np.arange(min(count, len(source)))), batch_size=BATCH_SIZE)
 
     return batches
 
 
-def errors_of(
-    predicts: Mapping[str, Predict],
-    batches: Callable[[str, int], Iterator[data.Split]],
-    *,
-    names: Sequence[str] = corruptions.CORRUPTIONS,
-    report: Callable[[str, int], None] = lambda name, severity: None,
-) -> dict[str, Errors]:
-    """Every model's error under every corruption at every severity.
-
-    Args:
-      predicts: the models by name.
-      batches: as of `made` or `published`.
-      names: which corruptions.
-      report: told of each corruption and severity that is done.
-
-    Returns:
-      By model its `Errors`.
-    """
-    found: dict[str, Errors] = {model: {} for model in predicts}
-    for name in names:
-        for severity in corruptions.SEVERITIES:
-            for model, error in error_of(predicts, batches(name, severity)).items():
-                found[model].setdefault(name, []).append(error)
-            report(name, severity)
-    return found
+def constants_of(side: int) -> str:
+    """The constants of the corruptions for images of so many pixels a side."""
+    return "cifar10" if side <= 64 else "imagenet"
 
 
 def error_of(predicts: Mapping[str, Predict], batches: Iterable[data.Split]) -> dict[str, float]:

@@ -1,8 +1,5 @@
-"""Evaluate trained models on common corruptions, and on ImageNet-A and under attack, and draw Figure 3's panels.
+"""See __main__.py; for other experiments: the package imagecorruptions, made to run."""
 
-For other experiments: the package imagecorruptions, and its speed.
-"""
+from experiments.corruptions.peer import Cores, corrupt, images_per_second, load, missing
 
-from experiments.corruptions.peer import Cores, images_per_second, missing
-
-__all__ = ["Cores", "images_per_second", "missing"]
+__all__ = ["Cores", "corrupt", "images_per_second", "load", "missing"]

@@ -1,16 +1,35 @@
-"""Evaluates trained models on corrupted images."""
+"""Shows trained models, whichever of `PACKAGES` made them, corrupted images, and attacks them."""
 
+import dataclasses
+import functools
+import os
 import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
-from rich.markdown import Markdown
+import numpy as np
+from rich.console import Console
 
+from experiments import cifar10_ceb, imagenet_ceb
+from experiments.core import records, trained_model
 from experiments.core.app import Session
+from experiments.core.corrupted_images import (
+    BATCH_SIZE,
+    CorruptedImages,
+    Predict,
+    constants_of,
+    error_of,
+    made,
+    published,
+)
+from experiments.core.image_models import IMAGENET, ImageModel, measure_models
 from experiments.core.settings import SettingError
-from experiments.corruptions import checkpoints as image_checkpoints
-from experiments.corruptions import table as corruptions_table
-from experiments.corruptions.measure import NAME, evaluate
-from experiments.corruptions.settings import CorruptionSettings
-from ib_jax import training
+from experiments.core.workdir import WorkdirError
+from experiments.corruptions.settings import CorruptionAttacks, CorruptionSettings
+from ib_jax import data, evaluation
+
+PACKAGES = {"cifar10_ceb": cifar10_ceb, "imagenet_ceb": imagenet_ceb}
+_LEAST = 8  # pixels a side that the corruptions need
 
 
 def run(settings: CorruptionSettings, session: Session) -> pathlib.Path:
@@ -24,23 +43,155 @@ def run(settings: CorruptionSettings, session: Session) -> pathlib.Path:
       The folder of the records.
 
     Raises:
-      WorkdirError: a record was made with other settings.
+      WorkdirError: a record was made with other settings, no known experiment made a model, or the models cannot be
+        evaluated together.
       FileNotFoundError: there is no such workdir, or no finished model in it.
-      SettingError: no known experiment made a model, or they cannot be evaluated together.
+      SettingError: --workdirs is missing, or the published images are of another size.
       DatasetUnavailableError: a data set is not there.
     """
-    console, command = session.console, session.command
     if not settings.paths:
         raise SettingError("--workdirs must name a trained model's folder, or the folder above several; see --help")
+    results = pathlib.Path(settings.results or pathlib.Path(settings.paths[0]) / "corruptions")
+    models = [open_model(workdir, settings.data_dir) for workdir in find_workdirs(settings.paths, session.console)]
+    owners: dict[str, ImageModel] = {}
+    for model in models:
+        if (other := owners.setdefault(model.file, model)) is not model:
+            places = f"{other.config.workdir} and {model.config.workdir}"
+            raise WorkdirError(f"{places} are both {model.file}: evaluate them in two runs")
+    shifted = settings.imagenet_a and models[0].config.dataset == IMAGENET
+    measure_models(
+        models,
+        settings,
+        results,
+        session,
+        attack=settings.attacks() if settings.attack else None,
+        images=functools.partial(images_of, models, settings),
+        natural=functools.partial(imagenet_a_errors, models[0]) if shifted else None,
+        without=[] if settings.attack else [field.name for field in dataclasses.fields(CorruptionAttacks)],
+    )
+    from experiments.core import render  # pandas and matplotlib take a second to import
+    from experiments.corruptions.report import report
 
-    def tell(text: str) -> None:
-        console.print(text, highlight=False)
-
-    found = image_checkpoints.find(settings.paths, tell)
-    models = [image_checkpoints.read(workdir, data_dir=settings.data_dir) for workdir in found]
-    results = pathlib.Path(settings.results or pathlib.Path(settings.paths[0]) / NAME)
-    evaluate(models, settings, results, console, command=command)
-    if training.is_main():
-        console.print(Markdown(corruptions_table.make(results)))
-        tell(f"Records, table and figure are in {results}.")
+    render.write_report(report, records.load(results), results, session.console)
+    session.console.print(f"Records, table and figure are in {results}.", highlight=False)
     return results
+
+
+def find_workdirs(paths: Sequence[str], console: Console) -> list[pathlib.Path]:
+    """The workdirs that are meant by `paths`: each itself, or the finished ones in it.
+
+    Args:
+      paths: workdirs, or folders above the workdirs of a population.
+      console: says which in such a folder is left out because it is not finished.
+
+    Returns:
+      Workdirs, each once, in the order given and by name.
+
+    Raises:
+      FileNotFoundError: a path is no folder, or there is no finished workdir in it.
+    """
+    workdirs: list[pathlib.Path] = []
+    for path in map(pathlib.Path, paths):
+        if not path.is_dir():
+            raise FileNotFoundError(f"--workdirs names {path}, which is no folder")
+        if (path / "config.json").exists():
+            workdirs.append(path)
+            continue
+        inside = sorted(config.parent for config in path.glob("*/config.json"))
+        finished = [workdir for workdir in inside if trained_model.is_finished(workdir)]
+        for workdir in inside:
+            if workdir not in finished:
+                console.print(f"{workdir} is not trained to its end and is left out.", highlight=False)
+        if not finished:
+            raise FileNotFoundError(
+                f"--workdirs names {path}, which holds no config.json and no folder with config.json and results.json: "
+                "give a workdir of python -m experiments.cifar10_ceb, or the folder above several"
+            )
+        workdirs += finished
+    return list(dict.fromkeys(workdirs))
+
+
+def open_model(workdir: pathlib.Path, data_dir: str = "") -> ImageModel:
+    """A finished model as its workdir describes it; neither data nor parameters are read yet.
+
+    Args:
+      workdir: its folder.
+      data_dir: where tensorflow-datasets keeps its data, if not where it lay for training.
+
+    Raises:
+      FileNotFoundError: the model is not trained to its end.
+      WorkdirError: no experiment of `PACKAGES` made it, or another version did.
+    """
+    experiment = trained_model.read_results(workdir).experiment
+    if experiment not in PACKAGES:
+        raise WorkdirError(f"{workdir} was made by {experiment!r}; expected one of {', '.join(PACKAGES)}")
+    config = trained_model.read_config(workdir, data_dir=data_dir)
+    network = str(PACKAGES[experiment].network_name(config))
+    file = f"{re.sub(r'[^-A-Za-z0-9_]+', '_', network)}_{config.name}_seed{config.seed}"
+    return ImageModel(config, network, file, lambda: trained_model.open_recipe(workdir, data_dir=data_dir))
+
+
+def images_of(models: Sequence[ImageModel], settings: CorruptionSettings) -> CorruptedImages:
+    """The images that the models are shown.
+
+    Raises:
+      WorkdirError: the models are of several data sets or image sizes, or of images that cannot be corrupted.
+      SettingError: the published images are of another size.
+    """
+    first, dataset, data_dir = models[0], models[0].config.dataset, models[0].config.data_dir or None
+    test = first.recipe.dataset.test
+    clean: data.Source = data.ArraySource(test) if isinstance(test, data.Split) else test
+    shape, kind = clean[0].inputs.shape, clean[0].inputs.dtype
+    for model in models:
+        own = model.recipe.example.shape[1:]
+        if (model.config.dataset, own) != (dataset, shape):
+            raise WorkdirError(
+                f"{model.config.workdir} was trained on {model.config.dataset}, {_size(own)}, but "
+                f"{first.config.workdir} is tested on {dataset}, {_size(shape)}: evaluate them in two runs"
+            )
+    if kind != np.uint8 or shape[2] != 3 or min(shape[:2]) < _LEAST:
+        raise WorkdirError(
+            f"{first.config.workdir} was trained on {dataset}, {kind} images of {_size(shape)}; the corruptions are "
+            f"made for colour images, uint8 of at least {_LEAST} x {_LEAST} x 3"
+        )
+    count, constants = min(settings.num_images or len(clean), len(clean)), constants_of(shape[0])
+
+    def batches() -> Iterator[data.Split]:
+        return _batches(data.Subset(clean, np.arange(count)))
+
+    if settings.published:
+        there = data.open_corrupted(dataset, settings.names[0], 1, data_dir=data_dir)[0].inputs.shape
+        if there != shape:
+            raise SettingError(
+                f"--published: the published images are {_size(there)}, but {first.config.workdir} was trained on "
+                f"{_size(shape)}: leave --published out"
+            )
+        corrupted = published(dataset, data_dir=data_dir, count=count)
+    else:
+        inputs, labels = zip(*batches(), strict=True)
+        corrupted = made(data.Split(np.concatenate(inputs), np.concatenate(labels)), constants, settings.seed)
+    return CorruptedImages(count, constants, batches, corrupted, settings.names)
+
+
+def imagenet_a_errors(model: ImageModel, predicts: Mapping[str, Predict]) -> dict[str, float]:
+    """Errors on all of ImageNet-A, among its 200 classes.
+
+    Args:
+      model: one of the models, for the place and the size of the images.
+      predicts: the models.
+    """
+    side, classes = model.recipe.example.shape[1], data.imagenet_a_classes()
+    source = data.open_split("imagenet_a", "test", data_dir=model.config.data_dir or None, image_size=side)
+
+    def among(predict: Predict) -> Predict:
+        return lambda images: evaluation.restrict_to_classes(predict(images), classes)
+
+    return error_of({name: among(predict) for name, predict in predicts.items()}, _batches(source))
+
+
+def _batches(source: data.Source) -> Iterator[data.Split]:
+    return data.batches(source, BATCH_SIZE, num_threads=os.cpu_count() or 1)
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,13 +1,13 @@
 """The settings of `experiments.corruptions`."""
 
 import dataclasses
+from typing import Any
 
 from experiments.core import groups
-from experiments.core.image_attacks_config import AttackSettings
+from experiments.core.corrupted_images import ALL
+from experiments.core.image_settings import AttackSettings
 from experiments.core.settings import EVALUATION, NOTHING, configure, setting
 from ib_jax import corruptions
-
-ALL = (*corruptions.CORRUPTIONS, *corruptions.EXTRA_CORRUPTIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,17 +100,7 @@ class CorruptionSettings(groups.DataDir, groups.Results, groups.Seed, groups.Num
         return tuple(dict.fromkeys(groups.split(self.corruptions))) or ALL
 
     def attacks(self) -> AttackSettings:
-        """The same for `image_attacks.Measurer`."""
-        return AttackSettings(
-            linf_epsilons=(self.linf_epsilon,),
-            l2_epsilons=self.l2_epsilons,
-            radius=self.linf_epsilon,
-            pgd_steps=self.pgd_steps,
-            pgd_path=self.pgd_path,
-            num_eot_samples=self.num_eot_samples,
-            num_attack_images=self.num_attack_images,
-            num_square_images=self.num_square_images,
-            num_queries=self.num_queries,
-            attack_batch_size=self.attack_batch_size,
-            num_corrupted_images=0,
-        )
+        """The same for `core.image_models`."""
+        names = {field.name for field in dataclasses.fields(CorruptionAttacks)} - {"linf_epsilon"}
+        radii: dict[str, Any] = {"linf_epsilons": (self.linf_epsilon,), "radius": self.linf_epsilon}
+        return AttackSettings(num_corrupted_images=0, **radii | {name: getattr(self, name) for name in names})

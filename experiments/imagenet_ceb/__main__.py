@@ -9,12 +9,12 @@ Run:      python -m experiments.imagenet_ceb                              a narr
           python -m experiments.corruptions --workdirs=DIR,DIR            ImageNet-C and ImageNet-A for all of them
 Does:     trains one model over all devices of all processes, batch normalisation in step; random crops on the host,
           flips and AutoAugment on the device. Then targeted and untargeted PGD, transfer, Square and the rest of
-          `experiments.core.image_attacks`, if --num_attack_images is positive.
+          `experiments.core.image_settings`, if --num_attack_images is positive.
 Needs:    imagenet2012 prepared by tensorflow-datasets as array_record; the error says how where it is not.
 Units:    radii are levels of 255. The paper's epsilon is 16 for both norms; it does not say in which units for L2.
 Cost:     the paper's 270 epochs are 346 million images for each model: 12 hours of a TPU v3-8 at 8,000 images/s.
 Expect:   the paper: ResNet-50 without AutoAugment 24.0 % error with cross-entropy, 22.8 % with CEB. Not measured here.
-Leaves:   config.json, metrics.jsonl, results.json and checkpoints in the workdir, and record.json of the attacks.
+Leaves:   config.json, metrics.jsonl, results.json and checkpoints in the workdir; in results/ a record of the attacks.
 """
 
 from experiments.core import app

@@ -1,19 +1,18 @@
 """Trains a ResNet on ImageNet through the conditional entropy bottleneck, and attacks it."""
 
 import dataclasses
+import functools
 import pathlib
 
 from experiments.core import runner, trained_model
 from experiments.core.app import Session
-from experiments.core.image_attacks_config import AttackSettings
-from experiments.core.image_measure import measure_models
+from experiments.core.image_models import ImageModel, first_images, measure_models
+from experiments.core.image_settings import AttackSettings
 from experiments.core.recipe import Recipe
 from experiments.core.records import Record
 from experiments.core.workdir import new_workdir
-from experiments.imagenet_ceb.recipe import FUNCTIONS, load
+from experiments.imagenet_ceb.recipe import FUNCTIONS, load, network_name
 from experiments.imagenet_ceb.settings import ImageNetConfig
-
-NAME = "imagenet_ceb"
 
 
 def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> Record | None:
@@ -32,12 +31,14 @@ def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> Rec
       DatasetUnavailableError: ImageNet is not prepared.
       NonFiniteLossError: training diverged.
     """
-    console, command = session.console, session.command
     workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-{config.name}"))
     config = dataclasses.replace(config, workdir=str(workdir))
     recipe, title = Recipe(config, load(config), FUNCTIONS), f"{config.name} on {config.dataset}"
     if runner.train(recipe, workdir, session, title=title) is None:
         return None
-    measure_models([recipe], attack, workdir / "results", console, experiment=NAME, command=command)
-    console.print(f"Records are in {workdir}.", highlight=False)
+    if attack.num_attack_images:
+        model = ImageModel(config, network_name(config), f"{config.name}_seed{config.seed}", lambda: recipe)
+        images = functools.partial(first_images, model, attack.num_corrupted_images)
+        measure_models([model], attack, workdir / "results", session, attack=attack, images=images)
+    session.console.print(f"Records are in {workdir}.", highlight=False)
     return trained_model.read_results(workdir)

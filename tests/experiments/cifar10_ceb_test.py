@@ -1,22 +1,25 @@
-"""CEB on images end to end, tiny: alone and as a population, attacked, in table and figures; and what is refused."""
+"""CEB on images end to end, tiny: alone and as a population, attacked and corrupted; its report; what is refused."""
 
 import dataclasses
-import json
 import types
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from experiments.cifar10_ceb import report as cifar10_report
 from experiments.cifar10_ceb import run as cifar10_ceb
-from experiments.cifar10_ceb import table as cifar10_ceb_table
 from experiments.cifar10_ceb.settings import PRESETS, Cifar10Config, SweepSettings
 from experiments.cifar10_ceb.settings import scaled as scaled_by_flags
-from experiments.core import image_attacks_config as names
-from experiments.core.image_attacks_config import AttackSettings
+from experiments.core import records, render
+from experiments.core.app import Session
+from experiments.core.image_settings import LEVELS, AttackSettings, plan
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.settings import as_dict
+from experiments.core.workdir import WorkdirError
 from ib_jax import data, training
 
-QUIET = Console(quiet=True)
+SESSION = Session("cifar10_ceb", "python -m x", Console(quiet=True))
 RNG = np.random.default_rng(0)
 
 
@@ -39,11 +42,12 @@ ATTACK = AttackSettings(
     pgd_steps=2,
     num_eot_samples=2,
     num_attack_images=4,
-    num_square_images=4,
+    num_square_images=3,
     num_queries=3,
     attack_batch_size=4,
     num_corrupted_images=0,
 )
+SWEEP = SweepSettings(rhos=(2.0, 5.0))
 
 
 @pytest.fixture(autouse=True)
@@ -58,80 +62,78 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", lambda *args, **kwargs: DATASET)
         config = dataclasses.replace(TINY, workdir=str(folder))
-        results = cifar10_ceb.run(config, SweepSettings(rhos=(2.0, 5.0)), ATTACK, QUIET, command="python -m x")
-    return folder, results
+        return config, cifar10_ceb.run(config, SWEEP, ATTACK, SESSION)
 
 
 @pytest.mark.slow
 def test_every_model_has_a_record_of_every_attack(finished):
-    _, results = finished
-    found = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
+    config, results = finished
+    found = {record.file: record for record in records.load(results)}
     assert set(found) == {"cross_entropy_seed0", "ceb_rho2_seed0", "ceb_rho5_seed0"}
     for name, record in found.items():
-        kinds = {row["attack"] for row in record["attacks"]}
-        wanted = {names.PGD, names.TARGETED, names.MARGIN, names.LONG, names.TRANSFER, names.SQUARE, names.WHOLE_RANGE}
-        assert kinds == wanted | ({names.EOT} if name.startswith("ceb") else set())
-        at_radius = record["at_radius"]["accuracy"]
-        assert at_radius[names.WORST] <= min(at_radius.values())
-        assert record["source"] == ("ceb_rho2" if name.startswith("cross") else "cross_entropy")
-        assert str(results.parent) not in json.dumps(record)  # nothing of this machine
-    assert {path.name for path in results.iterdir()} >= {"table.md", "figure1.png", "figure2.png"}
+        numbers = records.frame([record])
+        attacked = records.where(numbers, together=None, metric="accuracy", attack=["pgd", "square"])
+        assert len(attacked) == len(plan(ATTACK, stochastic=name.startswith("ceb")))
+        together = records.where(numbers, together=True)
+        assert set(together["num_images"]) == {3}
+        assert records.where(together, attack="worst")["value"].item() == pytest.approx(together["value"].min())
+        assert set(numbers["source"].dropna()) == {"ceb_rho2" if name.startswith("cross") else "cross_entropy"}
+        assert record.models[0].settings["network"] == "WRN-10-1, flip_crop"
+        assert config.workdir not in (results / f"{name}.json").read_text()  # nothing of this machine
+    assert {path.name for path in results.iterdir()} - {f"{name}.json" for name in found} == {
+        "table.md", "figure1.png", "figure2.png"
+    }  # fmt: skip
 
 
 @pytest.mark.slow
-def test_what_is_done_is_not_done_again(finished, monkeypatch):
-    folder, results = finished
+def test_what_is_done_is_not_done_again_and_other_settings_are_refused(finished, monkeypatch):
+    config, results = finished
     before = {path: path.read_bytes() for path in results.glob("*.json")}
-    config = dataclasses.replace(TINY, workdir=str(folder))
     monkeypatch.setattr(training, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
-    assert cifar10_ceb.run(config, SweepSettings(rhos=(2.0, 5.0)), ATTACK, QUIET) == results
+    assert cifar10_ceb.run(config, SWEEP, ATTACK, SESSION) == results
     assert {path: path.read_bytes() for path in results.glob("*.json")} == before
-    other = dataclasses.replace(config, learning_rate=0.01)
-    with pytest.raises(ValueError, match=r"--learning_rate: 0\.001 there, 0\.01 now"):
-        cifar10_ceb.run(other, SweepSettings(rhos=(2.0, 5.0)), ATTACK, QUIET)
+    with pytest.raises(WorkdirError, match=r"--learning_rate: 0\.001 there, 0\.01 now"):
+        cifar10_ceb.run(dataclasses.replace(config, learning_rate=0.01), SWEEP, ATTACK, SESSION)
+    with pytest.raises(WorkdirError, match="--pgd_steps: 2 there, 3 now"):
+        cifar10_ceb.run(config, SWEEP, dataclasses.replace(ATTACK, pgd_steps=3), SESSION)
 
 
-def record(objective, rho, accuracies, seed=0):
-    rows = [
-        {"attack": names.PGD, "norm": norm, "epsilon": epsilon, "accuracy": value, "num_images": 9, "seconds": 1.0}
-        for norm, epsilon, value in zip(("linf", "l2", "l2"), (8.0, 64.0, 128.0), accuracies, strict=True)
-    ]
-    config = dataclasses.asdict(TINY) | {"dataset": "cifar10"}
-    return {
-        "objective": objective,
-        "rho": rho,
-        "seed": seed,
-        "name": f"{objective}_{rho}",
-        "num_images": 9,
-        "clean_accuracy": 0.8,
-        "command": "python -m experiments.cifar10_ceb",
-        "settings": dataclasses.asdict(ATTACK),
-        "attacks": rows,
-        "at_radius": {"epsilon": 8.0, "num_images": 9, "accuracy": {names.CLEAN: 0.8, names.WORST: accuracies[0]}},
-        "findings": [],
-        "training": {
-            "config": config,
-            "test": {"error_mean": 0.25},
-            "environment": {"commit": "0123456789"},
-            "training_seconds": 60.0,
-        },
-    }
+def record(objective, rho, accuracies, seed):
+    """A model whose accuracies under PGD L-inf 8, L2 64 and L2 128 are given."""
+    config = dataclasses.replace(TINY, objective=objective, rho=rho, seed=seed)
+    specs = plan(ATTACK, stochastic=config.stochastic)
+    rows = [Measurement({"split": "test"}, {"error_mean": 0.25})]
+    rows.append(Measurement({"split": "test", "attack": "clean", "num_images": 9, "at_mean": True}, {"accuracy": 0.8}))
+    known = dict(zip([("linf", 8 / LEVELS), ("l2", 64 / LEVELS), ("l2", 128 / LEVELS)], accuracies, strict=True))
+    for spec in specs:
+        share = known.get((spec.norm, spec.epsilon), 0.0)
+        rows.append(Measurement({"split": "test", **spec.conditions(), "num_images": 9}, {"accuracy": share}))
+    worst = {"split": "test", "attack": "worst", "norm": "linf", "epsilon": 8 / LEVELS, "num_images": 9}
+    rows.append(Measurement({**worst, "together": True}, {"accuracy": accuracies[0]}))
+    details = {"training": {"environment": {"commit": "0123456789"}}, "training_seconds": 60.0}
+    findings = [{"check": "black_box", "message": "Square does better", "evidence": {}}]
+    model = Model(config.name, seed, rows, {"network": "WRN-10-1", **as_dict(config)}, findings, details)
+    return Record("cifar10_ceb", "a test", as_dict(ATTACK), [model], file=f"{config.name}_{seed}")
 
 
-def test_the_table_says_whether_the_trend_is_that_of_the_paper(tmp_path):
-    models = [("cross_entropy", None, (0.1, 0.2, 0.1))]
+def test_the_report_says_whether_the_trend_is_that_of_the_paper(tmp_path):
+    models = [("cross_entropy", 3.0, (0.1, 0.2, 0.1))]
     models += [("ceb", rho, (0.7 - rho / 10, 0.5, 0.1 + rho / 10)) for rho in (1.0, 3.0, 5.0)]
-    for objective, rho, accuracies in models:
-        for seed, change in [(0, 0.0), (1, 0.02)]:
-            found = record(objective, rho, tuple(value + change for value in accuracies), seed)
-            (tmp_path / f"{objective}{rho}{seed}.json").write_text(json.dumps(found))
-    text = cifar10_ceb_table.make(tmp_path)
-    lines = text.splitlines()
+    made = [
+        record(objective, rho, tuple(value + change for value in accuracies), seed)
+        for objective, rho, accuracies in models for seed, change in [(0, 0.0), (1, 0.02)]
+    ]  # fmt: skip
+    report = cifar10_report.report(records.frame(made), made)
+    lines = render.markdown(report).splitlines()
+    render.write(report, tmp_path)
+    assert (tmp_path / "figure1.png").stat().st_size > 10_000
+    titles = [line.split(" | ")[0] for line in lines if line.startswith(("| cross-entropy", "| CEB"))]
+    assert titles == ["| cross-entropy", "| CEB, rho = 5", "| CEB, rho = 3", "| CEB, rho = 1"]
     row = next(line for line in lines if line.startswith("| CEB, rho = 3"))
     assert row.startswith("| CEB, rho = 3 | 75.0 ± 0.0 | 41.0 ± 1.4 |")  # mean and deviation over two seeds
-    assert "accuracy under PGD L-inf 8: rank correlation with falling rho +0.9" in text
-    assert any("PGD L-inf 8" in line and "as in the paper" in line for line in lines)
-    assert any("PGD L2 128" in line and "against the paper" in line for line in lines)
+    assert any("PGD L-inf 8 rises" in line and "| 6 | +0.9" in line and "**confirmed**" in line for line in lines)
+    assert any("PGD L2 128 rises" in line and "| 6 | -0.9" in line and "**not found**" in line for line in lines)
+    assert sum("Square does better" in line for line in lines) == len(made)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ PROGRAM = """
 import dataclasses, sys
 import jax, numpy as np
 from experiments import cifar10_ceb, imagenet_ceb
-from experiments.cifar10_ceb.settings import preset as cifar10_preset
+from experiments.cifar10_ceb.settings import PRESETS as CIFAR10
 from experiments.core import runner, trained_model
 from experiments.core.app import Session
 from experiments.core.recipe import Recipe
-from experiments.imagenet_ceb.settings import preset as imagenet_preset
+from experiments.imagenet_ceb.settings import PRESETS as IMAGENET
 from ib_jax import data, training
 
 name, workdir = sys.argv[1:]
@@ -27,11 +27,11 @@ dataset = data.Dataset("cifar10", split, None, data.Split(*(field[:8] for field 
 tiny = {"workdir": workdir, "num_epochs": 1, "batch_size": 8, "steps_per_call": 1, "eval_batch_size": 8,
         "num_eval_samples": 1}
 if name == "wrn":
-    settings = cifar10_ceb_config.PRESETS["paper"].on("cifar10") | tiny
+    settings = CIFAR10["paper"].on("cifar10") | tiny
     recipe = Recipe(cifar10_ceb.Config(**settings), dataset, cifar10_ceb.FUNCTIONS)
 else:
     depth, width = name.split("x")
-    settings = imagenet_ceb_config.PRESETS["paper"].on("cifar10") | {"input_pipeline": "resident"} | tiny
+    settings = IMAGENET["paper"].on("cifar10") | {"input_pipeline": "resident"} | tiny
     settings |= {"depth": depth, "width": float(width), "precision": "float32", "momentum": 0.0}
     recipe = Recipe(imagenet_ceb.Config(**settings), dataset, imagenet_ceb.FUNCTIONS)
 
@@ -44,9 +44,9 @@ ever, training.StopRequest = training.StopRequest, Once
 assert runner.train(recipe, workdir, Session("test")) is None
 training.StopRequest = ever
 runner.train(recipe, workdir, Session("test"))
-record = trained_model.read_results(workdir)
-assert record["steps"] == 2 and 0 <= record["test"]["error_mean"] <= 1, record
-print(record["num_parameters"], "parameters on", jax.device_count(), "devices")
+(model,) = trained_model.read_results(workdir).models
+assert model.details["steps"] == 2 and 0 <= model.values_at(split="test")["error_mean"] <= 1, model
+print(model.details["num_parameters"], "parameters on", jax.device_count(), "devices")
 """
 
 

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.core import image_attacks, image_attacks_config
-from experiments.core.attacks import SOURCE, suite_keys
+from experiments.core import image_models
+from experiments.core.attacks import SOURCE, measurements, suite_keys
+from experiments.core.image_settings import LEVELS, AttackSettings
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
 from ib_jax import AttackResult, DiagGaussian, attacks, data, losses
@@ -43,20 +44,23 @@ def one_answer(monkeypatch):
 def test_images_under_every_attack_and_in_both_kinds_of_answer(one_answer, monkeypatch):
     monkeypatch.setattr(AttackSuite, "_model_findings", lambda *args: [])
     model = Classifier(None, encode, None, lambda params, codes: codes, lambda params: losses.standard_normal(3))
-    settings = image_attacks_config.AttackSettings(num_attack_images=COUNT)
-    made = image_attacks.make_suite(
-        settings, model, stochastic=True, split=SPLIT, num_classes=NUM_CLASSES, num_eval_samples=2
+    settings = AttackSettings(num_attack_images=COUNT)
+    recipe = types.SimpleNamespace(
+        model=model,
+        config=types.SimpleNamespace(stochastic=True, num_eval_samples=2),
+        dataset=types.SimpleNamespace(num_classes=NUM_CLASSES),
+        first_test=lambda count: SPLIT,
     )
-    keys = suite_keys(0)
+    made, keys = image_models.make_suite(settings, recipe), suite_keys(0)
     result = made.evaluate({}, keys, sources={SOURCE: made.transfer_source({}, keys)})
-    record = image_attacks.record_of(result, settings, stochastic=True)
-    assert record["clean_accuracy"] == record["clean_accuracy_sampled"] == STANDING
-    kinds = {row["attack"] for row in record["attacks"]}
-    assert {image_attacks_config.EOT, image_attacks_config.TRANSFER, image_attacks_config.TARGETED} <= kinds
-    assert {row["accuracy"] for row in record["attacks"]} == {STANDING}
-    assert set(record["at_radius"]["accuracy"].values()) == {STANDING}
-    radii = {(row["norm"], row["epsilon"]) for row in record["attacks"] if row["attack"] == image_attacks_config.PGD}
-    assert radii == {("linf", e) for e in settings.linf_epsilons} | {("l2", e) for e in settings.l2_epsilons}
+    rows = measurements(result, source="other", radii=[("linf", settings.radius / LEVELS)])
+    assert {row["values"]["accuracy"] for row in rows} == {STANDING}
+    whole = [row["at"] for row in rows if not row["at"].get("together") and row["at"]["attack"] == "pgd"]
+    assert any(at["num_eot_samples"] > 1 for at in whole)
+    assert {at.get("source") for at in whole} == {None, "other"}
+    radii = {(at["norm"], at["epsilon"]) for at in whole if at["targeted"]}
+    wanted = [("linf", e) for e in settings.linf_epsilons] + [("l2", e) for e in settings.l2_epsilons]
+    assert radii == {(norm, e / LEVELS) for norm, e in wanted}
 
 
 def test_digits_under_every_attack_but_the_papers_number_under_a_targeted_one(one_answer, monkeypatch):

@@ -1,0 +1,106 @@
+"""What the reports on image models share: their groups, every attack beside the others, corruptions, findings."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from experiments.core.corrupted_images import ALL
+from experiments.core.image_models import AVERAGE
+from experiments.core.image_settings import LEVELS
+from experiments.core.records import Record, groups, where
+from experiments.core.report import Column, Grid, Row, Table
+from experiments.core.settings import BOTTLENECKS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOGETHER_TEXT = (
+    "A white-box number above that of transfer or Square is no robustness; the worst of all counts an image only if it "
+    "stands under each."
+)
+NAMES = {"cross_entropy": "cross-entropy", "consistent_ceb": "consistent CEB"}
+PGD: dict[str, Any] = {"attack": "pgd", "loss": "cross_entropy", "source": None, "at_mean": True}
+
+
+class Group(NamedTuple):
+    """The models of all seeds with the same network, objective and rho (None for cross-entropy)."""
+
+    network: str
+    objective: str
+    rho: float | None
+    frame: "pd.DataFrame"
+
+    @property
+    def title(self) -> str:
+        """What they are called, without the network."""
+        name = NAMES.get(self.objective, self.objective.upper())
+        return name if self.rho is None else f"{name}, rho = {self.rho:g}"
+
+
+def with_levels(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """A frame with the radius of attacks in levels of a pixel, too."""
+    return frame.assign(levels=(LEVELS * frame["epsilon"]).round(6)) if "epsilon" in frame else frame
+
+
+def groups_of(frame: "pd.DataFrame") -> list[Group]:
+    """The models: by network, cross-entropy first, then from weak to strong bottlenecks."""
+    found = [
+        Group(network, objective, rho if objective in BOTTLENECKS else None, part)
+        for (network, objective, rho), part in groups(frame, "network", "objective", "rho")
+    ]
+    return sorted(found, key=lambda group: (group.network, group.rho is not None, group.objective, -(group.rho or 0)))
+
+
+def corruption_error(frame: "pd.DataFrame", name: str) -> "pd.Series[float]":
+    """The error of each model under a corruption, mean of five severities."""
+    rows = where(frame, metric="error_mean", corruption=name)
+    return rows.groupby(["file", "model", "seed"], sort=False)["value"].mean()
+
+
+def corruption_rows(frame: "pd.DataFrame") -> list[Row]:
+    """The average of the 15 corruptions, if all were measured, and each; the four that are not of them last."""
+    known = set(frame["corruption"].dropna()) if "corruption" in frame else set()
+    rows = [Row("average of the 15", "error_mean", at={"corruption": AVERAGE}, key="average", unit="%")]
+    rows += [
+        Row(name.replace("_", " "), lambda part, name=name: corruption_error(part, name), key=name, unit="%")
+        for name in ALL
+    ]
+    return [row for row in rows if (AVERAGE if row.key == "average" else row.key) in known]
+
+
+def together_table(groups: Sequence[Group], settings: Mapping[str, Any], radius: float) -> Table:
+    """Every attack at a radius, in levels, on the images that all were tried on."""
+    same: dict[str, Any] = {"levels": radius, "together": True}
+    pgd = PGD | {"num_steps": settings["pgd_steps"], "targeted": False}
+    attacks: dict[str, dict[str, Any]] = {
+        "clean": {"attack": "clean"},
+        "PGD": pgd,
+        "PGD targeted": pgd | {"targeted": True},
+        "PGD margin": pgd | {"loss": "margin"},
+        "PGD long": pgd | {"num_steps": 2 * settings["pgd_steps"]},
+        "PGD EOT": pgd | {"at_mean": None},
+    }
+    frames = [where(group.frame, together=True) for group in groups]
+    sources = sorted({name for part in frames if "source" in part for name in part["source"].dropna()})
+    rows = [Row(f"{group.network}, {group.title}", frame=group.frame) for group in groups]
+    columns = [Column(name, "accuracy", at=at | same, scale=100) for name, at in attacks.items()]
+    columns += [
+        Column("transfer", "accuracy", at={"source": sources} | same, scale=100),
+        Column("Square", "accuracy", at={"attack": "square"} | same, scale=100),
+        Column("worst of all", "accuracy", at={"attack": "worst"} | same, scale=100),
+    ]
+    count = max(part["num_images"].max() for part in frames)
+    title = f"Every attack at L-inf {radius:g}: accuracy in per cent on the same {count:.0f} images"
+    return Table(title=title, rows=rows, columns=columns, corner=("model",), notes=TOGETHER_TEXT)
+
+
+def checks_grid(groups: Sequence[Group], records: Sequence[Record]) -> Grid:
+    """All that the checks for masked gradients have to say."""
+    models = {(record.file, model.name, model.seed): model for record in records for model in record.models}
+    rows: list[list[str | float]] = []
+    for group in groups:
+        for _, key in group.frame[["file", "model", "seed"]].drop_duplicates().iterrows():
+            said = models[tuple(key)].findings
+            name = f"{group.network}, {group.title}"
+            rows += [[name, key["seed"], finding["check"], finding["message"]] for finding in said]
+    notes = "" if rows else "Nothing that looks like masked gradients."
+    return Grid(["model", "seed", "check", "message"], rows, "Signs of masked gradients", notes)

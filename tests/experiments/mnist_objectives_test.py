@@ -93,7 +93,7 @@ def test_of_equal_errors_the_lower_cross_entropy_is_chosen():
     assert mnist_objectives.best_records(trials) == [trials[1]]
 
 
-@pytest.mark.standard
+@pytest.mark.slow
 def test_a_small_comparison_from_end_to_end(tmp_path, monkeypatch):
     small = {"num_epochs": 1, "hidden_width": 8, "attack_steps": 1, "num_eot_samples": 1, "attack_epsilons": ()}
     monkeypatch.setitem(mnist_vib.PRESETS, "compare", Preset("small", small | {"attack_l2_epsilons": (0.5,)}))

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.core.plots import Figure, Line, Panel
 from experiments.core.records import Record, distinct, per_model, where
@@ -78,7 +78,7 @@ def _chosen(trials: Sequence[Record]) -> Grid:
         rate = name in RATE_OBJECTIVES
         columns[name] = sorted(own, key=lambda r: -r.settings["beta"] if rate else r.settings["rho"])
     errors = {record.file: record.models[0].values_at(split="validation")["error_avg"] or 0.0 for record in trials}
-    rows = []
+    rows: list[list[Any]] = []
     for line in zip(*columns.values(), strict=True):
         cells = [number(errors[each.file], scale=100, digits=2)._replace(bold=each in best) for each in line]
         rows.append([" or ".join(dict.fromkeys(map(_strength, line))), *cells])

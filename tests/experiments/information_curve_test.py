@@ -116,7 +116,7 @@ def test_the_report_of_a_stored_record(tmp_path):
     render.write(made, tmp_path)
     table = (tmp_path / "table.md").read_text()
     assert "| 0.001 | 3.49 % [3.18] | 3.56 % [3.24] | 0.43 % | 175.44 | 2.933 | 18.4 % | 4.7 % |" in table
-    assert "| 1, diverged | - [33.82] |" in table
+    assert "| 1, diverged | \\- [33.82] |" in table
     assert "Left out: beta = 1, seed 0 diverged at step 7." in table
     assert [(each.item, each.paper) for each in made.headlines] == [("test error at beta = 0.001, K = 2", 3.18)]
     for name in ("figure1.png", "information_plane.png"):

@@ -132,7 +132,7 @@ def _record(
             "training_seconds": trainer.seconds,
             "images_per_second": images / max(trainer.seconds, 1e-9),
         },
-        departures=departures(config, curve),
+        departures=[departure._asdict() for departure in departures(config, curve)],
         environment=environment(),
         file=f"K{config.latent_dim}",
     )

@@ -130,7 +130,7 @@ def _record(
         details={"source": trial.source.name, "zeros": measured.zeros, "seconds": seconds},
     )
     exact = dataclasses.replace(config, num_epochs=trained.settings.num_epochs)
-    differ = {departure.name: departure for departure in departures(trained.settings, exact)}
+    differ = {departure.name: departure._asdict() for departure in departures(trained.settings, exact)}
     return Record(
         session.experiment,
         session.command,

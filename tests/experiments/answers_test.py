@@ -14,8 +14,6 @@ from experiments.ib_adversarial_training.attack_settings import AttackSettings
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config
 from experiments.imdb_vub import victims as imdb_vub_victims
-from experiments.mnist_robustness import attack as mnist_robustness_attacks
-from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.text_attack_comparison import outcome as text_attack_outcome
 from experiments.transferability import measure as transferability_measure
 from ib_jax import DiagGaussian, data, evaluation, losses
@@ -56,14 +54,6 @@ def image_measurer(average):
         stochastic=True, split=SPLIT, num_classes=NUM_CLASSES, num_eval_samples=3,
     )  # fmt: skip
     return lambda scale: made._right(scale, 0, IMAGES, average)
-
-
-def mnist_measurer():
-    made = mnist_robustness_attacks.Measurer(
-        mnist_robustness_config.RobustnessConfig(), apply_fn,
-        stochastic=True, images=IMAGES, labels=LABELS, num_classes=NUM_CLASSES,
-    )  # fmt: skip
-    return lambda scale: made._answers(mnist_robustness_attacks.Victim(0, scale), INDEX, IMAGES) == LABELS
 
 
 def imagenet_measurer():
@@ -121,7 +111,6 @@ EVERY = {
     "attacker": attacker,
     "image, at the mean": lambda: image_measurer(False),
     "image, of samples": lambda: image_measurer(True),
-    "mnist": mnist_measurer,
     "imagenet": imagenet_measurer,
     "pair": pair,
     "judge": judge,

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from experiments.core import image_attacks, image_attacks_config
-from experiments.mnist_robustness import attack as mnist_robustness_attacks
-from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.transferability import measure as transferability_measure
 from ib_jax import AttackResult, DiagGaussian, attacks, data, losses
 from ib_jax.models import Classifier
@@ -54,24 +52,6 @@ def test_images_under_every_attack_and_in_both_kinds_of_answer(one_answer, monke
     assert {image_attacks_config.EOT, image_attacks_config.TRANSFER, image_attacks_config.TARGETED} <= kinds
     assert {row["accuracy"] for row in record["attacks"]} == {STANDING}
     assert set(record["at_radius"]["accuracy"].values()) == {STANDING}
-
-
-def test_digits_under_every_attack_but_the_papers_number_under_a_targeted_one(one_answer, monkeypatch):
-    monkeypatch.setattr(mnist_robustness_attacks.Measurer, "_findings", lambda *args: [])
-    made = mnist_robustness_attacks.Measurer(
-        mnist_robustness_config.RobustnessConfig(), apply_fn,
-        stochastic=True, images=IMAGES, labels=LABELS, num_classes=NUM_CLASSES,
-    )  # fmt: skip
-    record, _ = made.measure(mnist_robustness_attacks.Victim(0, {}), lambda epsilon: MOVED, lambda step: None)
-    targeted = [row for row in record["attacks"] if "targeted" in row["attack"]]
-    assert len(targeted) == 2
-    assert {row["accuracy"] for row in targeted} == {1.0}
-    others = [row for row in record["attacks"] if row not in targeted]
-    assert len(others) > 10
-    assert {row["accuracy"] for row in others} == {STANDING}
-    assert {share for row in record["same_images"] for share in row["accuracy"].values()} == {STANDING}
-    for row in [*targeted, *(row for row in others if row["epsilon"] is None)]:
-        assert (row["num_right"], row["success"], row["median_l2"]) == (COUNT - 1, 0.0, np.inf)
 
 
 def test_pairs_but_not_the_theorems_delta(one_answer, monkeypatch):

@@ -310,33 +310,6 @@ def _deviation(values: np.ndarray) -> float:
     return float(values.std(ddof=1)) if values.size > 1 else 0.0
 
 
-def objectives_figure(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Error, information and calibration on the held-out images against the rate, a line for each objective.
-
-    Args:
-      path: PNG file to write.
-      records: results of runs with held-out images, with `config` and `validation`.
-    """
-    panels = [
-        ("error_avg", 100, "held-out error, %"),
-        ("information_zy_bits", 1, "I(Z;Y) lower bound, bits"),
-        ("calibration_error", 100, "calibration error, %"),
-    ]
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(panels), figsize=(11, 3.4), layout="constrained")
-    names = dict.fromkeys(record["config"]["objective"] for record in records)
-    for index, name in enumerate(names):
-        group = [record["validation"] for record in records if record["config"]["objective"] == name]
-        group.sort(key=lambda held_out: held_out["rate_bits"])
-        rates = [held_out["rate_bits"] for held_out in group]
-        for axis, (key, factor, label) in zip(axes, panels, strict=True):
-            axis.plot(rates, [factor * held_out[key] for held_out in group], marker=".", color=f"C{index}", label=name)
-            axis.set(xlabel="I(X;Z) upper bound, bits", ylabel=label, xscale="log")
-    axes[0].legend(frameon=False)
-    save(figure, path)
-
-
 def exact_curves(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """The information plane of each exact problem: the least I(X;Z) for an I(Z;Y), and the trained codes above it.
 

@@ -376,8 +376,9 @@ def _findings(section: Findings) -> Grid:
             count = sum(any(finding["check"] == check for finding in model.findings) for model in own)
             label = ", ".join(map(str, row.label)) if isinstance(row.label, tuple) else str(row.label)
             cells = [label, check, f"{count} of {len(own)}" if checks else ""]
-            rows.append(cells + ([said[0] if said else ""] if section.messages else []))
-    return Grid(["model", "check", "seeds", *["the first says"] * section.messages], rows, section.title)
+            rows.append(cells + ([str(len(said) or ""), said[0] if said else ""] if section.messages else []))
+    more = ["warnings", "the first says"] if section.messages else []
+    return Grid(["model", "check", "seeds", *more], rows, section.title)
 
 
 def _departures(section: Departures) -> Grid:

@@ -1,30 +1,51 @@
-"""Trains populations over beta, and draws the information curve."""
+"""Trains and attacks populations over beta, and draws the information curve."""
 
 import dataclasses
-import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.markdown import Markdown
-
+from experiments import mnist_vib
 from experiments.core import records
 from experiments.core.app import Session
+from experiments.core.evaluator import SPLITS, PopulationEvaluator
 from experiments.core.objectives import strength_name
 from experiments.core.population import PopulationTrainer, curves
 from experiments.core.recipe import Recipe, load_dataset
-from experiments.core.settings import GRAIN, SettingError
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.settings import GRAIN, RESIDUAL_OBJECTIVES, SettingError, as_dict, departures
 from experiments.core.trained_model import TrainedModel
-from experiments.core.workdir import check_workdir, environment, new_workdir
-from experiments.information_curve.measure import AttackPopulationEvaluator
+from experiments.core.workdir import check_workdir, environment, new_workdir, write_config
 from experiments.information_curve.settings import CurveConfig, member_settings
-from experiments.information_curve.table import render
-from experiments.mnist_vib.settings import Config
-from ib_jax import training
+from ib_jax.training import Population
 
 
-def run(curve: CurveConfig, config: Config, session: Session) -> list[dict[str, Any]] | None:
+class AttackPopulationEvaluator(PopulationEvaluator):
+    """Evaluates and attacks every member of a placed population at once, each as `AttackEvaluator` would alone."""
+
+    def __init__(self, recipe: Recipe, num_members: int, members_at_once: int | None):
+        super().__init__(recipe, num_members, members_at_once, SPLITS)
+        alone = self._alone = mnist_vib.AttackEvaluator(recipe)
+        self._attacks = [
+            self._of_members(alone.robust_examples(attack), "robustness", alone.attack_batch_size)
+            for attack in alone.attacks
+        ]
+
+    def at_end(self, placed: Population) -> dict[str, list[Any]]:
+        """By name a value for each member: summaries of all splits, and accuracy under every attack at every radius."""
+        found = super().at_end(placed)
+        if self._recipe.config.num_attack_images:
+            batch = self._alone.attacked_images()
+            accuracy = [attacked(placed, batch).mean(1) for attacked in self._attacks]
+            clean = self._evaluate(placed, batch[:2]).correct_avg.mean(1)
+            found["measurements"] = [
+                self._alone.measurements(clean[index], [values[index] for values in accuracy])
+                for index in range(len(clean))
+            ]
+        return found
+
+
+def run(curve: CurveConfig, config: mnist_vib.Config, session: Session) -> list[Record] | None:
     """Trains every population (or goes on), evaluates and attacks it, and writes records, table and figures.
 
     Args:
@@ -40,35 +61,38 @@ def run(curve: CurveConfig, config: Config, session: Session) -> list[dict[str, 
       NonFiniteLossError: every member of a population diverged.
       SettingError: the settings do not fit each other.
     """
-    console, command = session.console, session.command
     check(curve, config)
     workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-curve"))
-    for each in (curve, config):
-        check_workdir(workdir, each)
+    check_workdir(workdir, config, curve)
     dataset, hyperparams = load_dataset(config), member_settings(curve, config)
-    settings = dataclasses.asdict(config) | dataclasses.asdict(curve)
     found = []
     for latent_dim in curve.latent_dims:
-        recipe = Recipe(dataclasses.replace(config, latent_dim=latent_dim), dataset)
         trainer = PopulationTrainer(
-            recipe,
+            Recipe(dataclasses.replace(config, latent_dim=latent_dim), dataset),
             hyperparams,
             workdir / f"K{latent_dim}",
-            Session("information_curve", command, console),
+            session,
             title=f"K = {latent_dim}",
             layout=curve,
             make_evaluator=AttackPopulationEvaluator,
         )
-        records.write_json(workdir / "config.json", settings)
+        write_config(workdir, config, curve)
         trained = trainer.train()
         if trained is None:
             return None
-        found.append(_record(recipe, trained, trainer, settings, command))
-    _write(found, pathlib.Path(curve.results or workdir / "results"), console)
+        found.append(_record(curve, dataclasses.replace(config, latent_dim=latent_dim), trained, trainer, session))
+    results = pathlib.Path(curve.results or workdir / "results")
+    for record in found:
+        records.write(results / f"{record.file}.json", record)
+    from experiments.core import render  # pandas and matplotlib take a second to import
+    from experiments.information_curve.report import report
+
+    render.write_report(report, found, results, session.console)
+    session.console.print(f"Records, table and figures are in {results}.", highlight=False)
     return found
 
 
-def check(curve: CurveConfig, config: Config) -> None:
+def check(curve: CurveConfig, config: mnist_vib.Config) -> None:
     """Refuses settings that a population cannot have.
 
     Raises:
@@ -76,7 +100,7 @@ def check(curve: CurveConfig, config: Config) -> None:
     """
     if not strength_name(config.objective):
         raise SettingError(f"--objective must have a strength to draw a curve over, got {config.objective}")
-    if config.objective in ("ceb", "consistent_ceb") and not all(0 < beta < 1 for beta in curve.betas):
+    if config.objective in RESIDUAL_OBJECTIVES and not all(0 < beta < 1 for beta in curve.betas):
         raise SettingError(f"--betas must be in (0, 1) for {config.objective}, got {curve.betas}; try 1e-9..0.1")
     if config.schedule != "constant" and not all(0 < beta < 1 for beta in curve.betas):
         raise SettingError(f"--betas must be in (0, 1) with --schedule={config.schedule}, got {curve.betas}")
@@ -87,48 +111,37 @@ def check(curve: CurveConfig, config: Config) -> None:
 
 
 def _record(
-    recipe: Recipe,
+    curve: CurveConfig,
+    config: mnist_vib.Config,
     trained: Sequence[TrainedModel],
     trainer: PopulationTrainer,
-    settings: Mapping[str, Any],
-    command: str,
-) -> dict[str, Any]:
-    hidden = ("workdir", "results", "data_dir")  # of this machine
-    return {
-        "experiment": "information_curve",
-        "command": command,
-        "config": {name: value for name, value in settings.items() if name not in hidden}
-        | {"latent_dim": recipe.config.latent_dim},
-        "environment": environment(),
-        "num_members": len(trained),
-        "plan": trainer.plan.message,
-        "members_at_once": trainer.members_at_once,
-        "steps": recipe.num_steps,
-        "training_seconds": trainer.seconds,
-        "images_per_second": len(trained) * recipe.num_steps * recipe.config.batch_size / max(trainer.seconds, 1e-9),
-        "members": [model.settings | model.summary | {"history": curves(model.history)} for model in trained],
-    }
+    session: Session,
+) -> Record:
+    local = ("workdir", "results", "data_dir")  # of this machine
+    num_steps = trained[0].history[-1]["num_steps"]
+    images = len(trained) * num_steps * config.batch_size
+    return Record(
+        session.experiment,
+        session.command,
+        {name: value for name, value in as_dict(config, curve).items() if name not in local},
+        [_model(each) for each in trained],
+        details={
+            "plan": trainer.plan.message,
+            "members_at_once": trainer.members_at_once,
+            "steps": num_steps,
+            "training_seconds": trainer.seconds,
+            "images_per_second": images / max(trainer.seconds, 1e-9),
+        },
+        departures=[departure._asdict() for departure in departures(config, curve)],
+        environment=environment(),
+        file=f"K{config.latent_dim}",
+    )
 
 
-def _write(found: Sequence[Mapping[str, Any]], results: pathlib.Path, console: Console) -> None:
-    for record in found:
-        records.write_json(results / f"K{record['config']['latent_dim']}.json", record)
-        fallen = [member for member in record["members"] if member["diverged_at"] >= 0]
-        for member in fallen:
-            console.print(
-                f"K = {record['config']['latent_dim']}, beta = {member['beta']:g}, seed {member['seed']} diverged at "
-                f"step {member['diverged_at']}; its numbers are those of the epoch before.",
-                style="yellow",
-                highlight=False,
-            )
-    if not training.is_main():
-        return
-    from experiments.information_curve import figures as curve_figures  # matplotlib takes a second to import
-
-    plain = [json.loads((results / f"K{record['config']['latent_dim']}.json").read_text()) for record in found]
-    table = render(plain)
-    (results / "table.md").write_text(table)
-    curve_figures.information_curve(results / "figure1.png", plain)
-    curve_figures.information_plane(results / "information_plane.png", plain)
-    console.print(Markdown(table))
-    console.print(f"Records, table and figures are in {results}.", highlight=False)
+def _model(trained: TrainedModel) -> Model:
+    """A member for the record; the numbers of one that diverged are those of the epoch before."""
+    own, summary = dict(trained.settings), trained.summary
+    measurements = [Measurement({"split": name}, summary[name]) for name in SPLITS if name in summary]
+    measurements += [Measurement(**row) for row in summary.get("measurements", ())]
+    details = {"diverged_at": summary["diverged_at"], "history": curves(trained.history)}
+    return Model(f"beta{own['beta']:g}", own.pop("seed"), measurements, settings=own, details=details)

@@ -8,13 +8,12 @@ import numpy as np
 from experiments.core import groups
 from experiments.core.objectives import strength_name
 from experiments.core.settings import RESIDUAL_OBJECTIVES, TRAINING, configure, setting
-from experiments.mnist_vib.settings import PRESETS, Config
+from experiments.mnist_vib import PRESETS, Config
 from ib_jax import losses
 
 __all__ = ("PRESETS", "VARIED", "Config", "CurveConfig", "member_settings")
 
 DECADES = tuple(float(f"1e{power}") for power in range(-9, 1))
-
 
 VARIED = ("beta", "rho", "latent_dim")
 """Settings of a model that are none of a population's: it goes over --betas and --latent_dims."""

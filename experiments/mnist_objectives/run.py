@@ -1,24 +1,20 @@
 """Tunes each objective, trains it with several seeds, and compares them."""
 
-import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.markdown import Markdown
-
+from experiments import mnist_vib
 from experiments.core import records
 from experiments.core.app import Session
-from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
+from experiments.core.records import Record
+from experiments.core.settings import BOTTLENECKS, EVALUATION, RATE_OBJECTIVES
 from experiments.core.workdir import check_reuse, command
 from experiments.mnist_objectives.settings import CompareConfig
-from experiments.mnist_objectives.table import Record, best_records, read_records, render
-from experiments.mnist_vib import run as mnist_vib
-from experiments.mnist_vib.settings import PRESETS, Config
 from ib_jax import data, losses
 
 TUNING, SEEDS = "tuning", "seeds"
+"""The folders of the records."""
 
 
 class Run(NamedTuple):
@@ -38,23 +34,26 @@ def tuning_runs(compare: CompareConfig, num_train: int) -> Iterator[Run]:
             yield Run(f"{TUNING}/{objective}_beta{beta:g}", settings)
 
 
-def seed_runs(tuning: Sequence[Run], best: Mapping[str, Record], num_seeds: int) -> Iterator[Run]:
+def seed_runs(tuning: Sequence[Run], trials: Sequence[Record], num_seeds: int) -> Iterator[Run]:
     """Every objective at its best strength, with each seed, on all training images, and attacked."""
+    best = best_records(trials)
     only_tuning = ("num_validation", "num_attack_images", "seed")
-    for trial in tuning:
-        settings = {name: value for name, value in trial.settings.items() if name not in only_tuning}
-        objective = settings["objective"]
-        if all(best[objective]["config"][name] == value for name, value in settings.items()):
+    for run_, trial in zip(tuning, trials, strict=True):
+        if any(trial is other for other in best):
+            settings = {name: value for name, value in run_.settings.items() if name not in only_tuning}
             for seed in range(num_seeds):
-                yield Run(f"{SEEDS}/{objective}_seed{seed}", settings | {"seed": seed})
+                yield Run(f"{SEEDS}/{settings['objective']}_seed{seed}", settings | {"seed": seed})
 
 
-def _settings(compare: CompareConfig, objective: str, beta: float) -> dict[str, Any]:
-    settings = PRESETS[compare.preset].on(compare.dataset) | {"preset": compare.preset}
-    if compare.num_epochs:
-        settings["num_epochs"] = compare.num_epochs
-    strength = {"beta": beta} if objective in RATE_OBJECTIVES else {"rho": round(float(losses.beta_to_rho(beta)), 4)}
-    return settings | strength | {"objective": objective, "figures": False, "epochs_per_eval": settings["num_epochs"]}
+def best_records(tuning: Sequence[Record]) -> list[Record]:
+    """For each objective the record with the lowest held-out error, and of equal ones the lowest cross-entropy."""
+
+    def held_out(record: Record) -> tuple[Any, Any]:
+        values = record.models[0].values_at(split="validation")
+        return values["error_avg"], values["cross_entropy"]
+
+    groups = [[record for record in tuning if record.settings["objective"] == name] for name in BOTTLENECKS]
+    return [min(group, key=held_out) for group in groups if group]
 
 
 def run(compare: CompareConfig, session: Session) -> pathlib.Path | None:
@@ -68,61 +67,50 @@ def run(compare: CompareConfig, session: Session) -> pathlib.Path | None:
       The folder of the records, or None if a run was stopped and can be resumed.
 
     Raises:
-      as `mnist_vib.run`.
+      WorkdirError: a record was made with other settings; and as `mnist_vib.train`.
     """
     console = session.console
     results = pathlib.Path(compare.results or pathlib.Path(compare.workdir) / "results")
-    num_train = len(data.load(compare.dataset).train.labels)
-    tuning = list(tuning_runs(compare, num_train))
-    if not _make(compare, console, results, tuning, ahead=len(BOTTLENECKS) * compare.num_seeds):
+    tuning = list(tuning_runs(compare, len(data.load(compare.dataset).train.labels)))
+    trials = _make(compare, session, results, tuning, ahead=len(BOTTLENECKS) * compare.num_seeds)
+    if trials is None:
         return None
-    best = best_records(read_records(results / TUNING))
-    if not _make(compare, console, results, list(seed_runs(tuning, best, compare.num_seeds)), ahead=0):
+    if _make(compare, session, results, list(seed_runs(tuning, trials, compare.num_seeds)), ahead=0) is None:
         return None
-    from experiments.core import plots as figures  # matplotlib takes a second to import
+    from experiments.core import render  # pandas and matplotlib take a second to import
+    from experiments.mnist_objectives.report import report
 
-    table = render(read_records(results / TUNING), read_records(results / SEEDS))
-    (results / "table.md").write_text(table)
-    figures.objectives_figure(results / "figure.png", read_records(results / TUNING))
-    console.print(Markdown(table))
+    render.write_report(report, records.load(results, recursive=True), results, console)
     console.print(f"Records, table and figure are in {results}.", highlight=False)
     return results
 
 
-def _make(compare: CompareConfig, console: Console, results: pathlib.Path, runs: Sequence[Run], *, ahead: int) -> bool:
+def _settings(compare: CompareConfig, objective: str, beta: float) -> dict[str, Any]:
+    settings = mnist_vib.PRESETS[compare.preset].on(compare.dataset) | {"preset": compare.preset}
+    if compare.num_epochs:
+        settings["num_epochs"] = compare.num_epochs
+    strength = {"beta": beta} if objective in RATE_OBJECTIVES else {"rho": round(float(losses.beta_to_rho(beta)), 4)}
+    return settings | strength | {"objective": objective, "figures": False, "epochs_per_eval": settings["num_epochs"]}
+
+
+def _make(
+    compare: CompareConfig, session: Session, results: pathlib.Path, runs: Sequence[Run], *, ahead: int
+) -> list[Record] | None:
+    """The records of some runs, those that are not there trained now; None if stopped."""
+    made = []
     for index, (name, settings) in enumerate(runs):
         path = results / f"{name}.json"
-        config = Config(**settings, workdir=str(pathlib.Path(compare.workdir) / name))
+        config = mnist_vib.Config(**settings, workdir=str(pathlib.Path(compare.workdir) / name))
         if path.exists():
-            check_reuse(path, json.loads(path.read_text())["config"], config)
+            made.append(records.read(path))
+            check_reuse(path, made[-1].settings, config, stage=EVALUATION)
             continue
-        console.rule(f"{name}: run {index + 1} of {len(runs)}, then {ahead} more")
-        arguments = [f"--{field}={value}" for field, value in settings.items() if field not in ("preset", "figures")]
-        line = command("experiments.mnist_vib", [f"--preset={compare.preset}", "--nofigures", *arguments])
-        record = mnist_vib.run(config, Session("mnist_vib", line, console))
+        session.console.rule(f"{name}: run {index + 1} of {len(runs)}, then {ahead} more")
+        flags = [f"--{field}={value}" for field, value in settings.items() if field not in ("preset", "figures")]
+        line = command("experiments.mnist_vib", [f"--preset={compare.preset}", "--nofigures", *flags])
+        record = mnist_vib.train(config, Session("mnist_vib", line, session.console))
         if record is None:
-            return False
-        records.write_json(path, _flat(record))
-    return True
-
-
-def _flat(record: records.Record) -> dict[str, Any]:
-    """A run's record as the records of this experiment are."""
-    model = record.models[0]
-    splits = {name: values for name in ("train", "validation", "test") if (values := model.values_at(split=name))}
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    attacked = [each for each in model.measurements if "epsilon" in each.at]
-    for at, values in ((each.at, each.values) for each in attacked):
-        steps = f"PGD-{at.get('num_steps')}"
-        targeted, l2 = " targeted" * at["targeted"], " L2" * (at["norm"] == "l2")
-        name = "FGSM" if at["attack"] == "fgsm" else f"{steps}{targeted}{l2}"
-        row = {"attack": name, "norm": at["norm"], "epsilons": [], "accuracy": []}
-        row = rows.setdefault((name, at["norm"]), row)
-        row["epsilons"].append(at["epsilon"])
-        row["accuracy"].append(values["accuracy"])
-    robustness = {
-        "num_images": max((each.at["num_images"] for each in attacked), default=0),
-        "rows": list(rows.values()),
-    }
-    head = {"experiment": record.experiment, "command": record.command, "environment": record.environment}
-    return {**head, "config": record.settings, **splits, "robustness": robustness}
+            return None
+        records.write(path, record)
+        made.append(record)
+    return made

@@ -4,8 +4,8 @@ import dataclasses
 
 from experiments.core import groups
 from experiments.core.settings import configure, setting
-from experiments.mnist_vib.settings import DATASETS
-from experiments.mnist_vib.settings import RECIPES as PRESETS
+from experiments.mnist_vib import DATASETS
+from experiments.mnist_vib import RECIPES as PRESETS
 
 __all__ = ("PRESETS", "CompareConfig")
 

@@ -1,222 +1,219 @@
-"""What `experiments.mnist_robustness` measures of one model: its answer to every attacked image.
+"""How `experiments.mnist_robustness` attacks a model: by the library's suite, and Carlini-Wagner at given classes.
 
 An answer is the class of the largest mean softmax over fresh samples of z, and the samples are the same for every
 attack on an image: two attacks differ by the images they make, not by luck. An image stands if it was right before and
 still is; only the accuracy under a targeted attack is that of the paper, the share of answers that are right.
 """
 
-import functools
-import time
-from collections.abc import Callable
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.carlini_wagner import carlini_wagner
-from experiments.core.keys import Name, stream
-from experiments.mnist_robustness import settings as names
-from experiments.mnist_robustness import summary
-from experiments.mnist_robustness.settings import RobustnessConfig, Step
-from ib_jax import attacks, evaluation, losses
-from ib_jax.attacks.runner import ApplyFn
-from ib_jax.types import Array, Params
+from experiments.core import attacks
+from experiments.core.attacks import SOURCE, AttackedModel, ModelAttacks
+from experiments.mnist_robustness.settings import RobustnessConfig
+from ib_jax import data, evaluation, losses
+from ib_jax.evaluation import AttackSpec, AttackSuite
+from ib_jax.models import Classifier, sampled_apply
 
 NUM_ZEROS, ZERO, ONE = 10, 0, 1  # the paper's Figure 3: ten zeros, each to become a one
-
+PGD_STEPS = 20
+WHOLE_RANGE = 1.0  # a radius within which every input lies
 _NUM_CHECKED = 200  # images whose gradients are looked at
 _BATCH = 500
 
 
-class Victim(NamedTuple):
-    """A trained model; its seed decides the noise of the attacks on it."""
+def plan(config: RobustnessConfig, *, stochastic: bool) -> list[AttackSpec]:
+    """The attacks of the suite; a deterministic model has no samples to average over."""
+    eot = config.num_eot_samples if stochastic else 1
+    one_and_many = sorted({1, eot})
+    pgd: dict[str, Any] = {"num_images": config.num_attack_images, "num_steps": PGD_STEPS}
+    square: dict[str, Any] = {"num_images": config.num_square_images, "options": {"num_queries": config.num_queries}}
+    radii = sorted({*config.fgsm_epsilons, *config.pgd_epsilons})
+    specs = [
+        AttackSpec("fgsm", epsilon, num_eot_samples=samples, num_images=config.num_fgsm_images)
+        for samples in one_and_many
+        for epsilon in radii
+    ]
+    for epsilon in config.pgd_epsilons:
+        specs.append(AttackSpec("pgd", epsilon, num_eot_samples=eot, **pgd))
+        specs.append(AttackSpec("pgd", epsilon, num_eot_samples=eot, loss="margin", **pgd))
+        specs.append(AttackSpec("pgd", epsilon, source=SOURCE, **pgd))
+        specs.append(AttackSpec("square", epsilon, num_eot_samples=eot, **square))
+    specs.append(AttackSpec("pgd", WHOLE_RANGE, num_eot_samples=eot, **pgd))
+    specs.append(AttackSpec("pgd", config.radius, num_eot_samples=eot, **pgd | {"num_steps": 2 * PGD_STEPS}))
+    return specs + carlini_wagner(config, stochastic=stochastic, targeted=False)
 
-    seed: int
-    params: Params
+
+def carlini_wagner(config: RobustnessConfig, *, stochastic: bool, targeted: bool) -> list[AttackSpec]:
+    """The attack as the paper sets it, with one sample in each gradient and with many; its c is in logits (nats)."""
+    options = {
+        "const_per": "nat",
+        "num_binary_steps": config.cw_binary_steps,
+        "learning_rate": config.cw_learning_rate,
+        "initial_const": config.cw_initial_const,
+    }
+    return [
+        AttackSpec(
+            "carlini_wagner",
+            num_steps=config.cw_steps,
+            num_eot_samples=samples,
+            targeted=targeted,
+            num_images=config.num_cw_images,
+            options=options,
+        )
+        for samples in sorted({1, config.num_cw_eot_samples if stochastic else 1})
+    ]
+
+
+def make_suite(config: RobustnessConfig, classifier: Classifier, test: data.Split, *, stochastic: bool) -> AttackSuite:
+    """The attacks on the first test images, for models of a structure."""
+    specs = plan(config, stochastic=stochastic)
+    count = min(len(test.labels), max(spec.count(len(test.labels)) for spec in specs))
+    return AttackSuite(
+        specs,
+        sampled_apply(classifier),
+        np.asarray(data.to_unit_interval(test.inputs[:count])),
+        test.labels[:count],
+        num_eval_samples=config.num_eval_samples if stochastic else 1,
+        num_checked=_NUM_CHECKED,
+        batch_size=_BATCH,
+    )
+
+
+class Measured(NamedTuple):
+    """What is known of a model under attack; all but `arrays`, the answers to each image by attack, for the record."""
+
+    measurements: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
+    zeros: dict[str, Any] | None
+    arrays: dict[str, np.ndarray]
+
+
+class Targeted(NamedTuple):
+    """Images that were to be taken for given classes, float [n, ...]; answers to them, distances and findings."""
+
+    images: np.ndarray
+    answers: np.ndarray
+    distances: np.ndarray
+    findings: list[evaluation.Finding]
 
 
 class Measurer:
-    """Every attack on models of one structure, compiled once: their parameters are an argument.
+    """Attacks models in every way.
 
     Args:
       config: sizes and radii.
-      apply_fn: (params, keys [B], inputs) -> logits [B, C], at one sample of z.
-      stochastic: whether there is noise to average over.
-      images: test images, float [N, H, W, 1] in [0, 1].
-      labels: int [N].
-      num_classes: C.
+      models: the suites, and what they share.
+      dataset: whose test images are attacked.
     """
 
-    def __init__(
-        self,
-        config: RobustnessConfig,
-        apply_fn: ApplyFn,
-        *,
-        stochastic: bool,
-        images: np.ndarray,
-        labels: np.ndarray,
-        num_classes: int,
-    ):
-        self._config, self._apply, self._stochastic = config, apply_fn, stochastic
-        self._images, self._labels, self._num_classes = images, labels, num_classes
-        self._plan = names.plan(config, len(labels), num_classes, stochastic=stochastic)
-        self._num_eot = config.num_eot_samples if stochastic else 1
-        # The attacks' own verdicts are not used (see `_answers`), so one sample will do for them.
-        eot: dict[str, Any] = {"num_eot_samples": self._num_eot, "num_judge_samples": 1}
-        minimal: dict[str, Any] = {
-            "num_steps": config.cw_steps,
-            "num_binary_steps": config.cw_binary_steps,
-            "learning_rate": config.cw_learning_rate,
-            "initial_const": config.cw_initial_const,
-        }
-        # The radii are given in each call.
-        made = {
-            names.FGSM_ONE: attacks.fgsm(0.0),
-            names.FGSM: attacks.fgsm(0.0, **eot),
-            names.PGD: attacks.pgd(0.0, num_steps=names.PGD_STEPS, **eot),
-            names.PGD_MARGIN: attacks.pgd(0.0, num_steps=names.PGD_STEPS, loss_fn=_minus_margin, **eot),
-            names.PGD_LONG: attacks.pgd(0.0, num_steps=2 * names.PGD_STEPS, **eot),
-            names.SQUARE: attacks.square(0.0, num_queries=config.num_queries, **eot),
-            names.CW_ONE: carlini_wagner(**minimal),
-            names.CW: carlini_wagner(
-                **minimal, num_eot_samples=config.num_cw_eot_samples if stochastic else 1, num_judge_samples=1
-            ),
-        }
-        made |= {names.CW_ONE_TARGETED: made[names.CW_ONE], names.CW_TARGETED: made[names.CW]}
-        sizes = {step.attack: min(step.num_images, _BATCH) for step in self._plan}
-        self._told: list[evaluation.Finding] = []  # by the attacks on the model at hand
-        self._runners = {
-            name: attacks.Runner(attack, apply_fn, batch_size=sizes[name])
-            for name, attack in made.items()
-            if name in sizes
-        }
-        samples = config.num_eval_samples if stochastic else 1
+    def __init__(self, config: RobustnessConfig, models: ModelAttacks, dataset: data.Dataset):
+        self._config, self._models, self._dataset = config, models, dataset
 
-        def predict(params: Params, keys: Array, inputs: Array) -> Array:
-            return losses.sampled_class(keys, lambda *args: apply_fn(params, *args), inputs, samples)
+    def work(self, model: AttackedModel) -> float:
+        """What all attacks on a model cost, roughly, in images times passes forth and back."""
+        count = len(self._targets()[0])
+        return self._models.work([model]) + sum(count * spec.passes for spec in self._targeted(model))
 
-        self._predict = jax.jit(predict)
-
-    def measure(
-        self, victim: Victim, source: Callable[[float], np.ndarray], report: Callable[[Step], None]
-    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Attacks a model in every way.
+    def measure(self, model: AttackedModel, source: str, report: Any) -> Measured:
+        """Attacks a model.
 
         Args:
-          victim: the model.
-          source: from a radius to images that were made on another model, for the transfer attack.
-          report: told of each step once it is done.
-
-        Returns:
-          What goes into the record; and arrays per example: by `Step.name` the class answered, `labels`, and for the L2
-          attacks the distances, successes, and which image each row is of.
+          model: the model.
+          source: the name of the one on which the images for transfer are made.
+          report: called with an attack and its work once it is done.
         """
-        index = np.arange(max(step.num_images for step in self._plan))
-        arrays = {"labels": self._labels[index], names.CLEAN: self._answers(victim, index, self._images[index])}
-        clean = evaluation.is_right(arrays[names.CLEAN], arrays["labels"])
-        correct = {(names.CLEAN, 0.0): clean}
-        rows: list[dict[str, Any]] = []
-        self._told = []
-        for step in self._plan:
-            start = time.monotonic()
-            index, targets = self._rows(step)
-            if step.attack == names.TRANSFER and step.epsilon is not None:
-                images = source(step.epsilon)
-            else:
-                images = self._attack(victim, step.attack, index, targets, step.epsilon)
-            answers = arrays[step.name] = self._answers(victim, index, images)
-            labelled, before = evaluation.is_right(answers, self._labels[index]), clean[index]
-            stands = labelled & before
-            # Figure 6 is of the accuracy on targeted examples, whatever the answer before the attack.
-            row = {**step._asdict(), "accuracy": float((stands if targets is None else labelled).mean())}
-            if step.epsilon is None:
-                distances = self._distances(index, images)
-                success = ~labelled if targets is None else answers == targets
-                row |= summary.minimal_row(distances, success, before)
-                arrays |= {f"{step.name}_l2": distances, f"{step.name}_success": success, f"{step.name}_image": index}
-            else:
-                correct[step.attack, step.epsilon] = stands
-            rows.append(row | {"seconds": time.monotonic() - start})
-            report(step)
-        if not self._stochastic:
-            aliases = {averaged: one for one, averaged in names.WITHOUT_NOISE.items()}
-            rows += [
-                row | {"attack": aliases[row["attack"]], "seconds": 0.0} for row in rows if row["attack"] in aliases
-            ]
-            correct |= {(aliases[name], radius): x for (name, radius), x in correct.items() if name in aliases}
-        record = {
-            "num_images": len(arrays["labels"]),
-            "clean_accuracy": float(correct[names.CLEAN, 0.0].mean()),
-            "attacks": rows,
-            "same_images": [summary.same_images(correct, epsilon) for epsilon in self._config.pgd_epsilons],
-            "findings": self._findings(victim, correct),
-        }
-        return record, arrays
+        suite = self._models.suite(model)
+        count = len(suite.labels)
+        result = self._models.attack(model, report=lambda row: report(row.spec, attacks.work_of(row.spec, count)))
+        radii = [("linf", epsilon) for epsilon in self._config.pgd_epsilons]
+        rows = attacks.measurements(result, source=source, radii=radii)
+        right, found = result.right(), attacks.findings(result)
+        arrays = {"labels": suite.labels, "right": right} | {row.spec.label: row.answers for row in result.rows}
+        for row, made in zip(result.rows, rows[1:], strict=False):  # the first is without an attack
+            if row.distances is not None:
+                success = row.answers != suite.labels[: len(row.answers)]
+                made["values"] |= minimal_values(row.distances, success, right[: len(success)])
+        index, targets = self._targets()
+        for spec in self._targeted(model):
+            images = self._attack_at(model, spec, index, targets)
+            correct = evaluation.is_right(images.answers, self._dataset.test.labels[index])
+            values = {"accuracy": float(correct.mean())}
+            values |= minimal_values(images.distances, images.answers == targets, right[index])
+            rows.append({"at": {"split": "test", **spec.conditions(), "num_images": len(index)}, "values": values})
+            found += [finding._asdict() for finding in images.findings]
+            arrays |= {spec.label: images.answers, "image": index, "target": targets}
+            report(spec, len(index) * spec.passes)
+        return Measured(rows, found, self._zeros(model) if model.seed == 0 else None, arrays)
 
-    def source(self, victim: Victim, epsilon: float) -> np.ndarray:
-        """Images made by PGD on a model, to be shown to another."""
-        num_images = next(step.num_images for step in self._plan if step.attack == names.TRANSFER)
-        return self._attack(victim, names.PGD, np.arange(num_images), None, epsilon)
+    def _targeted(self, model: AttackedModel) -> list[AttackSpec]:
+        return carlini_wagner(self._config, stochastic=model.stochastic, targeted=True)
 
-    def zeros(self, victim: Victim) -> dict[str, Any]:
-        """The paper's Figure 3: the first zeros, each attacked to become a one, with one sample of z and with many."""
-        index = np.flatnonzero(self._labels == ZERO)[:NUM_ZEROS]
-        targets = np.full(len(index), ONE, self._labels.dtype)
-        record: dict[str, Any] = {
-            "shape": self._images[index].shape[:3],
-            "originals": summary.pack(self._images[index]),
-        }
-        for attack in (names.CW_ONE_TARGETED, names.CW_TARGETED):
-            runner = attack if attack in self._runners else names.WITHOUT_NOISE[attack]
-            images = self._attack(victim, runner, index, targets, None)
-            answers, distances = self._answers(victim, index, images), self._distances(index, images)
-            record[attack] = {"pixels": summary.pack(images), "answers": answers.tolist(), "l2": distances.tolist()}
-        return record
-
-    def _keys(self, victim: Victim, name: Name, index: np.ndarray) -> Array:
-        """An image's keys do not depend on how many are attacked."""
-        return losses.per_example_keys(stream(victim.seed, name), len(self._labels))[index]
-
-    def _attack(
-        self, victim: Victim, attack: str, index: np.ndarray, targets: np.ndarray | None, epsilon: float | None
-    ) -> np.ndarray:
-        keys, inputs, labels = self._keys(victim, "attack", index), self._images[index], self._labels[index]
-        aims = None if targets is None else jnp.asarray(targets)
-        run = self._runners[attack]
-        result = run(victim.params, keys, jnp.asarray(inputs), jnp.asarray(labels), aims, epsilon=epsilon)
-        self._told += evaluation.check_search(result, name=attack)
-        return np.asarray(result.inputs)
-
-    def _answers(self, victim: Victim, index: np.ndarray, images: np.ndarray) -> np.ndarray:
-        return evaluation.decided(self._predict(victim.params, self._keys(victim, "judge", index), images)).astype(
-            np.int8
-        )
-
-    def _distances(self, index: np.ndarray, images: np.ndarray) -> np.ndarray:
-        return np.asarray(losses.perturbation_norm(jnp.asarray(images - self._images[index]), "l2"))
-
-    def _rows(self, step: Step) -> tuple[np.ndarray, np.ndarray | None]:
-        """Which image each row of a step is of, and its target; the same for every model."""
-        index = np.arange(step.num_images)
-        if step.attack not in (names.CW_ONE_TARGETED, names.CW_TARGETED):
-            return index, None
+    def _targets(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which image each row of a targeted attack is of, and its target; the same for every model."""
+        labels, num_classes = self._dataset.test.labels[: self._config.num_cw_images], self._dataset.num_classes
+        index = np.arange(len(labels))
         if self._config.cw_targets == "random":
-            labels = jnp.asarray(self._labels[index])
-            return index, np.asarray(attacks.random_targets(stream(0, "targets"), labels, self._num_classes))
-        others = np.tile(np.arange(1, self._num_classes), len(index))
-        index = index.repeat(self._num_classes - 1)
-        return index, ((self._labels[index] + others) % self._num_classes).astype(self._labels.dtype)
+            return index, attacks.random_targets(labels, num_classes)
+        others, index = np.tile(np.arange(1, num_classes), len(index)), index.repeat(num_classes - 1)
+        return index, ((labels[index] + others) % num_classes).astype(labels.dtype)
 
-    def _findings(self, victim: Victim, correct: summary.Correct) -> list[dict[str, Any]]:
-        index = np.arange(min(_NUM_CHECKED, len(self._labels)))
-        logits_fn, keys = functools.partial(self._apply, victim.params), self._keys(victim, "check", index)
-        inputs, labels = jnp.asarray(self._images[index]), jnp.asarray(self._labels[index])
-        model = evaluation.check_model(keys, logits_fn, inputs, labels, num_eot_samples=self._num_eot)
-        return [summary.finding(None, found) for found in (*model, *self._told)] + summary.check_attacks(
-            correct, self._config.pgd_epsilons
-        )
+    def _zeros(self, model: AttackedModel) -> dict[str, Any]:
+        """The paper's Figure 3: the first zeros, each attacked to become a one, with one sample of z and with many."""
+        index = np.flatnonzero(self._dataset.test.labels == ZERO)[:NUM_ZEROS]
+        originals = np.asarray(data.to_unit_interval(self._dataset.test.inputs[index]))
+        found: dict[str, Any] = {"shape": originals.shape[:3], "originals": pack(originals), "attacks": []}
+        for spec in self._targeted(model):
+            made = self._attack_at(model, spec, index, np.full(len(index), ONE, self._dataset.test.labels.dtype))
+            found["attacks"].append({"pixels": pack(made.images), "answers": made.answers, "l2": made.distances})
+        return found
+
+    def _attack_at(self, model: AttackedModel, spec: AttackSpec, index: np.ndarray, targets: np.ndarray) -> Targeted:
+        """Attacks test images, each at its target; an image's keys do not depend on how many are attacked."""
+        keys, programs, params = attacks.suite_keys(model.seed), self._models.suite(model).programs, self._models.params
+        count = int(index.max()) + 1
+        attack, judge = (losses.per_example_keys(key, count)[index] for key in (keys.attack, keys.judge))
+        inputs = np.asarray(data.to_unit_interval(self._dataset.test.inputs[index]))
+        result = programs.attack(spec, params(model), attack, inputs, self._dataset.test.labels[index], targets)
+        images = np.asarray(result.inputs)
+        answers = evaluation.decided(programs.answers(params(model), judge, images))
+        distances = np.asarray(losses.perturbation_norm(jnp.asarray(images - inputs), "l2"))
+        return Targeted(images, answers, distances, evaluation.check_search(result, name=spec.label))
 
 
-def _minus_margin(logits: Array, labels: Array) -> Array:
-    return -losses.margin(logits, labels)
+def minimal_values(distances: np.ndarray, success: np.ndarray, before: np.ndarray) -> Mapping[str, float]:
+    """Success and sizes among the images that were right before; one that was wrong has nothing to perturb.
+
+    Args:
+      distances: float [n], in L2.
+      success: bool [n], of the attack.
+      before: bool [n], right before it.
+
+    Returns:
+      `num_right`; `success`, a share; `mean_l2` over the successes, and `median_l2`, in which a failure is infinitely
+      far. NaN if no image was right.
+    """
+    distances, success = distances[before], success[before]
+    if not len(success):
+        return {"num_right": 0} | dict.fromkeys(("success", "mean_l2", "median_l2"), np.nan)
+    return {
+        "num_right": len(success),
+        "success": float(success.mean()),
+        "mean_l2": float(distances[success].mean()) if success.any() else np.inf,
+        "median_l2": float(np.median(np.where(success, distances, np.inf))),
+    }
+
+
+def pack(images: np.ndarray) -> str:
+    """Images in [0, 1] as text, in 256 levels of grey."""
+    return base64.b64encode(zlib.compress(np.rint(255 * images).astype(np.uint8).tobytes())).decode()
+
+
+def unpack(text: str, shape: Sequence[int]) -> np.ndarray:
+    """What `pack` packed, in [0, 1]."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(shape) / 255.0

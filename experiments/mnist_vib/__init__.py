@@ -1,7 +1,9 @@
-"""See __main__.py; for other experiments: the settings, and how a trained model is opened."""
+"""See __main__.py; for other experiments: settings, presets, training, attacks, and how a trained model is opened."""
 
 from experiments.core.recipe import VIB as FUNCTIONS
 from experiments.core.recipe import load_dataset as load
-from experiments.mnist_vib.settings import Config, HeadConfig
+from experiments.mnist_vib.attack import AttackEvaluator
+from experiments.mnist_vib.run import run as train
+from experiments.mnist_vib.settings import DATASETS, PRESETS, RECIPES, Config, HeadConfig
 
-__all__ = ["FUNCTIONS", "Config", "HeadConfig", "load"]
+__all__ = ["DATASETS", "FUNCTIONS", "PRESETS", "RECIPES", "AttackEvaluator", "Config", "HeadConfig", "load", "train"]

@@ -1,7 +1,7 @@
 """How `experiments.mnist_vib` attacks a model."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,43 +11,24 @@ from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.keys import stream
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement
-from experiments.mnist_vib.settings import Config
 from ib_jax import attacks, data, evaluation, losses, models, training
 from ib_jax.types import Array, Attack, LogitsFn, Params
 
 CHI2_95_TWO_DIMENSIONS = 5.991464547107979  # -2 log(0.05)
 
 
-class NamedAttack(NamedTuple):
-    """An attack of the evaluation: `make` takes a radius, as an array []."""
+class Attacked(NamedTuple):
+    """An attack of the evaluation, at several radii.
 
-    name: str
-    norm: str
+    Attributes:
+      at: its conditions in a record, but for the radius.
+      epsilons: the radii.
+      make: from a radius, as an array [], to the attack.
+    """
+
+    at: Mapping[str, Any]
     epsilons: tuple[float, ...]
-    targeted: bool
     make: Callable[[Array], Attack]
-
-    def row(self, accuracy: Sequence[float]) -> dict[str, Any]:
-        """What a record of a population says of it."""
-        return {"attack": self.name, "norm": self.norm, "epsilons": list(self.epsilons), "accuracy": accuracy}
-
-    def at(self, num_steps: int, **more: Any) -> dict[str, Any]:
-        """The conditions of its measurements, but for the radius."""
-        steps = {} if self.name == "FGSM" else {"num_steps": num_steps}
-        name = "fgsm" if self.name == "FGSM" else "pgd"
-        return {"split": "test", "attack": name, "norm": self.norm, "targeted": self.targeted, **steps, **more}
-
-
-def attack_batch_size(config: Config) -> int:
-    """Images attacked at a time, on all devices."""
-    return min(500, config.eval_batch_size)
-
-
-def attacked_images(config: Config, dataset: data.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first test images, their labels, and targets drawn among the other classes."""
-    inputs, labels = (array[: config.num_attack_images] for array in dataset.test)
-    targets = attacks.random_targets(stream(config.seed, "targets"), jnp.asarray(labels), dataset.num_classes)
-    return inputs, labels, np.asarray(targets, np.int32)
 
 
 class AttackEvaluator(Evaluator):
@@ -57,21 +38,25 @@ class AttackEvaluator(Evaluator):
       recipe: network, data and settings.
 
     Attributes:
+      attacks: with a radius at least.
+      attack_batch_size: images attacked at a time, on all devices.
       per_example: by name an array over the test images, from the last `at_end`.
     """
 
     def __init__(self, recipe: Recipe):
         super().__init__(recipe, SPLITS)
-        self._config, self._dataset = recipe.config, recipe.dataset
+        config = self._config = recipe.config
         self.per_example: dict[str, np.ndarray] = {}
-        config = recipe.config
-        robust = functools.partial(training.map_examples, batch_size=attack_batch_size(config))
-        self.attacks = [
-            NamedAttack("FGSM", "linf", config.attack_epsilons, False, self._fgsm),
-            NamedAttack(f"PGD-{config.attack_steps}", "linf", config.attack_epsilons, False, self._pgd("linf")),
-            NamedAttack(f"PGD-{config.attack_steps} targeted", "linf", config.attack_epsilons, True, self._pgd("linf")),
-            NamedAttack(f"PGD-{config.attack_steps} L2", "l2", config.attack_l2_epsilons, False, self._pgd("l2")),
+        self.attack_batch_size = min(500, config.eval_batch_size)
+        linf, l2 = config.attack_epsilons, config.attack_l2_epsilons
+        attacked = [
+            Attacked(self._at("fgsm", "linf"), linf, self._fgsm),
+            Attacked(self._at("pgd", "linf"), linf, self._pgd("linf")),
+            Attacked(self._at("pgd", "linf", targeted=True), linf, self._pgd("linf")),
+            Attacked(self._at("pgd", "l2"), l2, self._pgd("l2")),
         ]
+        self.attacks = [attack for attack in attacked if attack.epsilons]
+        robust = functools.partial(training.map_examples, batch_size=self.attack_batch_size)
         self._robust = [robust(self.robust_examples(attack)) for attack in self.attacks]
 
     def at_end(self, params: Params) -> dict[str, Any]:
@@ -91,21 +76,27 @@ class AttackEvaluator(Evaluator):
 
     def robustness(self, params: Params) -> list[Measurement]:
         """Accuracy of the first test images, clean and under each attack at each radius."""
-        num_images = min(self._config.num_attack_images, len(self._dataset.test.labels))
-        if not num_images:
+        batch, key = self.attacked_images(), stream(self._config.seed, "robustness")
+        if not self._num_images:
             return []
-        batch, key = attacked_images(self._config, self._dataset), stream(self._config.seed, "robustness")
         clean = self._terms_of(params, data.Split(*batch[:2]))[0].correct_avg.mean()
-        at = {"split": "test", "attack": "clean", "num_images": num_images}
+        return self.measurements(clean, [robust(params, key, batch).mean(0) for robust in self._robust])
+
+    def measurements(self, clean: Any, accuracy: Sequence[np.ndarray]) -> list[Measurement]:
+        """Accuracies for a record: without an attack, and [E] of each of the `attacks`."""
+        at = {"split": "test", "attack": "clean", "num_images": self._num_images}
         rows = [Measurement(at, {"accuracy": float(clean)})]
-        for attack, robust in zip(self.attacks, self._robust, strict=True):
-            if attack.epsilons:
-                correct = robust(params, key, batch)
-                more = {"num_images": num_images, "num_eot_samples": self._num_eot_samples}
-                at = attack.at(self._config.attack_steps, **more)
-                for epsilon, accuracy in zip(attack.epsilons, correct.mean(0).tolist(), strict=True):
-                    rows.append(Measurement(at | {"epsilon": epsilon}, {"accuracy": accuracy}))
+        for attack, values in zip(self.attacks, accuracy, strict=True):
+            for epsilon, value in zip(attack.epsilons, values.tolist(), strict=True):
+                rows.append(Measurement({**attack.at, "epsilon": epsilon}, {"accuracy": value}))
         return rows
+
+    def attacked_images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The first test images, their labels, and targets drawn among the other classes."""
+        dataset = self._recipe.dataset
+        inputs, labels = (array[: self._config.num_attack_images] for array in dataset.test)
+        targets = attacks.random_targets(stream(self._config.seed, "targets"), jnp.asarray(labels), dataset.num_classes)
+        return inputs, labels, np.asarray(targets, np.int32)
 
     def drawn_codes(self, params: Params, num_images: int, size: int = 120) -> dict[str, Any]:
         """For the paper's Figure 2: codes of the first test images, and H(q(y|z)) in bits where they lie.
@@ -119,7 +110,7 @@ class AttackEvaluator(Evaluator):
           `labels` [N], `mean` and `scale` [N, 2] of p(z|x), `extent` (left, right, bottom, top), `entropy_bits`
           [size, size].
         """
-        inputs, labels = (array[:num_images] for array in self._dataset.test)
+        inputs, labels = (array[:num_images] for array in self._recipe.dataset.test)
         encoding = self._model.encode(params, data.to_unit_interval(inputs))
         mean, scale = np.asarray(encoding.mean), np.asarray(encoding.scale)
         reach = np.sqrt(CHI2_95_TWO_DIMENSIONS) * scale
@@ -138,6 +129,11 @@ class AttackEvaluator(Evaluator):
     def _logits_fn(self, params: Params) -> LogitsFn:
         return functools.partial(models.sampled_apply(self._model), params)
 
+    def _at(self, attack: str, norm: str, targeted: bool = False) -> dict[str, Any]:
+        steps = {"num_steps": self._config.attack_steps} if attack == "pgd" else {}
+        at = {"split": "test", "attack": attack, "norm": norm, "targeted": targeted, **steps}
+        return at | {"num_images": self._num_images, "num_eot_samples": self._num_eot_samples}
+
     def _fgsm(self, epsilon: Array) -> Attack:
         return attacks.fgsm(epsilon, num_eot_samples=self._num_eot_samples)
 
@@ -147,10 +143,14 @@ class AttackEvaluator(Evaluator):
         )
 
     @property
+    def _num_images(self) -> int:
+        return min(self._config.num_attack_images, len(self._recipe.dataset.test.labels))
+
+    @property
     def _num_eot_samples(self) -> int:
         return self._config.num_eot_samples if self._config.stochastic else 1
 
-    def robust_examples(self, attack: NamedAttack) -> Callable[..., Array]:
+    def robust_examples(self, attack: Attacked) -> Callable[..., Array]:
         """(params, keys [B], (inputs, labels, targets)) -> bool [B, E], right after the attack at each radius; pure."""
 
         def robust(params: Params, keys: Array, batch: tuple[Array, Array, Array]) -> Array:
@@ -162,7 +162,7 @@ class AttackEvaluator(Evaluator):
                 labels,
                 make_attack=attack.make,
                 epsilons=jnp.array(attack.epsilons),
-                targets=targets if attack.targeted else None,
+                targets=targets if attack.at["targeted"] else None,
                 num_samples=self._config.num_eval_samples,
             )
 

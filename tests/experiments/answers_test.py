@@ -13,8 +13,6 @@ from experiments.core.keys import stream
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config
 from experiments.imdb_vub.attack import HeadScores
-from experiments.mnist_robustness import attack as mnist_robustness_attacks
-from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.text_attack_comparison.comparison import Evaluator
 from ib_jax import DiagGaussian, data, evaluation, losses, models
 from ib_jax.models import Classifier
@@ -45,14 +43,6 @@ def suite(at_mean):
     made = evaluation.AttackPrograms(models.sampled_apply(MODEL), mean_fn=models.mean_apply(MODEL), num_eval_samples=3)
     keys = suite_keys(0)
     return lambda scale: evaluation.is_right(made.answers(scale, keys.judge, IMAGES, at_mean=at_mean), LABELS)
-
-
-def mnist_measurer():
-    made = mnist_robustness_attacks.Measurer(
-        mnist_robustness_config.RobustnessConfig(), apply_fn,
-        stochastic=True, images=IMAGES, labels=LABELS, num_classes=NUM_CLASSES,
-    )  # fmt: skip
-    return lambda scale: made._answers(mnist_robustness_attacks.Victim(0, scale), INDEX, IMAGES) == LABELS
 
 
 def imagenet_measurer():
@@ -93,7 +83,6 @@ def texts():
 EVERY = {
     "suite, at the mean": lambda: suite(True),
     "suite, of samples": lambda: suite(False),
-    "mnist": mnist_measurer,
     "imagenet": imagenet_measurer,
     "judge": judge,
     "corruptions": corruption_error,

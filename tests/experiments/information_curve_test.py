@@ -2,20 +2,20 @@
 
 import dataclasses
 import io
-import json
+import pathlib
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import flags
+from experiments import mnist_vib
+from experiments.core import records, render
 from experiments.core.app import Session
 from experiments.core.workdir import WorkdirError
 from experiments.information_curve import run as information_curve
+from experiments.information_curve.report import report
 from experiments.information_curve.settings import CurveConfig, member_settings
-from experiments.information_curve.table import render, spread
-from experiments.mnist_vib import run as mnist_vib
-from experiments.mnist_vib.settings import Config
+from experiments.mnist_vib import Config
 from ib_jax import losses, training
 
 SMALL = Config(
@@ -29,13 +29,13 @@ def run(workdir, curve=CURVE, **settings):
     text = io.StringIO()
     config = dataclasses.replace(SMALL, workdir=str(workdir), **settings)
     return information_curve.run(
-        curve, config, Session(console=Console(file=text, width=150), command="a test")
+        curve, config, Session("information_curve", "a test", Console(file=text, width=150))
     ), text.getvalue()
 
 
 def train_alone(workdir, **settings):
     config = dataclasses.replace(SMALL, workdir=str(workdir), figures=False, **settings)
-    return mnist_vib.run(config, Session(console=Console(file=io.StringIO())))
+    return mnist_vib.train(config, Session(console=Console(file=io.StringIO()))).models[0]
 
 
 @pytest.fixture(scope="module")
@@ -47,61 +47,80 @@ def whole(tmp_path_factory):
 @pytest.mark.slow
 def test_every_member_is_the_model_trained_alone(whole, tmp_path):
     _, found, _ = whole
-    assert [record["config"]["latent_dim"] for record in found] == [4, 2]
-    members = found[0]["members"]
+    assert [record.settings["latent_dim"] for record in found] == [4, 2]
+    members = found[0].models
     pairs = [(beta, seed) for beta in (1e-3, 1.0, 1e38) for seed in (0, 1)]
-    assert [(member["beta"], member["seed"]) for member in members] == pairs
+    assert [(member.settings["beta"], member.seed) for member in members] == pairs
     alone = train_alone(tmp_path, latent_dim=4, seed=1)
-    member = members[1]
+    member, history = members[1], members[1].details["history"]
     for split in ("train", "test"):
-        for name, value in alone[split].items():
-            np.testing.assert_allclose(member[split][name], value, rtol=1e-3, atol=3e-3, err_msg=name)
-    trained = {name: [row["train"][name] for row in alone["history"]] for name in alone["history"][0]["train"]}
-    for name, values in trained.items():
-        np.testing.assert_allclose(member["history"][name], values, rtol=1e-3, err_msg=name)
-    assert members[2]["test"]["rate_bits"] < members[0]["test"]["rate_bits"]
+        for name, value in alone.values_at(split=split).items():
+            own = member.values_at(split=split)[name]
+            np.testing.assert_allclose(own, value, rtol=1e-3, atol=3e-3, err_msg=name)
+    trained = [alone.values_at(split="train", epoch=epoch) for epoch in (1.0, 2.0)]
+    for name in trained[0]:
+        np.testing.assert_allclose(history[name], [row[name] for row in trained], rtol=1e-3, err_msg=name)
+    assert members[2].values_at(split="test")["rate_bits"] < members[0].values_at(split="test")["rate_bits"]
 
 
 @pytest.mark.slow
 def test_every_member_is_attacked_as_alone(tmp_path):
     curve = CurveConfig(betas=(1e-3, 1.0), latent_dims=(2,))
-    found, _ = run(tmp_path / "curve", curve, num_attack_images=20)
-    (row,) = train_alone(tmp_path / "alone", latent_dim=2, num_attack_images=20)["robustness"]["rows"]
-    own = found[0]["members"][0]["robustness"]["rows"]
-    assert (own[0]["attack"], own[0]["epsilons"]) == (row["attack"], row["epsilons"])
-    np.testing.assert_allclose(own[0]["accuracy"], row["accuracy"], atol=0.051)  # an image of 20
-    assert "PGD-2 L2, 1" in render(found)
+    (record,), _ = run(tmp_path / "curve", curve, num_attack_images=20)
+    alone = train_alone(tmp_path / "alone", latent_dim=2, num_attack_images=20)
+    attacked = [each for each in alone.measurements if "attack" in each.at]
+    assert [each.at["attack"] for each in attacked] == ["clean", "pgd", "pgd"]  # two radii
+    for each in attacked:
+        own = record.models[0].values_at(**each.at)["accuracy"]
+        np.testing.assert_allclose(own, each.values["accuracy"], atol=0.051)  # an image of 20
+    assert "PGD-2 L2, 1" in (tmp_path / "curve" / "results" / "table.md").read_text()  # not the radius 0
 
 
 @pytest.mark.slow
 def test_records_table_and_figures_are_left_and_say_what_was_done(whole):
-    folder, found, text = whole
+    folder, _, text = whole
     results = folder / "results"
-    for latent_dim in (4, 2):
-        record = json.loads((results / f"K{latent_dim}.json").read_text())
-        assert record["num_members"] == len(record["members"]) == 6
-        assert record["steps"] == 28
-        assert "in one program" in record["plan"]
-        assert record["environment"]["versions"]["jax"]
-        assert "workdir" not in record["config"]
+    found = records.load(results)
+    assert [record.file for record in found] == ["K2", "K4"]
+    for record in found:
+        assert len(record.models) == 6
+        assert record.details["steps"] == 28
+        assert "in one program" in record.details["plan"]
+        assert record.environment["versions"]["jax"]
+        assert "workdir" not in record.settings
     assert {path.name for path in results.iterdir()} == {
         "K4.json", "K2.json", "table.md", "figure1.png", "information_plane.png",
     }  # fmt: skip
     table = (results / "table.md").read_text()
-    assert table == render(found)
-    errors = [100 * member["test"]["error_avg"] for member in found[0]["members"][:2]]
-    assert f"{np.mean(errors):.2f} % ± {np.std(errors, ddof=1):.2f}" in table
+    assert table.index("## K = 4") < table.index("## K = 2")
+    errors = [100 * model.values_at(split="test")["error_avg"] for model in found[1].models[:2]]
+    assert f"{np.mean(errors):.2f} ± {np.std(errors, ddof=1):.2f} %" in table
     assert "6 members on 1 device, 6 on each, in one program" in text.replace("\n", " ")
 
 
 @pytest.mark.slow
 def test_a_member_that_diverges_is_reported_and_the_others_are_there(whole):
-    _, found, text = whole
-    assert [member["diverged_at"] for member in found[1]["members"]] == [-1, -1, -1, -1, 1, 1]
-    assert "K = 2, beta = 1e+38, seed 0 diverged at step 1;" in text
-    assert "| 1e+38 | diverged" in render(found)
-    assert found[1]["members"][4]["history"]["loss"] == [None, None]
-    assert np.isfinite(found[1]["members"][3]["history"]["loss"]).all()
+    folder, found, _ = whole
+    members = found[1].models
+    assert [member.details["diverged_at"] for member in members] == [-1, -1, -1, -1, 1, 1]
+    table = (folder / "results" / "table.md").read_text()
+    assert "beta = 1e+38, seed 0 diverged at step 1;" in table
+    assert "| 1e+38, diverged | - |" in table
+    assert members[4].details["history"]["loss"] == [None, None]
+    assert np.isfinite(members[3].details["history"]["loss"]).all()
+
+
+def test_the_report_of_a_stored_record(tmp_path):
+    found = [records.read(pathlib.Path(__file__).parent / "records" / "information_curve.json")]
+    made = report(records.frame(found), found)
+    render.write(made, tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    assert "| 0.001 | 3.49 % [3.18] | 3.56 % [3.24] | 0.43 % | 175.44 | 2.933 | 18.4 % | 4.7 % |" in table
+    assert "| 1, diverged | \\- [33.82] |" in table
+    assert "Left out: beta = 1, seed 0 diverged at step 7." in table
+    assert [(each.item, each.paper) for each in made.headlines] == [("test error at beta = 0.001, K = 2", 3.18)]
+    for name in ("figure1.png", "information_plane.png"):
+        assert (tmp_path / name).stat().st_size > 3000
 
 
 @pytest.mark.slow
@@ -127,9 +146,13 @@ def test_a_stopped_curve_of_several_programs_goes_on_to_the_same_end(whole, tmp_
     assert "Going on from step 14" in text
     assert "program 1 of 2: members 0 to 2" in text
     assert "program 2 of 2: members 3 to 5" in text
-    for own, other in zip(resumed[0]["members"], found[0]["members"], strict=True):
-        assert (own["beta"], own["seed"], own["diverged_at"]) == (other["beta"], other["seed"], other["diverged_at"])
-        expected, got = (np.array(member["history"]["loss"], float) for member in (other, own))
+    for own, other in zip(resumed[0].models, found[0].models, strict=True):
+        assert (own.name, own.seed, own.details["diverged_at"]) == (
+            other.name,
+            other.seed,
+            other.details["diverged_at"],
+        )
+        expected, got = (np.array(member.details["history"]["loss"], float) for member in (other, own))
         np.testing.assert_allclose(got, expected, rtol=1e-4)
     with pytest.raises(WorkdirError, match=r"--betas: \[0.001, 1.0, 1e\+38\] there, \[0.1\] now"):
         run(tmp_path, dataclasses.replace(curve, betas=(0.1,)))
@@ -159,50 +182,10 @@ def test_strengths_become_each_objectives_own():
 @pytest.mark.parametrize(("objective", "plane"), [("ceb", True), ("label_smoothing", False)])
 def test_other_objectives_are_trained_and_drawn(tmp_path, objective, plane):
     curve = CurveConfig(betas=(1e-3, 0.1), latent_dims=(2,))
-    found, _ = run(tmp_path, curve, objective=objective, num_epochs=1)
+    (record,), _ = run(tmp_path, curve, objective=objective, num_epochs=1)
     assert (tmp_path / "results" / "figure1.png").exists()
     assert (tmp_path / "results" / "information_plane.png").exists() == plane
-    first, second = found[0]["members"]
-    assert first["history"]["loss"] != second["history"]["loss"]
-    assert ("residual_bits" in first["test"]) == plane
-    assert ("| - |" in render(found)) == (not plane)  # no rate
-
-
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ("1e-3..1", (1e-3, 1e-2, 1e-1, 1.0)),
-        ("1e-4..1:3", (1e-4, 1e-2, 1.0)),
-        ("0.5,1e-2..1e-1", (0.5, 1e-2, 1e-1)),
-        ("1e-9..1", tuple(float(f"1e{power}") for power in range(-9, 1))),
-    ],
-)
-def test_ranges_of_numbers(text, values):
-    assert flags._NumberListParser().parse(text) == values
-
-
-@pytest.mark.parametrize("text", ["1..0.1", "1e-3..", "a..b", "0..1", "1..10:1"])
-def test_ranges_that_are_none_are_refused(text):
-    with pytest.raises(ValueError, match="must be numbers with commas between"):
-        flags._NumberListParser().parse(text)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"betas": ()}, "--betas must not be empty"),
-        ({"betas": (0.1, 0.1)}, "--betas must differ"),
-        ({"num_seeds": 0}, "--num_seeds must be at least 1, got 0"),
-        ({"latent_dims": (2, 2)}, "--latent_dims must differ"),
-        ({"members_at_once": -2}, "--members_at_once must be at least -1, got -2"),
-        ({"memory_gib": -1.0}, "--memory_gib must be at least 0"),
-    ],
-)
-def test_bad_settings_are_refused_by_flag(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CurveConfig(**settings)
-
-
-def test_spread():
-    assert spread([1.0, 3.0], "{:.1f} %") == "2.0 % ± 1.4"
-    assert spread([], "{:.1f}") == "diverged"
+    first, second = record.models
+    assert first.details["history"]["loss"] != second.details["history"]["loss"]
+    assert ("residual_bits" in first.values_at(split="test")) == plane
+    assert ("% | - |" in (tmp_path / "results" / "table.md").read_text()) == (not plane)  # no rate

@@ -3,7 +3,6 @@
 import ast
 import itertools
 import pathlib
-from collections import defaultdict
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +16,6 @@ from experiments.core.keys import NAMES, number_of, stream
 from experiments.core.recipe import Recipe
 from experiments.imagenet_features import attack as imagenet_features_attacks
 from experiments.imagenet_features import settings as imagenet_features_config
-from experiments.mnist_robustness import attack as mnist_robustness_attacks
-from experiments.mnist_robustness import settings as mnist_robustness_config
 from experiments.mnist_vib.settings import Config
 from ib_jax import AttackResult, attacks, data, evaluation, losses, models
 from ib_jax.evaluation import attack_suite
@@ -151,22 +148,6 @@ def suite():
     ]  # fmt: skip
 
 
-def mnist_measurer():
-    config, victim = mnist_robustness_config.RobustnessConfig(), mnist_robustness_attacks.Victim(SEED, {})
-    found = mnist_robustness_attacks.Measurer(
-        config, lambda *args: None, stochastic=True, images=IMAGES, labels=LABELS, num_classes=3
-    )
-    correct = defaultdict(lambda: np.ones(COUNT, bool))
-    for name in ("FGSM", "PGD", "TRANSFER", "SQUARE"):
-        correct |= {(getattr(mnist_robustness_config, name), e): np.ones(COUNT, bool) for e in config.pgd_epsilons}
-    index = np.arange(COUNT)
-    return found, ("_predict",), [
-        lambda: found._attack(victim, mnist_robustness_config.PGD, index, None, 0.1),
-        lambda: found._answers(victim, index, IMAGES),
-        lambda: found._findings(victim, correct),
-    ]  # fmt: skip
-
-
 def imagenet_measurer():
     config, index = imagenet_features_config.FeaturesConfig(), np.arange(COUNT)
     found = imagenet_features_attacks.Measurer(
@@ -179,7 +160,7 @@ def imagenet_measurer():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [suite, mnist_measurer, imagenet_measurer])
+@pytest.mark.parametrize("make", [suite, imagenet_measurer])
 def test_evaluation_attack_judge_and_check_share_no_example_s_key(make, monkeypatch):
     seen = []
 

@@ -1,20 +1,24 @@
 """The comparison of objectives: what it runs, what it chooses, and that it goes on where it stood."""
 
+import dataclasses
 import io
-import json
+import pathlib
 
 import pytest
 from rich.console import Console
 
+from experiments import mnist_vib
+from experiments.core import records, render
 from experiments.core.app import Session
 from experiments.core.records import Measurement, Model, Record
-from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
+from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES, Preset
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_objectives import run as mnist_objectives
-from experiments.mnist_objectives import table as mnist_objectives_table
+from experiments.mnist_objectives.report import report
 from experiments.mnist_objectives.settings import CompareConfig
 
 BEST = {"vib": 1e-2, "vub": 1e-3, "ceb": 4.5951, "consistent_ceb": 6.9068}
+STORED = pathlib.Path(__file__).parent / "records" / "mnist_objectives.json"
 
 
 @pytest.fixture
@@ -22,33 +26,28 @@ def runs(monkeypatch):
     """Stands in for training: records what it was asked, and is best at BEST."""
     asked = []
 
-    def run(config, session):
-        command = session.command
-        asked.append((config, command))
+    def train(config, session):
+        asked.append((config, session.command))
         strength = config.beta if config.objective in RATE_OBJECTIVES else config.rho
         good = strength == pytest.approx(BEST[config.objective], rel=1e-3)
-        summary = {
-            "error_avg": 0.01 if good else 0.02,
-            "error_one": 0.03,
-            "error_mean": 0.01,
-            "cross_entropy": 0.1 * strength,
-        }
-        summary |= {"rate_bits": 20.0 + config.seed, "information_zy_bits": 3.2, "calibration_error": 0.01}
+        values = {"error_avg": 0.01 if good else 0.02, "error_one": 0.03, "error_mean": 0.01}
+        values |= {"cross_entropy": 0.1 * strength, "rate_bits": 20.0 + config.seed}
+        values |= {"information_zy_bits": 3.2, "calibration_error": 0.01}
         if config.objective not in RATE_OBJECTIVES:
-            summary["residual_bits"] = 17.0
-        attack = {"attack": "pgd", "norm": "linf", "num_steps": 20, "targeted": False, "num_images": 1000}
-        attack["epsilon"] = 0.1
-        measured = [Measurement({"split": split}, summary) for split in ("validation", "test")]
-        measured.append(Measurement(attack, {"accuracy": 0.5}))
-        settings = json.loads(json.dumps({name: getattr(config, name) for name in config.__dataclass_fields__}))
-        return Record("mnist_vib", command, settings, [Model(config.name, config.seed, measured)])
+            values["residual_bits"] = 17.0
+        attack = {"attack": "pgd", "num_steps": 20, "norm": "linf", "targeted": False, "epsilon": 0.1}
+        at = {"split": "test", **attack, "num_images": 1000}
+        attacked = [Measurement(at, {"accuracy": 0.5})] if config.num_attack_images else []
+        splits = [Measurement({"split": split}, values) for split in ("validation", "test")]
+        settings = dataclasses.asdict(config)
+        return Record("mnist_vib", session.command, settings, [Model(config.name, config.seed, splits + attacked)])
 
-    monkeypatch.setattr(mnist_objectives.mnist_vib, "run", run)
+    monkeypatch.setattr(mnist_vib, "train", train)
     return asked
 
 
 def compare(tmp_path, **settings):
-    config = CompareConfig(strengths=(1e-2, 1e-3), num_seeds=2, workdir=str(tmp_path), **settings)
+    config = CompareConfig(**{"strengths": (1e-2, 1e-3), "num_seeds": 2, "workdir": str(tmp_path)} | settings)
     return mnist_objectives.run(config, Session(console=Console(file=io.StringIO(), width=100)))
 
 
@@ -65,15 +64,17 @@ def test_it_tunes_on_held_out_images_and_reports_seeds_at_the_best_strength(tmp_
     budgets = {(c.num_epochs, c.learning_rate, c.hidden_width, c.latent_dim, c.encoder_scale) for c, _ in runs}
     assert len(budgets) == 1  # the same network and length for all
     table = (results / "table.md").read_text()
-    assert "| | vib, beta = 0.01 | vub, beta = 0.001 | ceb, rho = 4.6 | consistent_ceb, rho = 6.91 |" in table
+    assert "|  | vib, beta = 0.01 | vub, beta = 0.001 | ceb, rho = 4.6 | consistent_ceb, rho = 6.91 |" in table
     assert "| error, 12 samples, % | 1.00 ± 0.00 |" in table
     assert "| I(X;Z) <= rate, bits | 20.5 ± 0.7 |" in table
     assert "| I(X;Z\\|Y) <= residual, bits | - | - | 17.0 ± 0.0 | 17.0 ± 0.0 |" in table
+    assert "| accuracy, PGD-20, 0.1, % | 50.0 ± 0.0 |" in table
     assert "| beta = 0.01 or rho = 4.6 | **1.00** | 2.00 | **1.00** | 2.00 |" in table
     assert (results / "figure.png").stat().st_size > 1000
 
 
-def test_runs_with_a_record_are_not_run_again_and_other_settings_are_refused(tmp_path, runs):
+def test_runs_with_a_record_are_not_run_again_and_other_settings_are_refused(tmp_path, runs, monkeypatch):
+    monkeypatch.setattr(render, "write_report", lambda *args: None)
     results = compare(tmp_path)
     (results / "seeds" / "ceb_seed1.json").unlink()
     del runs[:]
@@ -83,22 +84,42 @@ def test_runs_with_a_record_are_not_run_again_and_other_settings_are_refused(tmp
         compare(tmp_path, num_epochs=3)
 
 
-def test_the_committed_table_is_made_from_the_committed_records():
-    folder = mnist_objectives_table.RESULTS
-    tuning, seeds = (mnist_objectives_table.read_records(folder / name) for name in ("tuning", "seeds"))
-    assert len(tuning) == 16
-    assert len(seeds) == 12
-    assert (folder / "table.md").read_text() == mnist_objectives_table.render(tuning, seeds)
+def test_of_equal_errors_the_lower_cross_entropy_is_chosen():
+    def trial(error, cross_entropy):
+        values = Measurement({"split": "validation"}, {"error_avg": error, "cross_entropy": cross_entropy})
+        return Record("mnist_vib", "", {"objective": "vub"}, [Model("m", 0, [values])])
+
+    trials = [trial(0.1, 0.3), trial(0.1, 0.2), trial(0.2, 0.1)]
+    assert mnist_objectives.best_records(trials) == [trials[1]]
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"strengths": (0.1, 1.0)}, r"--strengths must each be in \(0, 1\), got \(0.1, 1.0\)"),
-        ({"strengths": ()}, r"--strengths must not be empty"),
-        ({"num_seeds": 0}, "--num_seeds must be at least 1, got 0"),
-    ],
-)
-def test_bad_settings_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CompareConfig(**settings)
+@pytest.mark.slow
+def test_a_small_comparison_from_end_to_end(tmp_path, monkeypatch):
+    small = {"num_epochs": 1, "hidden_width": 8, "attack_steps": 1, "num_eot_samples": 1, "attack_epsilons": ()}
+    monkeypatch.setitem(mnist_vib.PRESETS, "compare", Preset("small", small | {"attack_l2_epsilons": (0.5,)}))
+    monkeypatch.setattr(mnist_objectives, "BOTTLENECKS", ("vib",))
+    results = compare(tmp_path, strengths=(1e-3,), num_seeds=1)
+    (tuned,), (final,) = (records.load(results / name) for name in ("tuning", "seeds"))
+    assert tuned.experiment == final.experiment == "mnist_vib"
+    assert (tuned.settings["num_validation"], final.settings["num_validation"]) == (239, 0)
+    assert not any("attack" in each.at for each in tuned.models[0].measurements)
+    assert records.per_seed(records.frame([final]), "accuracy", attack="pgd", norm="l2")[0] <= 1.0
+
+
+def test_the_report_of_stored_records(tmp_path):
+    stored, made = records.read(STORED), []
+    for objective in ("ceb", "vib"):
+        for beta, rho in ((1e-2, 4.5951), (1e-3, 6.9068)):
+            own = {**stored.settings, "objective": objective, "beta": beta, "rho": rho, "num_validation": 100}
+            values = stored.models[0].values_at(split="test")
+            model = Model("m", 0, [Measurement({"split": "validation"}, {**values, "error_avg": beta})])
+            made.append(Record("mnist_vib", "", own, [model], file=f"tuning/{objective}_beta{beta:g}"))
+        own = {**stored.settings, "objective": objective}
+        made.append(dataclasses.replace(stored, settings=own, file=f"seeds/{objective}_seed0"))
+    render.write(report(records.frame(made), made), tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    assert "|  | vib, beta = 0.001 | ceb, rho = 6.91 |" in table
+    assert "| accuracy, FGSM, 0.1, % | 63.5 | 63.5 |" in table
+    assert "| beta = 0.001 or rho = 6.91 | **0.10** | **0.10** |" in table
+    assert "| num_epochs | 20 | 200 |" in table
+    assert (tmp_path / "figure.png").stat().st_size > 1000

@@ -1,0 +1,204 @@
+"""What is shown of the information curve: a table and Figure 1 of the paper, and the way through the plane."""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.core.plots import Figure, Level, Line, Panel, draw_panel
+from experiments.core.records import Record, distinct, groups, per_model, where
+from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, attack_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+PAPER = (
+    "Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Table 1, Figures 1 and 2; Tighter "
+    "Bounds on the Information Bottleneck (arXiv 2402.07639): Figure 3"
+)
+ERRORS = {  # Alemi et al., Table 1 (K = 256), Figure 2 (K = 2): test error in per cent by K and beta
+    "error_avg": {(256, 1e-3): 1.13, (2, 1e-3): 3.18, (2, 1e-1): 3.44, (2, 1.0): 33.82},
+    "error_one": {(2, 1e-3): 3.24, (2, 1e-1): 4.32, (2, 1.0): 62.81},
+}
+COLORS = {"train": "C0", "test": "C1"}
+NUM_CLASSES = 10
+MASKED = (
+    "Accuracy under attack is on the first test images, white-box, with gradients averaged over samples of z. It "
+    "stands alone here, so read a high number as possibly masked gradients: the table of "
+    "`experiments.mnist_robustness` puts transfer and black-box attacks beside it."
+)
+
+
+def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
+    """The tables and figures of the records, one for each K."""
+    records = sorted(records, key=lambda record: record.settings["latent_dims"].index(record.settings["latent_dim"]))
+    settings = records[0].settings
+    gone = {(r.file, m.name, m.seed): m.details["diverged_at"] for r in records for m in r.models}
+    keys = frame[["file", "model", "seed"]].itertuples(index=False, name=None)
+    sound = frame[[gone[key] < 0 for key in keys]]
+    compared = (settings["objective"], settings["dataset"]) == ("vib", "mnist")
+    attacks = _smallest_radii(frame)
+    sections: list[Any] = [_table(record, frame, sound, attacks, ERRORS if compared else {}) for record in records]
+    sections += [Text(MASKED)] if attacks else []
+    sections += [_curve(sound, records), *_plane(records), Departures(records)]
+    headlines = [
+        Headline(
+            f"test error at beta = {beta:g}, K = {size}",
+            per_model(where(sound, latent_dim=size, beta=beta), "error_avg", split="test"),
+            paper,
+            "%",
+            2,
+        )
+        for (size, beta), paper in ERRORS["error_avg"].items()
+        if compared and beta == 1e-3 and size in set(sound["latent_dim"])
+    ]
+    intro = "Averaged weights; mean and standard deviation over seeds; in square brackets the paper's."
+    title = f"The information curve of {settings['objective']} on {settings['dataset']}"
+    return Report(title, sound, sections, PAPER, intro, headlines)
+
+
+def _table(
+    record: Record, frame: "pd.DataFrame", sound: "pd.DataFrame", attacks: Sequence[dict[str, Any]], paper: Any
+) -> Table:
+    settings, models = record.settings, record.models
+    size = settings["latent_dim"]
+    error = functools.partial(Column, unit="%", digits=2)
+    columns = [
+        error("test error, 12 samples", "error_avg", at={"split": "test"}, paper=paper.get("error_avg")),
+        error("1 sample", "error_one", at={"split": "test"}, paper=paper.get("error_one")),
+        error("train error, 12 samples", "error_avg", at={"split": "train"}),
+        Column("I(X;Z) <=, bits", "rate_bits", at={"split": "test"}, digits=2),
+        Column("I(Z;Y) >=, bits", "information_zy_bits", at={"split": "test"}, digits=3),
+        *(Column(attack_label(at), "accuracy", at=at, unit="%") for at in attacks),
+    ]
+    rows = []
+    for (beta,), _ in sorted(groups(where(frame, file=record.file), "beta"), key=lambda group: group[0]):
+        part = where(sound, file=record.file, beta=beta)
+        label = f"{beta:g}" if len(part) else f"{beta:g}, diverged"
+        rows.append(Row(label, frame=part, key=(size, beta)))
+    seeds, devices = sorted({model.seed for model in models}), record.environment["devices"]
+    notes = (
+        f"{settings['objective']} on {settings['dataset']}, K = {size}, {settings['num_epochs']} epochs "
+        f"({settings['preset']} recipe; the paper trains 200), seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(map(str, seeds))}: {len(models)} models in {record.details['training_seconds']:,.0f} s on "
+        f"{devices[0]} x {len(devices)}."
+    )
+    fallen = [
+        f"beta = {model.settings['beta']:g}, seed {model.seed} diverged at step {model.details['diverged_at']}"
+        for model in models
+        if model.details["diverged_at"] >= 0
+    ]
+    notes += f" Left out: {'; '.join(fallen)}." if fallen else ""
+    return Table(title=f"K = {size}", rows=rows, columns=columns, corner=("beta",), notes=notes)
+
+
+def _smallest_radii(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Of each attack the smallest radius: at larger ones hardly an image stands, whatever beta is."""
+    attacked = frame[frame["epsilon"].notna()] if "epsilon" in frame else frame.iloc[:0]
+    found = []
+    for at in distinct(attacked, "attack", "norm", "num_steps", "targeted") if len(attacked) else []:
+        radii = sorted(where(attacked, **at)["epsilon"].unique())
+        found.append(at | {"epsilon": next((radius for radius in radii if radius > 0), radii[0])})
+    return found
+
+
+def _curve(frame: "pd.DataFrame", records: Sequence[Record]) -> Figure:
+    """The paper's Figure 1: error against beta for each K; then of the first K I(Z;Y) against I(X;Z), and that on
+    beta."""
+    first = where(frame, file=records[0].file)
+    relevance, rate = (
+        [Line(split, metric, at={"split": split}, frame=first, over="beta", color=c) for split, c in COLORS.items()]
+        for metric in ("information_zy_bits", "rate_bits")
+    )
+    plane = Panel(
+        lines=relevance,
+        title=f"K = {records[0].settings['latent_dim']}",
+        x="rate_bits",
+        levels=[Level(math.log2(NUM_CLASSES))],
+        xlabel="I(X;Z) upper bound, bits",
+        ylabel="I(Z;Y) lower bound, bits",
+        xscale="symlog",
+        xlim=(0, None),
+    )
+    rates = Panel(
+        lines=rate,
+        title=f"K = {records[0].settings['latent_dim']}",
+        x="beta",
+        ylabel="I(X;Z) upper bound, bits",
+        xscale="log",
+        yscale="symlog",
+        ylim=(0, None),
+    )
+    panels: list[Any] = [functools.partial(_errors, record.file, record.settings["latent_dim"]) for record in records]
+    panels += [plane, rates] if "rate_bits" in set(first["metric"]) else []
+    settings, seeds = records[0].settings, first["seed"].nunique()
+    trained = f"{settings['num_epochs']} epochs, {seeds} seed{'s' * (seeds > 1)}"
+    title = f"{settings['objective']} on {settings['dataset']}, {trained}"
+    alt = "Test and training error against beta for each K; I(Z;Y) against I(X;Z); I(X;Z) against beta."
+    size = (9.5, 3.6 * -(-len(panels) // 2))
+    return Figure("figure1.png", panels, title="Figure 1", suptitle=title, alt=alt, columns=2, size=size)
+
+
+def _errors(file: str, latent_dim: int, axes: "Axes", frame: "pd.DataFrame") -> None:
+    lines = [
+        Line(f"{split}, {label}", metric, at={"split": split}, scale=100, color=color, style=dashes)
+        for split, color in COLORS.items()
+        for metric, label, dashes in (("error_one", "1 sample", "--"), ("error_avg", "12 samples", "-"))
+    ]
+    panel = Panel(
+        lines=lines,
+        x="beta",
+        ylabel="error, %",
+        xscale="log",
+        yscale="symlog",
+        ylim=(0, 100),
+        title=f"K = {latent_dim}",
+    )
+    draw_panel(axes, panel, where(frame, file=file))
+    axes.set_yticks([0, 1, 2, 5, 10, 50, 90], ["0", "1", "2", "5", "10", "50", "90"])
+
+
+def _plane(records: Sequence[Record]) -> list[Figure]:
+    history = records[0].models[0].details["history"]
+    name = next((name for name in ("rate", "residual") if name in history), None)
+    if name is None:
+        return []  # a deterministic network has no such figure
+    rows = [
+        sorted((model for model in record.models if model.details["diverged_at"] < 0), key=lambda m: m.settings["beta"])
+        for record in records
+    ]
+    labels = [f"K = {record.settings['latent_dim']}" for record in records]
+    alt = "1 / cross-entropy against the rate in each epoch of training, a panel for each beta, a row for each K."
+    draw = functools.partial(_information_plane, dict(zip(labels, rows, strict=True)), name)
+    columns = max(len({model.settings["beta"] for model in row}) for row in rows)
+    size = (2.2 * columns + 1, 2.3 * len(rows) + 0.5)
+    return [Figure("information_plane.png", draw=draw, title="Through training", alt=alt, size=size)]
+
+
+def _information_plane(rows: dict[str, Any], name: str, figure: "Canvas", frame: "pd.DataFrame") -> None:
+    """The VUB paper's Figure 3: rate against 1 / cross-entropy, which stands for I(Z;Y), means of each epoch."""
+    del frame
+    columns = max(len({model.settings["beta"] for model in row}) for row in rows.values())
+    grid = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey="row")
+    points, bits = None, 1 / np.log(2.0)
+    for line, (label, models) in zip(grid, rows.items(), strict=True):
+        line[0].set_ylabel(f"{label}\n1 / CE, 1/bits")
+        betas = list(dict.fromkeys(model.settings["beta"] for model in models))
+        for axes in line[len(betas) :]:
+            axes.set_visible(False)
+        for model in models:
+            axes, history = line[betas.index(model.settings["beta"])], model.details["history"]
+            x, y = bits * np.array(history[name], float), 1 / (bits * np.array(history["distortion"], float))
+            axes.plot(x, y, color="0.85", linewidth=0.7, zorder=1)
+            points = axes.scatter(x, y, c=history["epoch"], s=9, cmap="viridis", zorder=2)
+            axes.set_title(rf"$\beta$ = {model.settings['beta']:g}", fontsize="medium")
+            axes.tick_params(labelsize="small")
+            axes.set(xscale="log", yscale="log")
+    quantity = "I(X;Z)" if name == "rate" else "I(X;Z|Y)"
+    figure.supxlabel(f"{quantity} upper bound on training batches, bits")
+    if points is not None:
+        figure.colorbar(points, ax=grid, label="epoch", shrink=0.8)

@@ -1,0 +1,122 @@
+"""What is shown of the comparison of objectives: the test set at the best strengths, and how these were chosen."""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiments.core.plots import Figure, Line, Panel
+from experiments.core.records import Record, distinct, per_model, where
+from experiments.core.report import Column, Departures, Grid, Headline, Report, Row, Table, attack_label, number
+from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
+from experiments.mnist_objectives.run import SEEDS, TUNING, best_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDERS = ("",)
+RECURSIVE = True
+PAPER = (
+    "Alemi et al., Deep VIB (2017); Fischer and Alemi, CEB Improves Model Robustness (2020); Tighter Bounds on the "
+    "Information Bottleneck (arXiv 2402.07639)"
+)
+NUMBERS = [
+    ("error, 12 samples, %", "error_avg", 100, 2),
+    ("error, 1 sample, %", "error_one", 100, 2),
+    ("error at the mean of z, %", "error_mean", 100, 2),
+    ("I(X;Z) <= rate, bits", "rate_bits", 1, 1),
+    ("I(X;Z|Y) <= residual, bits", "residual_bits", 1, 1),
+    ("I(Z;Y) >=, bits", "information_zy_bits", 1, 3),
+    ("calibration error, %", "calibration_error", 100, 2),
+]
+
+
+def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
+    """The tables and the figure of the records of all runs."""
+    tuning, seeds = (frame[frame["file"].str.startswith(f"{name}/")] for name in (TUNING, SEEDS))
+    trials = [record for record in records if record.file.startswith(f"{TUNING}/")]
+    names = [name for name in BOTTLENECKS if name in set(seeds["objective"])]
+    final = {name: next(r for r in records if r.file.startswith(f"{SEEDS}/{name}_seed")) for name in names}
+    columns = [Column(f"{name}, {_strength(final[name])}", frame=where(seeds, objective=name)) for name in names]
+    rows = [Row(label, metric, at={"split": "test"}, scale=s, digits=d) for label, metric, s, d in NUMBERS]
+    attacked = seeds[seeds["epsilon"].notna()]
+    for at in distinct(attacked, "attack", "norm", "num_steps", "targeted", "epsilon"):
+        rows.append(Row(f"accuracy, {attack_label(at)}, %", "accuracy", at=at, scale=100))
+    settings = next(iter(final.values())).settings
+    count = seeds["seed"].nunique()
+    intro = (
+        f"The test set of {settings['dataset']}, {settings['num_epochs']} epochs on all training images, K = "
+        f"{settings['latent_dim']}, debiased average of the weights: mean and standard deviation over {count} seeds, "
+        "each objective at the strength that was best on held-out training images. Attacked are the first "
+        f"{attacked['num_images'].max():g} test images, by white-box attacks with gradients averaged over "
+        f"{settings['num_eot_samples']} samples of z; no transfer or black-box attack stands beside them, so a high "
+        "number may mean masked gradients. The rate of CEB is that under the marginal of its backward encoder."
+    )
+    sections = [
+        Table(title="On the test set", rows=rows, columns=columns),
+        _chosen(trials),
+        _figure(tuning, [name for name in BOTTLENECKS if name in set(tuning["objective"])]),
+        Departures(records),
+    ]
+    errors = {name: per_model(where(seeds, objective=name), "error_avg", split="test") for name in names}
+    headlines = [
+        Headline(f"test error, {name}", each, 1.13 if name == "vib" else None, "%", 2) for name, each in errors.items()
+    ]
+    return Report(f"Four objectives on {settings['dataset']}", frame, sections, PAPER, intro, headlines)
+
+
+def _strength(record: Record) -> str:
+    name = "beta" if record.settings["objective"] in RATE_OBJECTIVES else "rho"
+    return f"{name} = {record.settings[name]:.3g}"
+
+
+def _chosen(trials: Sequence[Record]) -> Grid:
+    """Held-out errors: a row for each strength, from the strongest bottleneck to the weakest."""
+    best, columns = best_records(trials), {}
+    for name in [record.settings["objective"] for record in best]:
+        own = [record for record in trials if record.settings["objective"] == name]
+        rate = name in RATE_OBJECTIVES
+        columns[name] = sorted(own, key=lambda r: -r.settings["beta"] if rate else r.settings["rho"])
+    errors = {record.file: record.models[0].values_at(split="validation")["error_avg"] or 0.0 for record in trials}
+    rows: list[list[Any]] = []
+    for line in zip(*columns.values(), strict=True):
+        cells = [number(errors[each.file], scale=100, digits=2)._replace(bold=each in best) for each in line]
+        rows.append([" or ".join(dict.fromkeys(map(_strength, line))), *cells])
+    settings, lowest = trials[0].settings, min(errors.values())
+    deviation = 100 * math.sqrt(lowest * (1 - lowest) / settings["num_validation"])
+    notes = (
+        f"Error in % on {settings['num_validation']} held-out training images (12 samples, seed {settings['seed']}, "
+        f"{settings['num_epochs']} epochs on the others), each with a standard error of about {deviation:.2f}. The "
+        "best of each column, in bold, was chosen; of equal errors the one with the lower cross-entropy."
+    )
+    return Grid(["strength", *columns], rows, "How the strengths were chosen", notes)
+
+
+def _figure(tuning: "pd.DataFrame", names: Sequence[str]) -> Figure:
+    numbers = [
+        ("error_avg", 100, "held-out error, %"),
+        ("information_zy_bits", 1, "I(Z;Y) lower bound, bits"),
+        ("calibration_error", 100, "calibration error, %"),
+    ]
+    line = functools.partial(Line, at={"split": "validation"}, x="rate_bits")
+    panels = [
+        Panel(
+            lines=[
+                line(
+                    name,
+                    metric,
+                    frame=where(tuning, objective=name),
+                    over="beta" if name in RATE_OBJECTIVES else "rho",
+                    scale=scale,
+                )
+                for name in names
+            ],
+            xlabel="I(X;Z) upper bound, bits",
+            ylabel=label,
+            xscale="log",
+            legend=metric == "error_avg",
+        )
+        for metric, scale, label in numbers
+    ]
+    alt = "Held-out error, information and calibration error against the rate, a line for each objective."
+    return Figure("figure.png", panels, alt=alt, size=(11, 3.4))

@@ -1,0 +1,318 @@
+"""What is shown of the attacks on VIB: every attack at each radius, Carlini-Wagner, and the paper's Figures 3, 5, 6."""
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.core.plots import Figure, Level, Line, Panel
+from experiments.core.records import Record, groups, per_model, per_seed, where
+from experiments.core.report import (
+    Column,
+    Departures,
+    Findings,
+    Grid,
+    Headline,
+    Report,
+    Row,
+    Table,
+    Text,
+    cell_of,
+    number,
+    values_of,
+)
+from experiments.mnist_robustness.attack import ONE, PGD_STEPS, ZERO, unpack
+from experiments.mnist_robustness.settings import DETERMINISTIC, DROPOUT, VIB
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+PAPER = "Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Figures 3, 5 and 6"
+BASELINES = {DETERMINISTIC: "deterministic", DROPOUT: "dropout"}
+PAPER_FGSM = {DETERMINISTIC: {0.35: "about 5 %", 0.5: "about 1 %"}, DROPOUT: {0.35: "about 16 %", 0.5: "about 5 %"}}
+PAPER_EPSILONS = (0.35, 0.4, 0.45, 0.5)
+LINF: dict[str, dict[str, Any]] = {
+    "clean": {"attack": "clean"},
+    "FGSM, 1 sample": {"attack": "fgsm", "num_eot_samples": 1},
+    "FGSM": {"attack": "fgsm"},
+    f"PGD-{PGD_STEPS}": {"attack": "pgd", "loss": "cross_entropy", "num_steps": PGD_STEPS, "source": None},
+    f"PGD-{PGD_STEPS}, margin": {"attack": "pgd", "loss": "margin"},
+    f"PGD-{2 * PGD_STEPS}": {"attack": "pgd", "num_steps": 2 * PGD_STEPS},
+    "transfer": {"attack": "pgd", "source": DETERMINISTIC},
+    "Square": {"attack": "square"},
+    "worst of all": {"attack": "worst"},
+}
+CW: dict[str, dict[str, Any]] = {
+    f"{kind}{samples}": {"attack": "carlini_wagner", "targeted": kind == "targeted", **one}
+    for kind in ("untargeted", "targeted")
+    for samples, one in ((", 1 sample", {"num_eot_samples": 1}), ("", {}))
+}
+FRAMES = {ONE: ("tab:red", "a one: the attack succeeded"), ZERO: ("tab:green", "still a zero")}
+OTHER = ("tab:purple", "another class")
+UNITS = (
+    "The paper does not say in which units epsilon is: ours are those of [0, 1], and half of each epsilon is what it "
+    "would be if the paper's were those of its notebook, [-1, 1]."
+)
+
+
+def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
+    """The tables and figures of the records, one for each model and seed."""
+    settings, training = records[0].settings, records[0].models[0].settings
+    rows = _rows(frame)
+    seeds = sorted({row.frame["seed"].nunique() for row in rows if row.frame is not None})
+    together = where(frame, together=True)
+    count = together["num_images"].min()
+    intro = (
+        f"Test images of {settings['dataset']}; models of {training['num_epochs']} epochs, K = "
+        f"{training['latent_dim']}; mean and standard deviation over seeds ({' or '.join(map(str, seeds))} of them). "
+        f"An answer is that of the mean softmax over {settings['num_eval_samples']} fresh samples of z; gradients and "
+        f"queries are means over {settings['num_eot_samples']}, unless a column says 1 sample."
+    )
+    note = (
+        f"Accuracy in % under attacks in an L-inf ball, inputs in [0, 1], the first {count:g} test images. The last "
+        "column counts an image if it stands under every attack; only it says something of robustness. Transfer is "
+        f"PGD-{PGD_STEPS} on the deterministic network of another seed, Square has {settings['num_queries']} queries."
+    )
+    sections: list[Any] = [Text(note, "Every attack in an L-inf ball")]
+    for epsilon in settings["pgd_epsilons"]:
+        here = where(together, epsilon=epsilon)
+        columns = [
+            Column(label, most("accuracy", **at), frame=here, scale=100)
+            for label, at in LINF.items()
+            if len(where(here, **at))
+        ]
+        sections.append(Table(rows=rows, columns=columns, corner=(f"radius {epsilon:g}",)))
+    sections += [_every_attack(settings["radius"], count, rows, together), _minimal_table(frame, rows, settings)]
+    sections += [*_figure3(records, rows), _figure6(frame, rows), _paper_grid(frame, rows), _figure5(frame)]
+    sections += [Findings(records, rows, messages=True), Departures(records)]
+    headlines = [
+        Headline(f"FGSM at {epsilon:g}, {BASELINES[name]}", _fgsm(part, epsilon, 1), paper, "%")
+        for name, claims in PAPER_FGSM.items()
+        for epsilon, paper in claims.items()
+        if len(part := where(frame, objective=name, num_eot_samples=1))
+    ]
+    return Report(f"Attacks on VIB, {settings['dataset']}", frame, sections, PAPER, intro, headlines)
+
+
+def _rows(frame: "pd.DataFrame") -> list[Row]:
+    """The baselines, then VIB by beta."""
+    order = {name: place for place, name in enumerate(BASELINES)}
+    parts = sorted(groups(frame, "objective", "beta"), key=lambda each: (order.get(each[0][0], 9), each[0][1] or 0.0))
+    return [
+        Row(BASELINES.get(objective) or f"VIB, beta = {beta:g}", frame=part, key=objective)
+        for (objective, beta), part in parts
+    ]
+
+
+def most(metric: str, **at: Any) -> Callable[["pd.DataFrame"], Any]:
+    """A number of each model under an attack, of several at that with most samples: one, where there is no noise."""
+
+    def measured(part: "pd.DataFrame") -> Any:
+        tried = where(part, **at)
+        samples = tried["num_eot_samples"]
+        return per_model(tried[samples.isna() | (samples == samples.max())], metric)
+
+    return measured
+
+
+def _fgsm(part: "pd.DataFrame", epsilon: float, samples: int | None = None) -> Any:
+    """The accuracy by seed under FGSM, with so many samples of z, or the most."""
+    one = {} if samples is None else {"num_eot_samples": samples}
+    tried = where(part, attack="fgsm", epsilon=epsilon, together=None, **one)
+    return per_seed(where(tried, num_eot_samples=tried["num_eot_samples"].max()), "accuracy")
+
+
+def _minimal_table(frame: "pd.DataFrame", rows: Sequence[Row], settings: Mapping[str, Any]) -> Table:
+    share, distance = functools.partial(Column, scale=100), functools.partial(Column, digits=2)
+    untargeted, targeted = (CW[kind] for kind in ("untargeted", "targeted"))
+    columns = [
+        share("untargeted, 1 sample: success", most("success", **CW["untargeted, 1 sample"])),
+        share("untargeted: success", most("success", **untargeted)),
+        distance("median L2", most("median_l2", **untargeted)),
+        share("targeted, 1 sample: success", most("success", **CW["targeted, 1 sample"])),
+        share("targeted: success", most("success", **targeted)),
+        share("accuracy", most("accuracy", **targeted)),
+        distance("median L2, targeted", most("median_l2", **targeted)),
+    ]
+    targets = "every other class" if settings["cw_targets"] == "all" else "one other class at random"
+    # Older records counted images that were wrong from the start as successes.
+    counts = frame["metric"].value_counts()
+    among = " to images that were right before" if counts.get("num_right") == counts["success"] else ""
+    notes = (
+        f"Carlini-Wagner L2 on the first {where(frame, **untargeted)['num_images'].max():g} test images, confidence 0, "
+        f"{settings['cw_binary_steps']} rounds of {settings['cw_steps']} steps, {settings['num_cw_eot_samples']} "
+        f"samples of z in each gradient or 1; targets: {targets}. Success in % of fresh answers{among}; the median "
+        "counts a failure as infinitely far."
+    )
+    return Table(title="Carlini-Wagner", rows=rows, columns=columns, notes=notes)
+
+
+def _paper_grid(frame: "pd.DataFrame", rows: Sequence[Row]) -> Grid:
+    """The paper's numbers beside ours, at the epsilon that it names and at half of it."""
+    found: list[list[Any]] = []
+    for row in rows:
+        assert row.frame is not None
+        for epsilon, claim in PAPER_FGSM.get(row.key, {}).items():
+            ours = [number(_fgsm(row.frame, radius, 1), scale=100) for radius in (epsilon, epsilon / 2)]
+            found.append([f"accuracy under FGSM, epsilon {epsilon:g}, {row.label}, %", claim, *ours])
+        if row.key in PAPER_FGSM:
+            values = [most("accuracy", **CW[kind]) for kind in ("untargeted", "targeted")]
+            cells = [cell_of(frame, row, Column("", value, scale=100)).text for value in values]
+            found.append([f"accuracy under CW, untargeted and targeted, {row.label}, %", "0", " and ".join(cells), ""])
+    betas = sorted(where(frame, objective=VIB)["beta"].unique())
+    for samples, note in ((1, "1 sample"), (None, "EOT")):
+        cells = []
+        for epsilon in (0.35, 0.175):
+            values = [_ratio(where(frame, beta=beta), frame, DETERMINISTIC, epsilon, samples) for beta in betas]
+            cells.append(", ".join(number(each, digits=2, spread="none").text for each in values))
+        over = ", ".join(f"{beta:g}" for beta in betas)
+        label = f"VIB / deterministic under FGSM, {note}, epsilon 0.35, beta = {over}"
+        found.append([label, "grows", *cells])
+    count = where(frame, attack="fgsm", together=None)["num_images"].max()
+    notes = f"FGSM on {count:g} images. {UNITS}"
+    return Grid(["", "paper", "ours", "ours at half the epsilon"], found, "What the paper prints", notes)
+
+
+def _ratio(part: "pd.DataFrame", frame: "pd.DataFrame", baseline: str, epsilon: float, samples: int | None) -> Any:
+    """Accuracy of VIB under FGSM over a baseline's of the same seed; NaN where that has no right answer."""
+    base = _fgsm(where(frame, objective=baseline), epsilon, samples)
+    ours = _fgsm(part, epsilon, samples)
+    return ours / base.where(base > 0).reindex(ours.index)
+
+
+def _figure5(frame: "pd.DataFrame") -> Figure:
+    """Two rows, for the two units that the paper's epsilon may have; a gap where the baseline has no right answer."""
+    panels, vib = [], where(frame, objective=VIB)
+    for (units, width), (baseline, title) in itertools.product((("[0, 1]", 1), ("[-1, 1]", 2)), BASELINES.items()):
+        lines = [
+            Line(
+                f"{epsilon:g}{', EOT' if samples is None else ''}",
+                functools.partial(_ratio, frame=frame, baseline=baseline, epsilon=epsilon / width, samples=samples),
+                frame=vib,
+                color=f"C{index}",
+                marker=marker,
+                style=style,
+            )
+            for index, epsilon in enumerate(PAPER_EPSILONS)
+            for samples, marker, style in ((1, ".", "-"), (None, "x", "--"))
+        ]
+        radii = [epsilon / width for epsilon in PAPER_EPSILONS]
+        left = any(_fgsm(where(frame, objective=baseline), epsilon).any() for epsilon in radii)
+        panel = Panel(
+            lines=lines,
+            x="beta",
+            levels=[Level(1.0, color="black", style="-")],
+            title=f"VIB / {title}, epsilon for inputs in {units}{'' if left else ': none is right'}",
+            ylabel="accuracy under FGSM, relative",
+            xscale="log",
+            xlim=(vib["beta"].min() / 2, 2 * vib["beta"].max()),
+            ylim=(0, None),
+            legend=False,
+        )
+        panels.append(panel)
+    alt = "Accuracy of VIB under FGSM over that of each baseline, against beta, at four radii."
+    return Figure("figure5.png", panels, title="Figure 5", alt=alt, columns=2, size=(11, 7.5), legend=8)
+
+
+def _figure6(frame: "pd.DataFrame", rows: Sequence[Row]) -> Figure:
+    """Accuracy under Carlini-Wagner against beta, and how far it goes."""
+    vib = where(frame, objective=VIB)
+    panels = []
+    for metric, label, limits in (
+        ("accuracy", "accuracy under CW", (-0.03, 1.03)),
+        ("median_l2", "median L2", (0, None)),
+    ):
+        lines = [
+            Line(f"CW {kind}", most(metric, **at), frame=vib, color=color, style="-" if "1 sample" in kind else "--")
+            for (kind, at), color in zip(CW.items(), ("C2", "C2", "C0", "C0"), strict=True)
+            if metric == "accuracy" or "1 sample" not in kind
+        ]
+        levels = [
+            Level(
+                most(metric, **CW[kind])(where(frame, objective=row.key)),
+                row.label if kind == "targeted" else "",
+                "red",
+                style,
+            )
+            for row, style in zip(rows, ("--", ":"), strict=False)  # the baselines come first
+            for kind in ("untargeted", "targeted")
+            if row.key in BASELINES
+        ]
+        panels.append(
+            Panel(lines=lines, levels=levels, x="beta", ylabel=label, xscale="log", ylim=limits, legend=False)
+        )
+    alt = "Accuracy under Carlini-Wagner and its median distance, a failure being infinitely far, against beta."
+    return Figure("figure6.png", panels, title="Figure 6", alt=alt, size=(10, 4.6), legend=3)
+
+
+def _every_attack(radius: float, count: float, rows: Sequence[Row], together: "pd.DataFrame") -> Figure:
+    """Accuracy of every model under every attack at one radius: the lowest is what counts."""
+    here = where(together, epsilon=radius)
+    columns = [Column(label, most("accuracy", **at), frame=here) for label, at in LINF.items()]
+    title = f"L-inf radius {radius:g}, first {count:g} test images"
+    alt = "Accuracy of each model under each attack; below all lies that under the worst of them."
+    draw = functools.partial(_draw_attacks, rows, columns)
+    return Figure("figure_honest.png", [draw], suptitle=title, alt=alt, size=(9, 4.2))
+
+
+def _draw_attacks(rows: Sequence[Row], columns: Sequence[Column], axes: "Axes", frame: "pd.DataFrame") -> None:
+    vib = np.array([row.key == VIB for row in rows])
+    for index, (column, marker) in enumerate(zip(columns, ".xo+sv^D*", strict=True)):  # lines lie on top of each other
+        found = [values_of(frame, row, column) for row in rows]
+        mean = np.array([values.mean() if values.size else np.nan for values in found])
+        deviation = np.array([values.std(ddof=1) if values.size > 1 else 0.0 for values in found])
+        last = column.label == "worst of all"
+        style: dict[str, Any] = {"color": "black" if last else f"C{index}", "marker": marker, "capsize": 2}
+        for chosen, dashes in ((vib, "-"), (~vib, "none")):
+            style |= {"label": str(column.label) if dashes == "-" else None, "linestyle": dashes}
+            axes.errorbar(np.flatnonzero(chosen), mean[chosen], deviation[chosen], **style)
+    labels = [str(row.label).replace("VIB, beta = ", "") for row in rows]
+    axes.set_xticks(np.arange(len(rows)), labels, rotation=30, ha="right")
+    axes.set(ylabel="accuracy", ylim=(0, 1.02), xlabel="baselines, and VIB by beta")
+    axes.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def _figure3(records: Sequence[Record], rows: Sequence[Row]) -> list[Figure]:
+    zeros = {model.name: model.details["zeros"] for record in records for model in record.models if model.seed == 0}
+    names = [(row.label, row.frame["model"].iloc[0]) for row in rows if row.frame is not None]
+    found = {label: zeros[name] for label, name in names if name in zeros}
+    alt = "Zeros that were to become ones, a column for each model; the frames' colours say what they were taken for."
+    figures = []
+    for file, place, samples in (("figure3.png", 0, "1 sample"), ("figure3_eot.png", -1, "many samples")):
+        title = f"Carlini-Wagner L2 from zero to one, {samples} of z in each gradient; L2 distances"
+        size = (1.05 * (1 + len(found)), 1.18 * max((each["shape"][0] for each in found.values()), default=1))
+        draw = functools.partial(_draw_zeros, found, place)
+        heading = "Figure 3" if place == 0 else ""
+        figures.append(Figure(file, title=heading, suptitle=title, alt=alt, size=size, draw=draw))
+    return figures if found else []
+
+
+def _draw_zeros(zeros: Mapping[str, Any], place: int, figure: "Canvas", frame: "pd.DataFrame") -> None:
+    """The paper's Figure 3: an original and a column for each model, by the distance that was needed."""
+    del frame
+    first = next(iter(zeros.values()))
+    axes = figure.subplots(first["shape"][0], 1 + len(zeros), squeeze=False)
+    for axis, image in zip(axes[:, 0], unpack(first["originals"], first["shape"]), strict=True):
+        _draw_image(axis, image, "0.7")
+    axes[0, 0].set_title("original", fontsize=8)
+    for column, (name, each) in zip(axes[:, 1:].T, zeros.items(), strict=True):
+        attacked = each["attacks"][place]
+        column[0].set_title(name.replace(", ", "\n"), fontsize=8)
+        images = unpack(attacked["pixels"], each["shape"])
+        for axis, image, answer, distance in zip(column, images, attacked["answers"], attacked["l2"], strict=True):
+            _draw_image(axis, image, FRAMES.get(answer, OTHER)[0])
+            axis.set_xlabel(f"{distance:.2f}" if distance > 0 else "nothing found", fontsize=7, labelpad=1)
+    for color, label in (*FRAMES.values(), OTHER):
+        axes[0, 0].plot([], [], "s", markerfacecolor="none", markeredgecolor=color, markeredgewidth=2, label=label)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+
+
+def _draw_image(axes: "Axes", image: np.ndarray, frame: str) -> None:
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(color=frame, linewidth=2.5)

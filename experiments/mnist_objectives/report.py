@@ -9,7 +9,6 @@ from experiments.core.plots import Figure, Line, Panel
 from experiments.core.records import Record, distinct, per_model, where
 from experiments.core.report import Column, Departures, Grid, Headline, Report, Row, Table, attack_label, number
 from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
-from experiments.mnist_objectives.run import SEEDS, TUNING, best_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +28,18 @@ NUMBERS = [
     ("I(Z;Y) >=, bits", "information_zy_bits", 1, 3),
     ("calibration error, %", "calibration_error", 100, 2),
 ]
+TUNING, SEEDS = "tuning", "seeds"  # the folders of records
+
+
+def best_records(tuning: Sequence[Record]) -> list[Record]:
+    """For each objective the record with the lowest held-out error, and of equal ones the lowest cross-entropy."""
+
+    def held_out(record: Record) -> tuple[Any, Any]:
+        values = record.models[0].values_at(split="validation")
+        return values["error_avg"], values["cross_entropy"]
+
+    groups = [[record for record in tuning if record.settings["objective"] == name] for name in BOTTLENECKS]
+    return [min(group, key=held_out) for group in groups if group]
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:

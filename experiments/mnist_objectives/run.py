@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from experiments import mnist_vib
-from experiments.core import records
+from experiments.core import records, render
 from experiments.core.app import Session
 from experiments.core.records import Record
 from experiments.core.settings import BOTTLENECKS, EVALUATION, RATE_OBJECTIVES
 from experiments.core.workdir import check_reuse, command
+from experiments.mnist_objectives.report import SEEDS, TUNING, best_records, report
 from experiments.mnist_objectives.settings import CompareConfig
 from ib_jax import data, losses
 
-TUNING, SEEDS = "tuning", "seeds"
 """The folders of the records."""
 
 
@@ -45,17 +45,6 @@ def seed_runs(tuning: Sequence[Run], trials: Sequence[Record], num_seeds: int) -
                 yield Run(f"{SEEDS}/{settings['objective']}_seed{seed}", settings | {"seed": seed})
 
 
-def best_records(tuning: Sequence[Record]) -> list[Record]:
-    """For each objective the record with the lowest held-out error, and of equal ones the lowest cross-entropy."""
-
-    def held_out(record: Record) -> tuple[Any, Any]:
-        values = record.models[0].values_at(split="validation")
-        return values["error_avg"], values["cross_entropy"]
-
-    groups = [[record for record in tuning if record.settings["objective"] == name] for name in BOTTLENECKS]
-    return [min(group, key=held_out) for group in groups if group]
-
-
 def run(compare: CompareConfig, session: Session) -> pathlib.Path | None:
     """Makes the records that are not there yet, then the table and the figure.
 
@@ -77,9 +66,6 @@ def run(compare: CompareConfig, session: Session) -> pathlib.Path | None:
         return None
     if _make(compare, session, results, list(seed_runs(tuning, trials, compare.num_seeds)), ahead=0) is None:
         return None
-    from experiments.core import render  # pandas and matplotlib take a second to import
-    from experiments.mnist_objectives.report import report
-
     render.write_report(report, records.load(results, recursive=True), results, console)
     console.print(f"Records, table and figure are in {results}.", highlight=False)
     return results

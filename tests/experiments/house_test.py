@@ -1,4 +1,4 @@
-"""The house of experiments: core knows no experiment, experiments know each other by their fronts, and nothing circles."""
+"""The house of experiments: core knows none, they know each other by their fronts, and nothing circles."""
 
 import ast
 import graphlib

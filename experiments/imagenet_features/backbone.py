@@ -159,8 +159,7 @@ def wrap(
     Args:
       model: `keras.Model` whose last layer with weights gives logits.
       preprocess: from images in [0, 1] to what the model takes; differentiable.
-      name: of the network.
-      preprocessing_name: what `preprocess` is.
+      name: of the network, as `preprocessing_name` of what `preprocess` is.
       layer: that gives the features; "" is the input of the last one.
       with_logits: whether the network's own logits mean something.
 
@@ -242,17 +241,14 @@ def _enlarge(split: data.Split, size: int) -> data.Split:
 
 def _calibrate(model: Any, inputs: Array) -> None:
     """Gives every batch normalisation the mean and variance that it meets in a batch."""
-    norms = [layer for layer in model.layers if isinstance(layer, import_keras().layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.momentum = 0.0
+    for layer in model.layers:
+        if isinstance(layer, import_keras().layers.BatchNormalization):
+            layer.momentum = 0.0  # what is measured replaces what was there
     groups = (model.trainable_variables, model.non_trainable_variables)
     train = jax.jit(lambda variables: model.stateless_call(*variables, inputs, training=True)[1])
     measured = train(tuple([variable.value for variable in group] for group in groups))
     for variable, value in zip(groups[1], measured, strict=True):
         variable.assign(value)
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
 
 
 def _find(name: str) -> tuple[Callable[..., Any], Any]:

@@ -1,7 +1,9 @@
 """What is shown of heads on frozen features: Table 1 of the VUB paper, Table 2 of the VIB paper, and what is robust."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.core.plots import Figure, Level, Line, Panel
@@ -36,10 +38,18 @@ _CW = {"attack": "carlini_wagner"}
 _COLORS = {"vib": "C0", "vub": "C1", "ceb": "C2"}
 _BASELINES = {BACKBONE: ("network", "black", ":"), DETERMINISTIC: ("deterministic", "gray", "--")}
 _KINDS = (*_BASELINES, *_COLORS)
-_UNITS = (
-    "FGS: share of those images that were answered rightly before and no longer are. epsilon in [0, 1]; the paper's, if "
-    "of normalised images as in its authors' code, would be some 0.0225 and 0.1125 here. CW: mean L2 in [0, 1] over "
-    "successes; the paper's unit is not given, and cannot be this one. "
+_NOTES = (
+    "FGS: share of the images answered rightly before that no longer are. epsilon in [0, 1]; the paper's, if of "
+    "normalised images as in its authors' code, would be some 0.0225 and 0.1125 here. CW: mean L2 in [0, 1] over "
+    "successes; the paper's unit is not given, and cannot be this one. 1 sample: of z in gradients and answers, as in "
+    "the paper; averaged: {num_eot_samples} in gradients, {num_eval_samples} in answers.",
+    "The paper does not say among which images its shares are.",
+    "Carlini-Wagner L2 to class {target} on those of {cw_share:.3g} of the images that are rightly answered and not of "
+    "that class; {cw_binary_steps} rounds of {cw_steps} steps, confidence 0. L2 and L-inf: means over successes, in "
+    "pixels of [0, 1] (the paper's unit is not given).",
+    "Accuracy in % by averaged answers. Only the last column says something of robustness: an image counts if it "
+    "stands under every attack. PGD has {pgd_steps} steps, transfer is PGD on the deterministic head of another seed, "
+    "Square has {num_queries} queries.",
 )
 
 
@@ -47,25 +57,47 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], *, figures: bool = 
     """The tables and the figure of a folder of records."""
     settings, details = records[0].settings, records[0].details
     network, used = details["backbone"], details["data"]
-    rows = _rows(frame, settings, network["name"])
+    rows, together = _rows(frame, settings, network["name"]), where(frame, together=True)
     intro = (
         f"{network['name']}, weights {network['weights']}, {network['image_size']} pixels, on {settings['dataset']}: "
         f"{used['train']['num_images']} training images, {used['evaluation']['num_images']} to evaluate on; heads of "
         f"{settings['num_epochs']} epochs on {network['num_features']} features. Mean and standard deviation over "
-        f"seeds ({settings['num_seeds']} of them); in square brackets the paper's."
+        f"seeds ({frame['seed'].nunique()} of them); in square brackets the paper's."
     )
-    sections: list[Any] = [*_vub_tables(rows, settings), _vib_table(rows, settings, details["target_class"])]
-    together = where(frame, together=True)
-    sections.append(_together(rows, together, settings))
+    notes = [note.format(target=details["target_class"], **settings) for note in _NOTES]
+    averaged = [dataclasses.replace(row, at={**row.at, "together": True}) for row in rows if row.label[1] != ONE]
+    size, radius = together["num_images"].max(), settings["radius"]
+    distances = [
+        _column(name, metric, _CW, digits, (_VIB, place))
+        for place, (name, metric, digits) in enumerate(
+            [("successful target", "success", 3), ("L2", "mean_l2", 2), ("L-inf", "mean_linf", 3)]
+        )
+    ]
+    distances.append(_column("median L2, failures infinite", "median_l2_all", _CW, 2))
+    tables = [
+        ("Table 1 of the VUB paper", rows, _vub(settings)),
+        ("FGS, share of all images", rows, _fgs(settings, "success_of_all")),
+        ("Table 2 of the VIB paper", rows, distances),
+        (f"{size:g} images in an L-inf ball of radius {radius:g}", averaged, _attacks(together)),
+    ]
+    sections: list[Any] = [
+        Table(title=title, rows=own, columns=columns, corner=CORNER, notes=note)
+        for (title, own, columns), note in zip(tables, notes, strict=True)
+    ]
     if figures:
         note = " (not the papers' setting)" if records[0].departures else ""
         title = f"Heads on {network['name']}, weights {network['weights']}, {settings['dataset']}{note}"
-        sections.append(_figure(frame, together, title))
-    sections += [Findings(records, [row for row in rows if row.label[1] != ONE], messages=True), Departures(records)]
+        panels = [
+            _panel(frame, "accuracy", ("averaged", _clean("error_avg")), ("1 sample", _clean("error_one"))),
+            _panel(together, "accuracy under attack", ("worst of all attacks", _worst), ("FGSM, 1 sample", _one_step)),
+        ]
+        alt = "Accuracy, and what all attacks of one radius leave of it, against beta; the baselines are levels."
+        sections.append(Figure("figure.png", panels, alt=alt, suptitle=title, size=(10.5, 4.6)))
+    sections += [Findings(records, averaged, messages=True), Departures(records)]
     headlines = [
         Headline(f"Table 1, {row.label[0]}, accuracy", _accuracy(row.frame), _VUB[row.key][0], "%")
         for row in rows
-        if row.key in _VUB and row.frame is not None
+        if row.key in _VUB
     ]
     return Report(f"Heads on frozen features of {settings['dataset']}", frame, sections, PAPER, intro, headlines)
 
@@ -74,133 +106,81 @@ def _rows(frame: "pd.DataFrame", settings: Any, network: str) -> list[Row]:
     """Of each bottleneck one by a single sample of z, in gradients and answers, and one by many; of others just one."""
     kinds = sorted(groups(frame, "objective", "beta"), key=lambda kind: (_KINDS.index(kind[0][0]), kind[0][1] or 0.0))
     many, rows = (AVERAGED, settings["num_eot_samples"], settings["num_eval_samples"]), []
-    for key, part in kinds:
-        objective, beta = key
+    for (objective, beta), part in kinds:
         name = {BACKBONE: network, DETERMINISTIC: "deterministic"}.get(objective, objective.upper())
         name += "" if beta is None else f", beta = {beta:g}"
-        for kind, eot, samples in [(ONE, 1, 1), many] if objective in _COLORS else [("", 1, 1)]:
+        for kind, eot, samples in [(ONE, 1, 1), many] if objective in _COLORS else [("no noise", 1, 1)]:
             own = part[part["num_samples"].isna() | (part["num_samples"] == samples)]
-            at = {"num_eot_samples": eot}
-            rows.append(Row((name, kind), frame=own, at=at, key=None if kind == AVERAGED else key))
+            key = None if kind == AVERAGED else (objective, beta)
+            rows.append(Row((name, kind), frame=own, at={"num_eot_samples": eot}, key=key))
     return rows
 
 
-def _accuracy(part: "pd.DataFrame | None") -> Any:
-    """On all images, by the answers of a row."""
-    assert part is not None
-    metric = "error_one" if part["num_samples"].max() == 1 else "error_avg"
-    return 1 - per_model(part, metric, split="test", attack=None)
+def _column(
+    label: str, metric: Any, at: Mapping[str, Any], digits: int = 1, paper: Any = None, scale: float = 1.0
+) -> Column:
+    theirs = {key: row[paper[1]] for key, row in paper[0].items()} if paper else None
+    return Column(label, metric, at=at, digits=digits, paper=theirs, scale=scale)
 
 
-def _vub_tables(rows: Sequence[Row], settings: Any) -> list[Table]:
-    def fgs(metric: str, paper: Mapping[float, int]) -> list[Column]:
-        columns = []
-        for radius in settings["fgsm_epsilons"]:
-            theirs = {key: row[paper[radius]] for key, row in _VUB.items()} if radius in paper else None
-            at = {"attack": "fgsm", "epsilon": radius, "together": None}
-            columns.append(Column(f"FGS {radius:g}, %", metric, at=at, scale=100, paper=theirs))
-        return columns
+def _vub(settings: Any) -> list[Column]:
+    accuracy = _column("accuracy, %", _accuracy, {}, 1, (_VUB, 0), 100)
+    return [accuracy, *_fgs(settings, "success", {0.1: 1, 0.5: 2}), _column("CW L2", "mean_l2", _CW, 2, (_VUB, 3))]
 
-    accuracy, distance = ({key: row[place] for key, row in _VUB.items()} for place in (0, 3))
-    columns = [
-        Column("accuracy, %", _accuracy, scale=100, paper=accuracy),
-        *fgs("success", {0.1: 1, 0.5: 2}),
-        Column("CW L2", "mean_l2", at=_CW, digits=2, paper=distance),
-    ]
-    notes = _UNITS + (
-        f"1 sample: of z in gradients and answers, as in the paper; averaged: {settings['num_eot_samples']} in "
-        f"gradients, {settings['num_eval_samples']} in answers."
-    )
-    more = "The paper does not say among which images its shares are."
+
+def _fgs(settings: Any, metric: str, paper: Mapping[float, int] = types.MappingProxyType({})) -> list[Column]:
+    at = {"attack": "fgsm", "together": None}
     return [
-        Table(title="Table 1 of the VUB paper", rows=rows, columns=columns, corner=CORNER, notes=notes),
-        Table(
-            title="FGS, share of all images", rows=rows, columns=fgs("success_of_all", {}), corner=CORNER, notes=more
-        ),
+        _column(f"FGS {e:g}, %", metric, at | {"epsilon": e}, 1, (_VUB, paper[e]) if e in paper else None, 100)
+        for e in settings["fgsm_epsilons"]
     ]
 
 
-def _vib_table(rows: Sequence[Row], settings: Any, target: int) -> Table:
-    shown = (("successful target", "success", 3), ("L2", "mean_l2", 2), ("L-inf", "mean_linf", 3))
-    columns = [
-        Column(name, metric, at=_CW, digits=digits, paper={key: row[place] for key, row in _VIB.items()})
-        for place, (name, metric, digits) in enumerate(shown)
+def _attacks(together: "pd.DataFrame") -> list[Column]:
+    """All attacks of one radius, on the same images."""
+    sources, alone = [each["source"] for each in distinct(together, "source") if each], {"num_eot_samples": None}
+    bottlenecks, one = where(together, objective=[*_COLORS]), {"num_eot_samples": 1}
+    column = functools.partial(Column, metric="accuracy", scale=100)
+    return [
+        column("clean", at={"attack": "clean"} | alone),
+        column("FGSM, 1 sample", at={"attack": "fgsm"} | one, frame=bottlenecks),
+        column("FGSM", at={"attack": "fgsm"}),
+        column("PGD", at={"attack": "pgd", "source": None}),
+        column("transfer", at={"attack": "pgd", "source": sources} | one),
+        column("Square", at={"attack": "square"}),
+        column("worst of all", at={"attack": "worst"} | alone),
     ]
-    columns.append(Column("median L2, failures infinite", "median_l2_all", at=_CW, digits=2))
-    notes = (
-        f"Carlini-Wagner L2 to class {target} on those of {settings['cw_share']:.3g} of the images that are rightly "
-        f"answered and not of that class; {settings['cw_binary_steps']} rounds of {settings['cw_steps']} steps, "
-        "confidence 0. L2 and L-inf: means over successes, pixels in [0, 1] (the paper's unit is not given)."
-    )
-    return Table(title="Table 2 of the VIB paper", rows=rows, columns=columns, corner=CORNER, notes=notes)
 
 
-def _together(rows: Sequence[Row], together: "pd.DataFrame", settings: Any) -> Table:
-    """All attacks of one radius on the same images."""
-    alone, sources = {"num_eot_samples": None}, [each["source"] for each in distinct(together, "source") if each]
-    columns = [
-        Column("clean", at={"attack": "clean"} | alone),
-        Column(
-            "FGSM, 1 sample", at={"attack": "fgsm", "num_eot_samples": 1}, frame=where(together, objective=[*_COLORS])
-        ),
-        Column("FGSM", at={"attack": "fgsm"}),
-        Column("PGD", at={"attack": "pgd", "source": None}),
-        Column("transfer", at={"attack": "pgd", "source": sources, "num_eot_samples": 1}),
-        Column("Square", at={"attack": "square"}),
-        Column("worst of all", at={"attack": "worst"} | alone),
-    ]
-    columns = [dataclasses.replace(column, metric="accuracy", scale=100) for column in columns]
-    averaged = [
-        dataclasses.replace(row, label=row.label[0], at=row.at | {"together": True})
-        for row in rows
-        if row.label[1] != ONE
-    ]
-    notes = (
-        "Accuracy in % by averaged answers. Only the last column says something of robustness: an image counts if it "
-        f"stands under every attack. PGD has {settings['pgd_steps']} steps, transfer is PGD on the deterministic head "
-        f"of another seed, Square has {settings['num_queries']} queries."
-    )
-    title = f"{together['num_images'].max():g} images in an L-inf ball of radius {settings['radius']:g}"
-    return Table(title=title, rows=averaged, columns=columns, notes=notes)
+def _accuracy(part: Any) -> Any:
+    """On all images, by the answers of a row."""
+    return _clean("error_one" if part["num_samples"].max() == 1 else "error_avg")(part)
 
 
-def _figure(frame: "pd.DataFrame", together: "pd.DataFrame", title: str) -> Figure:
-    """Accuracy on all images, and what attacks leave of it, against beta."""
-    worst: dict[str, Any] = {"metric": "accuracy", "at": {"attack": "worst"}}
-    one = {"metric": "accuracy", "at": {"attack": "fgsm", "num_eot_samples": 1}}
-    panels = [
-        _panel(frame, {"metric": _clean("error_avg")}, {"metric": _clean("error_one")}, ("averaged", "1 sample")),
-        _panel(together, worst, one, ("worst of all attacks", "FGSM, 1 sample")),
-    ]
-    titles, labels = ("all evaluation images", "all attacks of one radius"), ("accuracy", "accuracy under attack")
-    panels = [
-        dataclasses.replace(panel, title=name, ylabel=label)
-        for panel, name, label in zip(panels, titles, labels, strict=True)
-    ]
-    alt = "Accuracy, and accuracy under attack, against beta for each bottleneck, with the baselines as levels."
-    return Figure("figure.png", panels, alt=alt, suptitle=title, size=(10.5, 4.6))
-
-
-def _clean(metric: str) -> Any:
+def _clean(metric: str) -> Callable[[Any], Any]:
     return lambda part: 1 - per_model(part, metric, split="test", attack=None)
 
 
-def _panel(frame: "pd.DataFrame", full: Any, dotted: Any, names: tuple[str, str]) -> Panel:
-    lines, levels = [], []
-    for objective, color in _COLORS.items():
-        own = where(frame, objective=objective)
-        for name, shown, style, marker in zip(names, (full, dotted), "-:", ".x", strict=True):
-            label = f"{objective.upper()}, {name}"
-            lines.append(Line(label, frame=own, color=color, style=style, marker=marker, **shown))
-    for objective, (name, color, style) in _BASELINES.items():
-        own, metric = where(frame, objective=objective), full["metric"]
-        if len(own):
-            value = metric(own) if callable(metric) else per_model(own, metric, **full["at"])
-            levels.append(Level(value, name, color, style))
-    return Panel(
-        lines=[line for line in lines if line.frame is not None and len(line.frame)],
-        x="beta",
-        levels=levels,
-        xscale="log",
-        ylim=(0, None),
-    )
+def _worst(part: "pd.DataFrame") -> Any:
+    return per_model(part, "accuracy", attack="worst")
+
+
+def _one_step(part: "pd.DataFrame") -> Any:
+    return per_model(part, "accuracy", attack="fgsm", num_eot_samples=1)
+
+
+def _panel(frame: "pd.DataFrame", ylabel: str, *curves: tuple[str, Callable[[Any], Any]]) -> Panel:
+    """The first curve is solid, and the baselines' is shown; the second is dotted."""
+    kinds = [(*curve, *style) for curve, style in zip(curves, ("-.", ":x"), strict=True)]
+    lines = [
+        Line(f"{objective.upper()}, {name}", metric, frame=part, color=_COLORS[objective], style=style, marker=marker)
+        for (objective,), part in groups(frame, "objective")
+        if objective in _COLORS
+        for name, metric, style, marker in kinds
+    ]
+    levels = [
+        Level(curves[0][1](part), *_BASELINES[objective])
+        for (objective,), part in groups(frame, "objective")
+        if objective in _BASELINES
+    ]
+    return Panel(lines=lines, x="beta", levels=levels, ylabel=ylabel, xscale="log", ylim=(0, None))

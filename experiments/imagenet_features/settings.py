@@ -52,9 +52,7 @@ class _Features(groups.FeatureCache):
         note="the last but one",
     )
     alpha: float = setting(0.0, "Width of a MobileNet; 0: the network's default.", note="no MobileNet", least=0)
-    feature_batch_size: int = setting(
-        128, "Images of one pass through the network.", unit="images", least=1, decides=NOTHING
-    )
+    feature_batch_size: int = setting(128, "Images of one pass through the network.", least=1, decides=NOTHING)
     num_workers: int = setting(
         1,
         "Above 1: compute this program's share of the features alone, and stop. Start one on each machine that sees "

@@ -10,8 +10,8 @@ from experiments.attack_comparison import victim as attack_victim
 from experiments.core import corrupted_images
 from experiments.core.attacks import suite_keys
 from experiments.core.keys import stream
-from experiments.imagenet_features import attack as imagenet_features_attacks
-from experiments.imagenet_features import settings as imagenet_features_config
+from experiments.imagenet_features import attack as imagenet_attacks
+from experiments.imagenet_features import settings as imagenet_settings
 from experiments.imdb_vub.attack import HeadScores
 from experiments.mnist_robustness import attack as mnist_robustness_attacks
 from experiments.mnist_robustness import settings as mnist_robustness_config
@@ -56,13 +56,11 @@ def mnist_measurer():
     return lambda scale: made._answers(mnist_robustness_attacks.Victim(0, scale), INDEX, IMAGES) == LABELS
 
 
-def imagenet_measurer():
-    made = imagenet_features_attacks.Measurer(
-        imagenet_features_config.FeaturesConfig(), apply_fn, stochastic=True, source=None, num_images=COUNT
+def imagenet():
+    made = imagenet_attacks.Attacks(
+        imagenet_settings.FeaturesConfig(), apply_fn, None, num_images=COUNT, stochastic=True
     )
-    model = imagenet_features_config.Model("vib", 0.1, 0)
-    victim = imagenet_features_attacks.Victim
-    return lambda scale: made._answers(victim(model, scale), INDEX, IMAGES) == LABELS[:, None]
+    return lambda scale: made.answers(scale, 0, INDEX, IMAGES) == LABELS[:, None]
 
 
 def pair():
@@ -111,7 +109,7 @@ EVERY = {
     "suite, at the mean": lambda: suite(True),
     "suite, of samples": lambda: suite(False),
     "mnist": mnist_measurer,
-    "imagenet": imagenet_measurer,
+    "imagenet": imagenet,
     "pair": pair,
     "judge": judge,
     "corruptions": corruption_error,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from rich.console import Console
 
 from experiments.core.feature_cache import FeatureCache
 from ib_jax import data
@@ -103,6 +104,19 @@ def of_images(features: Callable[[Params, Array], Array], source: ImageSource, *
         return np.asarray(jnp.concatenate(found), np.float32), np.concatenate(labels)
 
     return compute
+
+
+def printer(console: Console, title: str, unit: str) -> Callable[[FeatureProgress], None]:
+    """A line on the terminal for each shard, to be handed to `fill` as its report."""
+
+    def report(progress: FeatureProgress) -> None:
+        console.print(
+            f"{title}: {progress.num_done:,} of {progress.num_examples:,} {unit}  "
+            f"{progress.examples_per_second:,.0f} {unit}/s  {progress.seconds_left:,.0f} s left",
+            highlight=False,
+        )
+
+    return report
 
 
 def fill(

@@ -1,20 +1,64 @@
-"""Heads on frozen features: standardised, then the encoder and decoder of the MNIST experiments, as wide as these.
+"""Heads on frozen features: standardised, then two ReLU layers as wide as these, a code and a linear decoder.
 
 A head is trained as any model: by `runner.train`, or `population.PopulationTrainer`, with `head_recipe`.
 """
 
-from typing import Any
+import dataclasses
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core import networks
+from experiments.core import groups, networks
 from experiments.core.recipe import VIB, Recipe
+from experiments.core.settings import configure
 from ib_jax import data
 from ib_jax.models import Classifier
 from ib_jax.types import Array
 
 _CONSTANT = 1e-6  # of the largest deviation: a feature that varies less does not vary
+
+_SHARED = ("dataset", "num_epochs", "batch_size", "learning_rate", "average_decay", "num_eval_samples")
+
+
+@configure(scale_shift=-5.0)
+@dataclasses.dataclass(frozen=True)
+class HeadConfig(
+    groups.Run,
+    groups.Data,
+    groups.Objective,
+    groups.Beta,
+    groups.Rho,
+    groups.TrainSamples,
+    groups.Schedule,
+    groups.LatentDim,
+    groups.HiddenWidth,
+    groups.ScaleShift,
+    groups.Precision,
+    groups.Training,
+    groups.StaircaseDecay,
+    groups.Pipeline,
+    groups.Evaluation,
+):
+    """One head: the network and the training of the VIB paper's MNIST experiment, of any width."""
+
+    encoder_scale: ClassVar[str] = "learned"
+    prior: ClassVar[str] = "standard"
+    backward_scale: ClassVar[str] = "learned"
+    initializer: ClassVar[str] = "xavier_uniform"
+
+
+def head_config(config: Any, num_features: int, **own: Any) -> HeadConfig:
+    """The settings of a head: two ReLU layers as wide as the features.
+
+    Args:
+      config: what all heads of a comparison share; `latent_dim` 0 is half of the features.
+      num_features: of the frozen network.
+      **own: the head's, such as `objective`, `beta` and `seed`.
+    """
+    shared = {name: getattr(config, name) for name in _SHARED}
+    latent_dim = config.latent_dim or max(1, num_features // 2)
+    return HeadConfig(**shared | {"hidden_width": num_features, "latent_dim": latent_dim} | own)
 
 
 class Standardise:

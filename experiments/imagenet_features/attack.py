@@ -1,4 +1,4 @@
-"""What `experiments.imagenet_features` measures of a model, through the network to the pixels.
+"""How `experiments.imagenet_features` attacks a model, through the network to the pixels, and what is measured of it.
 
 Every answer is given twice: by one sample of z, as the VUB paper infers, and by the mean softmax over many. The samples
 are the same for every attack on an image. Images are read in blocks, so that a set need not fit into memory.
@@ -8,219 +8,243 @@ import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.carlini_wagner import carlini_wagner
+from experiments.core import attacks
+from experiments.core.attacks import SOURCE, suite_keys
 from experiments.core.feature_fill import ImageSource
-from experiments.core.keys import Name, stream
-from experiments.imagenet_features import settings as names
-from experiments.imagenet_features.settings import FeaturesConfig, Model
-from ib_jax import attacks, data, evaluation, losses
+from experiments.core.records import Measurement
+from experiments.imagenet_features.settings import FeaturesConfig
+from ib_jax import AttackResult, data, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn
-from ib_jax.types import Array, AttackResult, Params
+from ib_jax.evaluation import AttackPrograms, AttackRow, AttackSpec, SuiteResult, TransferSource
+from ib_jax.types import Array, Params
 
 _ORDER = 3  # seed of the order in which images are taken
 _BLOCK = 1024  # images read at a time
 
-Arrays = Mapping[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
+Attacked = Mapping[AttackSpec | None, Arrays]
+"""By attack, None for the images as they are: `labels`; the `answers` [n, 2] by one sample and by the mean, and those
+`before`; `seconds`; the attack's `success` and `blocked`, but of transfer; for Carlini-Wagner the sizes `l2` and `linf`
+of the perturbations. An attack that there are no images for is not there."""
 
 
-class Victim(NamedTuple):
-    """A model with its parameters, those of the network among them; its seed decides the noise of the attacks on it."""
+def plan(config: FeaturesConfig, *, stochastic: bool) -> list[AttackSpec]:
+    """The attacks on a model; a deterministic one is spared what would change nothing."""
+    eot = config.num_eot_samples if stochastic else 1
+    one_and_many = sorted({1, eot})
+    pgd = functools.partial(AttackSpec, "pgd", config.radius, num_steps=config.pgd_steps)
+    search = {"num_binary_steps": config.cw_binary_steps, "initial_const": config.cw_initial_const}
+    options = {"const_per": "nat", "learning_rate": config.cw_learning_rate, **search}  # c in logits, as in the papers
+    cw = functools.partial(AttackSpec, "carlini_wagner", num_steps=config.cw_steps, targeted=True, options=options)
+    return [
+        *(AttackSpec("fgsm", radius, num_eot_samples=n) for n in one_and_many for radius in config.fgsm_epsilons),
+        pgd(num_eot_samples=eot),
+        pgd(source=SOURCE),
+        AttackSpec("square", config.radius, num_eot_samples=eot, options={"num_queries": config.num_queries}),
+        *(cw(num_eot_samples=n) for n in one_and_many),
+    ]
 
-    model: Model
-    params: Params
 
-
-class Measurer:
+class Attacks:
     """Every attack on models of one structure, compiled once: their parameters are an argument.
 
     Args:
       config: sizes and radii.
       apply_fn: (params, keys [B], images [B, S, S, 3] in [0, 1]) -> logits [B, C], at one sample of z.
-      stochastic: whether there is noise to average over.
       source: evaluation images.
       num_images: the first of them are meant.
+      stochastic: whether there is noise to average over.
     """
 
     def __init__(
-        self, config: FeaturesConfig, apply_fn: ApplyFn, *, stochastic: bool, source: ImageSource, num_images: int
+        self, config: FeaturesConfig, apply_fn: ApplyFn, source: ImageSource, *, num_images: int, stochastic: bool
     ):
-        self._config, self._apply, self._stochastic, self._source = config, jax.jit(apply_fn), stochastic, source
-        self._num_images = num_images
         order = np.random.default_rng(_ORDER).permutation(num_images)  # the same for every model
-        self.small = order[: max(1, round(config.cw_share * num_images))]
-        self.large = order[: max(len(self.small), config.num_fgsm_images or num_images)]
-        samples = config.num_eot_samples if stochastic else 1
-        # The attacks' own verdicts are not used, so one sample will do for them.
-        eot: dict[str, Any] = {"num_eot_samples": samples, "num_judge_samples": 1}
-        minimal: dict[str, Any] = {
-            "num_steps": config.cw_steps,
-            "num_binary_steps": config.cw_binary_steps,
-            "learning_rate": config.cw_learning_rate,
-            "initial_const": config.cw_initial_const,
-        }
-        made = {
-            names.FGSM: attacks.fgsm(0.0, **eot),
-            names.PGD: attacks.pgd(config.radius, num_steps=config.pgd_steps, **eot),
-            names.SQUARE: attacks.square(config.radius, num_queries=config.num_queries, **eot),
-            names.CW: carlini_wagner(**minimal, **eot),
-        }
-        if stochastic:
-            made |= {names.FGSM_ONE: attacks.fgsm(0.0), names.CW_ONE: carlini_wagner(**minimal)}
-        batch = config.attack_batch_size
-        self._runners = {name: attacks.Runner(attack, self._apply, batch_size=batch) for name, attack in made.items()}
-        averaged = config.num_eval_samples if stochastic else 1
+        self._few = order[: max(1, round(config.cw_share * num_images))]
+        self._many = order[: max(len(self._few), config.num_fgsm_images or num_images)]
+        self._config, self._source, self._num_images = config, source, num_images
+        self.specs, averaged = plan(config, stochastic=stochastic), config.num_eval_samples if stochastic else 1
+        self._columns = {1: 0, averaged: 1}  # of the answers, by the number of samples behind them
 
-        @jax.jit
         def predict(params: Params, keys: Array, images: Array) -> Array:
             sample_keys = losses.sample_keys(keys, averaged)
             logits = jax.vmap(functools.partial(apply_fn, params), (0, None))(sample_keys, images)
             return jnp.stack([*map(losses.predicted_class, (logits[0], losses.pooled_logits(logits)))], axis=-1)
 
-        self._predict = predict
+        self.programs = AttackPrograms(apply_fn, predict=predict, batch_size=config.attack_batch_size)
 
-    @property
-    def steps(self) -> list[tuple[str, float | None]]:
-        """What is done to a model: attacks and their radii; a deterministic one is spared what would change nothing."""
-        one = [names.FGSM_ONE] if self._stochastic else []
-        found = [(attack, radius) for attack in [*one, names.FGSM] for radius in self._config.fgsm_epsilons]
-        found += [(attack, self._config.radius) for attack in (names.PGD, names.TRANSFER, names.SQUARE)]
-        return [*found, *((attack, None) for attack in ([names.CW_ONE] if self._stochastic else [])), (names.CW, None)]
-
-    def measure(
+    def run(
         self,
-        victim: Victim,
-        transferred: Callable[[], np.ndarray],
+        params: Params,
+        seed: int,
+        source: Callable[[], TransferSource],
         folder: pathlib.Path,
         report: Callable[[str], None] = lambda name: None,
-    ) -> dict[str, Arrays]:
+    ) -> Attacked:
         """Attacks a model in every way; an attack whose file lies in the folder is not made again.
 
         Args:
-          victim: the model.
-          transferred: gives the images of `small` that were made on another model.
+          params: of the model.
+          seed: of the noise of the attacks and of the answers.
+          source: gives the model on which the images for transfer are made.
           folder: where the answers to each attack are kept.
           report: told the name of each attack that is done.
-
-        Returns:
-          By attack, such as `clean`, `fgsm_0.1` or `cw`: `rows` of the source, `labels`, the `answers` [n, 2] by one
-          sample and by the mean, and for Carlini-Wagner the sizes `l2` and `linf` of the perturbations; of its search
-          `success` and `blocked`, as of `AttackResult`; `seconds`.
         """
-        found = {names.CLEAN: self._step(folder, names.CLEAN, lambda: self.answers(victim, self.large))}
-        report(names.CLEAN)
-        for attack, radius in self.steps:
-            name = attack if radius is None else f"{attack}_{radius:g}"
-            rows, targets = self._rows(attack, found[names.CLEAN])
-            make = functools.partial(self._attack, victim, attack, radius, rows, targets, transferred)
-            found[name] = self._step(folder, name, make)
-            report(name)
+        answer = functools.partial(self.answers, params, seed)
+
+        def attack(spec: AttackSpec, rows: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Arrays:
+            if spec.source:
+                return {"answers": answer(rows, source().images(spec, images, labels))}
+            result = evaluation.attack_in_chunks(
+                functools.partial(self.programs.attack, spec),
+                params,
+                self._keys(suite_keys(seed).attack, rows),
+                jnp.asarray(images),
+                jnp.asarray(labels),
+                jnp.full(len(rows), self._config.target, jnp.int32) if spec.targeted else None,
+                chunk_size=self.programs.batch_size,
+            )
+            made, difference = np.asarray(result.inputs), jnp.asarray(result.inputs - images)
+            sizes = {norm: losses.perturbation_norm(difference, norm) for norm in ("l2", "linf") if spec.is_minimal}
+            told = {"success": result.success, "blocked": result.blocked, **sizes}
+            return {"answers": answer(rows, made)} | {name: np.asarray(value) for name, value in told.items()}
+
+        clean = self._kept(folder / "clean.npz", self._many, lambda rows, images, _: {"answers": answer(rows, images)})
+        found: dict[AttackSpec | None, Arrays] = {None: clean | {"before": clean["answers"]}}
+        for number, spec in enumerate(self.specs):
+            places = self._places(spec, clean)
+            path = folder / f"{number:02d}_{spec.attack}{'_transfer' if spec.source else ''}.npz"
+            if len(places):
+                arrays = self._kept(path, self._many[places], functools.partial(attack, spec), whole=bool(spec.source))
+                found[spec] = arrays | {"before": clean["answers"][places]}
+            report(spec.label)
         return found
 
-    def answers(self, victim: Victim, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Answers to the images as they are."""
-        return self._blocks(rows, lambda block, images, labels: {"answers": self._answers(victim, block, images)})
+    def transfer_source(self, params: Params, seed: int) -> TransferSource:
+        """A deterministic model as one on which images for others are made."""
+        return TransferSource(self.programs, params, self._keys(suite_keys(seed).attack, self._few), stochastic=False)
 
-    def crafted(self, victim: Victim) -> np.ndarray:
-        """The images of `small` as PGD makes them on a model, to be shown to another."""
-        images, labels = self._read(self.small)
-        return np.asarray(self._run(victim, names.PGD, None, self.small, images, labels, None).inputs)
+    def errors(self, params: Params, seed: int) -> dict[str, float]:
+        """Of all images as they are, by each kind of answer."""
+        answer = functools.partial(self.answers, params, seed)
+        found = self._in_blocks(np.arange(self._num_images), lambda rows, images, _: {"answers": answer(rows, images)})
+        wrong = (found["answers"] != found["labels"][:, None]).mean(0)
+        return {"error_one": float(wrong[0]), "error_avg": float(wrong[1])}
 
-    def _rows(self, attack: str, clean: Arrays) -> tuple[np.ndarray, int | None]:
-        """Which images are attacked, and the target, which may be class 0 and is told from None by that.
-
-        Carlini-Wagner is given the images that are rightly answered by the mean and not of the target class.
-        """
-        if attack not in names.MINIMAL:
-            return (self.large if attack in (names.FGSM, names.FGSM_ONE) else self.small), None
-        count, target = len(self.small), self._config.target
-        labels, answers = clean["labels"][:count], clean["answers"][:count, 1]
-        return self.small[(labels == answers) & (labels != target)], target
-
-    def _attack(
-        self,
-        victim: Victim,
-        attack: str,
-        radius: float | None,
-        rows: np.ndarray,
-        target: int | None,
-        transferred: Callable[[], np.ndarray],
-    ) -> dict[str, np.ndarray]:
-        if attack == names.TRANSFER:
-            images = transferred()
-            return self._blocks(rows, lambda *block: {}) | {"answers": self._answers(victim, rows, images)}
-
-        def block(own: np.ndarray, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-            result = self._run(victim, attack, radius, own, images, labels, target)
-            perturbed, told = np.asarray(result.inputs), {"success": result.success, "blocked": result.blocked}
-            answers = {"answers": self._answers(victim, own, perturbed)} | jax.tree.map(np.asarray, told)
-            if attack not in names.MINIMAL:
-                return answers
-            difference = jnp.asarray(perturbed - images)
-            return answers | {norm: np.asarray(losses.perturbation_norm(difference, norm)) for norm in ("l2", "linf")}
-
-        return self._blocks(rows, block)
-
-    def _run(
-        self,
-        victim: Victim,
-        attack: str,
-        radius: float | None,
-        rows: np.ndarray,
-        images: np.ndarray,
-        labels: np.ndarray,
-        target: int | None,
-    ) -> AttackResult:
-        runner = self._runners[attack]
-        return evaluation.attack_in_chunks(
-            lambda *args: runner(*args, epsilon=radius),
-            victim.params,
-            self._keys(victim, "attack", rows),
-            jnp.asarray(images),
-            jnp.asarray(labels),
-            None if target is None else jnp.full(len(rows), target, jnp.int32),
-            chunk_size=self._config.attack_batch_size,
-        )
-
-    def _blocks(self, rows: np.ndarray, make: Callable[..., dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        parts = []
-        for first in range(0, max(1, len(rows)), _BLOCK):
-            block = rows[first : first + _BLOCK]
-            images, labels = self._read(block)
-            parts.append({"rows": block, "labels": labels} | make(block, images, labels))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def _read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        split = self._source.read_rows(rows)
-        return np.asarray(data.to_unit_interval(split.inputs)), split.labels
-
-    def _keys(self, victim: Victim, name: Name, rows: np.ndarray) -> Array:
-        """An image's keys do not depend on how many are attacked."""
-        return losses.per_example_keys(stream(victim.model.seed, name), self._num_images)[rows]
-
-    def _answers(self, victim: Victim, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
-        """int [n, 2], in batches of one size."""
-        size, keys = self._config.attack_batch_size, self._keys(victim, "judge", rows)
-        found = [np.empty((0, 2), np.int32)]
+    def answers(self, params: Params, seed: int, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Answers to images [n, ...] of some rows, int [n, 2], in batches of one size."""
+        size, keys, found = self.programs.batch_size, self._keys(suite_keys(seed).judge, rows), []
         for first in range(0, len(rows), size):
             batch = np.arange(first, first + size) % len(rows)  # filled up with others, whose answers are dropped
-            found.append(np.asarray(self._predict(victim.params, keys[batch], images[batch]))[: len(rows) - first])
+            found.append(self.programs.answers(params, keys[batch], images[batch])[: len(rows) - first])
         return evaluation.decided(np.concatenate(found).T).T
 
-    def _step(self, folder: pathlib.Path, name: str, make: Callable[[], dict[str, np.ndarray]]) -> Arrays:
-        path = folder / f"{name}.npz"
+    def measurements(self, found: Attacked, source: str) -> list[Measurement]:
+        """What was measured by each kind of answer; by the mean answer all attacks of the radius together, too.
+
+        Args:
+          found: of `run`.
+          source: the name of the model on which images for transfer were made.
+        """
+        measured = []
+        for samples, column in self._columns.items():
+            result, radii = _result(found, column), [("linf", self._config.radius)] * column
+            rows = attacks.measurements(result, source=source, radii=radii)
+            for row, each in zip(rows[1:], result.rows, strict=False):  # the first is without an attack
+                row["values"] |= outcome(found[each.spec], column, self._config.target if each.spec.targeted else None)
+            measured += [Measurement(row["at"] | {"num_samples": samples}, row["values"]) for row in rows]
+        return measured
+
+    def _places(self, spec: AttackSpec, clean: Arrays) -> np.ndarray:
+        """Which of `clean` is attacked; at a target what is of another class and rightly answered by the mean."""
+        if not spec.targeted:
+            return np.arange(len(self._many if spec.attack == "fgsm" else self._few))
+        labels, answers = (clean[name][: len(self._few)] for name in ("labels", "answers"))
+        return np.flatnonzero((labels == answers[:, 1]) & (labels != self._config.target))
+
+    def _kept(
+        self, path: pathlib.Path, rows: np.ndarray, make: Callable[..., Arrays], *, whole: bool = False
+    ) -> Arrays:
+        """The arrays of a file, made and written whole if it is not there."""
         if not path.exists():
-            start = time.monotonic()
-            arrays = make() | {"seconds": np.array(time.monotonic() - start)}
-            folder.mkdir(parents=True, exist_ok=True)
+            start, arrays = time.monotonic(), self._in_blocks(rows, make, len(rows) if whole else _BLOCK)
+            path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial")
             with open(partial, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+                np.savez(file, allow_pickle=False, **arrays, seconds=np.array(time.monotonic() - start))
             partial.replace(path)
-        with np.load(path) as arrays:
-            return dict(arrays)
+        with np.load(path) as stored:
+            return dict(stored)
+
+    def _in_blocks(self, rows: np.ndarray, make: Callable[..., Arrays], size: int = _BLOCK) -> Arrays:
+        parts = []
+        for block in np.split(rows, range(size, len(rows), size)):
+            split = self._source.read_rows(block)
+            images = np.asarray(data.to_unit_interval(split.inputs))
+            parts.append({"labels": split.labels} | make(block, images, split.labels))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _keys(self, key: Array, rows: np.ndarray) -> Array:
+        """An image's keys do not depend on how many are attacked."""
+        return losses.per_example_keys(key, self._num_images)[rows]
+
+
+def outcome(arrays: Arrays, column: int, target: int | None = None) -> dict[str, Any]:
+    """What an attack did, as the papers' tables are read.
+
+    Args:
+      arrays: of one attack.
+      column: which of the answers.
+      target: of a targeted attack.
+
+    Returns:
+      `num_right` before the attack. `success`, the share of these that no longer are, or that are answered with the
+      target ("% of successful FGS attacks", "successful target"); `success_of_all`, the same among all n, since the VUB
+      paper does not say among which. At a target means and medians of the sizes over successes, and `median_l2_all`,
+      with a failure counted as infinitely far.
+    """
+    labels, answers = arrays["labels"], arrays["answers"][:, column]
+    right = arrays["before"][:, column] == labels
+    success = right & (answers != labels if target is None else answers == target)
+    among = float(success[right].mean()) if right.any() else None
+    values: dict[str, Any] = {"num_right": int(right.sum()), "success": among, "success_of_all": float(success.mean())}
+    if target is not None:
+        sizes = (np.where(success, arrays[norm], np.inf) for norm in ("l2", "linf"))
+        summary = evaluation.summarise_perturbations(evaluation.Perturbations(right, success, *sizes))
+        values |= {name: value for name, value in summary.items() if name.startswith(("mean", "median"))}
+    return values
+
+
+def findings(found: Attacked) -> list[dict[str, Any]]:
+    """What the attacks say of their searches, and what looks suspicious about PGD beside the others."""
+    told: list[evaluation.Finding] = []
+    for spec, arrays in found.items():
+        if spec is not None and not spec.source:
+            success, blocked = map(jnp.asarray, (arrays["success"], arrays["blocked"]))
+            told += evaluation.check_search(AttackResult(jnp.zeros(0), success, blocked=blocked), name=spec.label)
+    rows = _result(found, 1).rows
+    pgd = next(row for row in rows if row.spec.attack == "pgd" and not row.spec.source)
+    here = [row for row in rows if row.spec.epsilon == pgd.spec.epsilon]  # of FGSM the last: that by most samples
+    stands = {"transfer" if row.spec.source else row.spec.attack: row.stands[: pgd.num_images] for row in here}
+    black_box = {name: stands[name] for name in ("transfer", "square")}
+    told += evaluation.check_results(pgd.stands, one_step=stands["fgsm"], black_box=black_box)
+    return [finding._asdict() for finding in told]
+
+
+def _result(found: Attacked, column: int) -> SuiteResult:
+    """The attacks as a suite would give them, by one kind of answer."""
+    rows, clean = [], np.zeros(0, bool)
+    for spec, arrays in found.items():
+        answers, labels = arrays["answers"][:, column], arrays["labels"]
+        stands = (arrays["before"][:, column] == labels) & (answers == labels)
+        if spec is None:
+            clean = stands
+        else:
+            rows.append(AttackRow(spec, stands, answers, None, None, {}, float(arrays["seconds"])))
+    return SuiteResult(clean, None, {}, rows, [], sum(row.seconds for row in rows))

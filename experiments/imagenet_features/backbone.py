@@ -1,4 +1,4 @@
-"""A network of `keras.applications` as pure functions of its variables and of images in [0, 1].
+"""A network of `keras.applications` as pure functions of its variables and of images, and the images it is given.
 
 Keras' JAX backend traces a model like any JAX function, so features and logits can be compiled and differentiated with
 respect to the pixels. The network's own preprocessing is inside: whatever scale a network was trained on, an attack's
@@ -9,18 +9,22 @@ import math
 import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.core.feature_fill import ImageSource
 from experiments.core.settings import SettingError
+from experiments.imagenet_features.settings import IMAGENET2012, FeaturesConfig
+from ib_jax import data
 from ib_jax.types import Array, Params
 
 NONE, IMAGENET = "none", "imagenet"
 _HELP = "pip install ib-jax[features]"
+_CHUNK = 1000  # images enlarged at a time
 
 
 class BackboneUnavailableError(RuntimeError):
@@ -52,11 +56,21 @@ class Backbone(NamedTuple):
     num_classes: int
 
 
-def import_keras() -> Any:
-    """Keras on its JAX backend.
+class Images(NamedTuple):
+    """Where images are, uint8 [S, S, 3] by their row, and how many of the first are used.
 
-    Returns:
-      The module `keras`.
+    Attributes:
+      splits: "train", what heads are trained on, and "evaluation", what is measured and attacked; of ImageNet the
+        validation images.
+      num_classes: C.
+    """
+
+    splits: Mapping[str, tuple[ImageSource, int]]
+    num_classes: int
+
+
+def import_keras() -> Any:
+    """The module `keras` on its JAX backend.
 
     Raises:
       BackboneUnavailableError: it is not installed, or was imported with another backend.
@@ -79,76 +93,43 @@ def import_keras() -> Any:
     return keras
 
 
-def names() -> tuple[str, ...]:
-    """The networks of `keras.applications`."""
-    applications = import_keras().applications
-    return tuple(name for name in dir(applications) if isinstance(getattr(applications, name), types.FunctionType))
-
-
 def preprocessing(name: str) -> Callable[[Array], Array]:
-    """A network's own preprocessing as a differentiable function of images in [0, 1].
+    """A network's own preprocessing as a differentiable function of images float [..., S, S, 3] in [0, 1], red first.
 
-    Args:
-      name: of the network, as in `keras.applications`.
-
-    Returns:
-      images float [..., S, S, 3] in [0, 1], red first -> what the network takes. Keras' functions expect [0, 255];
-      networks that hold their preprocessing in layers of their own take just that.
-
-    Raises:
-      ValueError: there is no such network.
-      BackboneUnavailableError: as `import_keras`.
+    Keras' functions expect [0, 255]; networks that hold their preprocessing in layers of their own take just that.
     """
     preprocess = _find(name)[1].preprocess_input
     return lambda images: preprocess(255.0 * images, data_format="channels_last")
 
 
-def load(
-    name: str,
-    *,
-    weights: str,
-    image_size: int,
-    num_classes: int,
-    alpha: float = 0.0,
-    layer: str = "",
-    calibration: Array | np.ndarray | None = None,
-) -> Backbone:
+def load(config: FeaturesConfig, num_classes: int, calibration: Array | np.ndarray | None = None) -> Backbone:
     """Loads a network of `keras.applications`.
 
     Args:
-      name: such as InceptionV3, InceptionResNetV2 or ResNet50.
-      weights: "imagenet" (downloaded by Keras, to ~/.keras/models), "none" for random ones, always the same, or a file
-        of weights that Keras can read.
-      image_size: S, sides of the images.
+      config: its name, such as InceptionV3 or ResNet50; its weights: "imagenet" (downloaded by Keras, to
+        ~/.keras/models), "none" for random ones, always the same, or a file that Keras can read; and the layer.
       num_classes: C of the network's own logits; with weights "imagenet" they are 1000 in any case.
-      alpha: width of a MobileNet, over the usual one; 0 is the network's default.
-      layer: name of the layer that gives the features; "" is the input of the last one.
       calibration: images [N, S, S, 3] in [0, 1] of which random weights take the statistics of their batch
         normalisation. Without, features shrink from layer to layer, in a MobileNet to 1e-18.
 
-    Returns:
-      Backbone.
-
     Raises:
-      ValueError: there is no such network or layer, or it does not take such images.
+      SettingError: there is no such network or layer, or it does not take such images.
       BackboneUnavailableError: as `import_keras`, or the weights can neither be found nor downloaded.
     """
+    name, weights, size = config.backbone, config.weights, config.image_size
     (make, module), keras = _find(name), import_keras()
-    options: dict[str, Any] = {"alpha": alpha} if alpha else {}
     if weights == NONE:
         keras.utils.set_random_seed(0)
-    elif weights == IMAGENET:
-        num_classes = 1000
     try:
         model = make(
             weights=None if weights == NONE else weights,
-            input_shape=(image_size, image_size, 3),
-            classes=num_classes,
+            input_shape=(size, size, 3),
+            classes=1000 if weights == IMAGENET else num_classes,
             classifier_activation=None,
-            **options,
+            **({"alpha": config.alpha} if config.alpha else {}),
         )
     except (ValueError, TypeError) as error:
-        raise SettingError(f"{name} with weights {weights!r} and images of {image_size} pixels: {error}") from error
+        raise SettingError(f"{name} with weights {weights!r} and images of {size} pixels: {error}") from error
     except Exception as error:
         if weights != IMAGENET:
             raise
@@ -159,9 +140,9 @@ def load(
     preprocess = preprocessing(name)
     if weights == NONE and calibration is not None:
         _calibrate(model, preprocess(jnp.asarray(calibration, jnp.float32)))
-    label = f"{name}, alpha {alpha:g}" if alpha else name
-    where = f"{module.__name__}.preprocess_input(255 x)"
-    return wrap(model, preprocess, name=label, preprocessing_name=where, layer=layer, with_logits=weights != NONE)
+    label = f"{name}, alpha {config.alpha:g}" if config.alpha else name
+    where, with_logits = f"{module.__name__}.preprocess_input(255 x)", weights != NONE
+    return wrap(model, preprocess, name=label, preprocessing_name=where, layer=config.layer, with_logits=with_logits)
 
 
 def wrap(
@@ -173,21 +154,17 @@ def wrap(
     layer: str = "",
     with_logits: bool = True,
 ) -> Backbone:
-    """A functional Keras model from images to logits as a Backbone.
+    """A functional Keras model from images to logits as a Backbone; the variables are copies of what it has now.
 
     Args:
       model: `keras.Model` whose last layer with weights gives logits.
       preprocess: from images in [0, 1] to what the model takes; differentiable.
-      name: of the network.
-      preprocessing_name: what `preprocess` is.
-      layer: as of `load`.
+      name: of the network, as `preprocessing_name` of what `preprocess` is.
+      layer: that gives the features; "" is the input of the last one.
       with_logits: whether the network's own logits mean something.
 
-    Returns:
-      Backbone; the variables are copies of those that the model has now.
-
     Raises:
-      ValueError: there is no such layer, or its outputs are not feature maps [H, W, F] or features [F].
+      SettingError: there is no such layer, or its outputs are not feature maps [H, W, F] or features [F].
     """
     keras = import_keras()
     layers = {each.name: each for each in model.layers}
@@ -219,25 +196,66 @@ def wrap(
     )
 
 
+def open_images(config: FeaturesConfig) -> Images:
+    """The images of a configuration, without random crops: the features of each are computed once.
+
+    Those of digits and CIFAR-10 are in memory, enlarged to S x S by bilinear interpolation and rounded to 256 levels,
+    digits with three equal channels: the enlarged images are what is attacked.
+
+    Raises:
+      DatasetUnavailableError: the data set is not there.
+      SettingError: the images would have to shrink, or the target class is none.
+    """
+    limits, data_dir = (config.num_train_images, config.num_eval_images), config.data_dir or None
+    sources: list[Any]
+    if config.dataset == IMAGENET2012:
+        num_classes, size = 1000, config.image_size
+        sources = [
+            data.open_split(IMAGENET2012, split, data_dir=data_dir, image_size=size)
+            for split in ("train", "validation")
+        ]
+    else:
+        dataset = data.load(config.dataset, data_dir=data_dir)
+        num_classes, whole = dataset.num_classes, (dataset.train, dataset.test)
+        first = [data.Split(*(field[: n or None] for field in split)) for split, n in zip(whole, limits, strict=True)]
+        sources = [data.ArraySource(_enlarge(split, config.image_size)) for split in first]
+    if config.target >= num_classes:
+        raise SettingError(f"--target_class must be in [0, {num_classes}), got {config.target}")
+    counts = [min(limit or len(source), len(source)) for limit, source in zip(limits, sources, strict=True)]
+    return Images(dict(zip(("train", "evaluation"), zip(sources, counts, strict=True), strict=True)), num_classes)
+
+
+def _enlarge(split: data.Split, size: int) -> data.Split:
+    """uint8 [N, S, S, 3]."""
+    height, width, channels = split.inputs.shape[1:]
+    if size < max(height, width):
+        raise SettingError(f"--image_size must be at least {max(height, width)}, that of the images, got {size}")
+    images = np.empty((len(split.labels), size, size, 3), np.uint8)
+    for first in range(0, len(images), _CHUNK):
+        part = np.asarray(data.to_unit_interval(split.inputs[first : first + _CHUNK]))
+        if (height, width) != (size, size):
+            part = np.asarray(jax.image.resize(part, (len(part), size, size, channels), "bilinear"))
+        images[first : first + _CHUNK] = np.rint(255 * np.clip(part, 0, 1))  # one channel becomes three
+    return data.Split(images, split.labels)
+
+
 def _calibrate(model: Any, inputs: Array) -> None:
     """Gives every batch normalisation the mean and variance that it meets in a batch."""
-    norms = [layer for layer in model.layers if isinstance(layer, import_keras().layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.momentum = 0.0
+    for layer in model.layers:
+        if isinstance(layer, import_keras().layers.BatchNormalization):
+            layer.momentum = 0.0  # what is measured replaces what was there
     groups = (model.trainable_variables, model.non_trainable_variables)
     train = jax.jit(lambda variables: model.stateless_call(*variables, inputs, training=True)[1])
     measured = train(tuple([variable.value for variable in group] for group in groups))
     for variable, value in zip(groups[1], measured, strict=True):
         variable.assign(value)
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
 
 
 def _find(name: str) -> tuple[Callable[..., Any], Any]:
     """What makes a network, and the module with its preprocessing."""
-    if name not in names():
-        raise SettingError(f"backbone is {name!r}; expected one of keras.applications: {', '.join(names())}")
     applications = import_keras().applications
-    make = getattr(applications, name)
-    return make, getattr(applications, make.__module__.rsplit(".", 1)[-1])
+    known = {each: getattr(applications, each) for each in dir(applications)}
+    known = {each: make for each, make in known.items() if isinstance(make, types.FunctionType)}
+    if name not in known:
+        raise SettingError(f"--backbone must be a network of keras.applications, got {name!r}: {', '.join(known)}")
+    return known[name], getattr(applications, known[name].__module__.rsplit(".", 1)[-1])

@@ -1,10 +1,11 @@
 """What `experiments.imagenet_features` compares: its settings, the presets and the models."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from experiments.core import groups
+from experiments.core import groups, heads
 from experiments.core.settings import (
+    BOTTLENECKS,
     EVALUATION,
     NOTHING,
     RESIDUAL_OBJECTIVES,
@@ -14,19 +15,11 @@ from experiments.core.settings import (
     configure,
     setting,
 )
-from experiments.mnist_vib.settings import Config, HeadConfig
 from ib_jax import losses
 
 IMAGENET2012, CIFAR10, DIGITS = "imagenet2012", "cifar10", "digits"
 BACKBONE, DETERMINISTIC = "backbone", "cross_entropy"
-STOCHASTIC = ("vib", "vub", "ceb")
 SOCCER_BALL = 805  # n04254680 among the 1,000 classes in order of their WordNet number
-BETA = "beta"
-
-CLEAN, FGSM_ONE, FGSM, PGD, TRANSFER, SQUARE = "clean", "fgsm_one", "fgsm", "pgd", "transfer", "square"
-CW_ONE, CW, WORST = "cw_one", "cw", "worst"
-WITHOUT_NOISE = {FGSM_ONE: FGSM, CW_ONE: CW}  # one sample is the expectation there
-MINIMAL = (CW_ONE, CW)
 
 PRESETS = {
     "quick": Preset("the first layers of a random network on digits, no download, two minutes."),
@@ -44,10 +37,7 @@ PRESETS = {
 @dataclasses.dataclass(frozen=True)
 class _Features(groups.FeatureCache):
     backbone: str = setting(
-        "MobileNet",
-        "Network of keras.applications.",
-        paper=OneOf("InceptionV3", "InceptionResNetV2"),
-        note="VUB, VIB",
+        "MobileNet", "Network of keras.applications.", paper=OneOf("InceptionV3", "InceptionResNetV2"), note="VUB, VIB"
     )
     weights: str = setting(
         "none",
@@ -62,9 +52,7 @@ class _Features(groups.FeatureCache):
         note="the last but one",
     )
     alpha: float = setting(0.0, "Width of a MobileNet; 0: the network's default.", note="no MobileNet", least=0)
-    feature_batch_size: int = setting(
-        128, "Images of one pass through the network.", unit="images", least=1, decides=NOTHING
-    )
+    feature_batch_size: int = setting(128, "Images of one pass through the network.", least=1, decides=NOTHING)
     num_workers: int = setting(
         1,
         "Above 1: compute this program's share of the features alone, and stop. Start one on each machine that sees "
@@ -92,12 +80,7 @@ class _Attacks(
     groups.AttackBatch,
 ):
     cw_share: float = setting(
-        0.04,
-        "Share of the evaluation images under all attacks but FGSM.",
-        paper=0.01,
-        above=0,
-        most=1,
-        decides=EVALUATION,
+        0.04, "Share of the images under all attacks but FGSM.", paper=0.01, above=0, most=1, decides=EVALUATION
     )
     target_class: int = setting(
         -1,
@@ -136,24 +119,14 @@ class _Attacks(
     paper={"dataset": IMAGENET2012, "num_train_images": 0, "image_size": 299, "betas": (1e-3, 1e-2, 1e-1)}
     | {"num_seeds": 5, "latent_dim": 0, "num_epochs": 100, "batch_size": 32, "learning_rate": 1e-4}
     | {"num_fgsm_images": 0},
-    note={
-        "latent_dim": "half of the features",
-        "average_decay": "not said",
-        "fgsm_epsilons": "0.1,0.5",
-        "num_fgsm_images": "all",
-        "radius": "none of these",
-        "num_eot_samples": "1",
-        "num_eval_samples": "1",
-    },
+    note={"latent_dim": "half of the features", "average_decay": "not said", "fgsm_epsilons": "0.1,0.5"}
+    | {"num_fgsm_images": "all", "radius": "none of these", "num_eot_samples": "1", "num_eval_samples": "1"},
     least={"latent_dim": 0, "num_fgsm_images": 0},
     below={"betas": 1},
     most={"fgsm_epsilons": 1},
     decides={"betas": NOTHING},
     help={
         "workdir": "Folder of heads, attacks and records; resumed where they stand.",
-        "results": "Folder of records, table and figure. Default: results/ in the workdir.",
-        "figures": "Whether to draw the figure.",
-        "dataset": "Data set.",
         "image_size": "Sides of the images that the network, and an attack, is given; smaller ones are enlarged.",
         "betas": "Of each bottleneck a head for each. CEB weighs the residual by beta / (1 - beta), which makes its "
         "objective VIB's, but for the bounds.",
@@ -166,7 +139,6 @@ class _Attacks(
         "radius": "Radius of PGD, transfer and Square; one of --fgsm_epsilons.",
         "num_queries": "Square: candidates for each image.",
         "num_eot_samples": "Samples of z averaged in each gradient; one is tried as well.",
-        "attack_batch_size": "Images attacked at a time on a device.",
         "num_eval_samples": "Fresh samples of z behind an averaged answer; one is told as well.",
     },
 )
@@ -207,7 +179,7 @@ class FeaturesConfig(
 
 
 class Model(NamedTuple):
-    """A row of the table: a head, or the network itself. `beta` is None where there is none."""
+    """A row of the tables: a head, or the network itself. `beta` is None where there is none."""
 
     objective: str
     beta: float | None = None
@@ -215,37 +187,36 @@ class Model(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its folder and record."""
-        return f"{self.objective}{'' if self.beta is None else f'_beta{self.beta:g}'}_seed{self.seed}"
+        """What it is called in records, without its seed."""
+        return self.objective + ("" if self.beta is None else f"_beta{self.beta:g}")
+
+    @property
+    def file(self) -> str:
+        """The name of its folder and of its record."""
+        return f"{self.name}_seed{self.seed}"
 
     @property
     def stochastic(self) -> bool:
         """Whether its answers are."""
-        return self.objective in STOCHASTIC
+        return self.objective in BOTTLENECKS
+
+    @property
+    def source(self) -> "Model":
+        """The deterministic head, of another seed if it is one itself, on which the images for transfer are made."""
+        return Model(DETERMINISTIC, None, 1 if self.seed == 0 else 0)
 
 
 def models(config: FeaturesConfig, *, with_backbone: bool) -> list[Model]:
     """Everything that is attacked."""
-    kinds = [(name, beta) for name in config.bottlenecks for beta in config.betas]
-    heads = [Model(*kind, seed) for kind in [(DETERMINISTIC, None), *kinds] for seed in range(config.num_seeds)]
-    return ([Model(BACKBONE)] if with_backbone else []) + heads
+    kinds = [(DETERMINISTIC, None), *((name, beta) for name in config.bottlenecks for beta in config.betas)]
+    trained = [Model(*kind, seed) for kind in kinds for seed in range(config.num_seeds)]
+    return [Model(BACKBONE)] * with_backbone + trained
 
 
-def source_of(model: Model) -> Model:
-    """The deterministic head, of another seed if it is one itself, on which the images for transfer are made."""
-    return Model(DETERMINISTIC, None, 1 if model.seed == 0 else 0)
-
-
-def head_config(config: FeaturesConfig, model: Model, num_features: int) -> Config:
-    """The settings of a head for `recipe.Recipe`: two ReLU layers as wide as the features."""
-    settings: dict[str, Any] = {}
+def head_config(config: FeaturesConfig, model: Model, num_features: int) -> heads.HeadConfig:
+    """The settings of a head."""
+    own = {"objective": model.objective, "seed": model.seed, "epochs_per_eval": config.num_epochs}
     if model.beta is not None:
-        rho = float(losses.beta_to_rho(model.beta))
-        settings = {"rho": rho} if model.objective in RESIDUAL_OBJECTIVES else {"beta": model.beta}
-    return HeadConfig(
-        preset="paper", dataset=config.dataset, objective=model.objective, seed=model.seed, hidden_width=num_features,
-        latent_dim=config.latent_dim or max(1, num_features // 2), num_epochs=config.num_epochs,
-        batch_size=config.batch_size, learning_rate=config.learning_rate, average_decay=config.average_decay,
-        epochs_per_eval=config.num_epochs, num_eval_samples=config.num_eval_samples, num_attack_images=0, figures=False,
-        **settings,
-    )  # fmt: skip
+        residual = model.objective in RESIDUAL_OBJECTIVES
+        own |= {"rho": float(losses.beta_to_rho(model.beta))} if residual else {"beta": model.beta}
+    return heads.head_config(config, num_features, **own)

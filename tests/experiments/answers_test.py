@@ -10,8 +10,8 @@ from experiments.attack_comparison import AttackedModel, AttackEvaluator
 from experiments.core import corrupted_images
 from experiments.core.attacks import suite_keys
 from experiments.core.keys import stream
-from experiments.imagenet_features import attack as imagenet_features_attacks
-from experiments.imagenet_features import settings as imagenet_features_config
+from experiments.imagenet_features import attack as imagenet_attacks
+from experiments.imagenet_features import settings as imagenet_settings
 from experiments.imdb_vub.attack import HeadScores
 from experiments.text_attack_comparison.comparison import Evaluator
 from ib_jax import DiagGaussian, data, evaluation, losses, models
@@ -45,13 +45,11 @@ def suite(at_mean):
     return lambda scale: evaluation.is_right(made.answers(scale, keys.judge, IMAGES, at_mean=at_mean), LABELS)
 
 
-def imagenet_measurer():
-    made = imagenet_features_attacks.Measurer(
-        imagenet_features_config.FeaturesConfig(), apply_fn, stochastic=True, source=None, num_images=COUNT
+def imagenet():
+    made = imagenet_attacks.Attacks(
+        imagenet_settings.FeaturesConfig(), apply_fn, None, num_images=COUNT, stochastic=True
     )
-    model = imagenet_features_config.Model("vib", 0.1, 0)
-    victim = imagenet_features_attacks.Victim
-    return lambda scale: made._answers(victim(model, scale), INDEX, IMAGES) == LABELS[:, None]
+    return lambda scale: made.answers(scale, 0, INDEX, IMAGES) == LABELS[:, None]
 
 
 def judge():
@@ -83,7 +81,7 @@ def texts():
 EVERY = {
     "suite, at the mean": lambda: suite(True),
     "suite, of samples": lambda: suite(False),
-    "imagenet": imagenet_measurer,
+    "imagenet": imagenet,
     "judge": judge,
     "corruptions": corruption_error,
     "texts": texts,

@@ -1,10 +1,12 @@
 """Features on disk: the network's numbers, whole shards or none, resumed, and never those of other settings."""
 
+import io
 import json
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 from experiments.core import feature_fill
 from experiments.core.feature_cache import CacheCorruptError, FeatureCache
@@ -49,9 +51,12 @@ def expected(source):
 
 
 def test_shards_hold_the_networks_features(tmp_path, source):
-    made, reports = cache(tmp_path), []
+    made, reports, text = cache(tmp_path), [], io.StringIO()
     assert made.missing() == [0, 1, 2, 3, 4]
-    feature_fill.fill(made, feature_fill.of_images(features, source, batch_size=4), VARIABLES, report=reports.append)
+    show = feature_fill.printer(Console(file=text, width=100), "features of train", "images")
+    report = lambda progress: (reports.append(progress), show(progress))
+    feature_fill.fill(made, feature_fill.of_images(features, source, batch_size=4), VARIABLES, report=report)
+    assert "features of train: 20 of 23 images" in text.getvalue()
     assert made.missing() == []
     whole = made.read()
     np.testing.assert_allclose(whole.inputs, expected(source), rtol=1e-5)

@@ -14,8 +14,8 @@ from experiments.core.attacks import suite_keys
 from experiments.core.evaluator import Evaluator
 from experiments.core.keys import NAMES, number_of, stream
 from experiments.core.recipe import Recipe
-from experiments.imagenet_features import attack as imagenet_features_attacks
-from experiments.imagenet_features import settings as imagenet_features_config
+from experiments.imagenet_features import attack as imagenet_attacks
+from experiments.imagenet_features import settings as imagenet_settings
 from experiments.mnist_vib.settings import Config
 from ib_jax import AttackResult, attacks, data, evaluation, losses, models
 from ib_jax.evaluation import attack_suite
@@ -148,19 +148,18 @@ def suite():
     ]  # fmt: skip
 
 
-def imagenet_measurer():
-    config, index = imagenet_features_config.FeaturesConfig(), np.arange(COUNT)
-    found = imagenet_features_attacks.Measurer(
-        config, lambda *args: None, stochastic=True, source=None, num_images=COUNT
-    )
-    victim = imagenet_features_attacks.Victim(imagenet_features_config.Model("vib", 0.1, SEED), {})
-    return found, ("_predict",), [
-        lambda: found._run(victim, imagenet_features_config.PGD, None, index, IMAGES, LABELS, None),
-        lambda: found._answers(victim, index, IMAGES),
+def imagenet():
+    found = imagenet_attacks.Attacks(
+        imagenet_settings.FeaturesConfig(attack_batch_size=COUNT, cw_share=1.0), lambda *args: None,
+        data.ArraySource(data.Split(IMAGES, LABELS)), num_images=COUNT, stochastic=True,
+    )  # fmt: skip
+    return found.programs, ("_predict",), [
+        lambda: found.transfer_source({}, SEED).images(found.specs[-4], IMAGES, LABELS),
+        lambda: found.answers({}, SEED, np.arange(COUNT), IMAGES),
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [suite, imagenet_measurer])
+@pytest.mark.parametrize("make", [suite, imagenet])
 def test_evaluation_attack_judge_and_check_share_no_example_s_key(make, monkeypatch):
     seen = []
 
@@ -170,7 +169,7 @@ def test_evaluation_attack_judge_and_check_share_no_example_s_key(make, monkeypa
 
     def predict(params, keys, inputs):
         seen.append(keys)
-        return np.zeros((len(inputs), 2) if make is imagenet_measurer else len(inputs), np.int32)
+        return np.zeros((len(inputs), 2) if make is imagenet else len(inputs), np.int32)
 
     def check(keys, *args, **settings):
         seen.append(keys)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.core.records import per_model, where
-from experiments.core.report import Column, Row, values_of
+from experiments.core.tables import Column, Row, values_of
 
 if TYPE_CHECKING:  # matplotlib takes a second to import, and is imported where something is drawn
     import pandas as pd

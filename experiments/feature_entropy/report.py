@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from experiments.core.claims import Claim, correlate
 from experiments.core.plots import Figure, Line, Panel
 from experiments.core.records import Record, groups, per_model, where
-from experiments.core.report import ATTACKS, Claims, Column, Departures, Headline, Report, Row, Table, Text
+from experiments.core.report import Claims, Column, Departures, Headline, Report, Row, Table, Text
+from experiments.core.tables import ATTACKS
 from experiments.feature_entropy.measure import GRIDS, OWN, SHARED
 
 if TYPE_CHECKING:

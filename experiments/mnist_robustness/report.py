@@ -19,10 +19,10 @@ from experiments.core.report import (
     Row,
     Table,
     Text,
-    cell_of,
     number,
     values_of,
 )
+from experiments.core.tables import cell_of
 from experiments.mnist_robustness.attack import ONE, PGD_STEPS, ZERO, unpack
 from experiments.mnist_robustness.settings import DETERMINISTIC, DROPOUT, VIB
 

@@ -13,7 +13,8 @@ import markupsafe
 
 from experiments.core import claims, plots, records, render
 from experiments.core.records import Record
-from experiments.core.report import DASH, Cell, Departures, Grid, Report, Text, number
+from experiments.core.report import Cell, Departures, Grid, Report, Text, number
+from experiments.core.tables import DASH
 from experiments.report import find
 
 _PARTS = ("Paper", "Does", "Cost", "Expect")

@@ -250,7 +250,7 @@ def test_imagenet_a_is_judged_among_its_own_classes(images, tmp_path, monkeypatc
 
 def test_resnets_are_called_as_in_the_papers_table():
     network = imagenet_ceb.network_name
-    known = {name for name, _ in corruptions_paper.COLUMNS}
+    known = {name for name, _ in corruptions_paper.TABLE}
     made = {
         network(ImageNetConfig(depth=depth, width=width, augment=augment))
         for depth in ("50", "152") for width in (1.0, 2.0) for augment in ("autoaugment", "flip")

@@ -195,7 +195,7 @@ def test_claims_are_tested_between_the_betas_that_validation_chooses():
     vub = [head("vub", 0.1, seed, 0.1, 0.0, validation=0.3) for seed in range(5)]  # best on the test alone: not chosen
     vub += [head("vub", 0.01, seed, 0.15 + 0.001 * seed, 0.70 + 0.01 * seed) for seed in range(5)]
     made = report_of(vib, vub)
-    found = list(made.verdicts.values())
+    found = list(made.verdicts)
     assert [(each.claim.text, each.verdict) for each in found] == [
         ("VUB: higher accuracy, 1 sample", "confirmed"),
         ("VUB: higher accuracy, mean of samples", "confirmed"),

@@ -152,9 +152,9 @@ def test_a_headlines_claim_is_of_the_same_family():
 def test_findings_count_the_seeds_that_a_check_has_something_to_say_of():
     (grid,) = report(Findings(RECORDS, [*ROWS, Row("none", frame=FRAME.iloc[:0])], messages=True)).blocks
     assert texts(grid) == [
-        ["vib", "black_box", "1 of 2", "seed 1"],
-        ["ce", "black_box", "2 of 2", "seed 0"],
-        ["none", "none", "", ""],
+        ["vib", "black_box", "1 of 2", "1", "seed 1"],
+        ["ce", "black_box", "2 of 2", "2", "seed 0"],
+        ["none", "none", "", "", ""],
     ]
 
 

@@ -87,7 +87,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         ]
         sections.append(Table(rows=rows, columns=columns, corner=(f"radius {epsilon:g}",)))
     sections += [_every_attack(settings["radius"], count, rows, together), _minimal_table(frame, rows, settings)]
-    sections += [*_figure3(records, rows), _figure6(frame, rows), _paper_grid(frame, rows), _figure5(frame)]
+    sections += [*_figure3(records, rows), _figure6(frame), _paper_grid(frame, rows), _figure5(frame)]
     sections += [Findings(records, rows, messages=True), Departures(records)]
     headlines = [
         Headline(f"FGSM at {epsilon:g}, {BASELINES[name]}", _fgsm(part, epsilon, 1), paper, "%")
@@ -218,7 +218,7 @@ def _figure5(frame: "pd.DataFrame") -> Figure:
     return Figure("figure5.png", panels, title="Figure 5", alt=alt, columns=2, size=(11, 7.5), legend=8)
 
 
-def _figure6(frame: "pd.DataFrame", rows: Sequence[Row]) -> Figure:
+def _figure6(frame: "pd.DataFrame") -> Figure:
     """Accuracy under Carlini-Wagner against beta, and how far it goes."""
     vib = where(frame, objective=VIB)
     panels = []
@@ -232,15 +232,10 @@ def _figure6(frame: "pd.DataFrame", rows: Sequence[Row]) -> Figure:
             if metric == "accuracy" or "1 sample" not in kind
         ]
         levels = [
-            Level(
-                most(metric, **CW[kind])(where(frame, objective=row.key)),
-                row.label if kind == "targeted" else "",
-                "red",
-                style,
-            )
-            for row, style in zip(rows, ("--", ":"), strict=False)  # the baselines come first
+            Level(most(metric, **CW[kind])(base), BASELINES[name] if kind == "targeted" else "", "red", style)
+            for name, style in zip(BASELINES, ("--", ":"), strict=True)
             for kind in ("untargeted", "targeted")
-            if row.key in BASELINES
+            if len(base := where(frame, objective=name))
         ]
         panels.append(
             Panel(lines=lines, levels=levels, x="beta", ylabel=label, xscale="log", ylim=limits, legend=False)

@@ -16,8 +16,7 @@ from experiments.core.records import Measurement, Model, Record
 from experiments.core.settings import EVALUATION, as_dict, departures
 from experiments.core.trained_model import LOCAL, TrainedModel
 from experiments.core.workdir import check_reuse, environment
-from experiments.ib_adversarial_training.attack import make_suite
-from experiments.ib_adversarial_training.recipe import VARY, load, recipe_of
+from experiments.ib_adversarial_training.model import VARY, load, make_suite, recipe_of
 from experiments.ib_adversarial_training.settings import NONE, AdversarialConfig, AttackSettings, SweepSettings
 from ib_jax import data
 from ib_jax.evaluation import AttackRow

@@ -111,6 +111,16 @@ def test_the_constant_is_searched_for_each_example():
     assert (np.diff(consts[:3]) == 0).all()
 
 
+def test_c_is_in_logits_per_squared_unit_where_that_is_said():
+    """The best d has d^2 + c s (0.2 - 2 d) least, so d = c s, and 0.1 is what it takes: at c = 0.1 not with s = 1/2."""
+    inputs, labels, found = jnp.array([[0.6]]), jnp.array([0]), []
+    made = attacks.carlini_wagner(const_per="nat", num_steps=100, num_binary_steps=1, initial_const=0.1)
+    for scale in (0.5, 4.0):  # of the logits
+        logits_fn = lambda keys, x: scale * jnp.concatenate([x, 1.0 - x], -1)  # noqa: B023
+        found.append(bool(made(KEY, logits_fn, inputs, labels).success[0]))
+    assert found == [False, True]
+
+
 def test_bad_settings_are_refused():
     for name, value, message in [
         ("num_steps", 0, "at least 1, got 0"),

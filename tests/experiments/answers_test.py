@@ -8,13 +8,12 @@ import pytest
 
 from experiments.attack_comparison import AttackedModel, AttackEvaluator
 from experiments.core import corrupted_images
-from experiments.core.attacks import suite_keys
 from experiments.core.keys import stream
 from experiments.imagenet_features import attack as imagenet_attacks
 from experiments.imagenet_features import settings as imagenet_settings
 from experiments.imdb_vub.attack import HeadScores
 from experiments.text_attack_comparison.comparison import Evaluator
-from ib_jax import DiagGaussian, data, evaluation, losses, models
+from ib_jax import DiagGaussian, data, losses
 from ib_jax.models import Classifier
 
 COUNT, NUM_CLASSES, INDEX = 6, 3, np.arange(6)
@@ -37,12 +36,6 @@ MODEL = Classifier(
     init=None, encode=encode, encode_train=None, decode=lambda scale, codes: scale * codes,
     prior=lambda scale: losses.standard_normal(NUM_CLASSES),
 )  # fmt: skip
-
-
-def suite(at_mean):
-    made = evaluation.AttackPrograms(models.sampled_apply(MODEL), mean_fn=models.mean_apply(MODEL), num_eval_samples=3)
-    keys = suite_keys(0)
-    return lambda scale: evaluation.is_right(made.answers(scale, keys.judge, IMAGES, at_mean=at_mean), LABELS)
 
 
 def imagenet():
@@ -79,8 +72,6 @@ def texts():
 
 
 EVERY = {
-    "suite, at the mean": lambda: suite(True),
-    "suite, of samples": lambda: suite(False),
     "imagenet": imagenet,
     "judge": judge,
     "corruptions": corruption_error,

@@ -1,9 +1,8 @@
 """A handful of images: models with and without an adversary, trained, recorded, found again and refused."""
 
 import dataclasses
+import types
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags as absl_flags
@@ -17,10 +16,10 @@ from experiments.core.settings import SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.ib_adversarial_training import load, recipe_of
 from experiments.ib_adversarial_training import run as ib_run
-from experiments.ib_adversarial_training.attack import make_suite, specs_of
+from experiments.ib_adversarial_training.model import make_suite, specs_of
 from experiments.ib_adversarial_training.run import groups, run, source_of
 from experiments.ib_adversarial_training.settings import PRESETS, AdversarialConfig, AttackSettings, SweepSettings
-from ib_jax import AttackResult
+from ib_jax import AttackResult, training
 from ib_jax.evaluation import AttackPrograms, AttackSuite
 
 CLASSES = (AdversarialConfig, SweepSettings, AttackSettings)
@@ -31,6 +30,7 @@ SWEEP = SweepSettings(betas=(1e-3,), adversaries="none", num_seeds=2)
 ATTACK = AttackSettings(
     num_attack_images=8, num_square_images=4, num_queries=4, num_cw_images=4, cw_steps=3, cw_binary_steps=2,
     pgd_steps=2, bim_steps=2, deepfool_steps=2, num_eot_samples=2,
+    fgsm_epsilons=(0.1, 0.3), pgd_epsilons=(0.3,), honest_epsilons=(0.3,),
 )  # fmt: skip
 SESSION = Session("ib_adversarial_training", "python -m x", Console(quiet=True))
 
@@ -53,6 +53,7 @@ def parse(*arguments):
 def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_path, monkeypatch):
     monkeypatch.setattr(AttackPrograms, "attack", noise)
     monkeypatch.setattr(AttackSuite, "_model_findings", lambda *args: [])
+    monkeypatch.setattr(training, "measure_members", lambda *args: types.SimpleNamespace(shared=1, member=1))
     trained = {}  # a population that is found again is tested with core
     monkeypatch.setattr(ib_run, "train_population", lambda recipe, group, *args, **settings: (
         trained.get(group[0]) or trained.setdefault(group[0], train_population(recipe, group, *args, **settings))
@@ -62,7 +63,7 @@ def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_pat
     found = {record.file: record for record in records.load(results)}
     assert set(found) == {f"{kind}_seed{seed}" for kind in ("cross_entropy", "vib_beta0.001") for seed in (0, 1)}
     record = found["vib_beta0.001_seed1"]
-    (model,) = record.models
+    model = record.models[0]
     assert (record.command, model.name, model.seed) == ("python -m x", "vib_beta0.001", 1)
     assert record.details == {"num_train_images": 64, "num_attacked": 8}
     assert not {"workdir", "data_dir"} & set(record.settings)
@@ -73,24 +74,19 @@ def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_pat
         own |= {"source": "cross_entropy"} if "source" in own else {}
         assert own.items() <= each.at.items()
     assert all(0 <= each.values["accuracy"] <= 1 and each.values["rate_bits"] > 0 for each in attacked)
-    for epsilon in ATTACK.honest_epsilons:
-        part = records.where(records.frame([record]), together=True, epsilon=epsilon)
-        assert set(part["num_images"]) == {4}  # Square's
-        assert part["value"].min() == part[part["attack"] == "worst"]["value"].item()
-    plain = found["cross_entropy_seed0"].models[0].measurements
-    assert not any("rate_bits" in each.values for each in plain)
+    part = records.where(records.frame([record]), together=True, epsilon=0.3)
+    assert set(part["num_images"]) == {4}  # Square's
+    assert part["value"].min() == part[part["attack"] == "worst"]["value"].item()
+    assert not any("rate_bits" in each.values for each in found["cross_entropy_seed0"].models[0].measurements)
     table, before = (results / "table.md").read_text(), sorted(tmp_path.rglob("*"))
-    assert (results / "figure.png").stat().st_size > 10_000
-    assert "IB, beta 0.001" in table
-    assert " [" not in table  # the paper's numbers are for other data
+    assert ("IB, beta 0.001" in table, " [" in table) == (True, False)  # the paper's numbers are for other data
     monkeypatch.setattr(AttackPrograms, "attack", None)  # nothing is attacked again
     monkeypatch.setattr(render, "write_report", lambda *args: None)
     assert run(config, SWEEP, ATTACK, SESSION) == results
     monkeypatch.setattr(ib_run, "train_population", None)  # nor trained before it is refused
     for now, message in [
         ({"pgd_steps": 3}, "--pgd_steps: 2 there, 3 now"),
-        ({"fgsm_epsilons": (0.1,)}, r"--fgsm_epsilons: \[0.1, 0.3, 0.5\] there, \[0.1\] now"),
-        ({"num_queries": 5}, "--num_queries: 4 there, 5 now"),
+        ({"fgsm_epsilons": (0.1,)}, r"--fgsm_epsilons: \[0.1, 0.3\] there, \[0.1\] now"),
     ]:
         with pytest.raises(WorkdirError, match=message):
             run(config, SWEEP, dataclasses.replace(ATTACK, **now), SESSION)
@@ -100,9 +96,9 @@ def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_pat
 
 
 def test_a_deterministic_model_is_spared_averages_but_sees_images_made_on_a_stochastic_one():
-    for spec in specs_of(ATTACK, stochastic=False):
-        assert spec.num_eot_samples == (2 if spec.source else 1)
-    kinds = [(spec.attack, spec.epsilon, spec.loss, spec.source) for spec in specs_of(ATTACK, stochastic=False)]
+    specs = specs_of(ATTACK, stochastic=False)
+    assert all(spec.num_eot_samples == (2 if spec.source else 1) for spec in specs)
+    kinds = [(spec.attack, spec.epsilon, spec.loss, spec.source) for spec in specs]
     assert len(set(kinds)) == len(kinds) - 1  # Carlini-Wagner with one c, and with a search for it
     assert ("pgd", 0.3, "cross_entropy", "") in kinds  # once: with EOT it is the same
 
@@ -111,9 +107,8 @@ def test_a_deterministic_model_is_spared_averages_but_sees_images_made_on_a_stoc
 def test_the_rate_on_attacked_images_is_the_mean_divergence_from_the_prior(monkeypatch):
     monkeypatch.setattr(AttackPrograms, "attack", noise)
     monkeypatch.setattr(AttackSuite, "_model_findings", lambda *args: [])
-    recipe = recipe_of(TINY, load(TINY))
-    params = recipe.model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
-    suite, keys = make_suite(ATTACK, recipe), suite_keys(0)
+    recipe, keys = recipe_of(TINY, load(TINY)), suite_keys(0)
+    suite, params = make_suite(ATTACK, recipe), recipe.init().params
     result = suite.evaluate(params, keys, sources={SOURCE: suite.transfer_source(params, keys)}, keep_images=True)
     row = measurements(result, in_bits=("rate",))[2]  # after the clean images and radius 0.1
     assert (row["at"]["attack"], row["at"]["epsilon"]) == ("fgsm", 0.3)
@@ -132,8 +127,7 @@ def test_groups_differ_in_beta_and_seed_alone_and_images_are_made_on_another_mod
     every = [config for group in found for config in group]
     assert [source_of(config, every) for config in found[2][:3]] == found[0]
     assert [source_of(config, every).seed for config in found[0]] == [1, 0, 0]
-    one = [config for config in every if config.seed == 0]
-    assert source_of(found[0][0], one).objective == "vib"
+    assert source_of(found[0][0], [config for config in every if config.seed == 0]).objective == "vib"
 
 
 def test_flags_and_presets_give_settings():
@@ -147,7 +141,6 @@ def test_flags_and_presets_give_settings():
 @pytest.mark.parametrize("argument, message", [
     ("--adversary_fraction=1.5", r"--adversary_fraction must be in \[0, 1\], got 1.5"),
     ("--consistency=1", "--adversary must be pgd with --consistency, got none"),
-    ("--adversaries=none,cw", "--adversaries must be of none, fgsm, bim, pgd, got cw"),
     ("--adversaries=fgsm,bim,none", "--adversaries must have none among the first two, got fgsm,bim,none"),
     ("--honest_epsilons=0.1,0.1", r"--honest_epsilons must differ, got \(0.1, 0.1\)"),
 ])  # fmt: skip

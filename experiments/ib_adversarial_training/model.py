@@ -1,20 +1,31 @@
-"""The attacks on models of one structure as a suite, and the rate of their codes on what these make."""
+"""How a model is trained, and the attacks on the models of one structure as a suite."""
 
 import functools
 
 import jax
 import numpy as np
 
+from experiments.core import networks, objectives
 from experiments.core.attacks import SOURCE
 from experiments.core.keys import stream
-from experiments.core.recipe import Recipe
-from experiments.ib_adversarial_training.settings import AttackSettings
+from experiments.core.recipe import Recipe, RecipeFunctions, load_dataset
+from experiments.ib_adversarial_training.settings import AdversarialConfig, AttackSettings
 from ib_jax import data, losses
 from ib_jax.evaluation import AttackSpec, AttackSuite
 from ib_jax.models import sampled_apply
 from ib_jax.types import Array, Params
 
+load = load_dataset
+FUNCTIONS = RecipeFunctions(networks.stacked, schedule=objectives.constant)
+VARY = ("beta", "learning_rate", "seed")
+"""The settings in which the models of a population may differ."""
+
 _CW = {"const_per": "nat", "learning_rate": 0.05}  # of Adam; 0.01 in the attack's paper, with 10,000 steps
+
+
+def recipe_of(config: AdversarialConfig, dataset: data.Dataset) -> Recipe:
+    """How a model of these settings is trained."""
+    return Recipe(config, dataset, FUNCTIONS)
 
 
 def specs_of(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:

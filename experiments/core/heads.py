@@ -4,7 +4,7 @@ A head is trained as any model: by `runner.train`, or `population.PopulationTrai
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -47,18 +47,18 @@ class HeadConfig(
     backward_scale: ClassVar[str] = "learned"
     initializer: ClassVar[str] = "xavier_uniform"
 
+    @classmethod
+    def of(cls, config: Any, num_features: int, **own: Any) -> Self:
+        """The settings of a head: two ReLU layers as wide as the features.
 
-def head_config(config: Any, num_features: int, **own: Any) -> HeadConfig:
-    """The settings of a head: two ReLU layers as wide as the features.
-
-    Args:
-      config: what all heads of a comparison share; `latent_dim` 0 is half of the features.
-      num_features: of the frozen network.
-      **own: the head's, such as `objective`, `beta` and `seed`.
-    """
-    shared = {name: getattr(config, name) for name in _SHARED}
-    latent_dim = config.latent_dim or max(1, num_features // 2)
-    return HeadConfig(**shared | {"hidden_width": num_features, "latent_dim": latent_dim} | own)
+        Args:
+          config: what all heads of a comparison share; `latent_dim` 0 is half of the features.
+          num_features: of the frozen network.
+          **own: the head's, such as `objective`, `beta` and `seed`.
+        """
+        shared = {name: getattr(config, name) for name in _SHARED}
+        latent_dim = config.latent_dim or max(1, num_features // 2)
+        return cls(**shared | {"hidden_width": num_features, "latent_dim": latent_dim} | own)
 
 
 class Standardise:

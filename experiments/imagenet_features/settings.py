@@ -219,4 +219,4 @@ def head_config(config: FeaturesConfig, model: Model, num_features: int) -> head
     if model.beta is not None:
         residual = model.objective in RESIDUAL_OBJECTIVES
         own |= {"rho": float(losses.beta_to_rho(model.beta))} if residual else {"beta": model.beta}
-    return heads.head_config(config, num_features, **own)
+    return heads.HeadConfig.of(config, num_features, **own)

@@ -191,14 +191,6 @@ def compute_features(config: TextConfig, texts: data.TextDataset, encoder: TextE
     root = pathlib.Path(config.cache_dir or pathlib.Path(config.workdir) / "features")
     caches = {}
     for part, split in (("train", texts.train), ("test", texts.test)):
-
-        def report(progress: feature_fill.FeatureProgress, part: str = part) -> None:
-            console.print(
-                f"features of {part}: {progress.num_done:,} of {progress.num_examples:,} texts  "
-                f"{progress.examples_per_second:,.0f} texts/s  {progress.seconds_left:,.0f} s left",
-                highlight=False,
-            )
-
         digest = hashlib.sha256(json.dumps([*split.texts, split.labels.tolist()]).encode()).hexdigest()
         origin = {"dataset": texts.name, "split": part, "num_texts": len(split.texts), "digest": digest}
         caches[part] = feature_cache.FeatureCache(
@@ -209,6 +201,7 @@ def compute_features(config: TextConfig, texts: data.TextDataset, encoder: TextE
             shard_size=config.shard_size,
         )
         computed = features_of_texts(encoder, split, batch_size=config.encoder_batch_size)
+        report = feature_fill.printer(console, f"features of {part}", "texts")
         feature_fill.fill(caches[part], computed, encoder.params, report=report)
     train, validation = hold_out(caches["train"].read(), config.num_validation, seed=HOLD_OUT_SEED)
     dataset = data.Dataset(texts.name, train, validation, caches["test"].read(), len(texts.class_names))

@@ -1,14 +1,14 @@
 """What `experiments.imdb_vub` trains and attacks: its settings, the presets and the heads."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax.numpy as jnp
 
-from experiments.core import groups
+from experiments.core import groups, heads
 from experiments.core.groups import split
 from experiments.core.settings import EVALUATION, NOTHING, TRAINING, Preset, SettingError, configure, setting
-from experiments.mnist_vib import HeadConfig
 from ib_jax import hub, losses, models
 
 ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError, LookupError)
@@ -172,7 +172,7 @@ class TextConfig(
 
 
 @dataclasses.dataclass(frozen=True)
-class Head(HeadConfig):
+class Head(heads.HeadConfig):
     """The settings of a head: two ReLU layers as wide as the features. `beta` is the strength of any bottleneck."""
 
     @property
@@ -188,11 +188,8 @@ class Head(HeadConfig):
 
 def heads_of(config: TextConfig, objective: str, num_features: int) -> list[Head]:
     """The heads of an objective, in the order of its population; all but bottlenecks have no beta of their own."""
-    same = ("dataset", "num_epochs", "batch_size", "learning_rate", "average_decay")
-    shared = {name: getattr(config, name) for name in (*same, "epochs_per_eval", "num_eval_samples")}
-    shared |= {"preset": "paper", "num_attack_images": 0, "figures": False, "objective": objective}
-    shared |= {"hidden_width": num_features, "latent_dim": config.latent_dim or max(1, num_features // 2)}
+    make = functools.partial(Head.of, config, num_features, objective=objective, epochs_per_eval=config.epochs_per_eval)
     strengths: list[dict[str, Any]] = [{}]
     if objective != VANILLA:
         strengths = [{"beta": beta, "rho": float(losses.beta_to_rho(jnp.float32(beta)))} for beta in config.betas]
-    return [Head(**shared, **own, seed=seed) for own in strengths for seed in range(config.num_seeds)]
+    return [make(**own, seed=seed) for own in strengths for seed in range(config.num_seeds)]

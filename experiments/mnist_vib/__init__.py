@@ -4,6 +4,6 @@ from experiments.core.recipe import VIB as FUNCTIONS
 from experiments.core.recipe import load_dataset as load
 from experiments.mnist_vib.attack import AttackEvaluator
 from experiments.mnist_vib.run import run as train
-from experiments.mnist_vib.settings import DATASETS, PRESETS, RECIPES, Config, HeadConfig
+from experiments.mnist_vib.settings import DATASETS, PRESETS, RECIPES, Config
 
-__all__ = ["DATASETS", "FUNCTIONS", "PRESETS", "RECIPES", "AttackEvaluator", "Config", "HeadConfig", "load", "train"]
+__all__ = ["DATASETS", "FUNCTIONS", "PRESETS", "RECIPES", "AttackEvaluator", "Config", "load", "train"]

@@ -175,9 +175,3 @@ class Config(
         """What the model is called in records, without its seed."""
         strength = {"vib": f"_beta{self.beta:g}", "vub": f"_beta{self.beta:g}"}.get(self.objective, f"_rho{self.rho:g}")
         return f"{self.preset}_{self.objective}{strength if self.stochastic else ''}_K{self.latent_dim}"
-
-
-@configure(choices={"dataset": ()})
-@dataclasses.dataclass(frozen=True)
-class HeadConfig(Config):
-    """The same network on another data set's features."""

@@ -240,7 +240,7 @@ def test_the_report_of_a_stored_record(tmp_path):
         "| VIB, beta = 0.01 | 1 sample | 0.300 [0.567] | 1.10 [43.27] | 0.213 [0.92] | - |",
         "| deterministic | no noise | 95.8 | - | 50.0 | 54.2 | 75.0 | 95.8 | 50.0 |",
         "| VIB, beta = 0.01 | averaged | 100.0 | 66.7 | 62.5 | 70.8 | 79.2 | 100.0 | 62.5 |",
-        "| VIB, beta = 0.01, averaged | search | 1 of 1 | pgd linf 0.05, 2 steps: blocked. |",
+        "| VIB, beta = 0.01, averaged | search | 1 of 1 | 1 | pgd linf 0.05, 2 steps: blocked. |",
         "| num_epochs | 30 | 100 |",
     ):
         assert line in lines, line

@@ -130,12 +130,12 @@ def _record(
         details={"source": trial.source.name, "zeros": measured.zeros, "seconds": seconds},
     )
     exact = dataclasses.replace(config, num_epochs=trained.settings.num_epochs)
-    differ = {departure.name: departure._asdict() for departure in departures(trained.settings, exact)}
+    found = [departure for departure in departures(trained.settings, exact) if departure.name != "beta"]  # it is swept
     return Record(
         session.experiment,
         session.command,
         flags,
         [model],
-        departures=list(differ.values()),
+        departures=list({departure.name: departure._asdict() for departure in found}.values()),
         environment=environment(),
     )

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from experiments.core import carlini_wagner as core_carlini_wagner
 from experiments.core import groups
 from experiments.core.settings import EVALUATION, configure, setting
 from ib_jax import attacks, losses
@@ -157,7 +156,7 @@ def carlini_wagner(**settings: Any) -> Comparison:
     """Carlini-Wagner in L2; c is per nat."""
 
     def make(norm: str, **settings: Any) -> Any:
-        return core_carlini_wagner.carlini_wagner(**settings)
+        return attacks.carlini_wagner(const_per="nat", **settings)
 
     return compared("cw", make, {"foolbox.L2CarliniWagnerAttack": {}}, norm="l2", random=False, **settings)
 

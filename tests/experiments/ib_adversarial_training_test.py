@@ -8,7 +8,7 @@ import pytest
 from absl import flags as absl_flags
 from rich.console import Console
 
-from experiments.core import flags, records, render
+from experiments.core import flags, plots, records, render
 from experiments.core.app import Session
 from experiments.core.attacks import SOURCE, measurements, suite_keys
 from experiments.core.population import train_population
@@ -53,6 +53,7 @@ def parse(*arguments):
 def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_path, monkeypatch):
     monkeypatch.setattr(AttackPrograms, "attack", noise)
     monkeypatch.setattr(AttackSuite, "_model_findings", lambda *args: [])
+    monkeypatch.setattr(plots, "draw", lambda *args: None)
     monkeypatch.setattr(training, "measure_members", lambda *args: types.SimpleNamespace(shared=1, member=1))
     trained = {}  # a population that is found again is tested with core
     monkeypatch.setattr(ib_run, "train_population", lambda recipe, group, *args, **settings: (

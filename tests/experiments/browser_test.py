@@ -33,6 +33,9 @@ class Browser:
         screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}  # a window is 500 at least
         self.post("/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": screen})
 
+    def close(self):
+        urllib.request.urlopen(urllib.request.Request(self.root, method="DELETE"), timeout=60).close()
+
     def post(self, path, value):
         body = json.dumps(value).encode()
         request = urllib.request.Request(self.root + path, body, {"Content-Type": "application/json"})
@@ -65,7 +68,9 @@ def browser(request, tmp_path):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
             time.sleep(0.1)
-        yield Browser(port, tmp_path, request.param)
+        browser = Browser(port, tmp_path, request.param)
+        yield browser
+        browser.close()
     finally:
         driver.kill()
         driver.wait()

@@ -140,7 +140,7 @@ def test_no_path_of_this_machine_is_in_a_record(whole, folder):
 def test_a_model_with_a_record_is_not_evaluated_again_and_other_settings_are_refused(whole, folder, monkeypatch):
     results, _ = whole
     before = measured(results)
-    monkeypatch.setattr(corruptions, "images_of", None)  # would be called
+    monkeypatch.setattr(corruptions, "images_of", lambda *args: pytest.fail("images were opened"))
     assert "Every model has its record" in run(folder, results)
     assert measured(results) == before
     with pytest.raises(WorkdirError, match=r"--num_images: 12 there, 5 now"):

@@ -1,5 +1,6 @@
 """Trains one model in its workdir, and resumes what was begun."""
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping
@@ -76,11 +77,11 @@ def train(
     params, history = averaged(state), records.read_jsonl(workdir / "metrics.jsonl")
     summary = {"best_step": best_step, **details, **evaluator.at_end(params)}
     trained = TrainedModel(config, lambda: params, summary, history, sum(row["seconds"] for row in history))
-    write_results(workdir, recipe, trained, session)
+    record = write_results(workdir, recipe, trained, session)
     if title:
         splits = {name: summary[name] for name in SPLITS if name in summary}
         show.print_results(session.console, title, splits, config.num_eval_samples)
-    return trained
+    return dataclasses.replace(trained, record=record)
 
 
 def fit(

@@ -43,6 +43,7 @@ class TrainedModel:
         else is known of it, of a member of a population `diverged_at`.
       history: a row for each stretch of training: `step`, `epoch`, `train`, and `test` where it was evaluated.
       seconds: of training, evaluation in it; of a member's whole population.
+      record: what results.json holds, also in a process that does not write it; None for a member of a population.
     """
 
     settings: Any
@@ -50,6 +51,7 @@ class TrainedModel:
     summary: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
     seconds: float
+    record: Record | None = None
 
     @functools.cached_property
     def params(self) -> Params:
@@ -120,7 +122,8 @@ def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None, *, dat
     """
     workdir = pathlib.Path(workdir)
     own = recipe or open_recipe(workdir, data_dir=data_dir)
-    (model,) = read_results(workdir).models
+    record = read_results(workdir)
+    (model,) = record.models
     splits = {name: values for name in SPLITS if (values := model.values_at(split=name))}
     return TrainedModel(
         own.config,
@@ -128,6 +131,7 @@ def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None, *, dat
         splits | {name: value for name, value in model.details.items() if name not in _SIZES},
         records.read_jsonl(workdir / "metrics.jsonl"),
         model.details["training_seconds"],
+        record,
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 
-from experiments.core import runner, trained_model
+from experiments.core import runner
 from experiments.core.app import Session
 from experiments.core.image_models import ImageModel, first_images, measure_models
 from experiments.core.image_settings import AttackSettings
@@ -34,11 +34,12 @@ def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> Rec
     workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-{config.name}"))
     config = dataclasses.replace(config, workdir=str(workdir))
     recipe, title = Recipe(config, load(config), FUNCTIONS), f"{config.name} on {config.dataset}"
-    if runner.train(recipe, workdir, session, title=title) is None:
+    trained = runner.train(recipe, workdir, session, title=title)
+    if trained is None:
         return None
     if attack.num_attack_images:
         model = ImageModel(config, network_name(config), f"{config.name}_seed{config.seed}", lambda: recipe)
         images = functools.partial(first_images, model, attack.num_corrupted_images)
         measure_models([model], attack, workdir / "results", session, attack=attack, images=images)
     session.console.print(f"Records are in {workdir}.", highlight=False)
-    return trained_model.read_results(workdir)
+    return trained.record

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from experiments.core import runner, trained_model
+from experiments.core import runner
 from experiments.core.app import Session
 from experiments.core.evaluator import SPLITS, named_splits
 from experiments.core.records import Record
@@ -50,4 +50,4 @@ def run(config: FinetuneConfig, session: Session) -> Record | None:
         if training.is_main():
             recipe.encoder.save(folder, trained.params["encoder"]["bert"])
         session.console.print(f"Records are in {workdir}, the encoder in {folder}.", highlight=False)
-    return trained_model.read_results(workdir)
+    return trained.record

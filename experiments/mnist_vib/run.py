@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from experiments.core import runner, trained_model
+from experiments.core import runner
 from experiments.core.app import Session
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Record
@@ -34,7 +34,8 @@ def run(config: Config, session: Session) -> Record | None:
     trained = runner.train(recipe, workdir, session, evaluator=evaluator, title=title_of(config), again=True)
     if trained is None:
         return None
-    record = trained_model.read_results(workdir)
+    record = trained.record
+    assert record is not None
     if training.is_main():
         np.savez_compressed(workdir / "per_example.npz", allow_pickle=False, **evaluator.per_example)
     if config.figures:

@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from experiments.core import records
 from tests.forced_devices import forced_devices
 
 pytestmark = pytest.mark.slow
@@ -73,7 +74,7 @@ def numbers(workdir):
     """All that a run leaves but times, by name."""
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     rows = [{name: row[name] for name in row if name not in ("seconds", "images_per_second")} for row in rows]
-    test = json.loads((workdir / "results.json").read_text())["test"]
+    test = dict(records.read(workdir / "results.json").models[0].values_at(split="test"))
     state = ocp.StandardCheckpointer().restore(workdir.absolute() / "checkpoints" / str(last_step(workdir)) / "default")
     leaves = jax.tree_util.tree_leaves_with_path((rows, test, state))
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}

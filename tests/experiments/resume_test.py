@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from experiments.core import records
 from ib_jax import training
 
 pytestmark = pytest.mark.slow
@@ -53,12 +54,13 @@ def finish(workdir):
 
 def outcome(workdir):
     files = {path.name: path for path in pathlib.Path(workdir).iterdir() if path.is_file()}
-    results = json.loads(files["results.json"].read_text())
+    (model,) = records.read(files["results.json"]).models
     rows = [json.loads(line) for line in files["metrics.jsonl"].read_text().splitlines()]
     rows = [{key: value for key, value in row.items() if key not in VOLATILE} for row in rows]
     with np.load(files["per_example.npz"]) as arrays:
         per_example = {name: arrays[name].tolist() for name in arrays.files}
-    return {"test": results["test"], "best_step": results["best_step"], "rows": rows, "per_example": per_example}
+    test = dict(model.values_at(split="test"))
+    return {"test": test, "best_step": model.details["best_step"], "rows": rows, "per_example": per_example}
 
 
 def parameters(workdir):

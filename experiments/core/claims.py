@@ -162,16 +162,3 @@ def correlate(x: Any, y: Any, *, rank: bool = False, given: Any = None) -> Corre
 def _deviations(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     means = np.array([values[groups == group].mean() for group in np.unique(groups)])
     return values - means[groups]
-
-
-def spread(values: Sequence[float], form: str = "{:.1f}") -> str:
-    """Mean and standard deviation over seeds, as text; a dash for numbers that are missing.
-
-    Example:
-      >>> spread([1.0, 3.0]), spread([2.0])
-      ('2.0 ± 1.4', '2.0')
-    """
-    if not len(values) or any(value is None or math.isnan(value) for value in values):
-        return "-"
-    mean = form.format(float(np.mean(values)))
-    return mean if len(values) == 1 else f"{mean} ± {form.format(float(np.std(values, ddof=1)))}"

@@ -308,34 +308,3 @@ def _draw_bars(axes: "Axes", bars: Bars, frame: "pd.DataFrame") -> None:
 
 def _deviation(values: np.ndarray) -> float:
     return float(values.std(ddof=1)) if values.size > 1 else 0.0
-
-
-def exact_curves(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """The information plane of each exact problem: the least I(X;Z) for an I(Z;Y), and the trained codes above it.
-
-    Args:
-      path: PNG file to write.
-      records: of `experiments.exact_ib`, with `problem`, `curve` and `objectives`.
-    """
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(records), figsize=(5.5 * len(records), 4.2), layout="constrained")
-    markers = {"vib": "o", "vub": "^", "ceb": "x"}
-    for axis, record in zip(axes, records, strict=True):
-        relevance, rates = record["curve"]["information_zy"], record["curve"]["information_xz"]
-        axis.plot(relevance, rates, color="black", label="exact")
-        axis.fill_between(relevance, rates, color="0.93", label="no code lies here")
-        for index, (name, rows) in enumerate(record["objectives"].items()):
-            relevance, rates = ([row[key] for row in rows] for key in ("information_zy", "information_xz"))
-            axis.plot(relevance, rates, markers[name], color=f"C{index}", markerfacecolor="none", label=name)
-        axis.set(xlabel="I(Z;Y), nats", ylabel="I(X;Z), nats", title=record["problem"], xlim=(0, None), ylim=(0, None))
-        axis.legend(frameon=False)
-    save(figure, path)
-
-
-def save(figure: Any, path: Path) -> None:
-    """Writes a figure and forgets it."""
-    import matplotlib.pyplot as plt
-
-    figure.savefig(path, dpi=DPI)
-    plt.close(figure)

@@ -113,23 +113,3 @@ def print_results(console: Console, title: str, splits: Mapping[str, Mapping[str
             continue
         table.add_row(label, *(form.format(split[name]) for split in splits.values()))
     console.print(table)
-
-
-def print_robustness(console: Console, rows: Sequence[Mapping[str, object]], num_images: int, num_eot: int) -> None:
-    """Prints accuracy under attack, a row for each attack and a column for each radius of its norm."""
-    table = Table(
-        title=f"Accuracy on {num_images} attacked test images, gradients over {num_eot} samples of z",
-        title_justify="left",
-    )
-    for column in ("attack", "radius: accuracy"):
-        table.add_column(column)
-    for row in rows:
-        pairs = zip(row["epsilons"], row["accuracy"], strict=True)  # type: ignore[call-overload]
-        table.add_row(str(row["attack"]), "   ".join(f"{radius:g}: {accuracy:.1%}" for radius, accuracy in pairs))
-    console.print(table)
-    console.print(
-        "These attacks use the model's own gradients, so a high number may mean masked gradients rather than "
-        "robustness: experiments.mnist_robustness puts a transfer and a black-box attack beside them.",
-        style="dim",
-        highlight=False,
-    )

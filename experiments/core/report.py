@@ -80,7 +80,7 @@ class Headline(NamedTuple):
 
     Attributes:
       item: of the paper, such as "Table 1, error".
-      ours: a number, or one for each seed.
+      ours: a number, or one for each seed; or words.
       paper: the paper's number or words.
       unit: as of `Row`.
       digits: as of `Row`.

@@ -142,7 +142,7 @@ def _overview(page: Page) -> list[dict[str, Any]]:
     }
     rows = []
     for item, ours, paper, unit, digits, claim in page.report.headlines:
-        shown = number(ours, unit=unit, digits=digits)
+        shown = Cell(ours) if isinstance(ours, str) else number(ours, unit=unit, digits=digits)
         theirs = (
             DASH if paper is None else paper if isinstance(paper, str) else f"{paper:g}{f' {unit}' if unit else ''}"
         )

@@ -75,6 +75,14 @@ def test_the_site_needs_nothing_but_its_folder(tmp_path):
     assert len(numbers) == sum(len(find.make("mnist_vib", folder).frame) for folder in find.folders("mnist_vib"))
 
 
+@pytest.mark.parametrize("name", find.names())
+def test_every_experiment_has_rows_in_the_overview(name):
+    for folder in find.folders(name):
+        rows = site._overview(site._page(name, folder))
+        assert rows
+        assert all(row["ours"].text for row in rows)
+
+
 def test_an_experiment_without_headlines_has_a_row(tmp_path, monkeypatch):
     made = find.module("mnist_vib").report
     plain = lambda *args: dataclasses.replace(made(*args), headlines=(), title="<i>VIB</i>")

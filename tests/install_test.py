@@ -14,7 +14,7 @@ import ib_jax
 
 ROOT = pathlib.Path(__file__).parent.parent
 CARD = {"jax", "flax", "optax", "chex", "tensorflow-datasets", "orbax-checkpoint"}
-ONLY_EXPERIMENTS = {"absl-py", "matplotlib", "rich"}
+ONLY_EXPERIMENTS = {"absl-py", "jinja2", "matplotlib", "pandas", "rich"}
 
 
 def names(requirements):

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.core import runner, trained_model
-from experiments.core.app import Session
 from experiments.core.keys import stream
 from experiments.core.recipe import Recipe
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.mnist_vib import Config, load
 from ib_jax import AttackResult, data, evaluation, losses, models

@@ -13,9 +13,9 @@ from experiments.attack_comparison.model import AttackedModel, AttackEvaluator, 
 from experiments.attack_comparison.peers import Peers
 from experiments.attack_comparison.settings import Comparison, ComparisonConfig, comparisons
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.keys import stream
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import as_dict
 from experiments.core.trained_model import LOCAL
 from experiments.core.workdir import environment

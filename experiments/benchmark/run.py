@@ -14,8 +14,8 @@ from experiments.benchmark.device import MatrixPeak, peak_memory
 from experiments.benchmark.measure import Plan, measure
 from experiments.benchmark.settings import ALL, RESULTS, SUITES, Config
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.records import Record
+from experiments.core.session import Session
 from experiments.core.settings import SettingError, as_dict
 from experiments.core.workdir import environment
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from experiments.cifar10_ceb.recipe import FUNCTIONS, load, network_name
 from experiments.cifar10_ceb.settings import Cifar10Config, SweepSettings
 from experiments.core import records, runner, trained_model
-from experiments.core.app import Session
 from experiments.core.image_models import ImageModel, first_images, measure_models
 from experiments.core.image_settings import AttackSettings
 from experiments.core.population import train_in_workdirs
 from experiments.core.recipe import Recipe
+from experiments.core.session import Session
 from experiments.core.workdir import check_workdir, new_workdir
 from ib_jax import data
 

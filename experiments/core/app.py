@@ -1,6 +1,5 @@
 """A program: flags, presets and `--help`, the processes it runs in, and what becomes of an error."""
 
-import dataclasses
 import os
 import sys
 import traceback
@@ -14,6 +13,7 @@ from rich.console import Console
 from experiments.core import flags, workdir
 from experiments.core.groups import Machine
 from experiments.core.records import RecordError
+from experiments.core.session import Session
 from experiments.core.settings import Preset, SettingError, Settings
 from ib_jax import data, training
 
@@ -28,21 +28,6 @@ USER_ERRORS = (
     training.NonFiniteLossError,
 )
 """What is told in one line; any other error keeps its traceback."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Session:
-    """What a run has besides its settings.
-
-    Attributes:
-      experiment: its name.
-      command: the command line for the record, without local paths.
-      console: the terminal, of process 0 alone.
-    """
-
-    experiment: str = ""
-    command: str = ""
-    console: Console = dataclasses.field(default_factory=lambda: Console(quiet=True))
 
 
 def main(

@@ -24,6 +24,7 @@ SHARE = "share of the pixel range"
 # Settings that training does not depend on, and those that nothing does.
 _evaluated = functools.partial(setting, decides=EVALUATION)
 _free = functools.partial(setting, decides=NOTHING)
+_folder = functools.partial(setting, "", local=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Recipe(Settings, group="Run"):
 
 @dataclasses.dataclass(frozen=True)
 class Workdir(Settings, group="Run"):
-    workdir: str = _free("", "Folder of the run; an unfinished one is resumed. Default: a new one under workdirs/.")
+    workdir: str = _folder("Folder of the run; an unfinished one is resumed. Default: a new one under workdirs/.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +54,12 @@ class Figures(Settings, group="Run"):
 
 @dataclasses.dataclass(frozen=True)
 class Results(Settings, group="Run"):
-    results: str = _free("", "Folder of records, table and figures. Default: results/ in the workdir.")
+    results: str = _folder("Folder of records, table and figures. Default: results/ in the workdir.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Output(Settings, group="Run"):
-    output: str = _free("", "JSON record. Default: under experiments/results/.")
+    output: str = _folder("JSON record. Default: under experiments/results/.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +69,8 @@ class Dataset(Settings, group="Data"):
 
 @dataclasses.dataclass(frozen=True)
 class DataDir(Settings, group="Data"):
-    data_dir: str = _free(
-        "", "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets."
+    data_dir: str = _folder(
+        "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets."
     )
 
 
@@ -250,8 +251,8 @@ class Pooling(Settings, group="Network"):
 
 @dataclasses.dataclass(frozen=True)
 class FeatureCache(Settings, group="Features"):
-    cache_dir: str = _free(
-        "", "Folder of feature caches, any number beside each other. Default: features/ in the workdir."
+    cache_dir: str = _folder(
+        "Folder of feature caches, any number beside each other. Default: features/ in the workdir."
     )
     shard_size: int = _free(1000, "Examples of one file of the cache.", least=1)
 

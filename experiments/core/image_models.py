@@ -14,13 +14,13 @@ import jax
 import numpy as np
 
 from experiments.core import attacks, records, trained_model
-from experiments.core.app import Session
 from experiments.core.attacks import AttackedModel, ModelAttacks, work_of
 from experiments.core.corrupted_images import BATCH_SIZE, CorruptedImages, Predict, constants_of, error_of, made
 from experiments.core.image_settings import LEVELS, AttackSettings, plan
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import EVALUATION, Settings, departures
 from experiments.core.workdir import WorkdirError, check_reuse, deciding, environment, without_paths
 from ib_jax import corruptions, data, evaluation, models, training

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from experiments.core import records, runner, trained_model
-from experiments.core.app import Session
 from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.recipe import Recipe
+from experiments.core.session import Session
 from experiments.core.settings import refusing
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_workdir, write_config

@@ -9,9 +9,9 @@ from typing import Any
 
 from experiments.core import progress as show
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.recipe import Recipe, Stretch
+from experiments.core.session import Session
 from experiments.core.settings import refusing
 from experiments.core.trained_model import TrainedModel, averaged_params, is_finished, open_model, write_results
 from experiments.core.workdir import check_workdir, write_config

@@ -50,6 +50,7 @@ def setting(
     empty: bool = False,
     decides: str = TRAINING,
     objectives: tuple[str, ...] = (),
+    local: bool = False,
 ) -> Any:
     """A dataclass field that becomes a flag.
 
@@ -70,6 +71,7 @@ def setting(
       empty: whether a tuple may be empty.
       decides: TRAINING, EVALUATION or NOTHING: what is not the same after a change.
       objectives: for which the setting matters at all; none: for all.
+      local: whether it is of this machine, such as a folder; no record keeps it, and it decides nothing.
 
     Returns:
       The field.
@@ -77,7 +79,7 @@ def setting(
     metadata = {
         "help": help, "unit": unit, "paper": paper, "note": note, "choices": choices, "least": least, "above": above,
         "most": most, "below": below, "increasing": increasing, "distinct": distinct, "empty": empty or default == (),
-        "decides": decides, "objectives": objectives,
+        "decides": NOTHING if local else decides, "objectives": objectives, "local": local,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -242,6 +244,12 @@ def departures(*settings: Settings) -> list[Departure]:
 def as_dict(*settings: Settings) -> dict[str, Any]:
     """All settings by name, flat."""
     return {name: value for each in settings for name, value in dataclasses.asdict(each).items()}
+
+
+def recorded(*settings: Settings) -> dict[str, Any]:
+    """The same without those of this machine, as records keep them."""
+    local = {field.name for each in settings for field in dataclasses.fields(each) if field.metadata["local"]}
+    return {name: value for name, value in as_dict(*settings).items() if name not in local}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,12 +15,11 @@ from typing import Any
 import jax
 
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.evaluator import SPLITS
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
-from experiments.core.settings import as_dict, departures
-from experiments.core.workdir import WorkdirError, environment
+from experiments.core.session import Session
+from experiments.core.workdir import WorkdirError
 from ib_jax import training
 from ib_jax.types import Params
 
@@ -80,16 +79,7 @@ def write_results(workdir: pathlib.Path, recipe: Recipe, trained: TrainedModel, 
     sizes = {"num_parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes)), "steps": recipe.num_steps}
     details = {**sizes, "training_seconds": trained.seconds, **summary}
     model = Model(config.name, config.seed, measurements, details=details)
-    settings = {name: value for name, value in as_dict(config).items() if name not in LOCAL}
-    record = Record(
-        session.experiment,
-        session.command,
-        settings,
-        [model],
-        departures=[departure._asdict() for departure in departures(config)],
-        environment=environment(),
-        file="results",
-    )
+    record = session.record([model], config, file="results")
     records.write(workdir / "results.json", record)
     return record
 

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from experiments import cifar10_ceb, imagenet_ceb
 from experiments.core import records, trained_model
-from experiments.core.app import Session
 from experiments.core.corrupted_images import (
     BATCH_SIZE,
     CorruptedImages,
@@ -23,6 +22,7 @@ from experiments.core.corrupted_images import (
     published,
 )
 from experiments.core.image_models import IMAGENET, ImageModel, measure_models
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.corruptions.settings import CorruptionAttacks, CorruptionSettings

@@ -13,9 +13,9 @@ import numpy as np
 import optax
 
 from experiments.core import records, render
-from experiments.core.app import Session
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.report import Report
+from experiments.core.session import Session
 from experiments.core.settings import as_dict
 from experiments.core.workdir import environment
 from experiments.exact_ib.problems import Problem, discrete_problem, gaussian_problem

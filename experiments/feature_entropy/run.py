@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.progress import WorkLine
 from experiments.core.records import Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import EVALUATION, as_dict, departures
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_reuse, environment

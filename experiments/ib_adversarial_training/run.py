@@ -6,13 +6,13 @@ import pathlib
 from collections.abc import Sequence
 
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.attacks import AttackedModel, ModelAttacks, findings, measurements, work_of
 from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.population import train_population
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import EVALUATION, as_dict, departures
 from experiments.core.trained_model import LOCAL, TrainedModel
 from experiments.core.workdir import check_reuse, environment

@@ -5,11 +5,11 @@ import functools
 import pathlib
 
 from experiments.core import runner
-from experiments.core.app import Session
 from experiments.core.image_models import ImageModel, first_images, measure_models
 from experiments.core.image_settings import AttackSettings
 from experiments.core.recipe import Recipe
 from experiments.core.records import Record
+from experiments.core.session import Session
 from experiments.core.workdir import new_workdir
 from experiments.imagenet_ceb.recipe import FUNCTIONS, load, network_name
 from experiments.imagenet_ceb.settings import ImageNetConfig

@@ -7,10 +7,10 @@ import time
 import numpy as np
 
 from experiments.core import feature_fill, heads, records, runner, trained_model
-from experiments.core.app import Session
 from experiments.core.feature_cache import FeatureCache
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Record
+from experiments.core.session import Session
 from experiments.core.settings import EVALUATION, as_dict, departures
 from experiments.core.workdir import check_reuse, check_workdir, environment, write_config
 from experiments.imagenet_features.attack import Attacks, findings

@@ -4,9 +4,9 @@ import dataclasses
 import pathlib
 
 from experiments.core import runner
-from experiments.core.app import Session
 from experiments.core.evaluator import SPLITS, named_splits
 from experiments.core.records import Record
+from experiments.core.session import Session
 from experiments.core.workdir import new_workdir
 from experiments.imdb_finetune.recipe import TextEvaluator, TextRecipe, load_texts
 from experiments.imdb_finetune.settings import FinetuneConfig

@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.heads import Standardise, head_recipe
 from experiments.core.objectives import strength_name
 from experiments.core.population import curves, train_population
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import EVALUATION, as_dict, departures
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_workdir, environment, write_config

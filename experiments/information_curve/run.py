@@ -7,12 +7,12 @@ from typing import Any
 
 from experiments import mnist_vib
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.evaluator import SPLITS, PopulationEvaluator
 from experiments.core.objectives import strength_name
 from experiments.core.population import PopulationTrainer, curves
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import GRAIN, RESIDUAL_OBJECTIVES, SettingError, as_dict, departures
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_workdir, environment, new_workdir, write_config

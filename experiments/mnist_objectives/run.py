@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from experiments import mnist_vib
 from experiments.core import records, render
-from experiments.core.app import Session
 from experiments.core.records import Record
+from experiments.core.session import Session
 from experiments.core.settings import BOTTLENECKS, EVALUATION, RATE_OBJECTIVES
 from experiments.core.workdir import check_reuse, command
 from experiments.mnist_objectives.report import SEEDS, TUNING, best_records, report

@@ -9,11 +9,11 @@ import numpy as np
 
 from experiments import mnist_vib
 from experiments.core import records, runner, trained_model
-from experiments.core.app import Session
 from experiments.core.attacks import AttackedModel, ModelAttacks
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import EVALUATION, as_dict, departures
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_reuse, command, environment

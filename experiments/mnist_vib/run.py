@@ -5,9 +5,9 @@ import pathlib
 import numpy as np
 
 from experiments.core import runner
-from experiments.core.app import Session
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Record
+from experiments.core.session import Session
 from experiments.core.workdir import new_workdir
 from experiments.mnist_vib.attack import AttackEvaluator
 from experiments.mnist_vib.settings import Config

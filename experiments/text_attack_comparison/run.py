@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.workdir import environment
 from experiments.core.worker import WorkerError

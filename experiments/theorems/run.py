@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from experiments.core import records, render
-from experiments.core.app import Session
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.report import Report
+from experiments.core.session import Session
 from experiments.core.settings import as_dict
 from experiments.core.workdir import environment
 from experiments.theorems import problems, toy

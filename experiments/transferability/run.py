@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.attacks import findings, suite_keys
 from experiments.core.keys import stream
 from experiments.core.population import PopulationTrainer
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import EVALUATION, as_dict, departures
 from experiments.core.trained_model import LOCAL, TrainedModel
 from experiments.core.workdir import check_reuse, check_workdir, environment, write_config

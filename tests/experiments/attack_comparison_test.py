@@ -15,8 +15,8 @@ from experiments.attack_comparison import AttackedModel, AttackEvaluator, load_m
 from experiments.attack_comparison.settings import GROUPS, ComparisonConfig, comparisons, pgd
 from experiments.core import records, render
 from experiments.core import worker as torch_worker
-from experiments.core.app import Session
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 
 SMALL = {"num_epochs": 20, "hidden_width": 64, "num_queries": 300, "cw_steps": 100, "cw_binary_steps": 4}

@@ -20,9 +20,9 @@ from experiments.benchmark.settings import Config
 from experiments.cifar10_ceb import FUNCTIONS
 from experiments.core import networks, records, render
 from experiments.core import worker as core_worker
-from experiments.core.app import Session
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.report import Report
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.worker import WorkerError
 from experiments.ib_adversarial_training import Config as AdversarialConfig

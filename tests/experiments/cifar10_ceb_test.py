@@ -12,9 +12,9 @@ from experiments.cifar10_ceb import run as cifar10_ceb
 from experiments.cifar10_ceb.settings import PRESETS, Cifar10Config, SweepSettings
 from experiments.cifar10_ceb.settings import scaled as scaled_by_flags
 from experiments.core import records, render
-from experiments.core.app import Session
 from experiments.core.image_settings import LEVELS, AttackSettings, plan
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import as_dict
 from experiments.core.workdir import WorkdirError
 from ib_jax import data, training

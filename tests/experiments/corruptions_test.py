@@ -12,9 +12,9 @@ from rich.console import Console
 from experiments import cifar10_ceb, imagenet_ceb
 from experiments.cifar10_ceb.settings import Cifar10Config
 from experiments.core import image_models, records, render, trained_model
-from experiments.core.app import Session
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record, write_json
+from experiments.core.session import Session
 from experiments.core.settings import configure
 from experiments.core.workdir import WorkdirError
 from experiments.corruptions import paper as corruptions_paper

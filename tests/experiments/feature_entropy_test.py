@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from experiments.core import records, render
-from experiments.core.app import Session
+from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from experiments.feature_entropy import measure as feature_entropy_measure
 from experiments.feature_entropy import report as feature_entropy_report

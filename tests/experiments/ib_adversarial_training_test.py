@@ -9,9 +9,9 @@ from absl import flags as absl_flags
 from rich.console import Console
 
 from experiments.core import flags, plots, records, render
-from experiments.core.app import Session
 from experiments.core.attacks import SOURCE, measurements, suite_keys
 from experiments.core.population import train_population
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.ib_adversarial_training import load, recipe_of

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.core import runner
-from experiments.core.app import Session
 from experiments.core.recipe import Recipe, Streamed
+from experiments.core.session import Session
 from experiments.imagenet_ceb import FUNCTIONS
 from experiments.imagenet_ceb.settings import PRESETS, ImageNetConfig
 from experiments.imagenet_ceb.settings import scaled as scaled_by_flags

@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from experiments.core import feature_fill, records, render
-from experiments.core.app import Session
 from experiments.core.heads import Standardise
 from experiments.core.records import frame, per_seed
+from experiments.core.session import Session
 from experiments.core.settings import departures
 from experiments.core.workdir import WorkdirError
 from experiments.imagenet_features import backbone as keras_backbone

@@ -17,7 +17,7 @@ pytest.importorskip("tokenizers")
 pytest.importorskip("safetensors")
 
 from experiments.core import records
-from experiments.core.app import Session
+from experiments.core.session import Session
 from experiments.imdb_finetune import recipe as text_recipe
 from experiments.imdb_finetune import run as imdb_finetune
 from experiments.imdb_finetune.settings import PRESETS, FinetuneConfig

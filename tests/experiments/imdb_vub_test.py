@@ -11,8 +11,8 @@ import pytest
 import scipy.stats
 
 from experiments.core import records, render
-from experiments.core.app import Session
 from experiments.core.records import Measurement, Record
+from experiments.core.session import Session
 from experiments.core.settings import departures
 from experiments.core.workdir import WorkdirError
 from experiments.imdb_vub import encoder as text_encoder

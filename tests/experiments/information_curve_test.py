@@ -10,7 +10,7 @@ from rich.console import Console
 
 from experiments import mnist_vib
 from experiments.core import records, render
-from experiments.core.app import Session
+from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from experiments.information_curve import run as information_curve
 from experiments.information_curve.report import report

@@ -13,7 +13,7 @@ import jax, numpy as np
 from experiments import cifar10_ceb, imagenet_ceb
 from experiments.cifar10_ceb.settings import PRESETS as CIFAR10
 from experiments.core import runner, trained_model
-from experiments.core.app import Session
+from experiments.core.session import Session
 from experiments.core.recipe import Recipe
 from experiments.imagenet_ceb.settings import PRESETS as IMAGENET
 from ib_jax import data, training

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from experiments import mnist_vib
 from experiments.core import records, render
-from experiments.core.app import Session
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES, Preset
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_objectives import run as mnist_objectives

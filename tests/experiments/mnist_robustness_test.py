@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from experiments.core import records, render, runner
-from experiments.core.app import Session
 from experiments.core.attacks import AttackedModel, ModelAttacks
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_robustness import attack

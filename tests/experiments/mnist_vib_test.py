@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from experiments.core import records
-from experiments.core.app import Session
 from experiments.core.report import attack_label
+from experiments.core.session import Session
 from experiments.core.settings import BOTTLENECKS, SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_vib import run as mnist_vib

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from experiments.core import records, render
-from experiments.core.app import Session
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.imdb_vub import features_of_texts, load_encoder
 from experiments.text_attack_comparison import naive_search, text_classifier

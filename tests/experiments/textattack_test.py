@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.core.app import Session
+from experiments.core.session import Session
 from experiments.core.worker import Worker, WorkerError
 from experiments.imdb_vub import load_encoder
 from experiments.text_attack_comparison import text_classifier, textattack, worker

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.core import records, render
-from experiments.core.app import Session
+from experiments.core.session import Session
 from experiments.report import find
 from experiments.theorems import problems as theorems_problems
 from experiments.theorems import run as theorems

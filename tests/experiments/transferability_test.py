@@ -11,8 +11,8 @@ import pytest
 import scipy.stats
 
 from experiments.core import records, render
-from experiments.core.app import Session
 from experiments.core.recipe import Recipe
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import WorkdirError

@@ -9,11 +9,12 @@ import pytest
 
 from experiments.core import app, groups
 from experiments.core.records import RecordError
+from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.workdir import WorkdirError
 from ib_jax import data, training
 
-SESSION = app.Session("mine")
+SESSION = Session("mine")
 
 
 def ends(outcome):
@@ -63,7 +64,7 @@ def test_a_program_may_name_errors_of_its_own():
 
 
 def test_a_session_is_quiet_by_itself():
-    assert app.Session().console.quiet
+    assert Session().console.quiet
     assert dataclasses.replace(SESSION, command="x").command == "x"
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from experiments.cifar10_ceb import Config
 from experiments.core import image_models, records
-from experiments.core.app import Session
 from experiments.core.image_models import ImageModel, measure_models
 from experiments.core.image_settings import AttackSettings
 from experiments.core.records import Measurement, Model, Record
+from experiments.core.session import Session
 from experiments.core.settings import as_dict
 from experiments.core.workdir import WorkdirError
 

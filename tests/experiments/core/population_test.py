@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.core import runner, trained_model
-from experiments.core.app import Session
 from experiments.core.population import Layout, PopulationTrainer, curves, train_in_workdirs, train_population
+from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from ib_jax import training
 from tests.experiments.core import tiny

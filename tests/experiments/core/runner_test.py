@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.core import records, runner, trained_model
-from experiments.core.app import Session
+from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from ib_jax import training
 from tests.experiments.core import tiny

@@ -1,0 +1,64 @@
+"""What a run has besides its settings, and what it leaves: its record, the report, where they are."""
+
+import dataclasses
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from experiments.core import records
+from experiments.core.records import Model, Record
+from experiments.core.settings import Settings, departures, recorded
+from experiments.core.workdir import environment
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What a run has besides its settings.
+
+    Attributes:
+      experiment: its name.
+      command: the command line for the record, without local paths.
+      console: the terminal, of process 0 alone.
+    """
+
+    experiment: str = ""
+    command: str = ""
+    console: Console = dataclasses.field(default_factory=lambda: Console(quiet=True))
+
+    def record(
+        self,
+        models: Sequence[Model],
+        *settings: Settings,
+        details: Mapping[str, Any] | None = None,
+        file: str = "",
+    ) -> Record:
+        """The record of a run of this session: command, settings, departures from the paper, versions and machine.
+
+        Args:
+          models: what was trained and measured.
+          *settings: of the run; those of this machine are left out.
+          details: as of `Record`.
+          file: its name, without ".json".
+        """
+        departed = [each._asdict() for each in departures(*settings)]
+        kept = recorded(*settings)
+        return Record(self.experiment, self.command, kept, models, details or {}, departed, environment(), file=file)
+
+    def publish(self, folder: str | os.PathLike[str], made: Sequence[Record] | None = None, **options: Any) -> None:
+        """Makes the report of records by the experiment's report.py: table.md, figures, and tables on the terminal.
+
+        Args:
+          folder: where table.md and the figures go.
+          made: the records. Default: all that lie in the folder.
+          **options: of `report`.
+        """
+        from experiments.core import render  # pandas and matplotlib take a second to import
+
+        module = importlib.import_module(f"experiments.{self.experiment}.report")
+        if made is None:
+            made = records.load(folder, recursive=getattr(module, "RECURSIVE", False))
+        render.write_report(lambda frame, loaded: module.report(frame, loaded, **options), made, folder, self.console)
+        self.console.print(f"Records, table and figures are in {folder}.", highlight=False)

@@ -79,6 +79,18 @@ class PopulationTrainer:
         num_parameters = sum(leaf.size for leaf in jax.tree.leaves(first.members.params))
         chosen = training.choose_members_at_once(num_parameters, jax.local_devices()[0].platform, whole=recipe.whole)
         self.members_at_once = chosen if layout.members_at_once < 0 else layout.members_at_once or None
+        self._begun = folder / "plan.json"
+        size = json.loads(self._begun.read_text())["members_per_program"] if self._begun.exists() else 0
+        if size := training.from_main(size):  # begun programs keep their members, whatever memory there is today
+            message = f"{num_members} members in programs of {size}, as they were begun."
+            self.plan = training.Plan(num_members, -(-num_members // size), size, message)
+        else:
+            self.plan = self._plan(first, layout)
+        session.console.print(f"{title}: {self.plan.message}", highlight=False)
+
+    def _plan(self, first: training.Population, layout: Any) -> training.Plan:
+        """Into how many programs the members go, by the memory that a population of one, `first`, tells of."""
+        recipe = self._recipe
         footprint = training.measure_members(
             recipe.run_population(self.members_at_once),
             jax.tree.map(lambda leaf: np.repeat(leaf, 2, axis=0), first),
@@ -86,14 +98,7 @@ class PopulationTrainer:
         )
         # Whatever the processes find, they must agree: on process 0's.
         free = training.from_main(int(layout.memory_gib * 1024) or training.device_memory() // 2**20) * 2**20
-        self.plan = training.plan_programs(num_members, footprint, free_bytes=free, num_devices=jax.device_count())
-        # Begun programs keep their members, whatever memory there is today.
-        self._begun = folder / "plan.json"
-        size = json.loads(self._begun.read_text())["members_per_program"] if self._begun.exists() else 0
-        if (size := training.from_main(size)) not in (0, self.plan.members_per_program):
-            message = f"{num_members} members in programs of {size}, as they were begun."
-            self.plan = training.Plan(num_members, -(-num_members // size), size, message)
-        session.console.print(f"{title}: {self.plan.message}", highlight=False)
+        return training.plan_programs(len(self._own), footprint, free_bytes=free, num_devices=jax.device_count())
 
     def train(self) -> list[TrainedModel] | None:
         """Trains what is not trained yet; every member, or None if stopped."""

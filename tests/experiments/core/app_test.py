@@ -1,9 +1,9 @@
 """What becomes of a run: its result, a stop, a user's error in one line, any other error with its traceback."""
 
 import dataclasses
+import pathlib
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
@@ -75,7 +75,7 @@ Run:  so
 """
 import dataclasses
 from experiments.core import app, groups
-from experiments.core.settings import Preset, SettingError, setting
+from experiments.core.settings import Preset
 
 @dataclasses.dataclass(frozen=True)
 class Config(groups.Recipe, groups.Dataset, groups.Seed):
@@ -90,40 +90,39 @@ def run(config, session):
 run.__module__ = "experiments.tried.run"
 app.main(run, Config, doc=__doc__, presets={"quick": Preset("Q."), "paper": Preset("P.", {"dataset": "mnist"})})
 '''
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    path = tmp_path_factory.mktemp("app") / "program.py"
-    path.write_text(textwrap.dedent(PROGRAM))
-
-    def start(*arguments):
-        command = [sys.executable, "-c", "import runpy, sys; sys.argv.pop(0); runpy.run_path(sys.argv[0])", str(path)]
-        return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120)
-
-    return start
-
-
-@pytest.mark.standard
-def test_a_program_from_the_command_line(program):
-    done = program("--preset=paper", "--seed=3")
-    assert (done.returncode, done.stdout.split()) == (
-        0, ["3", "mnist", "tried", "python", "-m", "experiments.tried", "--preset=paper", "--seed=3"],
-    )  # fmt: skip
-    fault = program("--seed=1")
-    assert fault.returncode == 1
-    assert "Traceback" in fault.stderr
-    assert "ValueError: a fault of ours" in fault.stderr
-    assert program("--seed=2").returncode == 143
+STARTS = """
+import os, runpy, sys
+from experiments.core import app  # once, for all that follow
+path, *lines = sys.argv[1:]
+for number, line in enumerate(lines):
+    child = os.fork()
+    if not child:
+        for stream, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{path}.{number}.{name}", os.O_CREAT | os.O_WRONLY), stream)
+        sys.argv = [path, *line.split()]
+        runpy.run_path(path)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(status)
+"""
+"""Starts a program with several lines of flags, importing JAX once."""
 
 
 @pytest.mark.standard
-def test_help_and_mistakes(program):
-    text = program("--help").stdout
-    assert text.startswith("Tries how a program ends.")
+def test_a_program_from_the_command_line(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM.strip())
+    lines = ["--preset=paper --seed=3", "--seed=1", "--seed=2", "--help", "digits", "--sead=1"]
+    starts = subprocess.run(
+        [sys.executable, "-c", STARTS, str(path), *lines], capture_output=True, text=True, timeout=120, check=True
+    )
+    statuses = [int(status) for status in starts.stdout.split()]
+    assert statuses == [0, 1, app.STOPPED, 0, 1, 1]
+    said, faults = ([pathlib.Path(f"{path}.{n}.{name}").read_text() for n in range(6)] for name in ("out", "err"))
+    assert said[0].strip() == "3 mnist tried python -m experiments.tried --preset=paper --seed=3"
+    assert "Traceback" in faults[1]
+    assert "ValueError: a fault of ours" in faults[1]
+    assert said[3].startswith("Tries how a program ends.")
     for part in ("\nRun", "\nData", "\nMachine", "--preset=paper: P.", "--coordinator_address"):
-        assert part in text
-    wrong = program("digits")
-    assert (wrong.returncode, "Settings are flags: --name=value" in wrong.stderr) == (1, True)
-    assert "Did you mean: seed" in program("--sead=1").stderr
-    assert program("--sead=1").returncode == 1
+        assert part in said[3]
+    assert "Settings are flags: --name=value" in faults[4]
+    assert "Did you mean: seed" in faults[5]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.core import runner, trained_model
-from experiments.core.population import Layout, PopulationTrainer, curves, train_in_workdirs, train_population
+from experiments.core.population import PopulationTrainer, curves, train_in_workdirs, train_population
+from experiments.core.recipe import Recipe
 from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from ib_jax import training
@@ -20,10 +21,15 @@ OWN = {
     "beta": np.array([1e-3, 0.5, 0.02]), "learning_rate": np.array([1e-2, 3e-3, 3e-2]),
     "weight_decay": np.array([0, 5, 2]), "seed": np.array([0, 3, 1]),
 }  # fmt: skip
-OTHERS = [
-    ({"objective": "ceb"}, {"rho": [8, 1], "seed": [1, 2]}),
+VARY = tuple(OWN)
+MEMBERS = [
+    dataclasses.replace(tiny.CONFIG, **{name: values[index].item() for name, values in OWN.items()})
+    for index in range(3)
+]
+STRENGTHS = [
+    ({"objective": "ceb"}, {"rho": [8, 1]}),
     ({"objective": "ceb", "schedule": "linear_gamma"}, {"rho": [8.0, 0.5]}),
-    ({"objective": "ceb", "schedule": "gated_rho"}, {"rho": [8.0, 0.5]}),
+    ({"objective": "vib", "schedule": "linear_rho"}, {"beta": [1e-3, 0.5]}),
     ({"objective": "label_smoothing"}, {"label_smoothing": [0, 1]}),
     ({"objective": "confidence_penalty"}, {"confidence_penalty": [0.0, 2.0]}),
 ]
@@ -44,15 +50,19 @@ def without_times(history):
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
-    return trainer(tmp_path_factory.mktemp("population")).train()
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("population")
 
 
-@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.fixture(scope="module")
+def together(folder):
+    return train_population(tiny.recipe(), MEMBERS, folder, SESSION, vary=VARY, title="test")
+
+
+@pytest.mark.parametrize("index", [1, 2])
 def test_a_member_is_the_model_trained_alone(together, tmp_path, index):
-    own = {name: values[index].item() for name, values in OWN.items()}
-    member, alone = together[index], runner.train(tiny.recipe(**own), tmp_path, SESSION)
-    assert member.settings == own
+    member, alone = together[index], runner.train(Recipe(MEMBERS[index], tiny.DATASET), tmp_path, SESSION)
+    assert member.settings == MEMBERS[index]
     assert member.summary["diverged_at"] == -1
     assert_close(member.params, alone.params)
     assert_close([row["train"] for row in member.history], [row["train"] for row in alone.history])
@@ -62,26 +72,46 @@ def test_a_member_is_the_model_trained_alone(together, tmp_path, index):
     assert_close(member.evaluations[-1]["test"], alone.summary["test"])
 
 
-@pytest.mark.parametrize("settings, hyperparams", OTHERS, ids=[" ".join(settings.values()) for settings, _ in OTHERS])
-def test_so_it_is_for_every_strength_and_schedule(settings, hyperparams):
-    recipe = tiny.recipe(**settings)
-    alone = tiny.recipe(**settings | {name: values[-1] for name, values in hyperparams.items()})
-    population, state = training.init_population(recipe.init, hyperparams), alone.init()
-    together, one, apart = jax.jit(recipe.run_population(None)), jax.jit(alone.epoch(None, 1)), 0.0
+@pytest.mark.parametrize("settings, hyperparams", STRENGTHS, ids=[" ".join(each.values()) for each, _ in STRENGTHS])
+def test_every_strength_and_schedule_is_the_members_own(settings, hyperparams):
+    """The loss of each member of a population, and its rho, are those of its own settings."""
+    first, params = tiny.recipe(**settings), tiny.recipe(**settings).init().params
+    keys, batch = jax.random.split(jax.random.key(0), 10), [field[:10] for field in tiny.TRAIN]
+
+    def of(recipe, own):
+        schedule = recipe.functions.schedule(recipe.config, recipe.steps_per_epoch, own)
+        rhos = [] if schedule is None else [schedule.value(schedule.init(), step) for step in (0, 3, 11)]
+        loss = recipe.functions.loss(recipe.config, recipe.model, recipe.class_probabilities, own)
+        return jnp.stack([loss(params, keys, *batch, *rhos[-1:]).loss.mean(), *rhos])
+
+    ((name, values),) = hyperparams.items()
+    together = jax.vmap(lambda own: of(first, own))({name: jnp.asarray(values)})
+    apart = [of(tiny.recipe(**settings, **{name: value}), {}) for value in values]
+    np.testing.assert_allclose(together, apart, rtol=1e-5)
+    assert abs(together[0] - together[1]).max() > 1e-2  # the strength matters
+
+
+@pytest.mark.standard
+def test_a_schedule_that_looks_at_the_training_goes_its_way_for_each_member():
+    settings = {"objective": "ceb", "schedule": "gated_rho"}
+    recipe, alone = tiny.recipe(**settings), tiny.recipe(**settings, rho=0.5)
+    population = training.init_population(recipe.init, {"rho": np.array([8.0, 0.5])})
+    together, one, state = jax.jit(recipe.run_population(None)), jax.jit(alone.epoch(None, 1)), alone.init()
     for _ in range(10):  # stretches of two steps: rho has left 100 by then
         population, metrics = together(population, tiny.BATCH)
         state, trace = one(state, tiny.BATCH)
         assert_close(jax.tree.map(lambda leaf: leaf[1], metrics), trace)
-        apart = max(apart, float(np.abs(metrics["loss"][0] - metrics["loss"][1]).max()))
     assert_close(training.member(population, 1).params, state.params)
-    assert apart > 1e-2  # the strength matters
+    assert metrics["rho"][0, -1] != metrics["rho"][1, -1]
 
 
-@pytest.mark.standard
-@pytest.mark.parametrize("members_at_once", [1, 2])  # of three members
-def test_members_that_take_turns_are_the_same(together, tmp_path, members_at_once):
-    found = trainer(tmp_path, layout=Layout(members_at_once)).train()
-    assert_close([model.params for model in found], [model.params for model in together])
+def test_members_that_take_turns_are_the_same(together):
+    recipe = tiny.recipe()
+    in_turns = jax.jit(recipe.run_population(2))  # of three members
+    _, metrics = in_turns(training.init_population(recipe.init, OWN), tiny.BATCH)
+    assert_close(
+        [metrics["loss"][index].mean() for index in range(3)], [each.history[0]["train"]["loss"] for each in together]
+    )
 
 
 @pytest.fixture
@@ -108,10 +138,8 @@ def test_a_stopped_population_of_two_programs_goes_on_to_the_same_end(together, 
     assert sorted(path.name for path in tmp_path.glob("program*")) == ["program0", "program1"]
     for mine, theirs in zip(found, together, strict=True):
         assert_close(mine.params, theirs.params)
-        assert mine.settings == theirs.settings
+        assert mine.settings == {name: getattr(theirs.settings, name) for name in OWN}
         assert_close(without_times(mine.history), without_times(theirs.history))
-    monkeypatch.setattr(training, "fit", lambda *args, **settings: pytest.fail("trained again"))
-    assert_close([model.params for model in trainer(tmp_path).train()], [model.params for model in found])
 
 
 @pytest.mark.standard
@@ -160,14 +188,12 @@ def test_other_settings_are_refused(in_workdirs):
     assert not (folder / "other").exists()
 
 
-def test_a_population_in_a_folder_is_found_again(tmp_path, monkeypatch):
-    members = [dataclasses.replace(tiny.CONFIG, num_epochs=1, seed=seed) for seed in (0, 1)]
-    recipe, settings = tiny.recipe(num_epochs=1), {"vary": ("seed",), "title": "test"}
-    trained = train_population(recipe, members, tmp_path, SESSION, **settings)
+def test_a_population_in_a_folder_is_found_again(together, folder, monkeypatch):
     monkeypatch.setattr(training, "fit", lambda *args, **settings: pytest.fail("trained again"))
-    found = train_population(recipe, members, tmp_path, SESSION, **settings)
-    assert [model.settings for model in found] == members
-    assert_close([model.params for model in found], [model.params for model in trained])
-    other = [dataclasses.replace(member, beta=0.3) for member in members]
-    with pytest.raises(WorkdirError, match=r"--beta: 0\.001 there, 0\.3 now"):
-        train_population(recipe, other, tmp_path, SESSION, **settings)
+    settings = {"vary": VARY, "title": "test"}
+    found = train_population(tiny.recipe(), MEMBERS, folder, SESSION, **settings)
+    assert [model.settings for model in found] == MEMBERS
+    assert_close([model.params for model in found], [model.params for model in together])
+    other = [dataclasses.replace(member, latent_dim=4) for member in MEMBERS]
+    with pytest.raises(WorkdirError, match=r"--latent_dim: 3 there, 4 now"):
+        train_population(tiny.recipe(), other, folder, SESSION, **settings)

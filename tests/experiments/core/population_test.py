@@ -59,6 +59,7 @@ def together(folder):
     return train_population(tiny.recipe(), MEMBERS, folder, SESSION, vary=VARY, title="test")
 
 
+@pytest.mark.standard
 @pytest.mark.parametrize("index", [1, 2])
 def test_a_member_is_the_model_trained_alone(together, tmp_path, index):
     member, alone = together[index], runner.train(Recipe(MEMBERS[index], tiny.DATASET), tmp_path, SESSION)
@@ -105,6 +106,7 @@ def test_a_schedule_that_looks_at_the_training_goes_its_way_for_each_member():
     assert metrics["rho"][0, -1] != metrics["rho"][1, -1]
 
 
+@pytest.mark.standard
 def test_members_that_take_turns_are_the_same(together):
     recipe = tiny.recipe()
     in_turns = jax.jit(recipe.run_population(2))  # of three members
@@ -166,6 +168,7 @@ def in_workdirs(tmp_path_factory):
     return folder, members, trained
 
 
+@pytest.mark.standard
 def test_a_member_has_a_workdir_as_if_trained_alone(in_workdirs, tmp_path):
     folder, members, trained = in_workdirs
     alone = runner.train(tiny.recipe(beta=0.02, seed=1), tmp_path, SESSION)
@@ -180,6 +183,7 @@ def test_a_member_has_a_workdir_as_if_trained_alone(in_workdirs, tmp_path):
     assert trained[1].settings == members[1]
 
 
+@pytest.mark.standard
 def test_other_settings_are_refused(in_workdirs):
     folder, members, _ = in_workdirs
     others = [dataclasses.replace(member, learning_rate=0.5) for member in members]
@@ -188,6 +192,7 @@ def test_other_settings_are_refused(in_workdirs):
     assert not (folder / "other").exists()
 
 
+@pytest.mark.standard
 def test_a_population_in_a_folder_is_found_again(together, folder, monkeypatch):
     monkeypatch.setattr(training, "fit", lambda *args, **settings: pytest.fail("trained again"))
     settings = {"vary": VARY, "title": "test"}

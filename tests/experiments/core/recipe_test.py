@@ -49,6 +49,7 @@ def test_the_objective_decides_what_is_around_an_encoder(objective, network):
     assert config.stochastic == (objective in BOTTLENECKS)
 
 
+@pytest.mark.standard
 def test_any_experiment_can_train_against_an_adversary_and_each_changes_the_loss():
     class Against(type(tiny.CONFIG)):
         adversary, adversary_epsilon, adversary_steps, adversary_fraction, consistency = "none", 0.2, 2, 0.5, 0.0

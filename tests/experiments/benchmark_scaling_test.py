@@ -60,13 +60,6 @@ def test_two_devices(tmp_path: pathlib.Path) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.5)
 
 
-@pytest.mark.standard
-def test_too_few_threads_are_refused() -> None:
-    ((code, _, errors),) = finish(start(["--suite=scaling"], PJRT_NPROC="2"))
-    assert code == 1
-    assert "2 devices of a CPU need at least 4 threads, got 2: set PJRT_NPROC=4" in errors
-
-
 @pytest.mark.slow
 def test_two_processes(tmp_path: pathlib.Path) -> None:
     with socket.socket() as free:

@@ -52,21 +52,13 @@ FAMILIES = {
 
 
 class Network(NamedTuple):
-    """A network and how it is trained.
+    """A network and how it is trained."""
 
-    Attributes:
-      name: "wrn-<depth>-<width>" or "resnet-<depth>".
-      image_size: side of the square images, in pixels.
-      batch_size: images of a step.
-      precision: of the products.
-      steps: of a stretch.
-    """
-
-    name: str
-    image_size: int
-    batch_size: int
-    precision: str
-    steps: int
+    name: str  # "wrn-<depth>-<width>" or "resnet-<depth>"
+    image_size: int  # side of the square images, in pixels
+    batch_size: int  # images of a step
+    precision: str  # of the products
+    steps: int  # of a stretch
 
 
 def networks(config: Config, platform: str) -> list[Network]:
@@ -122,8 +114,12 @@ class ImageBenchmark:
         self.recipe = Recipe(config, random_dataset(count, shape, num_classes), functions)
         self._shapes = jax.eval_shape(self.recipe.init)
         self.num_parameters = num_parameters(self._shapes)
+
+    @property
+    def members_at_once(self) -> int | None:
+        """Of the population."""
         platform = jax.local_devices()[0].platform
-        self.members_at_once = training.choose_members_at_once(self.num_parameters, platform, whole=self.recipe.whole)
+        return training.choose_members_at_once(self.num_parameters, platform, whole=self.recipe.whole)
 
     def rows(self) -> list[Row]:
         """Each path of the experiments and, after it, the loop that it is held against."""

@@ -24,17 +24,11 @@ _ACCELERATOR_SIZES = (4096, 8192, 16384)  # small ones would measure the dispatc
 
 
 class Cost(NamedTuple):
-    """What a program costs; None for what is not known.
+    """What a program costs; None for what is not known."""
 
-    Attributes:
-      products: FLOPs of its matrix products and convolutions.
-      xla: FLOPs as XLA counts them, element-wise work included.
-      num_bytes: read and written, as XLA counts them.
-    """
-
-    products: float | None = None
-    xla: float | None = None
-    num_bytes: float | None = None
+    products: float | None = None  # FLOPs of its matrix products and convolutions
+    xla: float | None = None  # FLOPs as XLA counts them, element-wise work included
+    num_bytes: float | None = None  # read and written, as XLA counts them
 
     def times(self, count: int) -> "Cost":
         """Of so many of them."""
@@ -60,54 +54,41 @@ class Program:
             self._seconds = time.perf_counter() - start
         return (self._compiled if jax.process_count() == 1 else self._fn)(*args)
 
-    def describe(self) -> dict[str, Any]:
-        """Seconds of tracing and compiling, and the bytes of a device that it needs with its arguments."""
+    def describe(self, *, all_reduces: bool = False) -> dict[str, Any]:
+        """Seconds of tracing and compiling, the bytes of a device that it needs with its arguments, its all-reduces."""
         memory, needed = self._compiled.memory_analysis(), None
         if memory is not None:
             outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
             needed = memory.argument_size_in_bytes + outputs + memory.temp_size_in_bytes
-        return {"compile_seconds": self._seconds, "program_bytes": needed}
-
-    def all_reduces(self) -> int:
-        """All-reduces in the compiled program; those inside a loop count once."""
-        return count_all_reduces(self._compiled.as_text())
+        counted = {"all_reduces": count_all_reduces(self._compiled.as_text())} if all_reduces else {}
+        return {"compile_seconds": self._seconds, "program_bytes": needed, **counted}
 
 
 def count_all_reduces(text: str) -> int:
-    """All-reduces in the text of an XLA program.
-
-    Example:
-      >>> count_all_reduces("%a = f32[2] all-reduce(%b), to_apply=%add\\n %c = f32[2] add(%a, %a)")
-      1
-    """
+    """All-reduces in the text of an XLA program; those inside a loop count once."""
     return len(_ALL_REDUCE.findall(text))
 
 
-def step_cost(step: Any, state: Any, batch: training.Batch, products: float, share: float = 1.0) -> Cost:
-    """Of one train step on one device.
+def step_cost(step: Any, state: Any, batch: training.Batch, products: float = 0.0, share: float = 1.0) -> Cost:
+    """Of one train step on one device, from `make_train_step` without an axis.
 
-    Args:
-      step: from `make_train_step` without an axis.
-      state: TrainState, arrays or their shapes.
-      batch: images as they lie on the device, arrays or their shapes.
-      products: FLOPs of its matrix products.
-      share: as of `xla_cost`.
+    State and batch, whose images are as they lie on the device, may be arrays or their shapes. Without FLOPs of its
+    products they are counted: forward, weight gradients and input gradients, but of the first layer. The share is that
+    of `xla_cost`.
     """
 
     def prepared(state: Any, batch: training.Batch) -> Any:
         return step(state, batch._replace(inputs=data.to_unit_interval(batch.inputs)), state.key)
 
+    products = products or product_flops(prepared, state, batch)
     return xla_cost(jax.jit(prepared, donate_argnums=0).lower(state, batch), products, share)
 
 
 def xla_cost(lowered: Any, products: float, share: float = 1.0) -> Cost:
-    """The cost of a lowered program; a loop's body counts once.
+    """The cost of a lowered program with so many FLOPs of matrix products; a loop's body counts once.
 
-    Args:
-      lowered: from `fn.lower(...)`.
-      products: FLOPs of its matrix products.
-      share: of them that XLA must count. Where the compiled program counts less, because it calls a library for them,
-        the count is of the program before optimisation.
+    Where XLA counts less than a share of the products, because the compiled program calls a library for them, the count
+    is of the program before optimisation.
     """
     for program in (lowered.compile(), lowered):
         analysis = program.cost_analysis()
@@ -119,10 +100,6 @@ def xla_cost(lowered: Any, products: float, share: float = 1.0) -> Cost:
 
 def product_flops(fn: Callable[..., Any], *args: Any) -> int:
     """FLOPs of a function's convolutions and matrix products, those with padding included; a loop's body counts once.
-
-    Args:
-      fn: it is traced, not run.
-      args: its arguments, arrays or their shapes.
 
     Example:
       >>> product_flops(jnp.matmul, jnp.ones((2, 3)), jnp.ones((3, 4)))
@@ -156,11 +133,8 @@ class MatrixPeak:
     """The machine's own matrix rate: a square product in XLA, on one device.
 
     At the precision at which the networks' products are computed, JAX's default. On GPUs and TPUs that may be less than
-    float32 (TF32, or bfloat16 passes), so there float32 at the highest precision is measured beside it.
-
-    Args:
-      sizes: rows of the square matrices; none: such as the platform needs.
-      dtype: float32 or bfloat16.
+    float32 (TF32, or bfloat16 passes), so there float32 at the highest precision is measured beside it. Without sizes
+    of the square matrices the platform decides.
     """
 
     def __init__(self, sizes: Sequence[int], dtype: str):

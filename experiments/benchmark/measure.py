@@ -24,45 +24,26 @@ MEASURED = "measured"
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A program that is timed.
-
-    Attributes:
-      table: where it stands.
-      name: in its table.
-      label: for a reader.
-      start: makes its turn; a WorkerError or OSError, or too little memory, becomes the row's status.
-      images: of one call or stretch, over all devices and members.
-      steps: train or attack steps of it; 0 where nobody asks.
-      cost: of one call or stretch, counted when everything has been timed.
-      devices: that take part.
-      settings: in what it differs from the other rows.
-    """
+    """A program that is timed."""
 
     table: str
-    name: str
-    label: str
-    start: Callable[[], Turn]
-    images: int
-    steps: int = 0
-    cost: Callable[[], Cost] = Cost
-    devices: int = 1
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    name: str  # in its table
+    label: str  # for a reader
+    start: Callable[[], Turn]  # a WorkerError or OSError, or too little memory, becomes the row's status
+    images: int  # of one call or stretch, over all devices and members
+    steps: int = 0  # train or attack steps of it; 0 where nobody asks
+    cost: Callable[[], Cost] = Cost  # of it, counted when everything has been timed
+    devices: int = 1  # that take part
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # in what it differs from the other rows
 
 
 class Plan(NamedTuple):
-    """What a suite measures.
+    """What a suite measures."""
 
-    Attributes:
-      rows: in the order of their turns.
-      details: for the record, counted when everything has been timed.
-      dtype: of the matrix peak; empty for a suite without matrix products.
-      min_seconds: for the turns.
-    """
-
-    rows: list[Row]
-    details: Callable[[], dict[str, Any]] = dict
-    dtype: str = "float32"
-    min_seconds: float = 0.0
+    rows: list[Row]  # in the order of their turns
+    details: Callable[[], dict[str, Any]] = dict  # for the record, counted when everything has been timed
+    dtype: str = "float32"  # of the matrix peak; empty for a suite without matrix products
+    min_seconds: float = 0.0  # of a turn
 
 
 def random_dataset(num_examples: int, shape: tuple[int, ...] = (28, 28, 1), num_classes: int = 10) -> data.Dataset:
@@ -96,14 +77,7 @@ def timed(
     average: Callable[[list[float]], float] = statistics.fmean,
     describe: Callable[[Any], Mapping[str, Any]] = lambda result: {},
 ) -> Turn:
-    """A turn of calls.
-
-    Args:
-      call: what is timed, until its result is there.
-      prepare: makes its arguments, outside the clock.
-      average: of the seconds of the calls.
-      describe: what there is to say of the last result.
-    """
+    """A turn of calls, each until its result is there; its arguments are prepared outside the clock."""
 
     def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
         rounds: list[float] = []
@@ -125,7 +99,7 @@ def stretches(
     Args:
       run: state -> (state, losses [..., steps] or the last one).
       state: before the first stretch; in a list, if several turns go on with the same.
-      describe: what else there is to say than the last loss, the members' mean.
+      describe: what else there is to say than the last loss.
     """
     held = state if isinstance(state, list) else [state]
 
@@ -141,15 +115,9 @@ def measure(
 ) -> tuple[list[Model], dict[str, Any]]:
     """Runs every row once, with its compiling, and then in turn in every round. All processes must call it.
 
-    Args:
-      plan: what is measured.
-      console: where to show progress.
-      repeats: rounds.
-      peak: measured at the start of every round; None for none.
-
     Returns:
       A model of the record for each row: what it is, with its work and its first call, and a measurement of each round;
-      and the plan's details, with the matrix peak.
+      and the plan's details, with the matrix peak, if that is measured in every round.
     """
     runs = [_Run(row) for row in plan.rows]
     columns = (TextColumn("{task.fields[what]}"), BarColumn(), TimeRemainingColumn())

@@ -18,7 +18,7 @@ import dataclasses
 import functools
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -71,58 +71,31 @@ def num_parameters(state: training.TrainState) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
 
-def matmul_flops(layers: Sequence[Sequence[int]], batch_size: int) -> int:
-    r"""FLOPs of the matrix products of one training step, from inputs m to outputs n of each dense layer.
-
-    .. math:: 2 B \Big(3 \sum_l m_l n_l - m_1 n_1\Big)
-
-    Forward, weight gradients and input gradients, two operations for each multiply-add; the first layer has no input
-    gradient.
-
-    Example:
-      >>> matmul_flops([[3, 4], [4, 2]], batch_size=10)
-      960
-    """
-    products = [fan_in * fan_out for fan_in, fan_out in layers]
-    return 2 * batch_size * (3 * sum(products) - products[0])
-
-
 def cost_of(recipe: Recipe, batch_size: int) -> Cost:
     """Of one step on one device."""
-    products = matmul_flops(layers(recipe.config), batch_size)
-    batch = training.Batch(*random_dataset(batch_size).train)
-    return step_cost(recipe.step(None), jax.eval_shape(recipe.init), batch, products)
+    return step_cost(recipe.step(None), jax.eval_shape(recipe.init), training.Batch(*random_dataset(batch_size).train))
 
 
-def on_devices(run: Program, state: Any, *arguments: Any, all_reduces: bool = False) -> Turn:
-    """A stretch of a program that runs on several devices and returns the metrics of each."""
+def stretch_of(run: Program, state: Any, resident: Any, *, replicated: bool = True, all_reduces: bool = False) -> Turn:
+    """A turn of (state, resident) -> (state, metrics), by default on several devices with metrics of each."""
 
     def stretch(state: Any) -> Any:
-        state, metrics = run(state, *arguments)
-        return state, training.unreplicate(metrics["loss"])
+        state, metrics = run(state, resident)
+        return state, (training.unreplicate(metrics) if replicated else metrics)["loss"]
 
-    def describe() -> dict[str, Any]:
-        return run.describe() | ({"all_reduces": run.all_reduces()} if all_reduces else {})
-
-    return stretches(stretch, state, describe=describe)
+    return stretches(stretch, state, describe=functools.partial(run.describe, all_reduces=all_reduces))
 
 
 def on_all_devices(recipe: Recipe) -> Turn:
     """The library's path, as the main job takes it: a whole epoch in one compiled loop, on all devices."""
     run = Program(training.shard_epoch(recipe.epoch(parallel.AXIS, jax.device_count())))
-    return on_devices(run, training.replicate(recipe.init()), recipe.resident())
+    return stretch_of(run, training.replicate(recipe.init()), recipe.resident())
 
 
 def on_one_device(recipe: Recipe) -> Turn:
     """A whole epoch in one compiled loop, on one device."""
     run = Program(jax.jit(recipe.epoch(None, 1), donate_argnums=0))
-    resident = training.Batch(*map(jnp.asarray, recipe.dataset.train))
-
-    def stretch(state: training.TrainState) -> Any:
-        state, metrics = run(state, resident)
-        return state, metrics["loss"]
-
-    return stretches(stretch, recipe.init(), describe=run.describe)
+    return stretch_of(run, recipe.init(), training.Batch(*map(jnp.asarray, recipe.dataset.train)), replicated=False)
 
 
 def in_a_python_loop(recipe: Recipe) -> Turn:
@@ -222,7 +195,7 @@ def _population(config: Config, table: str, sizes: dict[str, Any]) -> tuple[list
 
     def on_all(way: int | None) -> Turn:
         held, resident = population()
-        return on_devices(Program(training.shard_epoch(recipe.run_population(way))), held, resident)
+        return stretch_of(Program(training.shard_epoch(recipe.run_population(way))), held, resident)
 
     rows = [row("single", "one model, one device", lambda: on_one_device(recipe), 1)]
     ways, chosen = ways_through(members, parameters)
@@ -299,7 +272,7 @@ def _on_some_devices(recipe: Recipe, steps: int, num_devices: int, device_batch:
     parts = random_dataset(steps * device_batch).train
     batches = training.Batch(*(part.reshape(steps, device_batch, *part.shape[1:]) for part in parts))
     run, state = Program(training.shard_epoch(epoch, devices)), training.replicate(recipe.init(), devices)
-    return on_devices(run, state, training.replicate(batches, devices), all_reduces=True)
+    return stretch_of(run, state, training.replicate(batches, devices), all_reduces=True)
 
 
 def adversarial(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan:

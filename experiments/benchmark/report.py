@@ -214,14 +214,7 @@ def sweep(record: Record) -> list[Section]:
 
 
 def projection(network: Mapping[str, Any], config: Mapping[str, Any], images_per_second: float) -> str:
-    """How long the paper's whole sweep would take, at the measured rate and, if any are given, at those of the flags.
-
-    Args:
-      network: its `flops_per_step` of one model and one batch, `matmul` of the products and `xla` as XLA counts or
-        None, and its `bytes_per_step`, as XLA counts or None.
-      config: the record's settings; of `project_flops` and `project_bandwidth` the slower one decides.
-      images_per_second: measured.
-    """
+    """How long the paper's whole sweep would take: at the measured rate, and at the slower one of the flags."""
     images, flops = math.prod(PAPER_SWEEP.values()), network["flops_per_step"]
     each = (flops["matmul"] if flops["xla"] is None else flops["xla"]) / config["batch_size"]
     work, moved = images * each, images * (network["bytes_per_step"] or 0.0) / config["batch_size"]

@@ -34,15 +34,9 @@ SEVERAL_PROCESSES = ("train", "sweep", "scaling")
 
 
 def run(config: Config, session: Session, matmul_sizes: Sequence[int] = ()) -> dict[str, Record] | None:
-    """Runs the suites asked for, one after another. With several processes, all call it.
+    """Runs the suites asked for, one after another; their records, None if one was stopped. All processes call it.
 
-    Args:
-      config: the settings.
-      session: where to show progress and tables, and the command for the records.
-      matmul_sizes: the square products tried for the matrix peak; none: as the platform needs.
-
-    Returns:
-      The records by suite; None if one was stopped.
+    The matrix peak is that of square products of `matmul_sizes`, or of such as the platform needs.
     """
     made = {}
     for suite in SUITES if config.suite == ALL else (config.suite,):

@@ -64,8 +64,8 @@ def make_stretch(
 
     Args:
       optimizer: eager, fused or compile.
-      steps: of one epoch; the data set has steps * batch_size images.
-      batch_size: of one step.
+      steps: of one epoch.
+      batch_size: images of one step.
       layers: inputs and outputs of each dense layer; the last one is the decoder.
       beta: weight of the rate.
       average_decay: of the Polyak average.

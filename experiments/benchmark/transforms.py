@@ -53,17 +53,11 @@ SIZES: dict[int, tuple[str, ...]] = {
 
 
 class Task(NamedTuple):
-    """What is augmented.
+    """What is augmented."""
 
-    Attributes:
-      policy: as `augment.auto_augment` calls it.
-      peer_policy: as torchvision does.
-      size: pixels along each side of a picture.
-    """
-
-    policy: str
-    peer_policy: str
-    size: int
+    policy: str  # as `augment.auto_augment` calls it
+    peer_policy: str  # as torchvision does
+    size: int  # pixels along each side of a picture
 
 
 TASKS = {"CIFAR-10": Task("cifar10", "CIFAR10", 32), "ImageNet": Task("imagenet", "IMAGENET", 224)}

@@ -19,8 +19,8 @@ from experiments.core.settings import SettingError
 from ib_jax import data, training
 
 _ALL_REDUCE = re.compile(r"= [^\n]*? all-reduce(?:-start)?\(")
-_SIZES = (1024, 2048, 4096)
-_ACCELERATOR_SIZES = (4096, 8192, 16384)  # small ones would measure the dispatch
+SIZES = (1024, 2048, 4096)
+ACCELERATOR_SIZES = (4096, 8192, 16384)  # small ones would measure the dispatch
 
 
 class Cost(NamedTuple):
@@ -139,7 +139,7 @@ class MatrixPeak:
 
     def __init__(self, sizes: Sequence[int], dtype: str):
         on_cpu = jax.default_backend() == "cpu"
-        precisions = {"default": None}
+        precisions: dict[str, Any] = {"default": None}
         if dtype == "float32" and not on_cpu:
             precisions["highest"] = jax.lax.Precision.HIGHEST
         self._dtype = dtype
@@ -147,7 +147,7 @@ class MatrixPeak:
             name: jax.jit(functools.partial(jnp.matmul, precision=precision)) for name, precision in precisions.items()
         }
         self._rounds: dict[str, list[dict[int, float]]] = {name: [] for name in precisions}
-        chosen = sizes or (_SIZES if on_cpu else _ACCELERATOR_SIZES)
+        chosen = sizes or (SIZES if on_cpu else ACCELERATOR_SIZES)
         self._matrices = {size: jax.random.normal(jax.random.key(0), (size, size), jnp.dtype(dtype)) for size in chosen}
         for matrix in self._matrices.values():
             for product in self._products.values():

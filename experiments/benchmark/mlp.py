@@ -269,8 +269,9 @@ def _on_some_devices(recipe: Recipe, steps: int, num_devices: int, device_batch:
     """So many devices of this process, or all of all."""
     devices = None if num_devices == jax.device_count() else jax.local_devices()[:num_devices]
     epoch = training.make_stretch(recipe.step(parallel.AXIS), prepare=data.to_unit_interval)
-    parts = random_dataset(steps * device_batch).train
-    batches = training.Batch(*(part.reshape(steps, device_batch, *part.shape[1:]) for part in parts))
+    images, labels = random_dataset(steps * device_batch).train
+    shape = steps, device_batch
+    batches = training.Batch(images.reshape(*shape, *images.shape[1:]), labels.reshape(shape))
     run, state = Program(training.shard_epoch(epoch, devices)), training.replicate(recipe.init(), devices)
     return stretch_of(run, state, training.replicate(batches, devices), all_reduces=True)
 

@@ -507,6 +507,7 @@ def test_work_on_images_and_the_plain_attack_that_climbs_within_its_radius(monke
     assert moved.max() == pytest.approx(8 / 255, rel=1e-4)  # 20 steps of an eighth of the radius reach its end
 
 
+@pytest.mark.standard
 def test_resnet_50_has_the_products_that_are_known_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "DATA_BYTES", 1)
     made = images.ImageBenchmark(images.Network("resnet-50", 224, 1, "bfloat16", 1))

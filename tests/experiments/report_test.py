@@ -26,6 +26,7 @@ def test_the_committed_table_is_made_from_the_committed_records_and_the_overview
         assert all(row["ours"].text for row in rows)
 
 
+@pytest.mark.standard
 def test_figures_and_tables_are_written_beside_the_records_of_a_folder(tmp_path, capsys):
     record = find.RESULTS / "mnist_vib" / "digits" / "vib_seed0.json"
     (tmp_path / "vib_seed0.json").write_bytes(record.read_bytes())

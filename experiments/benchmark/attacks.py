@@ -9,8 +9,9 @@ measured twice: with `abort_early`, by which here each image ends a round on its
 
 import contextlib
 import functools
+import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -20,8 +21,8 @@ from rich.console import Console
 
 from experiments import attack_comparison
 from experiments.attack_comparison import AttackedModel, AttackEvaluator, Comparison, Peers
-from experiments.benchmark import torch_worker
-from experiments.benchmark.measure import Plan, Row, Turn, Work, timed
+from experiments.benchmark.machine import Cost
+from experiments.benchmark.measure import Plan, Row, Turn, refuse_peer, timed
 from experiments.benchmark.settings import AVX512, Config
 from ib_jax import attacks, evaluation
 from ib_jax.types import Array, AttackResult, Params
@@ -29,17 +30,8 @@ from ib_jax.types import Array, AttackResult, Params
 PGD, CW, CW_WHOLE, DEEPFOOL, RADII = "PGD-20", "CW 3 x 100", "CW 3 x 100, all steps", "DeepFool", "eight radii"
 EPSILON, NUM_STEPS = 0.1, 20
 EPSILONS = (0.02, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
-
-
-def compared() -> dict[str, Comparison]:
-    """The attacks that other libraries have, too, by their tables."""
-    cw = {"num_steps": 100, "num_binary_steps": 3, "learning_rate": 0.03, "initial_const": 1.0}
-    return {
-        PGD: attack_comparison.pgd(EPSILON, num_steps=NUM_STEPS),
-        CW: attack_comparison.carlini_wagner(**cw, abort_early=True),
-        CW_WHOLE: attack_comparison.carlini_wagner(**cw, abort_early=False),
-        DEEPFOOL: attack_comparison.deepfool(),
-    }
+pgd = functools.partial(attacks.pgd, num_steps=NUM_STEPS, step_size=attacks.path_length(2.5))
+EARLY = pgd(EPSILON, early_stop=True)
 
 
 def attack(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan | None:
@@ -54,137 +46,113 @@ def attack(config: Config, console: Console, stack: contextlib.ExitStack) -> Pla
     if model is None:
         console.print("Stopped while the network was trained; nothing is measured.", highlight=False)
         return None
-    evaluator = AttackEvaluator(model, config.num_images)
-    peers = stack.enter_context(Peers(model, evaluator))
-    flops = matmul_flops([kernel.shape for kernel, _ in model.layers])
-    rows = []
-    for table, comparison in compared().items():
-        most = config.cw_images if table in (CW, CW_WHOLE) else config.num_images
-        rows += _ours(table, comparison, model, evaluator, min(most, len(evaluator.labels)), flops)
-        for peer in config.peer_names:
-            rows += _theirs(table, comparison, peer, peers, config, most, len(evaluator.labels), flops)
-    rows += _many_radii(model, evaluator)
-    facts = {
-        "network": {**model.description, "layers": [list(kernel.shape) for kernel, _ in model.layers]},
-        "clean_accuracy": float(evaluator.correct.mean()),
-        "flops_per_image_and_step": flops,
-    }
-    return Plan(rows, lambda: {**facts, "processes": peers.info}, min_seconds=config.min_seconds)
+    made = AttackBenchmark(config, model, stack)
+    return Plan([*made.compared(), *made.radii()], made.describe, min_seconds=config.min_seconds)
 
 
-def matmul_flops(layers: Sequence[Sequence[int]]) -> int:
-    """FLOPs of the matrix products of one attack step on one image: forth, and back to the image.
+class AttackBenchmark:
+    """The rows of the suite, on one network and its first test images."""
 
-    Args:
-      layers: inputs and outputs of each dense layer.
+    def __init__(self, config: Config, model: AttackedModel, stack: contextlib.ExitStack):
+        self.config, self.model = config, model
+        self.evaluator = AttackEvaluator(model, config.num_images)
+        self.peers = stack.enter_context(Peers(model, self.evaluator))
+        self.images, self.labels = jnp.asarray(self.evaluator.images), jnp.asarray(self.evaluator.labels)
+        self.layers = [list(kernel.shape) for kernel, _ in model.layers]
+        self.flops = 4 * sum(map(math.prod, self.layers))  # of an image's step: forth, and back to the image
 
-    Example:
-      >>> from experiments.benchmark import attacks as benchmark_attacks
-      >>> benchmark_attacks.matmul_flops([[3, 4], [4, 2]])
-      80
-    """
-    return 2 * 2 * sum(fan_in * fan_out for fan_in, fan_out in layers)
+    def describe(self) -> dict[str, Any]:
+        """What the record says of all rows."""
+        return {
+            "network": {**self.model.description, "layers": self.layers},
+            "clean_accuracy": float(self.evaluator.correct.mean()),
+            "flops_per_image_and_step": self.flops,
+            "processes": self.peers.info,
+        }
 
+    def compared(self) -> list[Row]:
+        """The attacks that other libraries have, too."""
+        cw = {"num_steps": 100, "num_binary_steps": 3, "learning_rate": 0.03, "initial_const": 1.0}
+        tables = {
+            PGD: attack_comparison.pgd(EPSILON, num_steps=NUM_STEPS),
+            CW: attack_comparison.carlini_wagner(**cw, abort_early=True),
+            CW_WHOLE: attack_comparison.carlini_wagner(**cw, abort_early=False),
+            DEEPFOOL: attack_comparison.deepfool(),
+        }
+        rows = []
+        for table, comparison in tables.items():
+            most = self.config.cw_images if table in (CW, CW_WHOLE) else self.config.num_images
+            label = "JAX, all steps" if table == PGD else "JAX"
+            rows.append(self.row(table, "jax", label, most, self.ours, comparison.attack, comparison))
+            if table == PGD:
+                rows.append(self.row(table, "jax-early", "JAX, early stop", most, self.ours, EARLY, comparison))
+            for peer in self.config.peer_names:
+                for name in comparison.peers:
+                    if name.startswith(f"{peer.removesuffix(AVX512)}."):
+                        count = self.config.slow_images if name == "torchattacks.DeepFool" else most
+                        label, forced = peer.replace(AVX512, ", AVX-512"), peer.endswith(AVX512)
+                        rows.append(self.row(table, peer, label, count, self.theirs, comparison, name, forced))
+        return rows
 
-def _work(table: str, num_images: int, flops: int) -> Work:
-    """Only the steps of PGD are known before."""
-    return Work(num_images, flops=num_images * NUM_STEPS * flops if table == PGD else None)
+    def radii(self) -> list[Row]:
+        """One radius, and eight of them at once: those that are fooled at a small one are spared the larger ones."""
+        one, key = attack_comparison.pgd(EPSILON, num_steps=NUM_STEPS), jax.random.key(0)
+        run = attacks.Runner(EARLY, self.model.apply_fn, batch_size=len(self.labels))
+
+        def at_radii(keys: Array, inputs: Any, labels: Any, radii: Any) -> AttackResult:
+            return run(self.model.params, keys, inputs, labels, epsilon=radii)
+
+        @jax.jit
+        def vmapped(params: Params) -> Array:
+            settings: dict[str, Any] = {"make_attack": pgd, "epsilons": jnp.asarray(EPSILONS), "num_samples": 1}
+            apply_fn = functools.partial(self.model.apply_fn, params)
+            return evaluation.robust_correct(key, apply_fn, self.images, self.labels, **settings)
+
+        def curve(count: int, call: Callable[[], Any]) -> Turn:
+            describe = lambda stands: {"robust_accuracy": np.asarray(stands).mean(0).tolist()}  # noqa: E731
+            return timed(call, average=statistics.median, describe=describe)
+
+        sparing = functools.partial(evaluation.robustness_curve, at_radii, key, self.images, self.labels, EPSILONS)
+        at_once = functools.partial(vmapped, self.model.params)
+        count = self.config.num_images
+        return [
+            self.row(RADII, "one", "one radius, all steps", count, self.ours, one.attack, one),
+            self.row(RADII, "one-early", "one radius, early stop", count, self.ours, EARLY, one),
+            self.row(RADII, "curve", "eight radii, early stop", count, curve, sparing),
+            self.row(RADII, "vmapped", "eight radii, vmapped", count, curve, at_once),
+        ]
+
+    def row(self, table: str, name: str, label: str, most: int, start: Callable[..., Turn], *args: Any) -> Row:
+        """Only the steps of PGD without early stop are known before."""
+        count = min(most, len(self.labels))
+        known = table == PGD and name != "jax-early"
+        cost = Cost(count * NUM_STEPS * self.flops) if known else Cost()
+        start = functools.partial(start, count, *args)
+        return Row(table, name, label, start, count, cost=lambda: cost, settings={"num_images": count})
+
+    def ours(self, count: int, attack: Any, comparison: Comparison) -> Turn:
+        """An attack on the first images."""
+        run = attacks.Runner(attack, self.model.apply_fn, batch_size=count)
+        call = functools.partial(run, self.model.params, jax.random.key(0), self.images[:count], self.labels[:count])
+
+        def describe(images: np.ndarray) -> Mapping[str, Any]:
+            return _outcome(comparison, self.evaluator(images, norm=comparison.norm, epsilon=comparison.epsilon))
+
+        return timed(lambda: call().inputs, average=statistics.median, describe=describe)
+
+    def theirs(self, count: int, comparison: Comparison, name: str, avx512: bool) -> Turn:
+        """The same by a library, in a process of its own."""
+        refuse_peer()
+        call: dict[str, Any] = {"avx512": avx512, "num_images": count, "batch_size": count}
+        call |= {"norm": comparison.norm, "epsilon": comparison.epsilon}
+
+        def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
+            reply = self.peers(name, comparison.peers[name], min_seconds=min_seconds, **call)
+            return reply["seconds"], _outcome(comparison, reply)
+
+        return turn
 
 
 def _outcome(comparison: Comparison, values: Mapping[str, Any]) -> dict[str, Any]:
     names = ("success_rate", "median_l2_all") if comparison.epsilon is None else ("robust_accuracy",)
     return {name: values[name] for name in names}
-
-
-def _attacked(
-    attack: Any, comparison: Comparison, model: AttackedModel, evaluator: AttackEvaluator, count: int
-) -> Turn:
-    images, labels, key = jnp.asarray(evaluator.images), jnp.asarray(evaluator.labels), jax.random.key(0)
-    run = attacks.Runner(attack, model.apply_fn, batch_size=count)
-
-    def describe(found: Array) -> Mapping[str, Any]:
-        size: dict[str, Any] = {"norm": comparison.norm, "epsilon": comparison.epsilon}
-        return _outcome(comparison, evaluator(np.asarray(found), **size))
-
-    call = functools.partial(run, model.params, key, images[:count], labels[:count])
-    return timed(lambda: call().inputs, average=statistics.median, describe=describe)
-
-
-def _early_pgd() -> Any:
-    step_size = attacks.path_length(2.5)
-    return attacks.pgd(EPSILON, num_steps=NUM_STEPS, step_size=step_size, early_stop=True)
-
-
-def _ours(
-    table: str, comparison: Comparison, model: AttackedModel, evaluator: AttackEvaluator, count: int, flops: int
-) -> list[Row]:
-    row = functools.partial(Row, table, settings={"num_images": count})
-    start = functools.partial(_attacked, comparison.attack, comparison, model, evaluator, count)
-    label = "JAX, all steps" if table == PGD else "JAX"
-    rows = [row("jax", label, start, functools.partial(_work, table, count, flops))]
-    if table == PGD:
-        start = functools.partial(_attacked, _early_pgd(), comparison, model, evaluator, count)
-        rows.append(row("jax-early", "JAX, early stop", start, lambda: Work(count)))
-    return rows
-
-
-def _theirs(
-    table: str, comparison: Comparison, peer: str, peers: Peers, config: Config, most: int, available: int, flops: int
-) -> list[Row]:
-    library, forced = peer.removesuffix(AVX512), peer.endswith(AVX512)
-    name = next((name for name in comparison.peers if name.startswith(f"{library}.")), None)
-    if name is None:
-        return []
-    slow = name == "torchattacks.DeepFool"
-    count = min(config.slow_images if slow else most, available)
-    call: dict[str, Any] = {"avx512": forced, "num_images": count, "batch_size": count}
-    call |= {"norm": comparison.norm, "epsilon": comparison.epsilon}
-
-    def start() -> Turn:
-        torch_worker.refuse("", jax.default_backend())
-
-        def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
-            reply = peers(name, comparison.peers[name], min_seconds=min_seconds, **call)
-            return reply["seconds"], _outcome(comparison, reply)
-
-        return turn
-
-    label = peer.replace(AVX512, ", AVX-512")
-    work = functools.partial(_work, table, count, flops)
-    return [Row(table, peer, label, start, work, settings={"num_images": count})]
-
-
-def _many_radii(model: AttackedModel, evaluator: AttackEvaluator) -> list[Row]:
-    """One radius, and eight of them at once: those that are fooled at a small one are spared the larger ones."""
-    images, labels, key = jnp.asarray(evaluator.images), jnp.asarray(evaluator.labels), jax.random.key(0)
-    pgd, count = compared()[PGD], len(evaluator.labels)
-    run = attacks.Runner(_early_pgd(), model.apply_fn, batch_size=count)
-
-    def at_radii(keys: Array, inputs: Any, labels: Any, radii: Any) -> AttackResult:
-        return run(model.params, keys, inputs, labels, epsilon=radii)
-
-    @jax.jit
-    def vmapped(params: Params) -> Array:
-        make = functools.partial(attacks.pgd, num_steps=NUM_STEPS, step_size=attacks.path_length(2.5))
-        settings: dict[str, Any] = {"make_attack": make, "epsilons": jnp.asarray(EPSILONS), "num_samples": 1}
-        return evaluation.robust_correct(key, functools.partial(model.apply_fn, params), images, labels, **settings)
-
-    def curve(call: Callable[[], Any]) -> Callable[[], Turn]:
-        def describe(found: Any) -> Mapping[str, Any]:
-            return {"robust_accuracy": np.asarray(found).mean(0).tolist()}
-
-        return lambda: timed(call, average=statistics.median, describe=describe)
-
-    starts: dict[tuple[str, str], Callable[[], Turn]] = {
-        ("one", "one radius, all steps"): lambda: _attacked(pgd.attack, pgd, model, evaluator, count),
-        ("one-early", "one radius, early stop"): lambda: _attacked(_early_pgd(), pgd, model, evaluator, count),
-        ("curve", "eight radii, early stop"): curve(
-            lambda: evaluation.robustness_curve(at_radii, key, images, labels, EPSILONS)
-        ),
-        ("vmapped", "eight radii, vmapped"): curve(lambda: vmapped(model.params)),
-    }
-    settings = {"num_images": count}
-    return [
-        Row(RADII, name, label, start, lambda: Work(count), settings=settings)
-        for (name, label), start in starts.items()
-    ]

@@ -6,8 +6,7 @@ convolution inside a compiled loop is many times slower, all that a compiled loo
 
 import contextlib
 import functools
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.benchmark.measure import Plan, Row, Turn, Work
+from experiments.benchmark.machine import Cost, product_flops, step_cost
+from experiments.benchmark.measure import Plan, Row, Turn, random_dataset, stretches, timed
 from experiments.benchmark.mlp import in_a_python_loop, num_parameters
-from experiments.benchmark.program import Cost, product_flops, step_cost
 from experiments.benchmark.settings import AUTO, CPU_NETWORKS, NETWORKS, Config, family
 from experiments.cifar10_ceb import FUNCTIONS
 from experiments.cifar10_ceb import Config as Cifar10Config
@@ -45,24 +44,21 @@ DATA_SHEET = {
     "TPU v6 lite": 918e12,
 }
 """FLOP/s in bfloat16, dense, by JAX's name of the device: NVIDIA's data sheets, Google's Cloud TPU documentation."""
+FAMILIES = {
+    "wrn": (FUNCTIONS, 10),
+    "resnet": (FUNCTIONS._replace(network=core_networks.resnet), 1000),
+}
+"""A family's recipe and classes."""
 
 
 class Network(NamedTuple):
-    """A network and how it is trained.
+    """A network and how it is trained."""
 
-    Attributes:
-      name: "wrn-<depth>-<width>" or "resnet-<depth>".
-      image_size: side of the square images, in pixels.
-      batch_size: images of a step.
-      precision: of the products.
-      steps: of a stretch.
-    """
-
-    name: str
-    image_size: int
-    batch_size: int
-    precision: str
-    steps: int
+    name: str  # "wrn-<depth>-<width>" or "resnet-<depth>"
+    image_size: int  # side of the square images, in pixels
+    batch_size: int  # images of a step
+    precision: str  # of the products
+    steps: int  # of a stretch
 
 
 def networks(config: Config, platform: str) -> list[Network]:
@@ -89,19 +85,6 @@ def images(config: Config, console: Console, stack: contextlib.ExitStack) -> Pla
     """All networks: training, a population and an attack, as the experiments run them and as plain loops."""
     device = jax.devices()[0]
     benchmarks = {network.name: ImageBenchmark(network) for network in networks(config, device.platform)}
-    rows = []
-    for name, made in benchmarks.items():
-        row = functools.partial(Row, name)
-        everywhere: dict[str, Any] = {"devices": jax.device_count()}
-        loop = functools.partial(in_a_python_loop, made.recipe)
-        label = f"{MEMBERS} models, as a sweep trains them"
-        rows += [
-            row("stretch", "training, as fit runs it", made.stretch, made.training_work, **everywhere),
-            row("loop", "its steps in a Python loop", loop, made.training_work),
-            row("population", label, made.population, functools.partial(made.training_work, MEMBERS), **everywhere),
-            row("runner", f"PGD-{PGD_STEPS}, attacks.Runner", made.runner, made.attack_work),
-            row("pgd-loop", "its steps in a Python loop", made.pgd_loop, made.attack_work),
-        ]
     precision = next(iter(benchmarks.values())).network.precision
     sheet = DATA_SHEET.get(device.device_kind) if precision == "bfloat16" else None
 
@@ -109,35 +92,17 @@ def images(config: Config, console: Console, stack: contextlib.ExitStack) -> Pla
         tables = {name: made.describe() for name, made in benchmarks.items()}
         return {"tables": tables, "data_sheet_peak": sheet, "platform": device.platform}
 
-    return Plan(rows, details, precision)
-
-
-FAMILIES = {
-    "wrn": (FUNCTIONS, 10),
-    "resnet": (FUNCTIONS._replace(network=core_networks.resnet), 1000),
-}
-"""A family's recipe and classes."""
-
-
-def random_images(network: Network, num_classes: int) -> data.Dataset:
-    """Random images, the same every time: whole stretches of them, of `DATA_BYTES` together or more."""
-    stretch, rng = network.steps * network.batch_size, np.random.default_rng(0)
-    count = stretch * max(1, -(-DATA_BYTES // (stretch * 3 * network.image_size**2)))
-    images = rng.integers(0, 256, (count, network.image_size, network.image_size, 3), np.uint8)
-    train = data.Split(images, np.arange(count, dtype=np.int32) % num_classes)
-    return data.Dataset("random", train, None, train, num_classes)
+    return Plan([row for made in benchmarks.values() for row in made.rows()], details, precision)
 
 
 class ImageBenchmark:
-    """One network.
-
-    Args:
-      network: what is measured.
-    """
+    """One network; its random images are whole stretches, of `DATA_BYTES` together or more."""
 
     def __init__(self, network: Network):
         kind, depth, width = family(network.name)
         functions, num_classes = FAMILIES[kind]
+        shape, stretch = (network.image_size, network.image_size, 3), network.steps * network.batch_size
+        count = stretch * max(1, -(-DATA_BYTES // (stretch * int(np.prod(shape)))))
         config = Cifar10Config(
             depth=depth,
             width=width,
@@ -145,18 +110,40 @@ class ImageBenchmark:
             steps_per_call=network.steps,
             precision=network.precision,
         )
-        self.network, self.recipe = network, Recipe(config, random_images(network, num_classes), functions)
+        self.network = network
+        self.recipe = Recipe(config, random_dataset(count, shape, num_classes), functions)
         self._shapes = jax.eval_shape(self.recipe.init)
-        self.num_parameters = num_parameters(self.recipe)
+        self.num_parameters = num_parameters(self._shapes)
+
+    @property
+    def members_at_once(self) -> int | None:
+        """Of the population."""
         platform = jax.local_devices()[0].platform
-        self.members_at_once = training.choose_members_at_once(self.num_parameters, platform, whole=self.recipe.whole)
+        return training.choose_members_at_once(self.num_parameters, platform, whole=self.recipe.whole)
+
+    def rows(self) -> list[Row]:
+        """Each path of the experiments and, after it, the loop that it is held against."""
+        name, _, size, _, steps = self.network
+        row, loop, devices = functools.partial(Row, name), "its steps in a Python loop", jax.device_count()
+        own: dict[str, Any] = {"images": steps * size, "steps": steps, "cost": lambda: self.step_cost().times(steps)}
+        together = {**own, "images": MEMBERS * steps * size, "cost": lambda: self.step_cost().times(MEMBERS * steps)}
+        attacked: dict[str, Any] = {"images": size, "steps": PGD_STEPS, "cost": self.attack_cost}
+        return [
+            row("stretch", "training, as fit runs it", self.stretch, devices=devices, **own),
+            row("loop", loop, lambda: in_a_python_loop(self.recipe), **own),
+            row(
+                "population", f"{MEMBERS} models, as a sweep trains them", self.population, devices=devices, **together
+            ),
+            row("runner", f"PGD-{PGD_STEPS}, attacks.Runner", self.runner, **attacked),
+            row("pgd-loop", loop, self.pgd_loop, **attacked),
+        ]
 
     def describe(self) -> dict[str, Any]:
         """What the record says of the network."""
-        network, cost = self.network, self.xla_cost()
-        xla = None if cost is None else cost.flops / network.batch_size
+        xla = self.step_cost().xla
+        xla = None if xla is None else xla / self.network.batch_size
         return {
-            **network._asdict(),
+            **self.network._asdict(),
             "num_parameters": self.num_parameters,
             "num_train_images": self.recipe.num_examples,
             "whole": self.recipe.whole,
@@ -165,33 +152,23 @@ class ImageBenchmark:
             "flops_per_image": {"products": 3 * self.forward_flops(), "xla": xla},
         }
 
-    def training_work(self, models: int = 1) -> Work:
-        """A training step takes three times the FLOPs of the way forward."""
-        steps, cost = self.network.steps, self.xla_cost()
-        count = models * steps * self.network.batch_size
-        return Work(
-            count, steps, 3 * self.forward_flops() * count, None if cost is None else models * steps * cost.flops
-        )
-
-    def attack_work(self) -> Work:
-        """An attack needs no gradient of the weights: its step takes twice those, its answers at the end once."""
-        count = self.network.batch_size
-        return Work(count, PGD_STEPS, count * (2 * PGD_STEPS + 1) * self.forward_flops())
-
     @functools.cache  # noqa: B019
     def forward_flops(self) -> int:
         """FLOPs of an image's convolutions and products on the way forward."""
-        inputs = jax.ShapeDtypeStruct((1, *self.recipe.dataset.train.inputs.shape[1:]), jnp.float32)
-        return product_flops(lambda params, x: self._logits(params, None, x), self._shapes.params, inputs)
+        image = jax.ShapeDtypeStruct((1, *self.recipe.dataset.train.inputs.shape[1:]), jnp.float32)
+        return product_flops(lambda params, x: self._logits(params, None, x), self._shapes.params, image)
 
     @functools.cache  # noqa: B019
-    def xla_cost(self) -> Cost | None:
-        """One training step as XLA counts it."""
-        images, labels = self.recipe.dataset.train
-        size = self.network.batch_size
+    def step_cost(self) -> Cost:
+        """A training step takes three times the FLOPs of the way forward."""
+        size, products = self.network.batch_size, 3 * self.forward_flops() * self.network.batch_size
+        batch = training.Batch(*(part[:size] for part in self.recipe.dataset.train))
         # XLA leaves out the products with padding, of which small images have many.
-        at_least = 3 * self.forward_flops() * size / 4
-        return step_cost(self.recipe.step(None), self._shapes, training.Batch(images[:size], labels[:size]), at_least)
+        return step_cost(self.recipe.step(None), self._shapes, batch, products, share=1 / 4)
+
+    def attack_cost(self) -> Cost:
+        """An attack needs no gradient of the weights: its step takes twice those, its answers at the end once."""
+        return Cost(self.network.batch_size * (2 * PGD_STEPS + 1) * self.forward_flops())
 
     def stretch(self) -> Turn:
         """A stretch of training as `training.fit` runs it, on all devices."""
@@ -236,31 +213,24 @@ class ImageBenchmark:
         return self.recipe.model.decode(params, self.recipe.model.encode(params, inputs).mean)
 
     def _attacked(self, attack: Callable[..., Any]) -> Turn:
-        params, (images, labels) = self.recipe.init().params, self.recipe.dataset.train
-        size = self.network.batch_size
-        inputs, answers = data.to_unit_interval(jnp.asarray(images[:size])), jnp.asarray(labels[:size])
+        images, labels = (part[: self.network.batch_size] for part in self.recipe.dataset.train)
+        params, inputs, answers = (
+            self.recipe.init().params,
+            data.to_unit_interval(jnp.asarray(images)),
+            jnp.asarray(labels),
+        )
         loss = jax.jit(lambda params, x: losses.cross_entropy(self._logits(params, None, x), answers).mean())
-
-        def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
-            begin = time.perf_counter()
-            found = attack(params, inputs, answers)
-            seconds = time.perf_counter() - begin
-            return seconds, {"last_loss": float(loss(params, found))}
-
-        return turn
+        describe = lambda adversarial: {"last_loss": float(loss(params, adversarial))}  # noqa: E731
+        return timed(lambda: attack(params, inputs, answers), describe=describe)
 
 
 def _as_fit(run: Callable[[Any], Any], placement: training.Placement, state: Any) -> Turn:
     """A turn of one stretch, with what `training.fit` does to have its metrics."""
-    placed = placement.put(state)
 
-    def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
-        nonlocal placed
-        begin = time.perf_counter()
+    def stretch(placed: Any) -> Any:
         placed, traced = run(placed)
         parts = [placement.get(part) for part in (traced if isinstance(traced, list) else [traced])]
         traces = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
-        jax.block_until_ready(placed)
-        return time.perf_counter() - begin, {"last_loss": float(traces["loss"][..., -1].mean())}
+        return placed, traces["loss"]
 
-    return turn
+    return stretches(stretch, placement.put(state))

@@ -4,20 +4,18 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 from rich.console import Console
 
 from experiments.benchmark import attacks, images, mlp, transforms
-from experiments.benchmark.device import MatrixPeak, peak_memory
+from experiments.benchmark.machine import MatrixPeak, peak_memory
 from experiments.benchmark.measure import Plan, measure
 from experiments.benchmark.settings import ALL, RESULTS, SUITES, Config
 from experiments.core import records
 from experiments.core.records import Record
 from experiments.core.session import Session
-from experiments.core.settings import SettingError, as_dict
-from experiments.core.workdir import environment
+from experiments.core.settings import SettingError
 
 VARIABLES = ("XLA_FLAGS", "PJRT_NPROC", "JAX_PLATFORMS", "JAX_DEFAULT_MATMUL_PRECISION")
 """Of the environment; they belong to the command that made a record."""
@@ -36,17 +34,11 @@ SEVERAL_PROCESSES = ("train", "sweep", "scaling")
 
 
 def run(config: Config, session: Session, matmul_sizes: Sequence[int] = ()) -> dict[str, Record] | None:
-    """Runs the suites asked for, one after another. With several processes, all call it.
+    """Runs the suites asked for, one after another; their records, None if one was stopped. All processes call it.
 
-    Args:
-      config: the settings.
-      session: where to show progress and tables, and the command for the records.
-      matmul_sizes: the square products tried for the matrix peak; none: as the platform needs.
-
-    Returns:
-      The records by suite; None if one was stopped.
+    The matrix peak is that of square products of `matmul_sizes`, or of such as the platform needs.
     """
-    found = {}
+    made = {}
     for suite in SUITES if config.suite == ALL else (config.suite,):
         if suite not in SEVERAL_PROCESSES and jax.process_count() > 1:
             message = f"it is measured in one process, not in {jax.process_count()}"
@@ -59,8 +51,8 @@ def run(config: Config, session: Session, matmul_sizes: Sequence[int] = ()) -> d
         record = _run_suite(dataclasses.replace(config, suite=suite, output=path), session, matmul_sizes)
         if record is None:
             return None
-        found[suite] = record
-    return found
+        made[suite] = record
+    return made
 
 
 def _run_suite(config: Config, session: Session, matmul_sizes: Sequence[int]) -> Record | None:
@@ -77,12 +69,11 @@ def _run_suite(config: Config, session: Session, matmul_sizes: Sequence[int]) ->
         "load_average": {"start": load, "end": os.getloadavg()[0]},
         "peak_memory": peak_memory(),
     }
-    known: dict[str, Any] = {"details": details, "environment": environment(), "file": config.suite}
-    record = Record(session.experiment, session.command, as_dict(config), models, **known)
+    record = session.record(models, config, details=details, file=config.suite)
+    records.write(config.output, record)
     from experiments.benchmark import report  # pandas takes a second to import
     from experiments.core import render
 
     render.show(report.report(records.frame([record]), [record]), session.console)
-    records.write(config.output, record)
     session.console.print(f"The record is {config.output}.", highlight=False)
     return record

@@ -21,23 +21,14 @@ PEERS: dict[str, tuple[str, ...]] = {
 """The suites in the order of `all`, each with what JAX is held against. eager: plain Adam; fused: fused Adam; compile:
 torch.compile and fused Adam; -avx512: MKL's AVX-512 path forced."""
 SUITES = tuple(PEERS)
-RESULTS = "experiments/results/benchmark"
+RESULTS, TORCH_WORKER = "experiments/results/benchmark", "experiments.benchmark.torch_worker"
 CPU_NETWORKS, NETWORKS = "wrn-10-2", "wrn-28-10,resnet-50"
 
 _NAME = re.compile(r"(wrn)-(\d+)-(\d+)|(resnet)-(50|101|152)")
 
 
 def family(name: str) -> tuple[str, int, int]:
-    """Family, depth and width of a convolutional network by its name.
-
-    Raises:
-      SettingError: there is no such network.
-
-    Example:
-      >>> from experiments.benchmark import settings
-      >>> settings.family("wrn-28-10")
-      ('wrn', 28, 10)
-    """
+    """Family, depth and width of a convolutional network by its name, as ("wrn", 28, 10); or a SettingError."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise SettingError(f"--image_networks must be auto, wrn-<depth>-<width> or resnet-<50, 101, 152>, got {name!r}")

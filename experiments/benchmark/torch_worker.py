@@ -11,7 +11,6 @@ DataLoader, whose worker processes use all cores, making a tensor of the batch a
 
 import importlib.util
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,62 +19,16 @@ import numpy as np
 
 from experiments.core import worker
 
-MODULE, AVX512 = "experiments.benchmark.torch_worker", "-avx512"
 NUM_BATCHES = 16
 """Of a pass of the DataLoader, so that no worker process is idle."""
 
 
-def missing(peer: str) -> str:
-    """Why a way to train cannot run here; empty if it can."""
-    reason = worker.missing(["torch"], "benchmark", avx512=peer.endswith(AVX512))
-    if not reason and peer.startswith("compile"):
-        compilers = filter(None, (os.environ.get("CXX"), shutil.which("g++"), shutil.which("clang++")))
-        reason = "" if any(compilers) else "skipped: torch.compile needs a C++ compiler"
-    return reason
-
-
-def refuse(reason: str, platform: str, *, precision: str = "float32", processes: int = 1) -> None:
-    """Refuses what cannot be compared.
-
-    Args:
-      reason: why a library cannot run; empty if it can.
-      platform: of JAX.
-      precision: in which JAX trains.
-      processes: of JAX.
-
-    Raises:
-      WorkerError: the libraries would run elsewhere, in another precision or in fewer processes.
-    """
-    if not reason and platform != "cpu":
-        reason = f"skipped: the peers run on the CPU, JAX on the {platform}"
-    if not reason and precision != "float32":
-        reason = f"skipped: the peers train in float32, JAX in {precision}"
-    if not reason and processes > 1:
-        reason = f"skipped: the peers train in one process, JAX in {processes}"
-    if reason:
-        raise worker.WorkerError(reason)
-
-
-def start_training(peer: str, sizes: Mapping[str, Any]) -> worker.Worker:
-    """Starts a way to train; it trains one stretch for each request, and replies with its `seconds` and last `loss`.
-
-    Args:
-      peer: eager, fused or compile, perhaps with -avx512.
-      sizes: what `make_stretch` takes, as keyword arguments.
-
-    Raises:
-      WorkerError: the peer ended before it was ready.
-    """
-    arguments = {"optimizer": peer.removesuffix(AVX512)} | dict(sizes)
-    return worker.Worker(MODULE, arguments, avx512=peer.endswith(AVX512))
-
-
 def make_answer(pictures: Mapping[str, str] | None = None, **training: Any) -> worker.Answer:
-    """Makes what augments pictures, .npy files with uint8 [B, H, W, 3] by their task, or what trains."""
-    return _augmenting(pictures) if pictures is not None else _training(make_stretch(**training))
+    """Makes what augments pictures, .npy files with uint8 [B, H, W, 3] by their task, or what trains a stretch."""
+    if pictures is not None:
+        return _augmenting(pictures)
+    stretch = make_stretch(**training)
 
-
-def _training(stretch: Callable[[], float]) -> worker.Answer:
     def answer(request: Mapping[str, Any]) -> dict[str, float]:
         begin = time.perf_counter()
         loss = stretch()
@@ -111,7 +64,7 @@ def make_stretch(
 
     Args:
       optimizer: eager, fused or compile.
-      steps: of one epoch; the data set has steps * batch_size images.
+      steps: of one epoch.
       batch_size: images of one step.
       layers: inputs and outputs of each dense layer; the last one is the decoder.
       beta: weight of the rate.
@@ -183,21 +136,13 @@ def make_pass(pictures: np.ndarray, policy: str, peer: str) -> Callable[[], int]
         return each
     dataset: Any = _Augmented(images, transform)
     loader: Any = torch.utils.data.DataLoader(
-        dataset,
-        batch_size=len(images),
-        num_workers=os.cpu_count() or 1,
-        persistent_workers=True,
+        dataset, batch_size=len(images), num_workers=os.cpu_count() or 1, persistent_workers=True
     )
     return lambda: sum(len(batch) for batch in loader)
 
 
 class _Augmented:
-    """A data set of augmented pictures, which come again and again.
-
-    Args:
-      images: of one batch.
-      transform: torchvision's.
-    """
+    """A data set of the augmented pictures of one batch, which come again and again."""
 
     def __init__(self, images: Sequence[Any], transform: Callable[[Any], Any]):
         self.images, self.transform = images, transform

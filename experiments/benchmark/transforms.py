@@ -27,9 +27,8 @@ from rich.console import Console
 from sklearn.datasets import load_sample_image
 
 from experiments import corruptions as imagecorruptions
-from experiments.benchmark import torch_worker
-from experiments.benchmark.measure import Plan, Row, Turn, Work, timed
-from experiments.benchmark.settings import PEERS, Config
+from experiments.benchmark.measure import Plan, Row, Turn, refuse_peer, timed
+from experiments.benchmark.settings import PEERS, TORCH_WORKER, Config
 from experiments.core import worker
 from ib_jax import augment as augmentation
 from ib_jax import corruptions as library
@@ -54,17 +53,11 @@ SIZES: dict[int, tuple[str, ...]] = {
 
 
 class Task(NamedTuple):
-    """What is augmented.
+    """What is augmented."""
 
-    Attributes:
-      policy: as `augment.auto_augment` calls it.
-      peer_policy: as torchvision does.
-      size: pixels along each side of a picture.
-    """
-
-    policy: str
-    peer_policy: str
-    size: int
+    policy: str  # as `augment.auto_augment` calls it
+    peer_policy: str  # as torchvision does
+    size: int  # pixels along each side of a picture
 
 
 TASKS = {"CIFAR-10": Task("cifar10", "CIFAR10", 32), "ImageNet": Task("imagenet", "IMAGENET", 224)}
@@ -80,24 +73,33 @@ def augment(config: Config, console: Console, stack: contextlib.ExitStack) -> Pl
 
     @functools.cache
     def torchvision() -> worker.Worker:
-        torch_worker.refuse(worker.missing(("torch", "torchvision"), "peers"), jax.default_backend())
-        return stack.enter_context(worker.Worker(torch_worker.MODULE, {"pictures": paths}))
+        refuse_peer(worker.missing(("torch", "torchvision"), "peers"))
+        return stack.enter_context(worker.Worker(TORCH_WORKER, {"pictures": paths}))
+
+    def theirs(request: Mapping[str, Any]) -> Turn:
+        peer = torchvision()
+
+        def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
+            reply = peer({**request, "min_seconds": min_seconds})
+            process = peer.info | {"compiled_part": reply["compiled_part"]}
+            return reply["seconds_per_picture"] * config.pictures, {"process": process}
+
+        return turn
 
     rows = []
     for table, task in TASKS.items():
-        theirs = augmentation.auto_augment(task.policy, magnitudes="torchvision")
-        row = functools.partial(Row, table, work=lambda: Work(config.pictures), settings={"size": task.size})
+        row = functools.partial(Row, table, images=config.pictures, settings={"size": task.size})
+        same = augmentation.auto_augment(task.policy, magnitudes="torchvision")
         ways = {
-            ("jax", "JAX, torchvision's magnitudes"): augmentation.batched(theirs),
+            ("jax", "JAX, torchvision's magnitudes"): augmentation.batched(same),
             ("jax-original", "JAX, original magnitudes"): augmentation.batched(augmentation.auto_augment(task.policy)),
-            ("jax-vmap", "JAX, every branch for every picture (vmap)"): jax.vmap(theirs),
+            ("jax-vmap", "JAX, every branch for every picture (vmap)"): jax.vmap(same),
         }
         for (name, label), transform in ways.items():
-            rows.append(row(name, label, functools.partial(_augmented, transform, pictures[table])))
+            rows.append(row(name, label, functools.partial(augmented, transform, pictures[table])))
         for peer in config.peer_names:
             request = {"task": table, "policy": task.peer_policy, "peer": peer}
-            start = functools.partial(_torchvision, torchvision, request, config.pictures)
-            rows.append(row(peer, TORCHVISION[peer], start))
+            rows.append(row(peer, TORCHVISION[peer], functools.partial(theirs, request)))
     return Plan(rows, dtype="", min_seconds=config.min_seconds)
 
 
@@ -107,17 +109,18 @@ def photographs(count: int, size: int) -> np.ndarray:
 
     sources = [load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
     rng = np.random.default_rng(0)
-    found = np.empty((count, size, size, 3), np.uint8)
+    pictures = np.empty((count, size, size, 3), np.uint8)
     for index in range(count):
         source = sources[index % 2]
         extent = int(rng.integers(size, min(source.shape[:2]) + 1))
         top, left = (int(rng.integers(0, length - extent + 1)) for length in source.shape[:2])
         square = Image.fromarray(source[top : top + extent, left : left + extent])
-        found[index] = np.asarray(square.resize((size, size)))
-    return found
+        pictures[index] = np.asarray(square.resize((size, size)))
+    return pictures
 
 
-def _augmented(transform: augmentation.Augment, pictures: np.ndarray) -> Turn:
+def augmented(transform: augmentation.Augment, pictures: np.ndarray) -> Turn:
+    """A turn of the compiled augmentation of a batch on the device, each time with another key."""
     resident, seeds = jnp.asarray(pictures), itertools.count()
 
     @jax.jit
@@ -127,24 +130,11 @@ def _augmented(transform: augmentation.Augment, pictures: np.ndarray) -> Turn:
     return timed(run, prepare=lambda: (jax.random.key(next(seeds)),))
 
 
-def _torchvision(start: Callable[[], worker.Worker], request: Mapping[str, Any], batch_size: int) -> Turn:
-    peer = start()
-
-    def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
-        reply = peer({**request, "min_seconds": min_seconds})
-        process = peer.info | {"compiled_part": reply["compiled_part"]}
-        return reply["seconds_per_picture"] * batch_size, {"process": process}
-
-    return turn
-
-
 def corruptions(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan:
     """Every corruption: JAX, and the package in one process and in one on each core."""
-    cores, (alone, together) = stack.enter_context(imagecorruptions.Cores()), PEERS["corruptions"]
-    theirs: dict[str, Callable[..., float]] = {
-        alone: imagecorruptions.images_per_second,
-        together: cores.images_per_second,
-    }
+    cores = stack.enter_context(imagecorruptions.Cores())
+    speeds: tuple[Callable[..., float], ...] = (imagecorruptions.images_per_second, cores.images_per_second)
+    theirs = dict(zip(PEERS["corruptions"], speeds, strict=True))
     rows = []
     for size, names in SIZES.items():
         images = crops(size)
@@ -152,18 +142,17 @@ def corruptions(config: Config, console: Console, stack: contextlib.ExitStack) -
             settings = {"corruption": name, "size": size, "severity": SEVERITY}
             row = functools.partial(Row, f"{size} x {size}", settings=settings)
             ours = functools.partial(corrupted, images, name)
-            rows.append(row(f"{name} jax", f"{name}, JAX", ours, lambda: Work(BATCH_SIZE)))
+            rows.append(row(f"{name} jax", f"{name}, JAX", ours, BATCH_SIZE))
             for peer in config.peer_names:
                 start = functools.partial(_package, theirs[peer], images, name)
-                rows.append(row(f"{name} {peer}", f"{name}, {peer}", start, lambda: Work(1)))
+                rows.append(row(f"{name} {peer}", f"{name}, {peer}", start, 1))
     facts = {"severity": SEVERITY, "constants": CONSTANTS, "images": BATCH_SIZE, "cores": cores.count}
     return Plan(rows, lambda: facts, dtype="", min_seconds=config.min_seconds)
 
 
 def corrupted(images: np.ndarray, name: str) -> Turn:
     """A turn of the compiled corruption of a batch on the device."""
-    settings: dict[str, Any] = {"name": name, "severity": SEVERITY, "constants": CONSTANTS}
-    run = jax.jit(functools.partial(library.corrupt, **settings))
+    run = jax.jit(functools.partial(library.corrupt, name=name, severity=SEVERITY, constants=CONSTANTS))
     keys, batch = jax.random.split(jax.random.key(0), len(images)), jnp.asarray(images)
     return timed(lambda: run(keys, batch))
 

@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+from collections.abc import Sequence
 from types import ModuleType
 
 from experiments.core import records
@@ -53,18 +54,14 @@ def load(name: str, folder: pathlib.Path) -> list[Record]:
     Raises:
       RecordError: there is none, or one cannot be read.
     """
-    found = records.load(folder, recursive=getattr(module(name), "RECURSIVE", False))
-    if not found:
+    loaded = records.load(folder, recursive=getattr(module(name), "RECURSIVE", False))
+    if not loaded:
         raise records.RecordError(f"no record in {folder}: run python -m experiments.{name} first")
-    return found
+    return loaded
 
 
-def make(name: str, folder: pathlib.Path) -> Report:
-    """The report of a folder of records.
-
-    Raises:
-      RecordError: as of `load`.
-    """
-    found = load(name, folder)
-    report: Report = module(name).report(records.frame(found), found)
+def make(name: str, folder: pathlib.Path, loaded: Sequence[Record] = ()) -> Report:
+    """The report of a folder of records, which are loaded if they are not yet; raises as `load`."""
+    loaded = loaded or load(name, folder)
+    report: Report = module(name).report(records.frame(loaded), loaded)
     return report

@@ -17,27 +17,20 @@ from experiments.core.report import Cell, Departures, Grid, Report, Text, number
 from experiments.core.tables import DASH
 from experiments.report import find
 
-_PARTS = ("Paper", "Does", "Cost", "Expect")
 
-
-@dataclasses.dataclass(frozen=True)
 class Page:
     """A report on the site: its experiment, the folder of its records, and where it goes."""
 
-    name: str
-    folder: pathlib.Path
-    records: Sequence[Record]
-    report: Report
-    file: str
-    about: Mapping[str, str]
+    def __init__(self, name: str, folder: pathlib.Path):
+        self.folder, self.records, self.about = folder, find.load(name, folder), about(name)
+        self.report = find.make(name, folder, self.records)
+        below = folder.relative_to(find.RESULTS / name).parts if folder.is_relative_to(find.RESULTS / name) else ()
+        self.name, self.stem = name, "-".join((name, *below))
+        self.file = f"{self.stem}.html"
 
 
 def build(site: pathlib.Path, names: Sequence[str] = ()) -> list[pathlib.Path]:
-    """Writes the site.
-
-    Args:
-      site: the folder; what is in it of the same names is replaced.
-      names: of experiments. Default: all that have a report.
+    """Writes the site into a folder, of all experiments that have a report by default.
 
     Returns:
       The pages, the overview first.
@@ -50,12 +43,12 @@ def build(site: pathlib.Path, names: Sequence[str] = ()) -> list[pathlib.Path]:
     site.mkdir(parents=True, exist_ok=True)
     loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates")
     templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    pages = [_page(name, folder) for name in names or find.names() for folder in find.folders(name)]
+    pages = [Page(name, folder) for name in names or find.names() for folder in find.folders(name)]
     for page in pages:
         (site / page.file).write_text(templates.get_template("experiment.html").render(_experiment(page, site)))
     numbers = pd.concat([page.report.frame for page in pages]) if pages else records.frame([])
     numbers.to_csv(site / "numbers.csv", index=False)
-    rows = [row for page in pages for row in _overview(page)]
+    rows = [row for page in pages for row in overview(page)]
     rows += [_without_records(name) for name in names or find.commands() if name not in {page.name for page in pages}]
     values = {"title": "Experiments of ib_jax", "rows": rows, "rule": claims.RULE, "num_numbers": f"{len(numbers):,}"}
     (site / "index.html").write_text(templates.get_template("index.html").render(values))
@@ -71,16 +64,8 @@ def about(name: str) -> dict[str, str]:
     """
     text = ast.get_docstring(ast.parse((find.ROOT / name / "__main__.py").read_text())) or ""
     parts = re.split(r"^([A-Z]\w+): ", text, flags=re.MULTILINE)[1:]
-    return {part.removesuffix("s") if part == "Papers" else part: " ".join(body.split())
-            for part, body in zip(parts[::2], parts[1::2], strict=True)}  # fmt: skip
-
-
-def _page(name: str, folder: pathlib.Path) -> Page:
-    found = find.load(name, folder)
-    below = folder.relative_to(find.RESULTS / name).as_posix() if folder.is_relative_to(find.RESULTS / name) else "."
-    file = name if below == "." else f"{name}-{below.replace('/', '-')}"
-    made = find.module(name).report(records.frame(found), found)
-    return Page(name, folder, found, made, f"{file}.html", about(name))
+    bodies = [" ".join(body.split()) for body in parts[1::2]]
+    return dict(zip(["Paper" if part == "Papers" else part for part in parts[::2]], bodies, strict=True))
 
 
 def _experiment(page: Page, site: pathlib.Path) -> dict[str, Any]:
@@ -88,7 +73,7 @@ def _experiment(page: Page, site: pathlib.Path) -> dict[str, Any]:
     blocks = []
     for block in page.report.blocks:
         if not isinstance(block, (Text, Grid)):
-            file = f"{page.file.removesuffix('.html')}-{block.file}"
+            file = f"{page.stem}-{block.file}"
             if (page.folder / block.file).exists():
                 shutil.copyfile(page.folder / block.file, site / file)
             else:
@@ -99,56 +84,57 @@ def _experiment(page: Page, site: pathlib.Path) -> dict[str, Any]:
     departures = Report("", page.report.frame, [Departures(page.records)]).blocks[0]
     return {
         "title": page.report.title,
-        "about": {part: page.about.get(part, "") for part in _PARTS} | {"Paper": page.report.paper},
+        "about": dict.fromkeys(("Does", "Cost", "Expect"), "") | page.about | {"Paper": page.report.paper},
         "blocks": blocks,
         "commands": list(dict.fromkeys(record.command for record in page.records)),
-        "origin": _origin(page.records),
+        "origin": _origin([record.environment for record in page.records]),
         "departures": "" if shown else markupsafe.Markup(render.html_block(departures)),
     }
 
 
-def _origin(found: Sequence[Record]) -> list[tuple[str, str]]:
-    """Machines, versions and commits of records, each once."""
-    origin: dict[str, dict[str, None]] = {"Machine": {}, "Devices": {}, "Versions": {}, "Commits": {}}
-    for record in found:
-        environment = record.environment
-        machine, devices = environment.get("machine", {}), environment.get("devices", [])
-        versions = environment.get("versions", {})
-        told = (
-            f"{machine.get('cpu', 'unknown')}, {machine.get('cores', '?')} cores, {machine.get('system', '')}",
-            f"{len(devices)} x {devices[0]}" if devices else "unknown",
-            ", ".join(f"{name} {version}" for name, version in versions.items()),
-            str(environment.get("commit", "unknown"))[:12],
-        )
-        for part, text in zip(origin.values(), told, strict=True):
-            part[text] = None
-    return [(name, "; ".join(texts)) for name, texts in origin.items()]
+def _origin(environments: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Machines, devices, versions and commits of records, each once."""
+    parts: dict[str, list[str]] = {"Machine": [], "Devices": [], "Versions": [], "Commits": []}
+    for each in environments:
+        machine, devices = each.get("machine", {}), each.get("devices", [])
+        cores = f"{machine.get('cores', '?')} cores"
+        parts["Machine"].append(f"{machine.get('cpu', 'unknown')}, {cores}, {machine.get('system', '')}")
+        parts["Devices"].append(f"{len(devices)} x {devices[0]}" if devices else "unknown")
+        parts["Versions"].append(", ".join(f"{name} {version}" for name, version in each.get("versions", {}).items()))
+        parts["Commits"].append(str(each.get("commit", "unknown"))[:12])
+    return {part: "; ".join(dict.fromkeys(texts)) for part, texts in parts.items()}
 
 
-def _overview(page: Page) -> list[dict[str, Any]]:
+def overview(page: Page) -> list[dict[str, Any]]:
     """A row for each headline of a report, one without numbers where it has none."""
     count = len({each["name"] for record in page.records for each in record.departures})
-    row = {
-        "name": page.report.title,
+    row = _row(page.report.title, page.about) | {
         "page": page.file,
         "item": page.report.paper,
-        "ours": Cell(DASH),
-        "paper": DASH,
-        "verdict": DASH,
         "status": f"{_plural(count, 'setting')} of our own" if count else "as the paper, where it says",
         "size": _size(page.records),
         "command": page.records[0].command,
-        "cost": page.about.get("Cost", DASH),
     }
     rows = []
     for item, ours, paper, unit, digits, claim in page.report.headlines:
         shown = Cell(ours) if isinstance(ours, str) else number(ours, unit=unit, digits=digits)
-        theirs = (
-            DASH if paper is None else paper if isinstance(paper, str) else f"{paper:g}{f' {unit}' if unit else ''}"
-        )
+        theirs = (DASH if paper is None else paper) if isinstance(paper, str | None) else f"{paper:g} {unit}".strip()
         verdict = DASH if claim is None else page.report.verdict_of(claim).verdict
         rows.append(row | {"item": item, "ours": shown, "paper": theirs, "verdict": verdict})
     return rows or [row]
+
+
+def _without_records(name: str) -> dict[str, Any]:
+    """The overview's row of an experiment of which no record is committed."""
+    parts = about(name)
+    command = f"python -m experiments.{name}"
+    return _row(name, parts) | {"item": parts.get("Paper", DASH), "status": "no record yet", "command": command}
+
+
+def _row(name: str, parts: Mapping[str, str]) -> dict[str, Any]:
+    """A row of the overview without numbers."""
+    dashes = dict.fromkeys(("paper", "verdict", "size"), DASH)
+    return {"name": name, "page": "", "ours": Cell(DASH), "cost": parts.get("Cost", DASH), **dashes}
 
 
 def _size(found: Sequence[Record]) -> str:
@@ -173,10 +159,3 @@ def _size(found: Sequence[Record]) -> str:
 
 def _plural(count: int, name: str) -> str:
     return f"{count} {name}{'s' * (count != 1)}"
-
-
-def _without_records(name: str) -> dict[str, Any]:
-    """The overview's row of an experiment of which no record is committed."""
-    parts, dashes = about(name), dict.fromkeys(("paper", "verdict", "size"), DASH)
-    row = {"name": name, "page": "", "item": parts.get("Paper", DASH), "ours": Cell(DASH), "status": "no record yet"}
-    return row | dashes | {"command": f"python -m experiments.{name}", "cost": parts.get("Cost", DASH)}

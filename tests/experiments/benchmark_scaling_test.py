@@ -13,7 +13,13 @@ from experiments.core import records
 from tests.forced_devices import forced_devices
 
 SIZES = ("repeats=1", "steps=2", "batch_size=6", "latent_dim=4", "hidden_width=16")
-COMMAND = [sys.executable, "-m", "experiments.benchmark", *(f"--{size}" for size in SIZES)]
+PROGRAM = """
+import runpy
+from experiments.benchmark import machine
+machine.SIZES = (8,)  # of the matrix peak; a product of 4096 rows takes longer than all else here
+runpy.run_module("experiments.benchmark", run_name="__main__")
+"""
+COMMAND = [sys.executable, "-c", PROGRAM, *(f"--{size}" for size in SIZES)]
 
 
 def start(arguments: list[str], **environment: str) -> subprocess.Popen:
@@ -33,11 +39,11 @@ def finish(*processes: subprocess.Popen) -> list[tuple[int, str, str]]:
             process.kill()  # a process that waits for a dead one takes no notice of SIGTERM
 
 
-def check_rows(record: records.Record, counts: list[int], num_processes: int) -> None:
+def check_rows(record: records.Record, counts: list[int], num_processes: int, global_batch_size: int) -> None:
     tables = report.tables_of(record)
     for kind, row in ((kind, row) for kind, rows in tables.items() for row in rows.values()):
         count = row.settings["devices"]
-        assert row.settings["batch_size"] == (6 * count if kind == "weak" else 10)
+        assert row.settings["batch_size"] == (6 * count if kind == "weak" else global_batch_size)
         assert row.median("images_per_second") == pytest.approx(2 * row.settings["batch_size"] / row.median("seconds"))
         assert row.settings["processes"] == (num_processes if count == 2 * num_processes else 1)
         assert (row.median("all_reduces") > 0) == (count > 1)
@@ -51,7 +57,7 @@ def test_two_devices(tmp_path: pathlib.Path) -> None:
     ((code, printed, errors),) = finish(start(["--suite=scaling", "--global_batch_size=10", f"--output={output}"]))
     assert code == 0, errors
     record = records.read(output)
-    check_rows(record, [1, 2], 1)
+    check_rows(record, [1, 2], 1, 10)
     assert record.details["devices"] == {"local": 2, "total": 2, "processes": 1}
     assert record.details["variables"]["PJRT_NPROC"] == "64"
     assert "The devices of a CPU share its cores" in printed
@@ -60,19 +66,12 @@ def test_two_devices(tmp_path: pathlib.Path) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.5)
 
 
-@pytest.mark.standard
-def test_too_few_threads_are_refused() -> None:
-    ((code, _, errors),) = finish(start(["--suite=scaling"], PJRT_NPROC="2"))
-    assert code == 1
-    assert "2 devices of a CPU need at least 4 threads, got 2: set PJRT_NPROC=4" in errors
-
-
 @pytest.mark.slow
 def test_two_processes(tmp_path: pathlib.Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         coordinator = f"localhost:{free.getsockname()[1]}"
-    sizes = ["--suite=scaling", "--global_batch_size=10", f"--coordinator_address={coordinator}", "--num_processes=2"]
+    sizes = ["--suite=scaling", "--global_batch_size=5", f"--coordinator_address={coordinator}", "--num_processes=2"]
     outputs = [tmp_path / f"{index}.json" for index in (0, 1)]
     results = finish(
         *(start([*sizes, f"--process_id={index}", f"--output={output}"]) for index, output in enumerate(outputs))
@@ -82,6 +81,6 @@ def test_two_processes(tmp_path: pathlib.Path) -> None:
     assert "scaling" not in results[1][1]
     assert not outputs[1].exists()
     record = records.read(outputs[0])
-    check_rows(record, [1, 2, 4], 2)
-    assert record.details["strong_left_out"] == [4]
-    assert "--global_batch_size=10 does not divide over 4 devices" in results[0][1]
+    check_rows(record, [1, 2, 4], 2, 5)
+    assert record.details["strong_left_out"] == [2, 4]
+    assert "--global_batch_size=5 does not divide over 2, 4 devices" in results[0][1]

@@ -15,13 +15,18 @@ WITHOUT_RECORDS = {"imagenet_features"}  # no data set and no weights to measure
 
 
 @pytest.mark.parametrize("name", find.names())
-def test_the_committed_table_is_made_from_the_committed_records(name):
+def test_the_committed_table_is_made_from_the_committed_records_and_the_overview_has_rows_of_them(name):
     folders = find.folders(name)
     assert bool(folders) == (name not in WITHOUT_RECORDS)
     for folder in folders:
-        assert (folder / "table.md").read_text() == render.markdown(find.make(name, folder))
+        page = site.Page(name, folder)
+        assert (folder / "table.md").read_text() == render.markdown(page.report)
+        rows = site.overview(page)
+        assert rows
+        assert all(row["ours"].text for row in rows)
 
 
+@pytest.mark.standard
 def test_figures_and_tables_are_written_beside_the_records_of_a_folder(tmp_path, capsys):
     record = find.RESULTS / "mnist_vib" / "digits" / "vib_seed0.json"
     (tmp_path / "vib_seed0.json").write_bytes(record.read_bytes())
@@ -73,14 +78,6 @@ def test_the_site_needs_nothing_but_its_folder(tmp_path):
         assert part in page
     numbers = pd.read_csv(tmp_path / "site" / "numbers.csv", low_memory=False)
     assert len(numbers) == sum(len(find.make("mnist_vib", folder).frame) for folder in find.folders("mnist_vib"))
-
-
-@pytest.mark.parametrize("name", find.names())
-def test_every_experiment_has_rows_in_the_overview(name):
-    for folder in find.folders(name):
-        rows = site._overview(site._page(name, folder))
-        assert rows
-        assert all(row["ours"].text for row in rows)
 
 
 def test_an_experiment_without_headlines_has_a_row(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from experiments.attack_comparison import AttackedModel, AttackEvaluator, load_model, peers, report, run
-from experiments.attack_comparison.settings import GROUPS, ComparisonConfig, comparisons, pgd
+from experiments.attack_comparison.settings import DETERMINISTIC, GROUPS, ComparisonConfig, comparisons, deepfool, pgd
 from experiments.core import records, render
 from experiments.core import worker as torch_worker
 from experiments.core.records import Measurement, Model, Record
@@ -52,7 +52,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "pyautoattack linf": ("pyautoattack.AutoAttack", {**OFFICIAL, "norm": "Linf"}, "linf"),
     "pyautoattack l2": (
         "pyautoattack.AutoAttack",
-        {**OFFICIAL, "eps": 1.0, "norm": "L2", "attacks": ["apgd-ce", "apgd-t"], "n_target_classes": 3},
+        {**OFFICIAL, "eps": 1.0, "norm": "L2", "attacks": ["apgd-ce", "apgd-t"]},
         "l2",
     ),
 }
@@ -156,7 +156,10 @@ def test_every_attack_is_compared_under_each_librarys_names() -> None:
     }
     deepfool = next(each for each in made if each.group == "deepfool")
     assert deepfool.peers["torchattacks.DeepFool"] == {"steps": 50, "overshoot": 0.02}  # it takes all classes
-    assert not any(each.random for each in made if each.group in ("fgsm", "bim", "mi_fgsm", "cw", "deepfool"))
+    assert {"pgd": 0.005, "autoattack": 0.003, "cw": 0.02, "fgsm": 0.005}.items() <= {
+        each.group: each.conditions["tolerance"] for each in made
+    }.items()
+    assert set(DETERMINISTIC) < set(GROUPS)
 
 
 @pytest.mark.parametrize(
@@ -172,12 +175,13 @@ def test_the_record_and_its_table_without_the_other_libraries(
 ) -> None:
     monkeypatch.setattr(peers, "missing", lambda library, avx512: f"{library} is away")
     output, printed = tmp_path / "tiny.json", io.StringIO()
-    chosen = [each for each in comparisons(ComparisonConfig()) if each.group in ("fgsm", "deepfool")]
-    monkeypatch.setattr(run, "comparisons", lambda config: [*chosen, pgd(0.1, num_steps=2)])
+    chosen = [*comparisons(ComparisonConfig(attacks="fgsm")), deepfool(), pgd(0.1, num_steps=2)]
+    monkeypatch.setattr(run, "comparisons", lambda config: chosen)
     config = ComparisonConfig(output=str(output), num_starts=2, seed=5)
     run.run(config, Session("attack_comparison", "the command", Console(file=printed, width=200)), tiny_model())
     record = records.read(output)
-    assert record.command == "the command"
+    assert (record.command, record.departures) == ("the command", [])
+    assert not {"output", "data_dir"} & set(record.settings)
     assert record.details["clean_accuracy"] == pytest.approx(4 / 5)
     assert [start.seed for start in record.models] == [5, 6]
     attacks = [{each.at["attack"] for each in start.measurements} for start in record.models]
@@ -189,7 +193,6 @@ def test_the_record_and_its_table_without_the_other_libraries(
     }
     assert ours["fgsm", "linf"]["robust_accuracy"] == pytest.approx(2 / 5)  # those 0.3 and 0.2 from the boundary
     assert ours["deepfool", "l2"]["median_l2_all"] == pytest.approx(0.08 * math.sqrt(2), rel=0.03)
-    assert ours["deepfool", "linf"]["median_linf_all"] == pytest.approx(0.08, rel=0.03)
     table = (tmp_path / "table.md").read_text()
     assert "## tiny, first 5 test images, 80.0% classified right" in table
     assert "2 starts; no other library" in table
@@ -274,7 +277,7 @@ def test_every_attack_answers_within_its_ball(case: str, task: tuple[torch_worke
     assert found.shape == (6, 28, 28, 1)
     assert found.dtype == np.float32
     assert reply["not_finite"] == 0
-    assert reply["seconds"] == reply["rounds"][0] > 0
+    assert reply["seconds"] > 0
     assert found.min() >= 0
     assert found.max() <= 1
     moved = (found - images[:6]).reshape(6, -1)
@@ -301,8 +304,7 @@ def test_a_seed_decides_and_a_failed_request_leaves_the_worker(
     found = []
     for seed in (1, 1, 2):
         settings = {"eps": EPSILON, "alpha": 0.001, "steps": 1}
-        reply = ask(worker, "torchattacks.PGD", output, settings=settings, seed=seed, min_seconds=0.01)
-        assert sum(reply["rounds"]) >= 0.01
+        ask(worker, "torchattacks.PGD", output, settings=settings, seed=seed, min_seconds=0.01)
         found.append(np.load(output)["images"])
     assert len(found[0]) == 7
     np.testing.assert_array_equal(found[0], found[1])
@@ -324,7 +326,7 @@ def test_every_attack_is_as_strong_as_in_the_other_libraries(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two threads on busy cores wait for each other a hundred times as long
     config = ComparisonConfig(output=str(tmp_path / "digits.json"), num_starts=1, **SMALL)  # type: ignore[arg-type]
     printed = io.StringIO()
-    record = run.run(config, Session(console=Console(file=printed, width=200)))
+    record = run.run(config, Session("attack_comparison", console=Console(file=printed, width=200)))
     assert record is not None
     (start,), missed = record.models, []
     ours: dict[str, Any] = {}

@@ -1,13 +1,61 @@
-"""What an attack on texts achieved, by one model's answers for every library, and two attacks on the same texts."""
+"""The classifier that texts are attacked on, what an attack achieved by its answers, and two attacks side by side."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.stats
+from sklearn.linear_model import LogisticRegression
 
+from experiments.imdb_vub import TextEncoder, features_of_texts
+from ib_jax import data
+from ib_jax.attacks.text import Pool
 from ib_jax.evaluation import is_right, most_probable
+from ib_jax.types import Array, Params
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TextClassifier:
+    """A frozen BERT, the mean of its tokens' vectors, and a linear head.
+
+    Attributes:
+      encoder: the BERT with its tokeniser.
+      kernel: float32 [H, C], from a text's features to its logits.
+      bias: float32 [C].
+      apply_fn: tokens int [B, L] -> probabilities float32 [B, C]; jitted, once for all pools.
+    """
+
+    encoder: TextEncoder
+    kernel: np.ndarray
+    bias: np.ndarray
+    apply_fn: Callable[[np.ndarray], Array]
+
+    def pool(self, batch_size: int, length_step: int, **settings: Any) -> Pool:
+        """A `Pool` of this classifier that has nothing in its cache yet, whose lengths are multiples of a step."""
+        longest = self.encoder.tokenise.max_length
+        lengths = (*range(length_step, longest, length_step), longest)
+        return Pool(self.encoder.tokenise, self.apply_fn, batch_size=batch_size, lengths=lengths, **settings)
+
+
+def fit(encoder: TextEncoder, texts: Sequence[str], labels: np.ndarray) -> TextClassifier:
+    """Fits the head by logistic regression on the features of texts; labels int [N], each class among them."""
+    split = data.TextSplit(tuple(texts), np.asarray(labels, np.int32))
+    features, _ = features_of_texts(encoder, split, batch_size=32)(encoder.params, range(len(texts)), jax.devices()[0])
+    fitted = LogisticRegression(max_iter=5000).fit(features, split.labels)
+    kernel, bias = np.asarray(fitted.coef_.T, np.float32), np.asarray(fitted.intercept_, np.float32)
+    if kernel.shape[1] == 1:  # of two classes only the log odds are fitted
+        kernel, bias = (np.concatenate([np.zeros_like(array), array], -1) for array in (kernel, bias))
+    params = jax.device_put({"bert": encoder.params, "kernel": kernel, "bias": bias})
+
+    @jax.jit
+    def probabilities(params: Params, tokens: Array) -> Array:
+        return jax.nn.softmax(encoder.features(params["bert"], tokens) @ params["kernel"] + params["bias"])
+
+    return TextClassifier(encoder, kernel, bias, lambda tokens: probabilities(params, jnp.asarray(tokens)))
 
 
 class AttackOutcome(NamedTuple):
@@ -102,53 +150,41 @@ def share_changed(original: str, perturbed: str) -> float:
     return sum(old != new for old, new in zip(before, after, strict=True)) / max(len(before), 1)
 
 
-class Paired(NamedTuple):
-    """A paired comparison.
+def paired(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:
+    """Compares ours and theirs on the same texts, [n] each.
 
-    Attributes:
-      num: pairs.
-      ours: mean over them.
-      theirs: mean over them.
-      difference: ours less theirs.
-      standard_error: of the difference; NaN for fewer than two pairs.
-      p_value: of a difference at least as large, if there were none; 1 where all pairs are equal; NaN where there is
-        nothing to judge by.
-    """
+    Shares, which are bool, by McNemar's exact test: pairs that differ are tosses of a coin. Means by Student's paired
+    test.
 
-    num: int
-    ours: float
-    theirs: float
-    difference: float
-    standard_error: float
-    p_value: float
-
-
-def paired_rates(ours: np.ndarray, theirs: np.ndarray) -> Paired:
-    """Compares two shares of the same texts, bool [n], by McNemar's exact test: pairs that differ are tosses of a coin.
+    Returns:
+      `num` pairs; the means `ours` and `theirs`; their `difference` and its `standard_error`, NaN for fewer than two
+      pairs; and `p_value`, of a difference at least as large if there were none: 1 where all pairs are equal, NaN where
+      there is nothing to judge by.
 
     Example:
       >>> import numpy as np
-      >>> paired_rates(np.array([1, 1, 1, 0], bool), np.array([1, 0, 0, 0], bool)).p_value
+      >>> paired(np.array([1, 1, 1, 0], bool), np.array([1, 0, 0, 0], bool))["p_value"]
       0.5
-    """
-    only_ours, only_theirs = int((ours & ~theirs).sum()), int((~ours & theirs).sum())
-    differ = only_ours + only_theirs
-    p_value = float(scipy.stats.binomtest(only_ours, differ).pvalue) if differ else 1.0
-    return _paired(ours.astype(float), theirs.astype(float), p_value)
-
-
-def paired_means(ours: np.ndarray, theirs: np.ndarray) -> Paired:
-    """Compares two means over the same texts, float [n], by Student's paired test.
-
-    Example:
-      >>> import numpy as np
-      >>> paired_means(np.array([1.0, 2.0, 6.0]), np.array([1.0, 2.0, 6.0])).p_value
+      >>> paired(np.array([1.0, 2.0, 6.0]), np.array([1.0, 2.0, 6.0]))["p_value"]
       1.0
     """
-    if len(ours) > 1 and np.ptp(ours - theirs) > 0:
-        return _paired(ours, theirs, float(scipy.stats.ttest_rel(ours, theirs).pvalue))
-    # One pair, or the same difference in all: if it is none, nothing differs; else there is nothing to judge by.
-    return _paired(ours, theirs, 1.0 if np.array_equal(ours, theirs) else math.nan)
+    num, difference = len(ours), ours.astype(float) - theirs
+    if not num:
+        p_value = math.nan
+    elif np.array_equal(ours, theirs):
+        p_value = 1.0
+    elif ours.dtype == bool:
+        p_value = float(scipy.stats.binomtest(int((difference > 0).sum()), int((difference != 0).sum())).pvalue)
+    else:  # one pair, or the same difference in all, is nothing to judge by
+        p_value = float(scipy.stats.ttest_rel(ours, theirs).pvalue) if np.ptp(difference) > 0 else math.nan
+    return {
+        "num": num,
+        "ours": _mean(ours),
+        "theirs": _mean(theirs),
+        "difference": _mean(difference),
+        "standard_error": float(scipy.stats.sem(difference)) if num > 1 else math.nan,
+        "p_value": p_value,
+    }
 
 
 def compare(ours: AttackOutcome, theirs: AttackOutcome) -> dict[str, float]:
@@ -157,29 +193,22 @@ def compare(ours: AttackOutcome, theirs: AttackOutcome) -> dict[str, float]:
     Of fewer texts ours are taken to have cost the share of the time that they have of the queries.
 
     Returns:
-      The fields of two `Paired` as `success_...` and `words_changed_...`; `identical`, perturbed texts that both have;
+      What `paired` says as `success_...` and `words_changed_...`; `identical`, perturbed texts that both have;
       `same_queries`, whether both asked as often of every text; and `times_faster`.
     """
     count = len(theirs.perturbed)
     attacked = ours.attacked[:count] & theirs.attacked
     both = ours.success[:count] & theirs.success
-    paired = {
-        "success": paired_rates(ours.success[:count][attacked], theirs.success[attacked]),
-        "words_changed": paired_means(ours.changed[:count][both], theirs.changed[both]),
-    }
+    success = paired(ours.success[:count][attacked], theirs.success[attacked])
+    words_changed = paired(ours.changed[:count][both], theirs.changed[both])
     share = float(ours.num_queries[:count].sum() / ours.num_queries.sum())
     return {
-        **{f"{name}_{field}": value for name, each in paired.items() for field, value in each._asdict().items()},
+        **{f"success_{name}": value for name, value in success.items()},
+        **{f"words_changed_{name}": value for name, value in words_changed.items()},
         "identical": sum(one == other for one, other in zip(ours.perturbed, theirs.perturbed, strict=False)),
         "same_queries": bool((ours.num_queries[:count] == theirs.num_queries).all()),
         "times_faster": theirs.seconds / (ours.seconds * share) if ours.seconds else math.nan,
     }
-
-
-def _paired(ours: np.ndarray, theirs: np.ndarray, p_value: float) -> Paired:
-    num, difference = len(ours), ours - theirs
-    error = float(difference.std(ddof=1) / math.sqrt(num)) if num > 1 else math.nan
-    return Paired(num, _mean(ours), _mean(theirs), _mean(difference), error, p_value if num else math.nan)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -130,7 +130,7 @@ def make_attack(
     Args:
       attack: "library.Attack", by the library's own name.
       settings: likewise. "eps" goes to foolbox's call as `epsilons` (without it: no limit). pyautoattack's are norm,
-        eps, version, seed, and over these `attacks` (those to run), `n_iter` (of APGD, FAB) and `n_queries` (of Square).
+        eps, version, seed, and over these attacks (those to run), n_iter (of APGD, FAB) and n_queries (of Square).
       seed: of the libraries that take one.
       network: what is attacked.
     """

@@ -141,7 +141,7 @@ def pgd(epsilon: float, *, num_steps: int, norm: str = "linf") -> Comparison:
     """Projected gradient descent from a random start; its steps add up to 2.5 radii."""
     peers = {"linf": ("torchattacks.PGD", "foolbox.LinfPGD"), "l2": ("torchattacks.PGDL2", "foolbox.L2PGD")}[norm]
     steps: dict[str, Any] = {"num_steps": num_steps, "step_size": 2.5 * epsilon / num_steps, "random_start": True}
-    return compared("pgd", attacks.pgd, dict.fromkeys(peers, {}), norm=norm, epsilon=epsilon, **steps)
+    return compared("pgd", attacks.pgd, {peer: {} for peer in peers}, norm=norm, epsilon=epsilon, **steps)
 
 
 def carlini_wagner(**settings: Any) -> Comparison:
@@ -157,7 +157,7 @@ def deepfool(norm: str = "l2") -> Comparison:
     """DeepFool for the nearest of ten classes; torchattacks has it in L2 alone."""
     peers = {"linf": ("foolbox.LinfDeepFoolAttack",), "l2": ("torchattacks.DeepFool", "foolbox.L2DeepFoolAttack")}[norm]
     settings: dict[str, Any] = {"num_steps": 50, "num_candidates": 10, "overshoot": 0.02}
-    return compared("deepfool", attacks.deepfool, dict.fromkeys(peers, {}), norm=norm, **settings)
+    return compared("deepfool", attacks.deepfool, {peer: {} for peer in peers}, norm=norm, **settings)
 
 
 def comparisons(config: ComparisonConfig) -> list[Comparison]:

@@ -95,8 +95,12 @@ def tiny_model() -> AttackedModel:
     return AttackedModel(apply_fn, kernel, [(kernel, bias)], images, labels, description)
 
 
-def test_the_evaluation_counts_only_what_stays_in_the_ball() -> None:
-    evaluator = AttackEvaluator(tiny_model(), 5)
+@pytest.fixture(scope="module")
+def evaluator() -> AttackEvaluator:
+    return AttackEvaluator(tiny_model(), 5)
+
+
+def test_the_evaluation_counts_only_what_stays_in_the_ball(evaluator: AttackEvaluator) -> None:
     assert evaluator.correct.tolist() == [True, True, True, False, True]
     moved = evaluator.images.copy()
     moved[0] = np.array([0.4, 0.6]).reshape(2, 1, 1)  # 0.4 away
@@ -171,12 +175,12 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_record_and_its_table_without_the_other_libraries(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, evaluator: AttackEvaluator
 ) -> None:
     monkeypatch.setattr(peers, "missing", lambda library, avx512: f"{library} is away")
+    monkeypatch.setattr(run, "AttackEvaluator", lambda model, num_images: evaluator)
     output, printed = tmp_path / "tiny.json", io.StringIO()
-    chosen = [*comparisons(ComparisonConfig(attacks="fgsm")), deepfool(), pgd(0.1, num_steps=2)]
-    monkeypatch.setattr(run, "comparisons", lambda config: chosen)
+    monkeypatch.setattr(run, "comparisons", lambda config: [pgd(0.1, num_steps=2), deepfool()])
     config = ComparisonConfig(output=str(output), num_starts=2, seed=5)
     run.run(config, Session("attack_comparison", "the command", Console(file=printed, width=200)), tiny_model())
     record = records.read(output)
@@ -185,18 +189,18 @@ def test_the_record_and_its_table_without_the_other_libraries(
     assert record.details["clean_accuracy"] == pytest.approx(4 / 5)
     assert [start.seed for start in record.models] == [5, 6]
     attacks = [{each.at["attack"] for each in start.measurements} for start in record.models]
-    assert attacks == [{"fgsm", "pgd", "deepfool"}, {"pgd"}]  # the others draw nothing
+    assert attacks == [{"pgd", "deepfool"}, {"pgd"}]  # the other draws nothing
     ours = {
         (each.at["attack"], each.at["norm"]): each.values
         for each in record.models[0].measurements
         if each.at["library"] == report.OURS
     }
-    assert ours["fgsm", "linf"]["robust_accuracy"] == pytest.approx(2 / 5)  # those 0.3 and 0.2 from the boundary
+    assert ours["pgd", "linf"]["robust_accuracy"] == pytest.approx(2 / 5)  # those 0.3 and 0.2 from the boundary
     assert ours["deepfool", "l2"]["median_l2_all"] == pytest.approx(0.08 * math.sqrt(2), rel=0.03)
     table = (tmp_path / "table.md").read_text()
     assert "## tiny, first 5 test images, 80.0% classified right" in table
     assert "2 starts; no other library" in table
-    assert "| FGSM, L-inf | 0.1 | 40.0% | foolbox.LinfFastGradientAttack | foolbox is away | - | - |" in table
+    assert "| PGD-2, L-inf | 0.1 | 40.0% | foolbox.LinfPGD | foolbox is away | - | - |" in table
     assert "Targets met: 0 of 0." in table
     assert "no other library" in printed.getvalue()
 

@@ -1,4 +1,4 @@
-"""The comparison of attacks on texts: its statistics, its judge, the naive search, the record, and TextAttack's process.
+"""The comparison of attacks on texts: statistics, judge, the naive search, the record, and TextAttack's process.
 
 TextAttack is looked for in the environment whose interpreter $TEXT_PEER_PYTHON names, or else in this one.
 """
@@ -17,10 +17,10 @@ from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.worker import Worker, WorkerError
-from experiments.imdb_vub import features_of_texts, load_encoder
+from experiments.imdb_vub import encoder, load_encoder
+from experiments.text_attack_comparison import model, textattack
 from experiments.text_attack_comparison import run as program
-from experiments.text_attack_comparison import textattack
-from experiments.text_attack_comparison.model import Evaluator, compare, fit, paired, share_changed
+from experiments.text_attack_comparison.model import Evaluator, compare, paired, share_changed
 from experiments.text_attack_comparison.report import report
 from experiments.text_attack_comparison.run import NaiveResult, first_words, naive_search, run
 from experiments.text_attack_comparison.settings import TextComparisonConfig
@@ -164,9 +164,23 @@ FITTED = data.take_texts(REVIEWS.train, np.random.default_rng(0).permutation(len
 
 
 @pytest.fixture(scope="module")
-def classifier():
-    """What a run of TINY attacks."""
-    return fit(load_encoder("random", FITTED.texts, max_length=32), FITTED.texts, FITTED.labels)
+def fitted():
+    """What a run of TINY attacks, and the features that its head was fitted on."""
+    features = []
+
+    def features_of_texts(*args, **settings):
+        compute = encoder.features_of_texts(*args, **settings)
+        return lambda *args: features.append(compute(*args)) or features[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "features_of_texts", features_of_texts)
+        made = model.fit(load_encoder("random", FITTED.texts, max_length=32), FITTED.texts, FITTED.labels)
+    return made, features[0][0]
+
+
+@pytest.fixture(scope="module")
+def classifier(fitted):
+    return fitted[0]
 
 
 def test_a_comparison_without_textattack(tmp_path, monkeypatch, classifier) -> None:
@@ -177,13 +191,13 @@ def test_a_comparison_without_textattack(tmp_path, monkeypatch, classifier) -> N
             raise LookupError("WordNet is not on this machine")
         return pwws(scoring=scoring, synonyms=swaps)
 
-    def fitted(encoder, texts, labels):
+    def fit(encoder, texts, labels):
         assert (texts, labels.tolist()) == (list(FITTED.texts), FITTED.labels.tolist())
         return classifier
 
     monkeypatch.setattr(text, "pwws", without_wordnet)
     monkeypatch.setattr(program, "load_encoder", lambda name, texts, max_length: None)
-    monkeypatch.setattr(program, "fit", fitted)
+    monkeypatch.setattr(program, "fit", fit)
     config = dataclasses.replace(TINY, output=str(tmp_path / "toy.json"), peer_python="/no/such/python", peers="lean")
     run(config, Session("text_attack_comparison", "the command"))
     record = records.read(tmp_path / "toy.json")
@@ -194,10 +208,10 @@ def test_a_comparison_without_textattack(tmp_path, monkeypatch, classifier) -> N
         {"attack": "deep_word_bug", "library": "textattack", "way": "lean", "reason": no_python},
         {"attack": "pwws", "scoring": "textattack", "library": "ib_jax", "reason": "WordNet is not on this machine"},
     ]
-    (model,) = record.models
+    (attacked,) = record.models
     for at in ({"attack": "deep_word_bug"}, {"attack": "pwws", "scoring": "paper"}):
-        assert model.values_at(**at, library="ib_jax", num_texts=6)["repeats"]
-        naive = model.values_at(**at, library="naive", num_texts=1)
+        assert attacked.values_at(**at, library="ib_jax", num_texts=6)["repeats"]
+        naive = attacked.values_at(**at, library="naive", num_texts=1)
         assert (naive["identical"], naive["same_queries"]) == (1, True)
     assert (tmp_path / "toy.html").read_text().count("<td>") == 4
     table = (tmp_path / "table.md").read_text()
@@ -206,15 +220,14 @@ def test_a_comparison_without_textattack(tmp_path, monkeypatch, classifier) -> N
     assert "no TextAttack" in table
 
 
-def test_the_head_is_softmax_regression(classifier) -> None:
-    encoder = classifier.encoder
-    features, _ = features_of_texts(encoder, FITTED, batch_size=32)(encoder.params, range(80), jax.devices()[0])
+def test_the_head_is_softmax_regression(fitted) -> None:
+    classifier, features = fitted
     logits = features.astype(np.float64) @ classifier.kernel.astype(np.float64) + classifier.bias
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     found = classifier.pool(TINY.batch_size, TINY.length_step)(FITTED.texts)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert (found.argmax(-1) == FITTED.labels).mean() > 0.7  # of what it was fitted on
-    assert classifier.kernel.shape == (encoder.num_features, 2)
+    assert classifier.kernel.shape == (classifier.encoder.num_features, 2)
 
 
 def test_an_encoder_is_written_for_the_other_side(classifier, tmp_path) -> None:
@@ -243,10 +256,10 @@ def test_the_report(tmp_path) -> None:
         Measurement(at | {"library": "textattack", "way": "lean"}, values | {"models_apart": 2e-7}),
         Measurement(at | {"library": "naive"}, values),
     ]
-    model = Model("MiniLM", 0, measurements, details={"num_layers": 6, "width": 384, "num_test_texts": 8})
+    attacked = Model("MiniLM", 0, measurements, details={"num_layers": 6, "width": 384, "num_test_texts": 8})
     processes = {"plain": {"textattack": "0.3.11", "torch": "2.13.0"}}
     record = Record(
-        "text_attack_comparison", "", dataclasses.asdict(TINY), [model],
+        "text_attack_comparison", "", dataclasses.asdict(TINY), [attacked],
         details={"processes": processes, "not_measured": []}, environment={"machine": {"cpu": "a CPU", "cores": 2}},
     )  # fmt: skip
     made = report(records.frame([record]), [record])
@@ -387,10 +400,10 @@ def test_a_comparison_with_textattack(tmp_path) -> None:
     sizes = {"num_texts": 6, "num_train": 80, "max_length": 32, "length_step": 32, "naive_texts": 1}
     few = {"attacks": "deep_word_bug", "own_texts": 2, "page_texts": 2}
     config = TextComparisonConfig(output=str(tmp_path / "toy.json"), **sizes, **few)
-    (model,) = run(config, Session("text_attack_comparison")).models
+    (attacked,) = run(config, Session("text_attack_comparison")).models
     for way, num_texts in (("lean", 6), ("own", 2)):
         at = {"attack": "deep_word_bug", "library": "textattack", "way": way, "num_texts": num_texts}
-        assert model.values_at(**at)["models_apart"] < 1e-5
+        assert attacked.values_at(**at)["models_apart"] < 1e-5
     assert (tmp_path / "toy.html").read_text().count("<td>") == 4
 
 

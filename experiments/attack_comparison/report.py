@@ -42,13 +42,7 @@ Values = Mapping[str, list[float]]
 
 
 class Difference(NamedTuple):
-    """How far ours is from theirs, lower being better for the attack.
-
-    Attributes:
-      value: of the means over the starts: the difference of robust accuracies, or of medians over theirs.
-      noise: its standard error; 0 for a single start.
-      verdict: whether the target is met.
-    """
+    """How far the mean of ours is from that of theirs, its standard error (0 for a single start), and the verdict."""
 
     value: float
     noise: float
@@ -61,13 +55,13 @@ class Difference(NamedTuple):
 
 
 def compare(ours: Sequence[float], theirs: Sequence[float], *, tolerance: float, relative: bool) -> Difference:
-    """Ours beside theirs.
+    """Compares robust accuracies, or median sizes, of each start; lower is better for the attack.
 
     Args:
-      ours: robust accuracies, or median sizes, of each start.
-      theirs: likewise.
+      ours: of this library.
+      theirs: of the other.
       tolerance: how far ours may lag behind.
-      relative: whether the difference is a share of theirs.
+      relative: whether the difference, and so the tolerance, is a share of theirs.
     """
     mine, other = statistics.fmean(ours), statistics.fmean(theirs)
     scale = other if relative else 1.0

@@ -35,16 +35,7 @@ _ACCOUNT = ("by_its_own_account", "warnings", "standing", "status")
 
 
 class AttackedModel(NamedTuple):
-    """A network and the images it is attacked on.
-
-    Attributes:
-      apply_fn: (params, keys, inputs) -> logits, without noise.
-      params: its parameters.
-      layers: the same as kernel and bias of each dense layer, for `Peers`.
-      images: test images, float [N, H, W, C] in [0, 1].
-      labels: int [N].
-      description: for the record: where it comes from, its settings and its error.
-    """
+    """A network without noise, also as kernel and bias of each of its dense layers, and test images in [0, 1]."""
 
     apply_fn: ApplyFn
     params: Params
@@ -55,12 +46,7 @@ class AttackedModel(NamedTuple):
 
 
 def load_model(workdir: str | pathlib.Path, *, data_dir: str = "") -> AttackedModel:
-    """The network of a finished run of `experiments.mnist_vib`, at its averaged weights.
-
-    Raises:
-      FileNotFoundError: there is no finished run.
-      SettingError: its network is stochastic.
-    """
+    """The network of a finished run of `experiments.mnist_vib`, at its averaged weights; it must be deterministic."""
     recipe = trained_model.open_recipe(workdir, data_dir=data_dir)
     return _attacked_model(recipe, trained_model.open_model(workdir, recipe), str(workdir))
 
@@ -93,16 +79,8 @@ def _attacked_model(recipe: Recipe, trained: trained_model.TrainedModel, origin:
 class AttackEvaluator:
     """What an attack achieved, by the JAX network alone, so that all libraries are judged alike.
 
-    An all-zero image counts as a failure: it is what foolbox's CW returns where it found nothing.
-
-    Args:
-      model: the network and its images.
-      num_images: of these, from the first.
-
-    Attributes:
-      images: what was attacked, [N, ...].
-      labels: int [N].
-      correct: bool [N], classified right before any attack.
+    An all-zero image counts as a failure: it is what foolbox's CW returns where it found nothing. `images` and `labels`
+    are the first of the model's, and `correct`, bool [N], those that are classified right before any attack.
     """
 
     def __init__(self, model: AttackedModel, num_images: int):
@@ -119,12 +97,7 @@ class AttackEvaluator:
         self.correct = evaluation.is_right(answers(jnp.asarray(self.images))[0], self.labels)
 
     def __call__(self, images: np.ndarray, *, norm: str, epsilon: float | None = None) -> dict[str, float]:
-        """Robust accuracy and the sizes of the perturbations.
-
-        Args:
-          images: attacked, in the order of the evaluator's; they may be fewer, from the first.
-          norm: "linf" or "l2", of the ball.
-          epsilon: its radius; None without one.
+        """Robust accuracy and the sizes of the perturbations of attacked images, of which there may be fewer.
 
         Returns:
           `robust_accuracy`, the share still classified right; `outside`, images outside the ball or [0, 1] or with a
@@ -163,12 +136,7 @@ class AttackEvaluator:
 
 
 class Peers(Workers):
-    """The other libraries' attacks on one model, in processes that start when they are first needed.
-
-    Args:
-      model: what is attacked.
-      evaluator: of what comes back; its images are attacked.
-    """
+    """The other libraries' attacks on the evaluator's images, in processes that start when they are first needed."""
 
     def __init__(self, model: AttackedModel, evaluator: AttackEvaluator):
         self._evaluator = evaluator
@@ -194,8 +162,8 @@ class Peers(Workers):
         Args:
           attack: "library.Attack", by the library's own name, and so are the settings; see `peers.make_attack`.
           settings: of the library's attack.
-          norm: "linf" or "l2", for the evaluation.
-          epsilon: the radius, for the evaluation.
+          norm: for the evaluation, as epsilon.
+          epsilon: the radius; None without one.
           avx512: whether to force MKL's AVX-512 path on processors that are not Intel's.
           **call: num_images, batch_size, min_seconds and seed, as of `peers.make_answer`.
 
@@ -212,16 +180,7 @@ class Peers(Workers):
 
 
 def run(config: ComparisonConfig, session: Session, model: AttackedModel | None = None) -> Record | None:
-    """Attacks on both sides, writes the record and shows the table.
-
-    Args:
-      config: the settings.
-      session: where to show progress and the table.
-      model: the network; None for the one that the settings name.
-
-    Returns:
-      The record; None if training the network was stopped.
-    """
+    """Attacks a network, by default the one that the settings name, on both sides; None if its training was stopped."""
     model = model or _model(config, session)
     if model is None:
         session.console.print("Stopped while the network was trained; nothing is attacked.", highlight=False)

@@ -33,13 +33,7 @@ class WorkerError(RuntimeError):
 
 
 def missing(packages: Sequence[str], extra: str, *, avx512: bool = False) -> str:
-    """Why a worker cannot run here; empty if it can.
-
-    Args:
-      packages: what it imports.
-      extra: of ib-jax, which installs them.
-      avx512: whether MKL's AVX-512 path is to be forced.
-    """
+    """Why a worker that imports packages cannot run here, forcing MKL's AVX-512 path or not; empty if it can."""
     if any(importlib.util.find_spec(package) is None for package in packages):
         return f"not installed (pip install 'ib-jax[{extra}]')"
     if avx512:
@@ -53,11 +47,7 @@ def missing(packages: Sequence[str], extra: str, *, avx512: bool = False) -> str
 
 
 def build_mkl_library(folder: str | os.PathLike[str]) -> pathlib.Path:
-    """Builds the shared library that, when preloaded, makes MKL use AVX-512 on processors that are not Intel's.
-
-    Raises:
-      WorkerError: there is no C compiler, or it failed.
-    """
+    """Builds the shared library that, when preloaded, makes MKL use AVX-512 on processors that are not Intel's."""
     compiler = _c_compiler()
     if compiler is None:
         raise WorkerError("no C compiler")
@@ -123,11 +113,7 @@ class Worker:
             self._cleanup = stack.pop_all()
 
     def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The reply to a request.
-
-        Raises:
-          WorkerError: the request failed, and the worker waits for the next one; or the worker ended.
-        """
+        """The reply to a request; after a WorkerError the worker waits for the next one, if it has not ended."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(dict(request)) + "\n")
@@ -175,11 +161,7 @@ class Workers:
         self.info: dict[str, Any] = {}
 
     def ask(self, request: Mapping[str, Any], *, avx512: bool = False) -> dict[str, Any]:
-        """The reply to a request.
-
-        Raises:
-          WorkerError: of the worker, or of its start.
-        """
+        """The reply to a request."""
         if avx512 not in self._running:
             self._running[avx512] = self._stack.enter_context(self._start(avx512, self.folder))
             self.info["AVX-512 forced" if avx512 else "as installed"] = self._running[avx512].info
@@ -197,7 +179,7 @@ def serve(make_answer: Callable[..., Answer], packages: Sequence[str]) -> None:
 
     Args:
       make_answer: prepares, with the command line's JSON as keyword arguments, and returns what answers a request.
-      packages: whose versions the worker tells.
+      packages: whose versions `info` has.
     """
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -24,8 +24,8 @@ class TextClassifier:
 
     Attributes:
       encoder: the BERT with its tokeniser.
-      kernel: float32 [H, C], from a text's features to its logits.
-      bias: float32 [C].
+      kernel: float32 [H, C], from a text's features to its logits; with bias [C].
+      bias: of the head.
       apply_fn: tokens int [B, L] -> probabilities float32 [B, C]; jitted, once for all pools.
     """
 
@@ -98,13 +98,7 @@ class AttackOutcome(NamedTuple):
 
 
 class Evaluator:
-    """Decides on success by one model for all libraries.
-
-    Args:
-      score: texts -> probabilities [n, C].
-      texts: the originals, N of them.
-      labels: int [N].
-    """
+    """Decides on success by one model, texts -> probabilities [n, C], for all libraries."""
 
     def __init__(self, score: Callable[[Sequence[str]], np.ndarray], texts: Sequence[str], labels: np.ndarray):
         self.texts, self.labels = list(texts), np.asarray(labels)
@@ -113,32 +107,19 @@ class Evaluator:
         self.correct = is_right(most_probable(self.clean), self.labels)
 
     def __call__(self, results: Sequence[Any], seconds: float) -> AttackOutcome:
-        """The outcome of an attack on the first n texts.
-
-        Args:
-          results: n of them with `perturbed`, `success` and `num_queries`, such as `TextResult`.
-          seconds: of all.
-        """
+        """The outcome of an attack on the first n texts; of each its `perturbed`, `success` and `num_queries`."""
         perturbed, count = [result.perturbed for result in results], len(results)
         attacked = self.correct[:count]
         success = attacked & ~is_right(most_probable(self.probabilities(perturbed)), self.labels[:count])
         reported = np.array([result.success for result in results], bool)
-        return AttackOutcome(
-            perturbed,
-            attacked,
-            success,
-            changed=np.array([share_changed(*pair) for pair in zip(self.texts[:count], perturbed, strict=True)]),
-            num_queries=np.array([result.num_queries for result in results], np.int64),
-            seconds=seconds,
-            disagreements=int((reported != success).sum()),
-        )
+        changed = np.array([share_changed(*pair) for pair in zip(self.texts[:count], perturbed, strict=True)])
+        num_queries = np.array([result.num_queries for result in results], np.int64)
+        disagreements = int((reported != success).sum())
+        return AttackOutcome(perturbed, attacked, success, changed, num_queries, seconds, disagreements)
 
 
 def share_changed(original: str, perturbed: str) -> float:
     """The share of pieces between white space that differ: a count that is the same for every library.
-
-    Raises:
-      ValueError: white space was changed, so that the pieces do not pair.
 
     Example:
       >>> share_changed("two fine films here", "two fien films here")

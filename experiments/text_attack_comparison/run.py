@@ -28,15 +28,7 @@ UNKNOWN = "[UNK]"
 
 
 def run(config: TextComparisonConfig, session: Session) -> Record:
-    """Attacks on both sides, writes the record and the page, and shows the tables.
-
-    Args:
-      config: the settings.
-      session: where to show progress and tables.
-
-    Raises:
-      SettingError: there are not as many training texts.
-    """
+    """Attacks on both sides, writes the record and the page, and shows the tables."""
     reviews = data.load_text(config.dataset, data_dir=config.data_dir or None)
     texts = first_words(reviews.test.texts[: config.num_texts], config.num_words)
     labels = reviews.test.labels[: config.num_texts]

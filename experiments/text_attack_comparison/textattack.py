@@ -53,14 +53,7 @@ RECIPES = {"deep_word_bug": "DeepWordBugGao2018", "pwws": "PWWSRen2019"}
 
 
 class TextAttack(worker.Workers):
-    """TextAttack on a classifier and texts, in a process for each way to start one, begun when it is first needed.
-
-    Args:
-      classifier: what is attacked.
-      texts: N of them.
-      labels: int [N].
-      python: the interpreter of its environment; see `interpreter`.
-    """
+    """TextAttack on a classifier and texts, in processes that start when they are first needed; see `interpreter`."""
 
     def __init__(self, classifier: "TextClassifier", texts: Sequence[str], labels: "np.ndarray", *, python: str = ""):
         def start(avx512: bool, folder: pathlib.Path) -> worker.Worker:

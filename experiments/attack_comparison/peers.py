@@ -20,7 +20,6 @@ agree on what they return, and some of it is wrong:
 
 import importlib.util
 import logging.handlers
-import pathlib
 import re
 import statistics
 import time
@@ -43,27 +42,8 @@ def missing(library: str, *, avx512: bool = False) -> str:
     return torch_worker.missing(["torch", library], "peers", avx512=avx512)
 
 
-def save_task(
-    path: pathlib.Path, layers: Sequence[tuple[np.ndarray, np.ndarray]], images: np.ndarray, labels: np.ndarray
-) -> None:
-    """Writes what a worker loads: kernel and bias of each dense layer, whose input is 2 x - 1; images x, and labels."""
-    arrays: dict[str, Any] = {"images": images, "labels": labels}
-    for index, (kernel, bias) in enumerate(layers):
-        arrays |= {f"kernel_{index}": kernel, f"bias_{index}": bias}
-    np.savez(path, **arrays)
-
-
-def start(task: pathlib.Path, *, avx512: bool = False) -> torch_worker.Worker:
-    """Starts a worker on what `save_task` wrote; what it answers says `make_answer`.
-
-    Raises:
-      torch_worker.WorkerError: the worker ended before it was ready.
-    """
-    return torch_worker.Worker("experiments.attack_comparison.peers", {"task": str(task.absolute())}, avx512=avx512)
-
-
 def make_answer(task: str) -> torch_worker.Answer:
-    """Loads the task; makes what runs an attack on its first images.
+    """Loads the task, an .npz with images, labels, and kernel and bias of each layer; makes what runs an attack.
 
     A request names attack, settings, output (an .npz for the images, at an absolute path), num_images (0: all),
     batch_size (of one call), min_seconds (the attack is run again for so long) and seed (set before each run). The

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.attack_comparison import peers as peer_worker
-from experiments.attack_comparison import report
+from experiments.attack_comparison import peers, report
 from experiments.attack_comparison.settings import DETERMINISTIC, Comparison, ComparisonConfig, comparisons
 from experiments.core import records, runner, trained_model
 from experiments.core.keys import stream
@@ -142,8 +141,11 @@ class Peers(Workers):
         self._evaluator = evaluator
 
         def start(avx512: bool, folder: pathlib.Path) -> Worker:
-            peer_worker.save_task(folder / "task.npz", model.layers, evaluator.images, evaluator.labels)
-            return peer_worker.start(folder / "task.npz", avx512=avx512)
+            arrays: dict[str, Any] = {"images": evaluator.images, "labels": evaluator.labels}
+            for index, (kernel, bias) in enumerate(model.layers):
+                arrays |= {f"kernel_{index}": kernel, f"bias_{index}": bias}
+            np.savez(folder / "task.npz", **arrays)
+            return Worker(peers.__name__, {"task": str(folder / "task.npz")}, avx512=avx512)
 
         super().__init__(start)
 
@@ -170,7 +172,7 @@ class Peers(Workers):
         Raises:
           WorkerError: the library is missing, or its attack failed.
         """
-        if reason := peer_worker.missing(attack.partition(".")[0], avx512=avx512):
+        if reason := peers.missing(attack.partition(".")[0], avx512=avx512):
             raise WorkerError(reason)
         output = str(self.folder / "out.npz")
         request = {"attack": attack, "output": output, "settings": dict(settings), **call}
@@ -195,20 +197,20 @@ def run(config: ComparisonConfig, session: Session, model: AttackedModel | None 
     measured: dict[int, list[Measurement]] = collections.defaultdict(list)
     accounts: dict[int, dict[str, Any]] = collections.defaultdict(dict)
     work = sum(1 + len(compared.peers) for _, compared in turns)
-    with Peers(model, evaluator) as peers, WorkLine(session.console, work) as line:
+    with Peers(model, evaluator) as others, WorkLine(session.console, work) as line:
         for seed, compared in turns:
             name = report.name_of(compared.conditions)
             for library in (report.OURS, *compared.peers):
                 if library == report.OURS:
                     said = _ours(config, compared, seed, model, evaluator)
                 else:
-                    said = _theirs(config, compared, seed, library, peers)
+                    said = _theirs(config, compared, seed, library, others)
                 if account := {key: said.pop(key) for key in _ACCOUNT if key in said}:
                     accounts[seed][f"{name}, {library}"] = account
                 measured[seed].append(Measurement({"library": library, **compared.conditions}, said))
                 line(f"seed {seed}", f"{name}, {library}", 1)
     details = {
-        "peers": peers.info.get("as installed", {}),
+        "peers": others.info.get("as installed", {}),
         "num_images": len(evaluator.labels),
         "clean_accuracy": float(evaluator.correct.mean()),
     }
@@ -241,10 +243,10 @@ def _ours(
     return said | ({"standing": compared.attack.standing(result)} if compared.group == "autoattack" else {})
 
 
-def _theirs(config: ComparisonConfig, compared: Comparison, seed: int, library: str, peers: Peers) -> dict[str, Any]:
+def _theirs(config: ComparisonConfig, compared: Comparison, seed: int, library: str, others: Peers) -> dict[str, Any]:
     """Nothing but why, where the library is missing or its attack fails."""
     call: dict[str, Any] = {"batch_size": config.batch_size, "seed": seed}
     try:
-        return peers(library, compared.peers[library], norm=compared.norm, epsilon=compared.epsilon, **call)
+        return others(library, compared.peers[library], norm=compared.norm, epsilon=compared.epsilon, **call)
     except WorkerError as error:
         return {"status": str(error)}

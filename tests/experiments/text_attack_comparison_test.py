@@ -159,7 +159,9 @@ def test_the_naive_search_finds_what_the_attacks_find(order: str, seed: int) -> 
 
 # The record.
 
-TINY = TextComparisonConfig(num_texts=6, num_train=80, max_length=32, length_step=32, naive_texts=1, page_texts=2)
+TINY = TextComparisonConfig(
+    num_texts=3, num_train=80, max_length=32, length_step=32, batch_size=1, naive_texts=1, page_texts=2
+)
 FITTED = data.take_texts(REVIEWS.train, np.random.default_rng(0).permutation(len(REVIEWS.train.texts))[:80])
 
 
@@ -210,7 +212,7 @@ def test_a_comparison_without_textattack(tmp_path, monkeypatch, classifier) -> N
     ]
     (attacked,) = record.models
     for at in ({"attack": "deep_word_bug"}, {"attack": "pwws", "scoring": "paper"}):
-        assert attacked.values_at(**at, library="ib_jax", num_texts=6)["repeats"]
+        assert attacked.values_at(**at, library="ib_jax", num_texts=3)["repeats"]
         naive = attacked.values_at(**at, library="naive", num_texts=1)
         assert (naive["identical"], naive["same_queries"]) == (1, True)
     assert (tmp_path / "toy.html").read_text().count("<td>") == 4

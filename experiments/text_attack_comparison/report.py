@@ -67,8 +67,8 @@ def _missed(part: "pd.DataFrame | None") -> list[str]:
     return missed + ["seconds"] * (not _value(part, "times_faster") >= SPEED_UP)
 
 
-def _repeats(part: "pd.DataFrame") -> Cell | str | None:
-    return {1.0: "the same", 0.0: Cell("other results", bold=True)}.get(_value(part, "repeats"))
+def _repeats(part: "pd.DataFrame") -> Cell | None:
+    return {1.0: Cell("the same"), 0.0: Cell("other results", bold=True)}.get(_value(part, "repeats"))
 
 
 _TEXTS = Column("texts", lambda part: part["num_texts"].max(), digits=0)

@@ -1,11 +1,9 @@
-"""Compare every attack with the same one in torchattacks, foolbox and pyautoattack, on the same weights."""
+"""See __main__.py; for the benchmark: the attacks, the network they are made on, its evaluator, the other libraries."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import os
 
-if TYPE_CHECKING:
-    from experiments.attack_comparison.model import AttackedModel, AttackEvaluator, load_model, train_model
-    from experiments.attack_comparison.peers import Peers
+if "IB_JAX_WORKER" not in os.environ:  # a worker of PyTorch has no need of JAX
+    from experiments.attack_comparison.run import AttackedModel, AttackEvaluator, Peers, load_model, train_model
     from experiments.attack_comparison.settings import Comparison, carlini_wagner, deepfool, pgd
 
 __all__ = [
@@ -19,13 +17,3 @@ __all__ = [
     "pgd",
     "train_model",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Imports what is asked for, and not before: a worker of PyTorch has no need of JAX."""
-    if name in __all__:
-        for module in ("peers", "settings", "model"):
-            found = importlib.import_module(f"{__name__}.{module}")
-            if name in vars(found):
-                return vars(found)[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,9 @@
 """Attacks of torchattacks, foolbox and pyautoattack (the official AutoAttack), in a process of their own.
 
-    with Peers(model, evaluator) as peers:
-        robust_accuracy = peers("torchattacks.PGD", {"eps": 0.3, "steps": 20}, norm="linf")["robust_accuracy"]
-
 The worker, `python -m` this module, gets a plain chain of dense layers without weight gradients, denormal numbers
 flushed to zero as in XLA, and PyTorch's own number of threads. foolbox is called as its users do, which judges the
-result in one more forward pass. Success and distance are evaluated here, with one model for all libraries, for these do
-not agree on what they return, and some of it is wrong:
+result in one more forward pass. Success and distance are evaluated by the JAX model for all libraries, for these do not
+agree on what they return, and some of it is wrong:
 
 - foolbox's CW returns an all-zero image where it failed.
 - torchattacks' CW takes atanh of exactly 0 and 1: such pixels, most of an MNIST image, never move. It masks the true
@@ -21,15 +18,12 @@ not agree on what they return, and some of it is wrong:
   weaker on sure images, the fewer steps the more. `logsumexp(l) - l_y` as the loss does the same here.
 """
 
-import contextlib
 import importlib.util
-import logging
-import pathlib
+import logging.handlers
 import re
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,73 +33,8 @@ from experiments.core import worker as torch_worker
 if TYPE_CHECKING:
     import torch
 
-    from experiments.attack_comparison.model import AttackedModel, AttackEvaluator
-
 LIBRARIES = ("torchattacks", "foolbox", "pyautoattack")
 NUM_LINEAR = 2  # last layers that no ReLU follows: the code's mean and the decoder
-
-
-class Peers:
-    """The other libraries' attacks on one model, in processes that start when they are first needed.
-
-    Args:
-      model: what is attacked.
-      evaluator: of what comes back; its images are attacked.
-
-    Attributes:
-      info: versions, threads and speed of each process, "as installed" and "AVX-512 forced".
-    """
-
-    def __init__(self, model: "AttackedModel", evaluator: "AttackEvaluator"):
-        self._evaluator, self._stack = evaluator, contextlib.ExitStack()
-        self._folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        save_task(self._folder / "task.npz", model.layers, evaluator.images, evaluator.labels)
-        self._workers: dict[bool, torch_worker.Worker] = {}
-        self.info: dict[str, Any] = {}
-
-    def __call__(
-        self,
-        attack: str,
-        settings: Mapping[str, Any],
-        *,
-        norm: str,
-        epsilon: float | None = None,
-        avx512: bool = False,
-        **call: Any,
-    ) -> dict[str, Any]:
-        """What an attack achieved, and what the worker says of it.
-
-        Args:
-          attack: "library.Attack", by the library's own name, and so are the settings. "eps" goes to foolbox's call as
-            `epsilons` (without it: no limit). pyautoattack's settings are norm, eps, version, seed, and over these
-            attacks (those to run), n_iter (of APGD, FAB), n_queries (of Square), n_target_classes (of APGD-T, FAB-T).
-          settings: of the library's attack.
-          norm: "linf" or "l2", for the evaluation.
-          epsilon: the radius, for the evaluation.
-          avx512: whether to force MKL's AVX-512 path on processors that are not Intel's.
-          **call: num_images, batch_size, min_seconds and seed, as of `make_answer`.
-
-        Returns:
-          What `AttackEvaluator` returns, and what `make_answer` says.
-
-        Raises:
-          torch_worker.WorkerError: the library is missing, or its attack failed.
-        """
-        if reason := missing(attack.partition(".")[0], avx512=avx512):
-            raise torch_worker.WorkerError(reason)
-        if avx512 not in self._workers:
-            self._workers[avx512] = self._stack.enter_context(start(self._folder / "task.npz", avx512=avx512))
-            self.info["AVX-512 forced" if avx512 else "as installed"] = dict(self._workers[avx512].info)
-        output = str(self._folder / "out.npz")
-        reply = self._workers[avx512]({"attack": attack, "output": output, "settings": dict(settings), **call})
-        with np.load(output) as file:
-            return reply | self._evaluator(file["images"], norm=norm, epsilon=epsilon)
-
-    def __enter__(self) -> "Peers":
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._stack.close()
 
 
 def missing(library: str, *, avx512: bool = False) -> str:
@@ -113,32 +42,13 @@ def missing(library: str, *, avx512: bool = False) -> str:
     return torch_worker.missing(["torch", library], "peers", avx512=avx512)
 
 
-def save_task(
-    path: pathlib.Path, layers: Sequence[tuple[np.ndarray, np.ndarray]], images: np.ndarray, labels: np.ndarray
-) -> None:
-    """Writes what a worker loads: kernel and bias of each dense layer, whose input is 2 x - 1; images x, and labels."""
-    arrays: dict[str, Any] = {"images": images, "labels": labels}
-    for index, (kernel, bias) in enumerate(layers):
-        arrays |= {f"kernel_{index}": kernel, f"bias_{index}": bias}
-    np.savez(path, **arrays)
-
-
-def start(task: pathlib.Path, *, avx512: bool = False) -> torch_worker.Worker:
-    """Starts a worker on what `save_task` wrote; what it answers says `make_answer`.
-
-    Raises:
-      torch_worker.WorkerError: the worker ended before it was ready.
-    """
-    return torch_worker.Worker("experiments.attack_comparison.peers", {"task": str(task.absolute())}, avx512=avx512)
-
-
 def make_answer(task: str) -> torch_worker.Answer:
-    """Loads the task; makes what runs an attack on its first images.
+    """Loads the task, an .npz with images, labels, and kernel and bias of each layer; makes what runs an attack.
 
     A request names attack, settings, output (an .npz for the images, at an absolute path), num_images (0: all),
     batch_size (of one call), min_seconds (the attack is run again for so long) and seed (set before each run). The
-    reply has the median `seconds` of the runs, without making the attack and saving; `rounds`, each run's;
-    `not_finite`, images with a NaN or infinity in them; and for pyautoattack `by_its_own_account` (robust accuracy by
+    reply has the median `seconds` of the runs, without making the attack and saving; `not_finite`, images with a NaN or
+    infinity in them; and for pyautoattack `by_its_own_account` (robust accuracy by
     attack, each after those before it, "clean" the first and "all" the last; without those that had nothing left to do)
     and `warnings`.
     """
@@ -164,7 +74,7 @@ def make_answer(task: str) -> torch_worker.Answer:
         found = adversarial.detach().permute(0, 2, 3, 1).numpy()
         np.savez(request["output"], images=found)
         broken = int((~np.isfinite(found)).any((1, 2, 3)).sum())
-        return {"seconds": statistics.median(rounds), "rounds": rounds, "not_finite": broken, **report()}
+        return {"seconds": statistics.median(rounds), "not_finite": broken, **report()}
 
     return answer
 
@@ -195,7 +105,15 @@ Attack = Callable[[Batches, Batches], "torch.Tensor"]
 def make_attack(
     attack: str, settings: dict[str, Any], seed: int, network: "torch.nn.Module"
 ) -> tuple[Attack, Callable[[], dict[str, Any]]]:
-    """The attack on all images, and what there is to say about it after a run."""
+    """The attack on all images, and what there is to say about it after a run.
+
+    Args:
+      attack: "library.Attack", by the library's own name.
+      settings: likewise. "eps" goes to foolbox's call as `epsilons` (without it: no limit). pyautoattack's are norm,
+        eps, version, seed, and over these attacks (those to run), n_iter (of APGD, FAB) and n_queries (of Square).
+      seed: of the libraries that take one.
+      network: what is attacked.
+    """
     import torch
 
     library, _, name = attack.partition(".")
@@ -225,43 +143,30 @@ def _official_autoattack(
     import pyautoattack
     import torch
 
-    changes = {name: settings.pop(name, None) for name in ("attacks", "n_iter", "n_queries", "n_target_classes")}
+    chosen, num_steps, num_queries = (settings.pop(name, None) for name in ("attacks", "n_iter", "n_queries"))
     peer = pyautoattack.AutoAttack(network, **settings)
-    if changes["attacks"] is not None:
+    if chosen is not None:
         # Its own way of choosing, version="custom", drops the settings of the standard version.
-        peer.attacks_to_run = list(changes["attacks"])
-    if changes["n_iter"] is not None:
-        peer.fab.n_iter = changes["n_iter"]
+        peer.attacks_to_run = list(chosen)
+    if num_steps is not None:
+        peer.fab.n_iter = num_steps
         for apgd in (peer.apgd, peer.apgd_targeted):
-            apgd.n_iter = apgd.n_iter_orig = changes["n_iter"]
+            apgd.n_iter = apgd.n_iter_orig = num_steps
             # The constructor derives these from its own number of iterations.
             for name, share in {"n_iter_2": 0.22, "n_iter_min": 0.06, "size_decr": 0.03}.items():
-                setattr(apgd, name, max(int(share * apgd.n_iter), 1))
-    if changes["n_queries"] is not None:
-        peer.square.n_queries = changes["n_queries"]
-    if changes["n_target_classes"] is not None:
-        peer.fab.n_target_classes = peer.apgd_targeted.n_target_classes = changes["n_target_classes"]
-    lines: list[logging.LogRecord] = []
+                setattr(apgd, name, max(int(share * num_steps), 1))
+    if num_queries is not None:
+        peer.square.n_queries = num_queries
+    log = logging.handlers.BufferingHandler(1_000_000)
+    peer.logger.handlers = [log]  # the logger is one for all of its attacks
+    peer.logger.setLevel(logging.DEBUG)
 
     def run(images: Batches, labels: Batches) -> torch.Tensor:
-        lines.clear()
-        with _collected(peer.logger, lines):
-            whole = torch.cat(list(images)), torch.cat(list(labels))
-            return peer.run_standard_evaluation(*whole, batch_size=len(labels[0]))[0]
+        log.flush()
+        whole = torch.cat(list(images)), torch.cat(list(labels))
+        return peer.run_standard_evaluation(*whole, batch_size=len(labels[0]))[0]
 
-    return run, lambda: _read_log(lines)
-
-
-@contextlib.contextmanager
-def _collected(logger: logging.Logger, lines: list[logging.LogRecord]) -> Iterator[None]:
-    handler = logging.Handler()
-    handler.emit = lines.append  # type: ignore[method-assign, assignment]
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
+    return run, lambda: _read_log(log.buffer)
 
 
 def _read_log(lines: Sequence[logging.LogRecord]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The settings of `experiments.attack_comparison`, and the attacks it compares, with the other libraries' settings."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from experiments.core import groups
 from experiments.core.settings import EVALUATION, configure, setting
 from ib_jax import attacks, losses
 
+DETERMINISTIC = ("fgsm", "bim", "mi_fgsm", "cw", "deepfool")
 GROUPS = ("fgsm", "bim", "pgd", "mi_fgsm", "apgd", "cw", "deepfool", "fab", "square", "autoattack")
 DATASETS = ("digits", "mnist", "fashion_mnist")
 
@@ -99,8 +101,6 @@ class Comparison(NamedTuple):
       settings: by our names, the same on all sides.
       attack: ours, for a `Runner`.
       peers: "library.Attack" -> its settings by its own names.
-      tolerance: how far ours may lag behind: a difference of robust accuracies, or a share of the median size.
-      random: whether it draws random numbers.
     """
 
     group: str
@@ -109,15 +109,14 @@ class Comparison(NamedTuple):
     settings: Mapping[str, Any]
     attack: Any
     peers: Mapping[str, Mapping[str, Any]]
-    tolerance: float
-    random: bool
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What the record says of it."""
+        """What the record says of it; `tolerance` is a difference of robust accuracies, or a share of a median size."""
         radius = {} if self.epsilon is None else {"epsilon": self.epsilon}
-        name = {"cw": "carlini_wagner"}.get(self.group, self.group)
-        return {"attack": name, "norm": self.norm, **radius, **self.settings, "tolerance": self.tolerance}
+        name = "carlini_wagner" if self.group == "cw" else self.group
+        tolerance = AUTOATTACK_POINTS if self.group == "autoattack" else POINTS if radius else LENGTH
+        return {"attack": name, "norm": self.norm, **radius, **self.settings, "tolerance": tolerance}
 
 
 def compared(
@@ -127,8 +126,6 @@ def compared(
     *,
     norm: str = "linf",
     epsilon: float | None = None,
-    tolerance: float | None = None,
-    random: bool = True,
     **settings: Any,
 ) -> Comparison:
     """An attack, made with norm, radius and settings, and the same one elsewhere, with what it takes besides them."""
@@ -137,19 +134,14 @@ def compared(
     for peer, more in peers.items():
         names = THEIR_NAMES[peer.partition(".")[0]]
         theirs[peer] = {names[name]: value for name, value in given.items() if name in names} | dict(more)
-    usual = POINTS if epsilon is not None else LENGTH
-    attack = make(norm=norm, **given)
-    tolerance = usual if tolerance is None else tolerance
-    return Comparison(group, norm, epsilon, settings, attack, theirs, tolerance, random)
+    return Comparison(group, norm, epsilon, settings, make(norm=norm, **given), theirs)
 
 
 def pgd(epsilon: float, *, num_steps: int, norm: str = "linf") -> Comparison:
     """Projected gradient descent from a random start; its steps add up to 2.5 radii."""
-    suffix = {"linf": "", "l2": "L2"}[norm]
-    peers: dict[str, Any] = {f"torchattacks.PGD{suffix}": {}, f"foolbox.{norm.capitalize()}PGD": {}}
-    step_size = 2.5 * epsilon / num_steps
-    steps: dict[str, Any] = {"num_steps": num_steps, "step_size": step_size, "random_start": True}
-    return compared("pgd", attacks.pgd, peers, norm=norm, epsilon=epsilon, **steps)
+    peers = {"linf": ("torchattacks.PGD", "foolbox.LinfPGD"), "l2": ("torchattacks.PGDL2", "foolbox.L2PGD")}[norm]
+    steps: dict[str, Any] = {"num_steps": num_steps, "step_size": 2.5 * epsilon / num_steps, "random_start": True}
+    return compared("pgd", attacks.pgd, {peer: {} for peer in peers}, norm=norm, epsilon=epsilon, **steps)
 
 
 def carlini_wagner(**settings: Any) -> Comparison:
@@ -158,22 +150,20 @@ def carlini_wagner(**settings: Any) -> Comparison:
     def make(norm: str, **settings: Any) -> Any:
         return attacks.carlini_wagner(const_per="nat", **settings)
 
-    return compared("cw", make, {"foolbox.L2CarliniWagnerAttack": {}}, norm="l2", random=False, **settings)
+    return compared("cw", make, {"foolbox.L2CarliniWagnerAttack": {}}, norm="l2", **settings)
 
 
 def deepfool(norm: str = "l2") -> Comparison:
     """DeepFool for the nearest of ten classes; torchattacks has it in L2 alone."""
-    peers: dict[str, Any] = {"foolbox.L2DeepFoolAttack": {}} if norm == "l2" else {"foolbox.LinfDeepFoolAttack": {}}
-    peers = ({"torchattacks.DeepFool": {}} if norm == "l2" else {}) | peers
+    peers = {"linf": ("foolbox.LinfDeepFoolAttack",), "l2": ("torchattacks.DeepFool", "foolbox.L2DeepFoolAttack")}[norm]
     settings: dict[str, Any] = {"num_steps": 50, "num_candidates": 10, "overshoot": 0.02}
-    return compared("deepfool", attacks.deepfool, peers, norm=norm, random=False, **settings)
+    return compared("deepfool", attacks.deepfool, {peer: {} for peer in peers}, norm=norm, **settings)
 
 
 def comparisons(config: ComparisonConfig) -> list[Comparison]:
     """Everything that is compared, without what was not asked for."""
-    few: dict[str, Any] = {"epsilon": 0.1, "num_steps": 10, "step_size": 0.1 / 10, "random": False}
-    queries: dict[str, Any] = {"num_queries": config.num_queries}
-    square = {"p_init": 0.8, "loss": "margin", "resc_schedule": False}
+    few: dict[str, Any] = {"epsilon": 0.1, "num_steps": 10, "step_size": 0.1 / 10}
+    radii, queries = (0.05, 0.1), config.num_queries
     cw = {
         "num_steps": config.cw_steps,
         "num_binary_steps": config.cw_binary_steps,
@@ -182,19 +172,25 @@ def comparisons(config: ComparisonConfig) -> list[Comparison]:
     }
     fgsm: dict[str, Any] = {"torchattacks.FGSM": {}, "foolbox.LinfFastGradientAttack": {}}
     bim: dict[str, Any] = {"torchattacks.BIM": {}, "foolbox.LinfPGD": {"random_start": False}}
+    fab = _both("FAB", "fab", n_restarts=1)
+    square = _both("Square", "square", p_init=0.8, loss="margin", resc_schedule=False)
+    autoattack: dict[str, Any] = {"num_steps": 100, "num_queries": queries, "version": "standard"}
     made = [
-        compared("fgsm", attacks.fgsm, fgsm, epsilon=0.1, random=False),
+        compared("fgsm", attacks.fgsm, fgsm, epsilon=0.1),
         compared("bim", attacks.bim, bim, **few),
         compared("mi_fgsm", attacks.mi_fgsm, {"torchattacks.MIFGSM": {}}, decay=1.0, **few),
-        *(pgd(epsilon, num_steps=40) for epsilon in (0.05, 0.1)),
+        *(pgd(epsilon, num_steps=40) for epsilon in radii),
         *(pgd(epsilon, num_steps=40, norm="l2") for epsilon in (1.0, 1.5)),
-        *(_apgd(loss, epsilon) for loss in ("ce", "dlr") for epsilon in (0.05, 0.1)),
+        *(_apgd(loss, epsilon) for loss, epsilon in itertools.product(("ce", "dlr"), radii)),
         *(carlini_wagner(**cw, abort_early=early) for early in (True, False)),
         *(deepfool(norm) for norm in ("l2", "linf")),
-        compared("fab", attacks.fab, _both("FAB", "fab", n_restarts=1), epsilon=0.1, num_steps=100),
+        compared("fab", attacks.fab, fab, epsilon=0.1, num_steps=100),
         *(_minimal_fab(norm) for norm in ("linf", "l2")),
-        compared("square", attacks.square, _both("Square", "square", **square), epsilon=0.1, **queries),
-        *(_autoattack(epsilon, **queries) for epsilon in (0.05, 0.1)),
+        compared("square", attacks.square, square, epsilon=0.1, num_queries=queries),
+        *(
+            compared("autoattack", attacks.autoattack, {"pyautoattack.AutoAttack": OFFICIAL}, epsilon=e, **autoattack)
+            for e in radii
+        ),
     ]
     return [comparison for comparison in made if comparison.group in config.groups]
 
@@ -215,10 +211,3 @@ def _minimal_fab(norm: str) -> Comparison:
     far = 1e3  # torchattacks' FAB keeps nothing beyond a radius
     theirs = {"n_restarts": 1, "norm": {"linf": "Linf", "l2": "L2"}[norm], "eps": far}
     return compared("fab", attacks.fab, {"torchattacks.FAB": theirs}, norm=norm, num_steps=100)
-
-
-def _autoattack(epsilon: float, num_queries: int) -> Comparison:
-    settings: dict[str, Any] = {"num_queries": num_queries, "num_steps": 100, "version": "standard"}
-    peers = {"pyautoattack.AutoAttack": OFFICIAL}
-    bound: dict[str, Any] = {"epsilon": epsilon, "tolerance": AUTOATTACK_POINTS}
-    return compared("autoattack", attacks.autoattack, peers, **bound, **settings)

@@ -20,8 +20,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """From a request to its reply; both go through JSON."""
@@ -29,14 +28,12 @@ Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _MKL_SOURCE = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
 
 
-def missing(packages: Sequence[str], extra: str, *, avx512: bool = False) -> str:
-    """Why a worker cannot run here; empty if it can.
+class WorkerError(RuntimeError):
+    """A worker cannot run here, a request failed, or the worker ended; the message is the error's last line."""
 
-    Args:
-      packages: what it imports.
-      extra: of ib-jax, which installs them.
-      avx512: whether MKL's AVX-512 path is to be forced.
-    """
+
+def missing(packages: Sequence[str], extra: str, *, avx512: bool = False) -> str:
+    """Why a worker that imports packages cannot run here, forcing MKL's AVX-512 path or not; empty if it can."""
     if any(importlib.util.find_spec(package) is None for package in packages):
         return f"not installed (pip install 'ib-jax[{extra}]')"
     if avx512:
@@ -50,30 +47,22 @@ def missing(packages: Sequence[str], extra: str, *, avx512: bool = False) -> str
 
 
 def build_mkl_library(folder: str | os.PathLike[str]) -> pathlib.Path:
-    """Builds the shared library that, when preloaded, makes MKL use AVX-512 on processors that are not Intel's.
-
-    Raises:
-      OSError: there is no C compiler, or it failed.
-    """
+    """Builds the shared library that, when preloaded, makes MKL use AVX-512 on processors that are not Intel's."""
     compiler = _c_compiler()
     if compiler is None:
-        raise OSError("no C compiler")
+        raise WorkerError("no C compiler")
     source, library = pathlib.Path(folder) / "mkl.c", pathlib.Path(folder) / "libmkl_any_cpu.so"
     source.write_text(_MKL_SOURCE)
     command = [compiler, "-shared", "-fPIC", "-o", str(library), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise OSError(f"{compiler} failed: {done.stderr.strip()}")
+        raise WorkerError(f"{compiler} failed: {done.stderr.strip()}")
     return library
 
 
 def _c_compiler() -> str | None:
     names = filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))
     return next(filter(None, map(shutil.which, names)), None)
-
-
-class WorkerError(RuntimeError):
-    """A request failed, or the worker ended; the message is the error's last line."""
 
 
 class Worker:
@@ -90,8 +79,7 @@ class Worker:
       info: versions of the packages, threads, and the speed of a float32 matrix product.
 
     Raises:
-      WorkerError: the worker ended before it was ready.
-      OSError: the library that forces the AVX-512 path could not be built.
+      WorkerError: the worker ended before it was ready, or the AVX-512 path could not be forced.
     """
 
     def __init__(
@@ -125,11 +113,7 @@ class Worker:
             self._cleanup = stack.pop_all()
 
     def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The reply to a request.
-
-        Raises:
-          WorkerError: the request failed, and the worker waits for the next one; or the worker ended.
-        """
+        """The reply to a request; after a WorkerError the worker waits for the next one, if it has not ended."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(dict(request)) + "\n")
@@ -153,13 +137,41 @@ class Worker:
         self._process.kill()
         self._process.communicate()
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._cleanup.close()
+
+
+class Workers:
+    """A worker as installed and one with MKL's AVX-512 path forced, each begun when it is first asked.
+
+    Args:
+      start: (avx512, folder) -> the worker; it may write what the worker loads to the folder, which is empty at first.
+
+    Attributes:
+      folder: removed at the end.
+      info: of each by its name, "as installed" or "AVX-512 forced".
+    """
+
+    def __init__(self, start: Callable[[bool, pathlib.Path], Worker]):
+        self._start, self._stack, self._running = start, contextlib.ExitStack(), dict[bool, Worker]()
+        self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        self.info: dict[str, Any] = {}
+
+    def ask(self, request: Mapping[str, Any], *, avx512: bool = False) -> dict[str, Any]:
+        """The reply to a request."""
+        if avx512 not in self._running:
+            self._running[avx512] = self._stack.enter_context(self._start(avx512, self.folder))
+            self.info["AVX-512 forced" if avx512 else "as installed"] = self._running[avx512].info
+        return self._running[avx512](request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
 
 
 def serve(make_answer: Callable[..., Answer], packages: Sequence[str]) -> None:
@@ -167,7 +179,7 @@ def serve(make_answer: Callable[..., Answer], packages: Sequence[str]) -> None:
 
     Args:
       make_answer: prepares, with the command line's JSON as keyword arguments, and returns what answers a request.
-      packages: whose versions the worker tells.
+      packages: whose versions `info` has.
     """
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -1,7 +1,7 @@
 """What is shown of the records of `experiments.text_attack_comparison`: what each attack achieved, and at what cost."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.core.records import Record, distinct, per_model, where
@@ -35,16 +35,84 @@ INTRO = (
 )
 
 
+def _value(part: "pd.DataFrame | None", metric: str) -> float:
+    assert part is not None
+    return next(iter(per_model(part, metric)), math.nan)
+
+
+def _significant(label: str, metric: str) -> Column:
+    """Three digits, and no fraction of a large number."""
+
+    def cell(part: "pd.DataFrame") -> Cell | None:
+        value = _value(part, metric)
+        return None if value != value else Cell(f"{value:,.0f}" if value >= 100 else f"{value:.3g}", value)
+
+    return Column(label, cell)
+
+
+def _difference(label: str, metric: str) -> list[Column]:
+    return [
+        Column(f"{label}, points", f"{metric}_difference", scale=100, digits="+.1f"),
+        Column("se", f"{metric}_standard_error", scale=100),
+        Column("p", f"{metric}_p_value", digits=".2g"),
+    ]
+
+
+def _missed(part: "pd.DataFrame | None") -> list[str]:
+    """Which targets are missed; beside the naive search there are none."""
+    if part is None or set(part["library"]) != {"textattack"}:
+        return []
+    names = {"success rate": "success_p_value", "words changed": "words_changed_p_value"}
+    missed = [name for name, metric in names.items() if _value(part, metric) < LEVEL]
+    return missed + ["seconds"] * (not _value(part, "times_faster") >= SPEED_UP)
+
+
+def _repeats(part: "pd.DataFrame") -> Cell | None:
+    return {1.0: Cell("the same"), 0.0: Cell("other results", bold=True)}.get(_value(part, "repeats"))
+
+
+_TEXTS = Column("texts", lambda part: part["num_texts"].max(), digits=0)
+ACHIEVED = [
+    _TEXTS,
+    Column("attacked", "num_attacked", digits=0),
+    Column("successes", "num_successes", digits=0),
+    Column("success rate", "success_rate", unit="%"),
+    Column("words changed", "words_changed", unit="%"),
+    _significant("queries", "mean_queries"),
+    _significant("seconds", "seconds"),
+    _significant("queries/s", "queries_per_second"),
+]
+"""What an attack achieved."""
+COMPARED = [
+    *_difference("success", "success"),
+    *_difference("words changed", "words_changed"),
+    _TEXTS,
+    Column("identical", "identical", digits=0),
+    _significant("times faster", "times_faster"),
+    Column("targets missed", lambda part: Cell(", ".join(_missed(part)) or "none", bold=bool(_missed(part)))),
+]
+"""Ours less theirs."""
+COST = [
+    _significant("seconds with compiling", "seconds_with_compiling"),
+    _significant("seconds in the model", "model_seconds"),
+    Column("texts through the model", "num_scored", digits=0),
+    Column("probabilities apart", "models_apart", digits=".1e"),
+    Column("own verdict differs", "disagreements", digits=0),
+    Column("second run", _repeats),
+]
+"""What the model was asked, and whether the two are one."""
+
+
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     """The tables of a folder of records."""
     sections: list[Any] = []
     headlines: list[Headline] = []
     for record in records:
-        rows, dataset = _rows(where(frame, file=record.file)), record.settings["dataset"]
+        rows = _rows(where(frame, file=record.file))
         sections += _sections(rows, record)
         for (attack, by), part in ((row.label, row.frame) for row in rows):
             if by == LIBRARIES["textattack", "lean"]:
-                item = f"{dataset}, {attack}: times faster than TextAttack"
+                item = f"{record.settings['dataset']}, {attack}: times faster than TextAttack"
                 headlines.append(Headline(item, _value(part, "times_faster"), SPEED_UP))
     return Report("Attacks on text, ours and TextAttack's", frame, sections, intro=INTRO, headlines=headlines)
 
@@ -59,100 +127,29 @@ def _rows(frame: "pd.DataFrame") -> list[Row]:
     return rows
 
 
-def _sections(rows: Sequence[Row], record: Record) -> Iterator[Any]:
+def _sections(rows: Sequence[Row], record: Record) -> list[Text | Table]:
     settings, (model,), machine = record.settings, record.models, record.environment["machine"]
     process: dict[str, Any] = next(iter(record.details["processes"].values()), {})
     versions = [f"{name} {process[name]}" for name in ("textattack", "transformers", "torch") if name in process]
     cut, details = f", cut to {settings['num_words']} words" if settings["num_words"] else "", model.details
     clean = model.values_at(attack="clean", num_texts=details["num_test_texts"])["accuracy"]
-    yield Text(
-        f"First {details['num_test_texts']} test texts{cut}, {clean:.1%} of them classified right; {model.name}, "
-        f"{details['num_layers']} layers of {details['width']}, frozen, mean of tokens, linear head fitted on "
-        f"{settings['num_train']} texts; {', '.join(versions) or 'no TextAttack'}; {machine['cpu']}, "
-        f"{machine['cores']} cores.",
-        title=settings["dataset"],
-    )
-    yield Table(rows=rows, columns=_achieved(), corner=("attack", "by"))
     others = [row for row in rows if row.key != "ib_jax"]
-    yield Table(rows=others, columns=_compared(), corner=("attack", "ours beside"))
     missed = [_missed(row.frame) for row in others if row.key == "textattack"]
-    yield Text(f"Targets met: {sum(3 - len(each) for each in missed)} of {3 * len(missed)}.")
-    yield Table(rows=[row for row in rows if row.key != "naive"], columns=_cost(), corner=("attack", "by"))
+    not_measured = []
     for each in record.details["not_measured"]:
-        title = TITLES[each["attack"], each.get("scoring")]
-        yield Text(f"{title}, {LIBRARIES[each['library'], each.get('way')]}: {each['reason']}")
-
-
-def _achieved() -> list[Column]:
-    """What an attack achieved."""
+        title, library = TITLES[each["attack"], each.get("scoring")], LIBRARIES[each["library"], each.get("way")]
+        not_measured.append(f"{title}, {library}: {each['reason']}")
     return [
-        Column("texts", lambda part: part["num_texts"].max(), digits=0),
-        Column("attacked", "num_attacked", digits=0),
-        Column("successes", "num_successes", digits=0),
-        Column("success rate", "success_rate", unit="%"),
-        Column("words changed", "words_changed", unit="%"),
-        Column("queries", _significant("mean_queries")),
-        Column("seconds", _significant("seconds")),
-        Column("queries/s", _significant("queries_per_second")),
+        Text(
+            f"First {details['num_test_texts']} test texts{cut}, {clean:.1%} of them classified right; {model.name}, "
+            f"{details['num_layers']} layers of {details['width']}, frozen, mean of tokens, linear head fitted on "
+            f"{settings['num_train']} texts; {', '.join(versions) or 'no TextAttack'}; {machine['cpu']}, "
+            f"{machine['cores']} cores.",
+            title=settings["dataset"],
+        ),
+        Table(rows=rows, columns=ACHIEVED, corner=("attack", "by")),
+        Table(rows=others, columns=COMPARED, corner=("attack", "ours beside")),
+        Text(f"Targets met: {sum(3 - len(each) for each in missed)} of {3 * len(missed)}."),
+        Table(rows=[row for row in rows if row.key != "naive"], columns=COST, corner=("attack", "by")),
+        *map(Text, not_measured),
     ]
-
-
-def _compared() -> list[Column]:
-    """Ours less theirs."""
-    columns = []
-    for label, name in (("success", "success"), ("words changed", "words_changed")):
-        columns += [
-            Column(f"{label}, points", f"{name}_difference", scale=100, digits="+.1f"),
-            Column("se", f"{name}_standard_error", scale=100),
-            Column("p", f"{name}_p_value", digits=".2g"),
-        ]
-    return [
-        *columns,
-        Column("texts", lambda part: part["num_texts"].max(), digits=0),
-        Column("identical", "identical", digits=0),
-        Column("times faster", _significant("times_faster")),
-        Column("targets missed", lambda part: Cell(", ".join(_missed(part)) or "none", bold=bool(_missed(part)))),
-    ]
-
-
-def _cost() -> list[Column]:
-    """What the model was asked, and whether the two are one."""
-    return [
-        Column("seconds with compiling", _significant("seconds_with_compiling")),
-        Column("seconds in the model", _significant("model_seconds")),
-        Column("texts through the model", "num_scored", digits=0),
-        Column("probabilities apart", "models_apart", digits=".1e"),
-        Column("own verdict differs", "disagreements", digits=0),
-        Column("second run", _repeats),
-    ]
-
-
-def _missed(part: "pd.DataFrame | None") -> list[str]:
-    """Which targets are missed; beside the naive search there are none."""
-    if part is None or set(part["library"]) != {"textattack"}:
-        return []
-    names = {"success rate": "success_p_value", "words changed": "words_changed_p_value"}
-    missed = [name for name, metric in names.items() if _value(part, metric) < LEVEL]
-    return missed + ["seconds"] * (not _value(part, "times_faster") >= SPEED_UP)
-
-
-def _repeats(part: "pd.DataFrame") -> Cell | str | None:
-    repeats = _value(part, "repeats")
-    return "the same" if repeats == 1 else Cell("other results", bold=True) if repeats == 0 else None
-
-
-def _value(part: "pd.DataFrame | None", metric: str) -> float:
-    assert part is not None
-    return next(iter(per_model(part, metric)), math.nan)
-
-
-def _significant(metric: str) -> "Callable[[pd.DataFrame], Cell | None]":
-    """Three digits, and no fraction of a large number."""
-
-    def cell(part: "pd.DataFrame") -> Cell | None:
-        value = _value(part, metric)
-        if value != value:
-            return None
-        return Cell(f"{value:,.0f}" if value >= 100 else f"{value:.3g}", value)
-
-    return cell

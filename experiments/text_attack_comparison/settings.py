@@ -10,8 +10,8 @@ from ib_jax import hub, models
 from ib_jax.attacks import text
 from ib_jax.data import TEXT_DATASETS
 
-WAYS = {"lean": ("lean", False), "own": ("own", False), "lean_avx512": ("lean", True), "own_avx512": ("own", True)}
-"""Ways to run TextAttack: which wrapper of the model, and whether MKL's AVX-512 path is forced on."""
+WAYS = ("lean", "own", "lean_avx512", "own_avx512")
+"""To run TextAttack: which wrapper of the model, and whether MKL's AVX-512 path is forced on."""
 ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError)
 """What is missing on the machine: a folder, a package."""
 
@@ -58,7 +58,7 @@ class TextComparisonConfig(
         2, "Texts attacked by the naive search, one question at a time; 0: none.", unit="texts", least=0
     )
     peer_python: str = setting(
-        "", "Interpreter of TextAttack's environment. Default: $TEXT_PEER_PYTHON, or else this one."
+        "", "Interpreter of TextAttack's environment. Default: $TEXT_PEER_PYTHON, or else this one.", local=True
     )
     own_texts: int = setting(0, "How many of the texts are attacked through own; 0: all.", unit="texts", least=0)
     page_texts: int = setting(10, "Texts on the page of adversarial texts; 0: no page.", unit="texts", least=0)
@@ -66,7 +66,7 @@ class TextComparisonConfig(
     def check(self) -> None:
         super().check()
         groups.check_names("attacks", split(self.attacks), ("all", "deep_word_bug", "pwws"))
-        groups.check_names("peers", self.peer_names, tuple(WAYS))
+        groups.check_names("peers", self.peer_names, WAYS)
 
     @property
     def peer_names(self) -> tuple[str, ...]:
@@ -79,14 +79,16 @@ class TextComparisonConfig(
 
 
 class ComparedAttack(NamedTuple):
-    """An attack that is compared.
+    """An attack that is compared, by its name in the flag and in TextAttack's worker.
 
     Attributes:
-      name: of the flag, and in TextAttack's worker.
+      name: of the attack.
+      title: for tables.
       scoring: how PWWS orders words.
     """
 
-    name: Literal["deep_word_bug", "pwws"]
+    name: str
+    title: str
     scoring: Literal["", "textattack", "paper"] = ""
 
     @property
@@ -94,22 +96,13 @@ class ComparedAttack(NamedTuple):
         """For a record."""
         return {"attack": self.name} | ({"scoring": self.scoring} if self.scoring else {})
 
-    @property
-    def title(self) -> str:
-        """For tables."""
-        return {"": "DeepWordBug", "textattack": "PWWS, TextAttack's scoring", "paper": "PWWS, the paper's scoring"}[
-            self.scoring
-        ]
-
     def make(self) -> text.TextAttack:
         """Ours."""
         return text.pwws(scoring=self.scoring) if self.scoring else text.deep_word_bug()
 
 
-ATTACKS = (ComparedAttack("deep_word_bug"), ComparedAttack("pwws", "textattack"), ComparedAttack("pwws", "paper"))
-
-
-def attacks_of(config: TextComparisonConfig) -> list[ComparedAttack]:
-    """What is compared, without what was not asked for."""
-    names = split(config.attacks)
-    return [attack for attack in ATTACKS if attack.name in names or "all" in names]
+ATTACKS = (
+    ComparedAttack("deep_word_bug", "DeepWordBug"),
+    ComparedAttack("pwws", "PWWS, TextAttack's scoring", "textattack"),
+    ComparedAttack("pwws", "PWWS, the paper's scoring", "paper"),
+)

@@ -12,7 +12,7 @@ from experiments.core.keys import stream
 from experiments.imagenet_features import attack as imagenet_attacks
 from experiments.imagenet_features import settings as imagenet_settings
 from experiments.imdb_vub.attack import HeadScores
-from experiments.text_attack_comparison.comparison import Evaluator
+from experiments.text_attack_comparison.model import Evaluator
 from ib_jax import DiagGaussian, data, losses
 from ib_jax.models import Classifier
 

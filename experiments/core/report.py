@@ -171,8 +171,7 @@ def _findings(section: Findings) -> Grid:
         for check in checks or [NO_CHECK]:
             said = [finding["message"] for m in own for finding in m.findings if finding["check"] == check]
             count = sum(any(finding["check"] == check for finding in model.findings) for model in own)
-            label = ", ".join(map(str, row.label)) if isinstance(row.label, tuple) else str(row.label)
-            cells = [label, check, f"{count} of {len(own)}" if checks else ""]
+            cells = [", ".join(row.texts), check, f"{count} of {len(own)}" if checks else ""]
             rows.append(cells + ([str(len(said) or ""), said[0] if said else ""] if section.messages else []))
     more = ["warnings", "the first says"] if section.messages else []
     return Grid(["model", "check", "seeds", *more], rows, section.title)

@@ -96,13 +96,12 @@ def is_finished(workdir: str | pathlib.Path) -> bool:
     return (pathlib.Path(workdir) / "results.json").exists()
 
 
-def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None, *, data_dir: str = "") -> TrainedModel:
+def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None) -> TrainedModel:
     """Opens a finished model.
 
     Args:
       workdir: its folder.
       recipe: its settings and network; by default as of `open_recipe`.
-      data_dir: as of `open_recipe`.
 
     Returns:
       The model, its parameters those of the last checkpoint.
@@ -111,7 +110,7 @@ def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None, *, dat
       FileNotFoundError, ValueError: as `open_recipe`.
     """
     workdir = pathlib.Path(workdir)
-    own = recipe or open_recipe(workdir, data_dir=data_dir)
+    own = recipe or open_recipe(workdir)
     record = read_results(workdir)
     (model,) = record.models
     splits = {name: values for name in SPLITS if (values := model.values_at(split=name))}

@@ -89,10 +89,7 @@ def against_adversary(config: Any, model: Classifier, loss_fn: Any) -> tuple[Any
 class Recipe:
     """Network, initial state and epoch function of a configuration.
 
-    Args:
-      config: the settings.
-      dataset: what is trained on.
-      functions: what is the experiment's own.
+    `functions` are the experiment's own.
     """
 
     def __init__(self, config: Any, dataset: data.Dataset | Streamed, functions: RecipeFunctions = VIB):
@@ -100,17 +97,15 @@ class Recipe:
         self.dataset: Any = dataset  # most callers know which of the two it is
         if isinstance(dataset, Streamed):
             # Reading a million labels to count them takes too long: the classes are taken to be equally frequent.
-            shares = np.full(dataset.num_classes, 1 / dataset.num_classes)
-            self._describe(shares, len(dataset.train), jnp.zeros((1, *dataset.image_shape)))
+            self.class_probabilities = np.full(dataset.num_classes, 1 / dataset.num_classes)
+            self.num_examples, self.example = len(dataset.train), jnp.zeros((1, *dataset.image_shape))
         else:
-            shares = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
-            self._describe(shares, len(dataset.train.labels), data.to_unit_interval(dataset.train.inputs[:1]))
-
-    def _describe(self, class_probabilities: np.ndarray, num_examples: int, example: Array) -> None:
-        self.class_probabilities, self.num_examples, self.example = class_probabilities, num_examples, example
-        self.model = self.functions.network(self.config, class_probabilities, None)
-        self.steps_per_epoch = max(1, num_examples // self.config.batch_size)
-        self.steps_per_call = self.config.steps_per_call or self.steps_per_epoch
+            inputs, labels = dataset.train
+            self.class_probabilities = evaluation.label_probabilities(labels, dataset.num_classes)
+            self.num_examples, self.example = len(labels), data.to_unit_interval(inputs[:1])
+        self.model = functions.network(config, self.class_probabilities, None)
+        self.steps_per_epoch = max(1, self.num_examples // config.batch_size)
+        self.steps_per_call = config.steps_per_call or self.steps_per_epoch
 
     @functools.cached_property
     def whole(self) -> bool:

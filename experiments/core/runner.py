@@ -35,10 +35,10 @@ def train(
       recipe: its settings, data and network.
       workdir: its folder; an unfinished run in it is resumed, a finished one is opened.
       session: experiment and command for the record, and the console.
-      evaluator: `during_training` and `at_end` of parameters; an `Evaluator` by default.
+      evaluator: `during_training` and `at_end` of parameters. Default: an `Evaluator`.
       title: of a table of the results on the console; empty for none.
       unit: of the examples.
-      again: evaluate a finished model again.
+      again: whether to evaluate a finished model again.
       **details: more of the summary.
 
     Returns:
@@ -105,7 +105,7 @@ def fit(
       session: the console.
       make_run: (state) -> what trains one stretch.
       evaluate: (placed state) -> numbers for a line of metrics.
-      score: which checkpoint is best: lower is better.
+      score: of a checkpoint, the lower the better.
       placement: of the state.
       unit: of the examples.
 

@@ -48,6 +48,11 @@ class Grid:
         """The cells, numbers and texts among them made to cells."""
         return [[as_cell(each) for each in row] for row in self.rows]
 
+    @property
+    def numeric(self) -> list[bool]:
+        """Of each column whether it has a number, and stands at the right."""
+        return [any(cell.value is not None for cell in column) for column in zip(*self.cells, strict=True)]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Line:

@@ -97,15 +97,18 @@ class Recipe:
         self.dataset: Any = dataset  # most callers know which of the two it is
         if isinstance(dataset, Streamed):
             # Reading a million labels to count them takes too long: the classes are taken to be equally frequent.
-            self.class_probabilities = np.full(dataset.num_classes, 1 / dataset.num_classes)
-            self.num_examples, self.example = len(dataset.train), jnp.zeros((1, *dataset.image_shape))
+            shares = np.full(dataset.num_classes, 1 / dataset.num_classes)
+            self._describe(shares, len(dataset.train), jnp.zeros((1, *dataset.image_shape)))
         else:
             inputs, labels = dataset.train
-            self.class_probabilities = evaluation.label_probabilities(labels, dataset.num_classes)
-            self.num_examples, self.example = len(labels), data.to_unit_interval(inputs[:1])
-        self.model = functions.network(config, self.class_probabilities, None)
-        self.steps_per_epoch = max(1, self.num_examples // config.batch_size)
-        self.steps_per_call = config.steps_per_call or self.steps_per_epoch
+            shares = evaluation.label_probabilities(labels, dataset.num_classes)
+            self._describe(shares, len(labels), data.to_unit_interval(inputs[:1]))
+
+    def _describe(self, class_probabilities: np.ndarray, num_examples: int, example: Array) -> None:
+        self.class_probabilities, self.num_examples, self.example = class_probabilities, num_examples, example
+        self.model = self.functions.network(self.config, class_probabilities, None)
+        self.steps_per_epoch = max(1, num_examples // self.config.batch_size)
+        self.steps_per_call = self.config.steps_per_call or self.steps_per_epoch
 
     @functools.cached_property
     def whole(self) -> bool:

@@ -183,7 +183,7 @@ def frame(records: Sequence[Record]) -> "pd.DataFrame":
 
 def conditions_of(numbers: "pd.DataFrame") -> list[str]:
     """The names of a frame's conditions."""
-    columns = list(numbers)
+    columns = list(numbers.columns)
     return columns[len(IDENTITY) : columns.index("metric")]
 
 

@@ -22,7 +22,7 @@ TRAINING, EVALUATION, NOTHING = "training", "evaluation", "nothing"
 STAGES = {TRAINING: (TRAINING,), EVALUATION: (TRAINING, EVALUATION)}
 """What decides a thing on disk: a checkpoint by its training; a record, an attack's cache by evaluation as well."""
 
-C = TypeVar("C")
+C = TypeVar("C", bound="Settings")
 _BOUNDS = {"least": operator.ge, "above": operator.gt, "most": operator.le, "below": operator.lt}
 
 
@@ -102,6 +102,7 @@ class Settings:
       experiments.core.settings.SettingError: --depth must be at least 1, got 0
     """
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     group: ClassVar[str] = "Settings"
     """The title of its fields in `--help`; set by `class Seed(Settings, group="Run")`, or in the class."""
 
@@ -178,7 +179,7 @@ def configure(**changes: Any) -> Callable[[type[C]], type[C]]:
     defaults = {name: value for name, value in changes.items() if name not in meta}
 
     def decorate(cls: type[C]) -> type[C]:
-        fields: dict[str, dataclasses.Field[Any]] = dict(cls.__dataclass_fields__)  # type: ignore[attr-defined]
+        fields = dict(cls.__dataclass_fields__)
         changed = {name for by_field in (*meta.values(), defaults) for name in by_field}
         if unknown := sorted(changed - set(fields)):
             raise TypeError(f"{cls.__name__} has no setting {', '.join(unknown)}")
@@ -188,9 +189,9 @@ def configure(**changes: Any) -> Callable[[type[C]], type[C]]:
             field.default = defaults.get(name, field.default)
             field.metadata = setting(field.default, **{**field.metadata, **own}).metadata
             setattr(cls, name, field.default)
-        cls.__dataclass_fields__ = fields  # type: ignore[attr-defined]
+        cls.__dataclass_fields__ = fields
         # What `dataclass` made takes its defaults from here, so it need not be made again.
-        cls.__init__.__defaults__ = tuple(fields[field.name].default for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+        cls.__init__.__defaults__ = tuple(fields[field.name].default for field in dataclasses.fields(cls))
         return cls
 
     return decorate

@@ -121,7 +121,9 @@ class Table:
 
     def grid(self, frame: "pd.DataFrame") -> Grid:
         """The cells."""
-        rows = [[*row.texts, *(cell_of(frame, row, column) for column in self.columns)] for row in self.rows]
+        rows: list[list[Cell | str | float | None]] = [
+            [*row.texts, *(cell_of(frame, row, column) for column in self.columns)] for row in self.rows
+        ]
         return Grid([*self.corner, *(str(column.label) for column in self.columns)], rows, self.title, self.notes)
 
 

@@ -13,7 +13,7 @@ from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.recipe import Recipe, Stretch
 from experiments.core.session import Session
 from experiments.core.settings import refusing
-from experiments.core.trained_model import TrainedModel, averaged_params, is_finished, open_model, write_results
+from experiments.core.trained_model import TrainedModel, is_finished, open_model, write_results
 from experiments.core.workdir import check_workdir, write_config
 from ib_jax import training
 
@@ -58,7 +58,7 @@ def train(
         recipe.check()
     # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
     write_config(workdir, config)
-    averaged = functools.partial(averaged_params, config)
+    averaged = functools.partial(training.averaged_params, average_decay=config.average_decay)
     state, best_step = fit(
         recipe,
         state,

@@ -186,12 +186,7 @@ def restore_params(recipe: Recipe, workdir: str | pathlib.Path) -> Params:
     if not folder.is_dir():
         raise FileNotFoundError(f"{workdir} has no checkpoint: the folder checkpoints/ is missing")
     with training.Checkpoints(folder) as checkpoints:
-        return averaged_params(recipe.config, checkpoints.restore(recipe.init()))
-
-
-def averaged_params(config: Any, state: training.TrainState) -> Params:
-    """The parameters that are evaluated: averaged where an average is kept."""
-    return training.averaged_params(state, config.average_decay)
+        return training.averaged_params(checkpoints.restore(recipe.init()), recipe.config.average_decay)
 
 
 def _package(experiment: str, where: str = "the workdir") -> Any:

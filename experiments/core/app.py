@@ -73,7 +73,7 @@ def main(
             set_up(flags.from_flags(Machine)[0])
         except (ValueError, RuntimeError) as error:
             return f"cannot start: {error}"
-        session = Session(name, workdir.command(f"experiments.{name}"), console())
+        session = Session(name, workdir.command(f"experiments.{name}"), Console(quiet=not training.is_main()))
         return call(run, *settings, session=session, errors=errors)
 
     app.run(start, flags_parser=parse)
@@ -107,11 +107,6 @@ def set_up(machine: Machine) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     training.initialize(machine.coordinator_address, machine.num_processes, machine.process_id)
-
-
-def console() -> Console:
-    """The terminal, of process 0 alone."""
-    return Console(quiet=not training.is_main())
 
 
 def _leave(error: Exception) -> None:

@@ -74,12 +74,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
       >>> holm([0.01, 0.04, 0.03])
       [0.03, 0.06, 0.06]
     """
-    order = sorted((index for index, p in enumerate(p_values) if not math.isnan(p)), key=lambda index: p_values[index])
-    corrected, least = list(p_values), 0.0
-    for place, index in enumerate(order):
-        least = max(least, min(1.0, (len(order) - place) * p_values[index]))
-        corrected[index] = least
-    return corrected
+    p = np.asarray(p_values, np.float64)
+    order, number = np.argsort(p), np.isfinite(p).sum()  # NaN comes last
+    corrected = np.empty_like(p)
+    corrected[order] = np.maximum.accumulate(np.minimum(1.0, (number - np.arange(len(p))) * p[order]))
+    return corrected.tolist()
 
 
 def verdicts(claims: Sequence[Claim]) -> list[Verdict]:
@@ -90,14 +89,9 @@ def verdicts(claims: Sequence[Claim]) -> list[Verdict]:
       >>> [each.verdict for each in verdicts(grows)]
       ['confirmed', 'weaker']
     """
-    tested = [index for index, claim in enumerate(claims) if claim.p_value is not None]
-    corrected = dict(zip(tested, holm([_p_value(claims[index]) for index in tested]), strict=True))
+    tested = {index: claim.p_value for index, claim in enumerate(claims) if claim.p_value is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     return [Verdict(claim, _verdict(claim, corrected.get(i)), corrected.get(i)) for i, claim in enumerate(claims)]
-
-
-def _p_value(claim: Claim) -> float:
-    assert claim.p_value is not None
-    return claim.p_value
 
 
 def _verdict(claim: Claim, p_value: float | None) -> str:

@@ -15,8 +15,6 @@ from experiments.core.settings import OneOf, Preset, Settings
 
 Adjust = Callable[[dict[str, Any], flags.FlagValues], dict[str, Any]]
 """(a preset's values, the flags) -> the values, for flags that scale a preset."""
-SettingsClass = type[Settings]
-
 BOUNDS = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
 _DEFINE: dict[Any, Callable[..., Any]] = {
     bool: flags.DEFINE_bool,
@@ -28,38 +26,35 @@ NO_BOUNDS = (None, math.inf, -math.inf)
 
 
 def define(
-    *classes: SettingsClass,
+    *classes: type[Settings],
     presets: Mapping[str, Preset] | None = None,
     without: Collection[str] = (),
     flag_values: flags.FlagValues = flags.FLAGS,
 ) -> None:
-    """Defines one absl flag for each field of the dataclasses but those of `without`; `preset` takes its choices from
-    `presets`.
-    """
+    """Defines one absl flag for each field but those of `without`; `preset` takes its choices from `presets`."""
     for cls in classes:
         types = typing.get_type_hints(cls)
         for field in dataclasses.fields(cls):
-            if field.name not in without:
-                _define(field, types[field.name], presets or {}, flag_values)
+            name, kind, choices = field.name, types[field.name], _choices(field, presets)
+            given: dict[str, Any] = {"default": field.default, "help": field.metadata["help"]}
+            given["flag_values"] = flag_values
+            if name in without:
+                continue
+            if choices and kind is str:
+                flags.DEFINE_enum(name, enum_values=choices, **given)
+            elif kind in _DEFINE:
+                _DEFINE[kind](name, **given)
+            else:
+                parser = _NumberListParser(typing.get_args(kind)[0])
+                flags.DEFINE(parser, name, serializer=_NumberListSerializer(), **given)
 
 
-def _define(
-    field: dataclasses.Field[Any], kind: Any, presets: Mapping[str, Preset], flag_values: flags.FlagValues
-) -> None:
-    name, help = field.name, field.metadata["help"]
-    default: Any = field.default
-    choices = tuple(presets) if name == "preset" and presets else field.metadata["choices"]
-    if choices and kind is str:
-        flags.DEFINE_enum(name, default, choices, help, flag_values=flag_values)
-    elif kind in _DEFINE:
-        _DEFINE[kind](name, default, help, flag_values=flag_values)
-    else:
-        parser = _NumberListParser(typing.get_args(kind)[0])
-        flags.DEFINE(parser, name, default, help, flag_values=flag_values, serializer=_NumberListSerializer())
+def _choices(field: dataclasses.Field[Any], presets: Mapping[str, Preset] | None) -> tuple[str, ...]:
+    return tuple(presets) if field.name == "preset" and presets else field.metadata["choices"]
 
 
 def from_flags(
-    *classes: SettingsClass,
+    *classes: type[Settings],
     presets: Mapping[str, Preset] | None = None,
     adjust: Adjust | None = None,
     flag_values: flags.FlagValues = flags.FLAGS,
@@ -70,7 +65,10 @@ def from_flags(
       TypeError: a preset has a value for no field.
       SettingError: a value is out of range.
     """
-    values = _preset_values(presets, flag_values) if presets else {}
+    values: dict[str, Any] = {}
+    if presets:
+        preset, dataset = presets[flag_values.preset], flag_values["dataset"]
+        values = preset.on(str(dataset.value if dataset.present else preset.values.get("dataset", dataset.value)))
     if adjust is not None:
         values = adjust(values, flag_values)
     names = [{field.name for field in dataclasses.fields(cls)} for cls in classes]
@@ -82,13 +80,7 @@ def from_flags(
     return [cls(**{name: values[name] for name in own & set(values)}) for cls, own in zip(classes, names, strict=True)]
 
 
-def _preset_values(presets: Mapping[str, Preset], flag_values: flags.FlagValues) -> dict[str, Any]:
-    preset = presets[flag_values.preset]
-    flag = flag_values["dataset"]
-    return preset.on(str(flag.value if flag.present else preset.values.get("dataset", flag.value)))
-
-
-def grouped(*classes: SettingsClass, without: Collection[str] = ()) -> dict[str, list[dataclasses.Field[Any]]]:
+def grouped(*classes: type[Settings], without: Collection[str] = ()) -> dict[str, list[dataclasses.Field[Any]]]:
     """All fields by the title of their group, in the order in which the classes compose them."""
     groups: dict[str, list[dataclasses.Field[Any]]] = {}
     for cls in classes:
@@ -109,7 +101,7 @@ def _composed(cls: type) -> Iterator[Any]:
 
 
 def print_help(
-    *classes: SettingsClass,
+    *classes: type[Settings],
     doc: str,
     console: Console,
     presets: Mapping[str, Preset] | None = None,
@@ -123,8 +115,8 @@ def print_help(
             table.add_column(column, no_wrap=column == "flag", header_style="dim")
         table.add_column("what it is", header_style="dim", ratio=1)
         for field in fields:
-            choices = tuple(presets) if field.name == "preset" and presets else field.metadata["choices"]
-            table.add_row(f"--{field.name}", _text(field.default) or "-", _paper(field), _what(field, choices))
+            what = _what(field, _choices(field, presets))
+            table.add_row(f"--{field.name}", _text(field.default) or "-", _paper(field), what)
         console.print(table, highlight=False, markup=False)
     for name, preset in (presets or {}).items():
         console.print(f"\n--preset={name}: {preset.help}", markup=False, highlight=False)
@@ -137,11 +129,9 @@ def print_help(
 def _text(value: Any) -> str:
     if isinstance(value, OneOf):
         return " or ".join(map(_text, value))
-    return ",".join(map(_text, value)) if isinstance(value, tuple) else f"{value:g}" if _is_float(value) else str(value)
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, float) and float(f"{value:g}") == value
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value))
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
 def _paper(field: dataclasses.Field[Any]) -> str:

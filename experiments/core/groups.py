@@ -27,69 +27,56 @@ _free = functools.partial(setting, decides=NOTHING)
 _folder = functools.partial(setting, "", local=True)
 
 
-@dataclasses.dataclass(frozen=True)
 class Recipe(Settings, group="Run"):
     preset: str = _free("quick", "Values of other settings, where no flag gives them.")
 
 
-@dataclasses.dataclass(frozen=True)
 class Workdir(Settings, group="Run"):
     workdir: str = _folder("Folder of the run; an unfinished one is resumed. Default: a new one under workdirs/.")
 
 
-@dataclasses.dataclass(frozen=True)
 class Seed(Settings, group="Run"):
     seed: int = setting(0, "Seed of parameters, data order and noise.")
 
 
-@dataclasses.dataclass(frozen=True)
 class Run(Recipe, Workdir, Seed):
     """One training run."""
 
 
-@dataclasses.dataclass(frozen=True)
 class Figures(Settings, group="Run"):
     figures: bool = _free(True, "Whether to draw the figures.")
 
 
-@dataclasses.dataclass(frozen=True)
 class Results(Settings, group="Run"):
     results: str = _folder("Folder of records, table and figures. Default: results/ in the workdir.")
 
 
-@dataclasses.dataclass(frozen=True)
 class Output(Settings, group="Run"):
     output: str = _folder("JSON record. Default: under experiments/results/.")
 
 
-@dataclasses.dataclass(frozen=True)
 class Dataset(Settings, group="Data"):
     dataset: str = setting("digits", "Data set; digits needs no download.")
 
 
-@dataclasses.dataclass(frozen=True)
 class DataDir(Settings, group="Data"):
     data_dir: str = _folder(
         "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets."
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class Validation(Settings, group="Data"):
     num_validation: int = setting(0, "Training examples held out to choose by.", unit="examples", least=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainImages(Settings, group="Data"):
     num_train_images: int = setting(0, "Only the first training images; 0 is all of them.", unit="images", least=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class Data(Dataset, DataDir, Validation):
     """A data set and what is held out of it."""
 
 
-@dataclasses.dataclass(frozen=True)
 class TextFiles(Settings, group="Data"):
     train_file: str = setting("", "File of texts of one's own: .tsv, .csv or .jsonl with columns as SST-2's.")
     test_file: str = setting("", "Its test texts.")
@@ -100,12 +87,10 @@ class TextFiles(Settings, group="Data"):
             raise SettingError("--train_file and --test_file must be given together")
 
 
-@dataclasses.dataclass(frozen=True)
 class ImageSize(Settings, group="Data"):
     image_size: int = setting(224, "Side of the images.", unit="pixels", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class Objective(Settings, group="Objective"):
     """What is trained; with `Beta`, `Rho` or both its strength."""
 
@@ -134,7 +119,6 @@ class Objective(Settings, group="Objective"):
         return self.objective + (f"_{self.strength.replace(' = ', '')}" if self.stochastic else "")
 
 
-@dataclasses.dataclass(frozen=True)
 class ScaledObjective(Objective):
     """An objective that decides the scale of the encoder too."""
 
@@ -146,14 +130,12 @@ class ScaledObjective(Objective):
         return "learned" if self.objective in RATE_OBJECTIVES else "unit"
 
 
-@dataclasses.dataclass(frozen=True)
 class Beta(Settings, group="Objective"):
     beta: float = setting(
         1e-3, "vib, vub: weight of the rate.", unit="nats per nat", least=0, objectives=RATE_OBJECTIVES
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class Rho(Settings, group="Objective"):
     rho: float = setting(
         3.0,
@@ -165,7 +147,6 @@ class Rho(Settings, group="Objective"):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class OneRho(Rho):
     """Rho for every bottleneck; vib and vub take their beta from it."""
 
@@ -175,19 +156,16 @@ class OneRho(Rho):
         return 1.0 / (1.0 + math.exp(self.rho))
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainSamples(Settings, group="Objective"):
     num_train_samples: int = setting(
         1, "Bottlenecks: samples of z for each example and step.", least=1, objectives=BOTTLENECKS
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class Schedule(Settings, group="Objective"):
     schedule: str = setting("constant", "How the strength is reached.", objectives=BOTTLENECKS)
 
 
-@dataclasses.dataclass(frozen=True)
 class JumpStart(Schedule):
     """CEB's ways from rho = 100 down to the rho that is set."""
 
@@ -196,34 +174,28 @@ class JumpStart(Schedule):
     anneal_steps: int = setting(12_000, "linear_gamma: time to rho.", unit="steps", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class LatentDim(Settings, group="Network"):
     latent_dim: int = setting(256, "K, dimensions of the code z.", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class HiddenWidth(Settings, group="Network"):
     hidden_width: int = setting(1024, "Units of each of the two ReLU layers.", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class ScaleShift(Settings, group="Network"):
     scale_shift: float = setting(
         0.0, "Added before the softplus that gives the scale of p(z|x).", objectives=BOTTLENECKS
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class ScaleEpochs(Settings, group="Run"):
     scale_epochs: float = _free(1.0, "Factor of the preset's epochs.", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class ScaleWidth(Settings, group="Network"):
     scale_width: float = setting(1.0, "Factor of all widths and channels.", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class Precision(Settings, group="Network"):
     precision: str = setting(
         "float32",
@@ -232,7 +204,6 @@ class Precision(Settings, group="Network"):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class Encoder(Settings, group="Network"):
     encoder: str = setting(
         "random",
@@ -242,14 +213,12 @@ class Encoder(Settings, group="Network"):
     max_length: int = setting(48, "Tokens that a text is cut to.", unit="tokens", least=3)
 
 
-@dataclasses.dataclass(frozen=True)
 class Pooling(Settings, group="Network"):
     pooling: str = setting(
         "mean", "How a text's vector is made of its tokens'.", note="not said", choices=("mean", "cls", "pooler")
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class FeatureCache(Settings, group="Features"):
     cache_dir: str = _folder(
         "Folder of feature caches, any number beside each other. Default: features/ in the workdir."
@@ -257,40 +226,31 @@ class FeatureCache(Settings, group="Features"):
     shard_size: int = _free(1000, "Examples of one file of the cache.", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class Epochs(Settings, group="Training"):
     num_epochs: int = setting(10, "Length of training.", unit="epochs", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class Batch(Settings, group="Training"):
     batch_size: int = setting(100, "Size of the global batch, over all devices.", unit="examples", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Rate(Settings, group="Training"):
+class Fit(Epochs, Batch):
+    """How long, on how many at a time, how fast."""
+
     learning_rate: float = setting(1e-3, "Rate at the start.", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Fit(Epochs, Batch, Rate):
-    """How long, on how many at a time, how fast."""
-
-
-@dataclasses.dataclass(frozen=True)
 class AverageDecay(Settings, group="Training"):
     average_decay: float = setting(
         0.0, "Decay of the debiased Polyak average, which is evaluated; 0 for none.", least=0, below=1
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class StaircaseDecay(Settings, group="Training"):
     decay_rate: float = setting(0.97, "Factor of each staircase decay of the rate.", above=0)
     epochs_per_decay: float = setting(2.0, "Time between decays.", unit="epochs", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class Training(Fit, AverageDecay):
     """How a model is trained in full."""
 
@@ -307,7 +267,6 @@ class Training(Fit, AverageDecay):
     remat: bool = setting(False, "Compute activations again in the backward pass, to save memory.")
 
 
-@dataclasses.dataclass(frozen=True)
 class Pipeline(Settings, group="Training"):
     input_pipeline: str = _free(
         RESIDENT,
@@ -317,45 +276,38 @@ class Pipeline(Settings, group="Training"):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class EvalSamples(Settings, group="Evaluation"):
     num_eval_samples: int = _evaluated(
         12, "Samples of z behind the averaged prediction.", least=1, objectives=BOTTLENECKS
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class EvalEpochs(Settings, group="Evaluation"):
     epochs_per_eval: int = _evaluated(1, "Time between evaluations, and between checkpoints.", unit="epochs", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class Evaluation(EvalSamples, EvalEpochs):
     """How a model is evaluated, and how often."""
 
     eval_batch_size: int = _free(1000, "Examples in one evaluation batch.", unit="examples", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class Betas(Settings, group="Sweep"):
     betas: tuple[float, ...] = setting(
         (1e-3, 1e-1), "A bottleneck for each.", unit="nats per nat", above=0, distinct=True
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class Seeds(Settings, group="Sweep"):
     num_seeds: int = _free(1, "Models of each kind, with seeds 0, 1, ...", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class MembersAtOnce(Settings, group="Sweep"):
     members_at_once: int = _free(
         -1, "Members computed side by side on a device, the others in turn; 0 is all, -1 what is fastest.", least=-1
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class Members(MembersAtOnce):
     """How a population lies on the devices."""
 
@@ -364,7 +316,6 @@ class Members(MembersAtOnce):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class Bottlenecks(Settings, group="Sweep"):
     objectives: str = _free(
         "vib,vub,ceb",
@@ -382,138 +333,112 @@ class Bottlenecks(Settings, group="Sweep"):
         check_names("objectives", self.bottlenecks, ("vib", "vub", "ceb"))
 
 
-@dataclasses.dataclass(frozen=True)
 class AttackImages(Settings, group="Attacks"):
     num_attack_images: int = _evaluated(1000, "First test images that are attacked.", unit="images", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class AttackBatch(Settings, group="Attacks"):
     attack_batch_size: int = _free(250, "Images attacked at a time.", unit="images", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class Epsilon(Settings, group="Attacks"):
     epsilon: float = _evaluated(0.1, "L-inf radius.", unit=SHARE, above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class Radius(Settings, group="Attacks"):
     radius: float = _evaluated(0.1, "The L-inf radius of which more is measured.", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class L2Epsilons(Settings, group="Attacks"):
     l2_epsilons: tuple[float, ...] = _evaluated((), "L2 radii.", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class FgsmEpsilons(Settings, group="Attacks"):
     fgsm_epsilons: tuple[float, ...] = _evaluated((0.1, 0.3, 0.5), "Radii of FGSM.", unit=SHARE, above=0, distinct=True)
 
 
-@dataclasses.dataclass(frozen=True)
 class PgdEpsilons(Settings, group="Attacks"):
     pgd_epsilons: tuple[float, ...] = _evaluated((0.2, 0.3), "Radii of PGD.", unit=SHARE, above=0, distinct=True)
 
 
-@dataclasses.dataclass(frozen=True)
 class PgdSteps(Settings, group="Attacks"):
     pgd_steps: int = _evaluated(20, "Steps of PGD.", unit="steps", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class PgdPath(Settings, group="Attacks"):
     pgd_path: float = _evaluated(4 / 3, "A step of PGD is this times epsilon / steps.", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class Eot(Settings, group="Attacks"):
     num_eot_samples: int = _evaluated(10, "Samples of z averaged in each gradient of an attack (EOT).", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class FgsmImages(Settings, group="Attacks"):
     num_fgsm_images: int = _evaluated(1000, "First test images attacked by FGSM.", unit="images", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class PgdImages(Settings, group="Attacks"):
     num_pgd_images: int = _evaluated(1000, "First test images attacked by PGD.", unit="images", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class Queries(Settings, group="Attacks"):
     num_queries: int = _evaluated(1000, "Queries of Square for an image.", unit="queries", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class Square(Queries):
     """The black-box attack."""
 
     num_square_images: int = _evaluated(200, "First test images attacked by Square.", unit="images", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class DeepfoolSteps(Settings, group="Attacks"):
     deepfool_steps: int = _evaluated(100, "Most steps of DeepFool.", unit="steps", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class CwSteps(Settings, group="Attacks"):
     cw_steps: int = _evaluated(200, "Carlini-Wagner: steps of each round.", unit="steps", note="not given", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class CwRounds(Settings, group="Attacks"):
     cw_binary_steps: int = _evaluated(6, "Carlini-Wagner: rounds of the search for c.", note="not given", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class CwRate(Settings, group="Attacks"):
     cw_learning_rate: float = _evaluated(0.03, "Carlini-Wagner: Adam's rate.", note="not given", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class CwConst(Settings, group="Attacks"):
     cw_const: float = _evaluated(0.1, "Carlini-Wagner: the one c.", unit="per nat", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class CwImages(Settings, group="Attacks"):
     num_cw_images: int = _evaluated(100, "First test images attacked by Carlini-Wagner.", unit="images", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class CwSearch(CwSteps, CwRounds, CwRate):
     """Carlini-Wagner with a search for c."""
 
     cw_initial_const: float = _evaluated(0.1, "Carlini-Wagner: the first c.", unit="per nat", note="not given", above=0)
 
 
-@dataclasses.dataclass(frozen=True)
 class AttackNames(Settings, group="Attacks"):
     attacks: str = _free("all", "What is attacked with, with commas between; or all.")
 
 
-@dataclasses.dataclass(frozen=True)
 class NumImages(Settings, group="Evaluation"):
     num_images: int = _evaluated(1000, "First test images.", unit="images", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class Checkpoint(Settings, group="Network"):
     checkpoint: str = _free(
         "", "Workdir of a finished cross_entropy run of experiments.mnist_vib. Default: train a network."
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class Peers(Settings, group="Peers"):
     peers: str = _free("", "Other libraries' ways, with commas between.")
 
 
-@dataclasses.dataclass(frozen=True)
 class Machine(Settings, group="Machine"):
     """Processes, and where compiled programs are kept; no result depends on them."""
 

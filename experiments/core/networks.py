@@ -3,6 +3,8 @@
 Each function takes (settings, class probabilities [C], axis name or None), as `recipe.RecipeFunctions.network` does.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -78,31 +80,25 @@ def stacked(config: Any, class_probabilities: np.ndarray, axis_name: str | None 
 
 def wide_resnet(config: Any, class_probabilities: np.ndarray, axis_name: str | None) -> Classifier:
     """A Wide ResNet."""
-    encoder = models.WideResNetEncoder(
-        depth=config.depth,
-        width=config.width,
-        latent_dim=config.latent_dim or (64 * config.width if config.encoder_scale == "learned" else 0),
-        scale=config.encoder_scale,
-        norm=config.norm,
-        axis_name=axis_name,
-        compute_dtype=config.precision,
-    )
-    return _of_images(encoder, config, class_probabilities)
+    make = functools.partial(models.WideResNetEncoder, depth=config.depth, norm=config.norm, axis_name=axis_name)
+    return _of_images(make, config, class_probabilities, latent_dim=64 * config.width)
 
 
 def resnet(config: Any, class_probabilities: np.ndarray, axis_name: str | None) -> Classifier:
     """A ResNet, with batch normalisation over all devices."""
-    encoder = models.ResNetEncoder(
-        depth=int(config.depth),
+    make = functools.partial(models.ResNetEncoder, depth=int(config.depth), axis_name=axis_name)
+    return _of_images(make, config, class_probabilities, latent_dim=1024)
+
+
+def _of_images(
+    make: Callable[..., models.Encoder], config: Any, class_probabilities: np.ndarray, latent_dim: int
+) -> Classifier:
+    """With this `latent_dim` where the settings have none and the encoder learns its scale."""
+    encoder = make(
         width=config.width,
-        latent_dim=config.latent_dim or (1024 if config.encoder_scale == "learned" else 0),
+        latent_dim=config.latent_dim or (latent_dim if config.encoder_scale == "learned" else 0),
         scale=config.encoder_scale,
-        axis_name=axis_name,
         compute_dtype=config.precision,
     )
-    return _of_images(encoder, config, class_probabilities)
-
-
-def _of_images(encoder: models.Encoder, config: Any, class_probabilities: np.ndarray) -> Classifier:
     decoder_init = nn.initializers.normal(0.01)  # listing 2 of the CEB paper
     return classifier(encoder, config, class_probabilities, backward="unit", decoder_init=decoder_init)

@@ -258,17 +258,12 @@ def _draw_lines(axes: "Axes", panel: Panel, frame: "pd.DataFrame") -> None:
             for x, y in pairs:
                 target.plot(np.broadcast_to(x, y.shape), y, ".", color=color, alpha=0.5, markersize=3)
     for level in panel.levels:
-        line_at = axes.axvline if level.vertical else axes.axhline
-        line_at(
-            float(np.mean(level.value)),
-            color=level.color,
-            linestyle=level.style,
-            linewidth=1,
-            label=level.label or None,
-        )
+        draw_level: Any = axes.axvline if level.vertical else axes.axhline
+        style = {"color": level.color, "linestyle": level.style, "linewidth": 1, "label": level.label or None}
+        draw_level(float(np.mean(level.value)), **style)
     xlabel = panel.x if panel.xlabel is None else panel.xlabel
     axes.set(xlabel=xlabel, ylabel=panel.ylabel, xscale=panel.xscale, yscale=panel.yscale)
-    axes.set(xlim=panel.xlim, ylim=panel.ylim)
+    axes.set(xlim=panel.xlim, ylim=panel.ylim)  # after the scales, which set limits
     axes.set_title(panel.title, fontsize="medium")
     handles, labels = axes.get_legend_handles_labels()
     if twin is not None:
@@ -292,7 +287,7 @@ def _draw_bars(axes: "Axes", bars: Bars, frame: "pd.DataFrame") -> None:
         draw_bar: Any = axes.barh if bars.horizontal else axes.bar
         draw_bar(places + index * width, means, width, color=color, label=str(column.label), **error)
     middles = places + width * (len(bars.columns) - 1) / 2
-    labels = [", ".join(map(str, row.label)) if isinstance(row.label, tuple) else str(row.label) for row in bars.rows]
+    labels = [", ".join(row.texts) for row in bars.rows]
     if bars.horizontal:
         axes.set_yticks(middles, labels, fontsize="small")
         axes.invert_yaxis()

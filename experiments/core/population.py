@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.core import records, runner, trained_model
+from experiments.core import groups, records, runner, trained_model
 from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.recipe import Recipe
 from experiments.core.session import Session
@@ -20,15 +20,9 @@ from experiments.core.workdir import check_workdir, write_config
 from ib_jax import training
 from ib_jax.types import Params
 
-Export = Callable[[int, training.TrainState], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How many members lie side by side on a device (0: all, -1: what is fastest), in how much memory (0: free)."""
-
-    members_at_once: int = -1
-    memory_gib: float = 0.0
+Layout = groups.Members
+"""How many members lie side by side on a device, in how much memory."""
+_FASTEST = Layout()
 
 
 def hyperparams_of(members: Sequence[Any], names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -46,10 +40,10 @@ class PopulationTrainer:
       recipe: of every member but for its own settings.
       hyperparams: the members' own by name, [M]; `seed` among them.
       folder: of checkpoints, metrics and what is known of finished programs.
-      session: the console.
-      title: what the population is called on the terminal.
+      session: of which the console is used.
+      title: what the population is called there.
       members: the settings of each, for what is returned; by default its hyperparams.
-      layout: how the members are laid out: `members_at_once`, `memory_gib`.
+      layout: `members_at_once` and `memory_gib`.
       make_evaluator: (recipe, number of members, how many are computed at once) -> `during_training` and `at_end` of
         a placed population.
       export: handed every member's index and last state when its program is trained.
@@ -64,9 +58,9 @@ class PopulationTrainer:
         *,
         title: str,
         members: Sequence[Any] | None = None,
-        layout: Any = Layout(),
+        layout: Any = _FASTEST,
         make_evaluator: Callable[[Recipe, int, int | None], Any] = PopulationEvaluator,
-        export: Export | None = None,
+        export: Callable[[int, training.TrainState], None] | None = None,
     ):
         self._recipe, self._hyperparams, self._folder, self._session = recipe, hyperparams, folder, session
         self._make_evaluator, self._export = make_evaluator, export
@@ -113,8 +107,7 @@ class PopulationTrainer:
                 message = f"Stopped and saved in {self._folder}. The same command with the same --workdir goes on."
                 self._session.console.print(message, highlight=False)
                 return None
-        groups = enumerate(self.plan.groups())
-        return [model for index, group in groups for model in self._models(index, group)]
+        return [model for index, group in enumerate(self.plan.groups()) for model in self._models(index, group)]
 
     @property
     def seconds(self) -> float:
@@ -199,10 +192,8 @@ def train_population(
       recipe: of all of them, but for these settings.
       members: the settings of each.
       folder: of the population; a second call goes on, or finds it trained.
-      session: the console.
+      session: as `title` and `settings` as of `PopulationTrainer`.
       vary: names of the settings in which they may differ, `seed` among them.
-      title: what the population is called on the terminal.
-      **settings: as of `PopulationTrainer`.
 
     Returns:
       The models in the order of `members`; None if stopped, to be resumed.
@@ -227,7 +218,7 @@ def train_in_workdirs(
     *,
     vary: Sequence[str],
     title: str,
-    layout: Any = Layout(),
+    layout: Any = _FASTEST,
 ) -> list[TrainedModel] | None:
     """As `train_population`, and leaves each member in its `workdir`, as if it had been trained alone."""
     for member in members:

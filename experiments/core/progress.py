@@ -2,29 +2,39 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from typing import Self
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ib_jax.training import Progress as TrainingProgress
 
 
-class ProgressLine:
+class _Line:
+    """A bar of rich, which is drawn on a terminal alone."""
+
+    def __init__(self, console: Console, *columns: ProgressColumn):
+        self._console, self._start = console, time.monotonic()
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+
+class ProgressLine(_Line):
     """One line with the epoch, the loss, the speed and the time left; a plain line each evaluation in a log."""
 
     def __init__(self, console: Console, *, first_step: int, steps_per_epoch: int, unit: str = "images"):
-        self._console, self._steps_per_epoch, self._first_step = console, steps_per_epoch, first_step
-        self._start, self._unit = time.monotonic(), unit
-        columns = [
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            TextColumn("loss {task.fields[loss]} nats  {task.fields[speed]:,.0f} " + f"{unit}/s"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        ]
-        self._bar = Progress(*columns, console=console, transient=False)
+        numbers = TextColumn("loss {task.fields[loss]} nats  {task.fields[speed]:,.0f} " + f"{unit}/s")
+        left = TimeRemainingColumn(elapsed_when_finished=True)
+        super().__init__(console, TextColumn("epoch {task.fields[epoch]}"), BarColumn(), numbers, left)
+        self._steps_per_epoch, self._first_step, self._unit = steps_per_epoch, first_step, unit
         self._task = self._bar.add_task("", total=None, epoch="0", loss="-", speed=0.0, completed=first_step)
 
     def __call__(self, progress: TrainingProgress) -> None:
@@ -41,19 +51,8 @@ class ProgressLine:
             done = f"epoch {epochs}  loss {loss} nats  test error {error}"
             self._console.print(f"{done}  {speed:,.0f} {self._unit}/s  {left:,.0f} s left", highlight=False)
 
-    def __enter__(self) -> "ProgressLine":
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._console.is_terminal:
-            self._bar.stop()
-
-
-class WorkLine:
+class WorkLine(_Line):
     """One line with what is being measured and the time left; in a log a line for each report.
 
     Args:
@@ -62,9 +61,8 @@ class WorkLine:
     """
 
     def __init__(self, console: Console, total: float):
-        columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:")]
-        self._console, self._start = console, time.monotonic()
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        what, left = TextColumn("{task.description}"), (TextColumn("left:"), TimeRemainingColumn())
+        super().__init__(console, what, BarColumn(), TimeElapsedColumn(), *left)
         self._task, self._done, self._total = self._bar.add_task("compiling", total=total), 0.0, total
 
     def __call__(self, model: str, what: str, work: float) -> None:
@@ -75,15 +73,6 @@ class WorkLine:
             passed = time.monotonic() - self._start
             left = passed * (self._total / max(self._done, 1.0) - 1.0)
             self._console.print(f"{model}: {what}  {passed:.0f} s, some {left:,.0f} s left", highlight=False)
-
-    def __enter__(self) -> "WorkLine":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
 
 def _range(value: float | Sequence[float] | np.ndarray, form: str) -> str:
@@ -109,7 +98,6 @@ def print_results(console: Console, title: str, splits: Mapping[str, Mapping[str
     for split in splits:
         table.add_column(split, justify="right")
     for label, name, form in rows:
-        if not any(name in split for split in splits.values()):
-            continue
-        table.add_row(label, *(form.format(split[name]) for split in splits.values()))
+        if any(name in split for split in splits.values()):
+            table.add_row(label, *(form.format(split[name]) for split in splits.values()))
     console.print(table)

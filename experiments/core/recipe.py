@@ -89,10 +89,7 @@ def against_adversary(config: Any, model: Classifier, loss_fn: Any) -> tuple[Any
 class Recipe:
     """Network, initial state and epoch function of a configuration.
 
-    Args:
-      config: the settings.
-      dataset: what is trained on.
-      functions: what is the experiment's own.
+    `functions` are the experiment's own.
     """
 
     def __init__(self, config: Any, dataset: data.Dataset | Streamed, functions: RecipeFunctions = VIB):
@@ -103,8 +100,9 @@ class Recipe:
             shares = np.full(dataset.num_classes, 1 / dataset.num_classes)
             self._describe(shares, len(dataset.train), jnp.zeros((1, *dataset.image_shape)))
         else:
-            shares = evaluation.label_probabilities(dataset.train.labels, dataset.num_classes)
-            self._describe(shares, len(dataset.train.labels), data.to_unit_interval(dataset.train.inputs[:1]))
+            inputs, labels = dataset.train
+            shares = evaluation.label_probabilities(labels, dataset.num_classes)
+            self._describe(shares, len(labels), data.to_unit_interval(inputs[:1]))
 
     def _describe(self, class_probabilities: np.ndarray, num_examples: int, example: Array) -> None:
         self.class_probabilities, self.num_examples, self.example = class_probabilities, num_examples, example

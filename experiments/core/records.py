@@ -104,10 +104,10 @@ def write(path: str | os.PathLike[str], record: Record) -> None:
       RecordError: something in it is not plain, or two of its models have the same name and seed.
     """
     _check(record, path)
-    value = dataclasses.asdict(dataclasses.replace(record, departures=_plain(record.departures)))
+    value = {"schema": record.schema, **vars(record)}
     del value["file"]
     try:
-        write_json(path, {"schema": value.pop("schema"), **value}, compact=True)
+        write_json(path, value, compact=True)
     except TypeError as error:
         raise RecordError(f"{path} cannot be written: {error}") from None
 
@@ -205,8 +205,7 @@ def distinct(numbers: "pd.DataFrame", *names: str) -> list[dict[str, Any]]:
       >>> distinct(frame([Record("x", "", {}, [Model("m", 0, [Measurement({"split": "test"}, {"e": 1})])])]), "split")
       [{'split': 'test'}]
     """
-    rows = numbers[[name for name in names if name in numbers]].drop_duplicates().to_dict("records")
-    return [{str(name): value for name, value in row.items() if not _missing(value)} for row in rows]
+    return _known(numbers[[name for name in names if name in numbers]].drop_duplicates())
 
 
 def groups(numbers: "pd.DataFrame", *by: str) -> Iterator[tuple[tuple[Any, ...], "pd.DataFrame"]]:
@@ -242,17 +241,15 @@ def values_by_model(
     numbers: "pd.DataFrame", metric: str, at: Mapping[str, Any]
 ) -> tuple[list[tuple[Any, ...]], np.ndarray]:
     """As `per_model`: file, model and seed of each, and the numbers."""
-    places = np.flatnonzero(_fits(numbers, {**at, "metric": metric}))
-    columns = [numbers[name].to_numpy()[places].tolist() for name in _MODEL]
-    keys = list(zip(*columns, strict=True))
+    rows = np.flatnonzero(_fits(numbers, {**at, "metric": metric}))
+    keys = list(zip(*(numbers[name].to_numpy()[rows].tolist() for name in _MODEL), strict=True))
     if len(set(keys)) < len(keys):
-        same: dict[tuple[Any, ...], list[int]] = {}
-        for key, place in zip(keys, places, strict=True):
-            same.setdefault(key, []).append(int(place))
-        rows = numbers.reset_index(drop=True)
-        chosen = {key: own[0] if len(own) == 1 else _plainest(rows.iloc[own], metric, at) for key, own in same.items()}
-        keys, places = list(chosen), np.array(list(chosen.values()))
-    return keys, numbers["value"].to_numpy()[places]
+        of_model: dict[tuple[Any, ...], list[int]] = {}
+        for key, row in zip(keys, rows, strict=True):
+            of_model.setdefault(key, []).append(int(row))
+        keys = list(of_model)
+        rows = np.array([own[_plainest(numbers.iloc[own], metric, at)] for own in of_model.values()])
+    return keys, numbers["value"].to_numpy()[rows]
 
 
 def per_seed(numbers: "pd.DataFrame", metric: str, /, **at: Any) -> "pd.Series[float]":
@@ -283,7 +280,7 @@ def write_json(path: str | os.PathLike[str], value: Any, *, compact: bool = Fals
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    text = json.dumps(_plain(value), indent=1, allow_nan=False)
+    text = json.dumps(plain(value), indent=1, allow_nan=False)
     if compact:  # a line break is never inside a string of JSON, and a brace or bracket in one is left alone
         text = re.sub(r"([\[{])\n\s*([^][{}]*?)\n\s*([\]}])", _on_one_line, text)
     temporary.write_text(text + "\n")
@@ -299,7 +296,7 @@ def append_jsonl(path: str | os.PathLike[str], value: Any) -> None:
     if not training.is_main():
         return
     with open(path, "a") as file:
-        file.write(json.dumps(_plain(value), allow_nan=False) + "\n")
+        file.write(json.dumps(plain(value), allow_nan=False) + "\n")
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -382,14 +379,12 @@ def _hashable(value: Any) -> Any:
 
 
 def _plainest(part: "pd.DataFrame", metric: str, at: Mapping[str, Any]) -> int:
-    """The label of the row whose conditions all rows have."""
+    """The place of the row whose conditions all rows have."""
     names = conditions_of(part)
-    rows = [
-        {name: value for name, value in row.items() if not _missing(value)} for row in part[names].to_dict("records")
-    ]
-    for index, own in zip(part.index, rows, strict=True):
+    rows = _known(part[names])
+    for place, own in enumerate(rows):
         if all(own.items() <= row.items() for row in rows) and rows.count(own) == 1:
-            return int(index)
+            return place
     differ = {name: list(dict.fromkeys(row.get(name) for row in rows)) for name in names}
     listed = ", ".join(f"{name}: {' or '.join(map(str, seen))}" for name, seen in differ.items() if len(seen) > 1)
     raise ValueError(
@@ -397,21 +392,27 @@ def _plainest(part: "pd.DataFrame", metric: str, at: Mapping[str, Any]) -> int:
     )
 
 
+def _known(rows: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The rows by column, without what is missing."""
+    return [{str(name): value for name, value in row.items() if not _missing(value)} for row in rows.to_dict("records")]
+
+
 def _missing(value: Any) -> bool:
     return value is None or value != value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON has it: mappings, lists and scalars; a number that is not finite is None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+        return plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return _plain(value._asdict())
+        return plain(value._asdict())
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, (np.ndarray, jax.Array)):
-        return _plain(np.asarray(value).tolist())
+        return plain(np.asarray(value).tolist())
     if isinstance(value, (np.floating, float)):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, np.integer):

@@ -1,5 +1,6 @@
 """Reports as text for the terminal, as Markdown with figures, and as fragments of HTML; all they show is escaped."""
 
+import dataclasses
 import html
 import os
 import pathlib
@@ -125,9 +126,7 @@ def _markdown_piece(piece: str) -> str:
 
 
 def _markdown_grid(grid: Grid) -> str:
-    head = [escape_markdown(column) for column in grid.columns]
-    numeric = [any(row[place].value is not None for row in grid.cells) for place in range(len(head))]
-    lines = [head, ["---:" if right else "---" for right in numeric]]
+    lines = [list(map(escape_markdown, grid.columns)), ["---:" if right else "---" for right in grid.numeric]]
     lines += [[_markdown_cell(cell) for cell in row] for row in grid.cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -144,9 +143,8 @@ def _paragraph(text: str) -> str:
 def _html_grid(grid: Grid) -> str:
     head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in grid.columns)
     body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in grid.cells)
-    return (
-        f'<div class="wide"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide">{table}</div>'
 
 
 def _html_cell(cell: Cell) -> str:
@@ -156,22 +154,20 @@ def _html_cell(cell: Cell) -> str:
 
 
 def _print_grid(grid: Grid, console: Console) -> None:
-    columns, rows = list(grid.columns), grid.cells
-    if 0 < len(rows) < min(4, len(columns)) and _width(columns, rows) > console.width:
-        turned: Sequence[Sequence[Cell]] = list(zip(*rows, strict=True))
-        rows = [[Cell(column), *cells] for column, cells in zip(columns, turned, strict=True)]
-        columns = [""] * (len(rows[0]))
-    numeric = [any(row[place].value is not None for row in rows) for place in range(len(columns))]
+    if 0 < len(grid.rows) < min(4, len(grid.columns)) and _width(grid) > console.width:
+        turned = list(zip(grid.columns, *grid.cells, strict=True))
+        grid = dataclasses.replace(grid, columns=[""] * len(turned[0]), rows=turned)
     table = RichTable(title=RichText(grid.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, right in zip(columns, numeric, strict=True):
-        table.add_column(RichText(column), justify="right" if right else "left")
-    for row in rows:
-        table.add_row(*(RichText(cell.text, style="bold" if cell.bold else "") for cell in row))
     if grid.rows:
+        for column, right in zip(grid.columns, grid.numeric, strict=True):
+            table.add_column(RichText(column), justify="right" if right else "left")
+        for row in grid.cells:
+            table.add_row(*(RichText(cell.text, style="bold" if cell.bold else "") for cell in row))
         console.print(table)
     if grid.notes:
         console.print(RichText(grid.notes.replace("`", ""), style="dim"))
 
 
-def _width(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> int:
-    return sum(3 + max(len(column), *(len(row[i].text) for row in rows)) for i, column in enumerate(columns))
+def _width(grid: Grid) -> int:
+    columns = zip(grid.columns, *([cell.text for cell in row] for row in grid.cells), strict=True)
+    return sum(3 + max(map(len, column)) for column in columns)

@@ -169,22 +169,22 @@ def _findings(section: Findings) -> Grid:
         own = [models[key] for key in keys]
         checks = sorted({finding["check"] for model in own for finding in model.findings})
         for check in checks or [NO_CHECK]:
-            said = [finding["message"] for m in own for finding in m.findings if finding["check"] == check]
-            count = sum(any(finding["check"] == check for finding in model.findings) for model in own)
-            label = ", ".join(map(str, row.label)) if isinstance(row.label, tuple) else str(row.label)
-            cells = [label, check, f"{count} of {len(own)}" if checks else ""]
+            by_model = [[each["message"] for each in model.findings if each["check"] == check] for model in own]
+            said = [message for messages in by_model for message in messages]
+            count = f"{sum(map(bool, by_model))} of {len(own)}" if checks else ""
+            cells = [", ".join(row.texts), check, count]
             rows.append(cells + ([str(len(said) or ""), said[0] if said else ""] if section.messages else []))
     more = ["warnings", "the first says"] if section.messages else []
     return Grid(["model", "check", "seeds", *more], rows, section.title)
 
 
 def _departures(section: Departures) -> Grid:
-    found: dict[str, tuple[dict[str, None], str]] = {}
-    for record in section.records:
-        for each in record.departures:
-            ours, _ = found.setdefault(each["name"], ({}, _words(each["paper"])))
-            ours[_words(each["ours"])] = None
-    rows = [[name, ", ".join(ours), paper] for name, (ours, paper) in found.items()]
+    ours: dict[str, dict[str, None]] = {}
+    paper: dict[str, str] = {}
+    for each in (each for record in section.records for each in record.departures):
+        ours.setdefault(each["name"], {})[_words(each["ours"])] = None
+        paper.setdefault(each["name"], _words(each["paper"]))
+    rows = [[name, ", ".join(own), paper[name]] for name, own in ours.items()]
     return Grid(["setting", "ours", "paper"], rows, section.title, "" if rows else "None.")
 
 

@@ -13,7 +13,7 @@ from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.recipe import Recipe, Stretch
 from experiments.core.session import Session
 from experiments.core.settings import refusing
-from experiments.core.trained_model import TrainedModel, averaged_params, is_finished, open_model, write_results
+from experiments.core.trained_model import TrainedModel, is_finished, open_model, write_results
 from experiments.core.workdir import check_workdir, write_config
 from ib_jax import training
 
@@ -35,10 +35,10 @@ def train(
       recipe: its settings, data and network.
       workdir: its folder; an unfinished run in it is resumed, a finished one is opened.
       session: experiment and command for the record, and the console.
-      evaluator: `during_training` and `at_end` of parameters; an `Evaluator` by default.
+      evaluator: `during_training` and `at_end` of parameters. Default: an `Evaluator`.
       title: of a table of the results on the console; empty for none.
       unit: of the examples.
-      again: evaluate a finished model again.
+      again: whether to evaluate a finished model again.
       **details: more of the summary.
 
     Returns:
@@ -58,7 +58,7 @@ def train(
         recipe.check()
     # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
     write_config(workdir, config)
-    averaged = functools.partial(averaged_params, config)
+    averaged = functools.partial(training.averaged_params, average_decay=config.average_decay)
     state, best_step = fit(
         recipe,
         state,
@@ -105,7 +105,7 @@ def fit(
       session: the console.
       make_run: (state) -> what trains one stretch.
       evaluate: (placed state) -> numbers for a line of metrics.
-      score: which checkpoint is best: lower is better.
+      score: of a checkpoint, the lower the better.
       placement: of the state.
       unit: of the examples.
 

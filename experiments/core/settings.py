@@ -1,9 +1,12 @@
 """Settings: dataclass fields with a range, a unit and the paper's value, declared once and composed by experiments."""
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import math
+import operator
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -19,7 +22,8 @@ TRAINING, EVALUATION, NOTHING = "training", "evaluation", "nothing"
 STAGES = {TRAINING: (TRAINING,), EVALUATION: (TRAINING, EVALUATION)}
 """What decides a thing on disk: a checkpoint by its training; a record, an attack's cache by evaluation as well."""
 
-C = TypeVar("C")
+C = TypeVar("C", bound="Settings")
+_BOUNDS = {"least": operator.ge, "above": operator.gt, "most": operator.le, "below": operator.lt}
 
 
 class SettingError(ValueError):
@@ -76,24 +80,19 @@ def setting(
     Returns:
       The field.
     """
-    metadata = {
-        "help": help, "unit": unit, "paper": paper, "note": note, "choices": choices, "least": least, "above": above,
-        "most": most, "below": below, "increasing": increasing, "distinct": distinct, "empty": empty or default == (),
-        "decides": NOTHING if local else decides, "objectives": objectives, "local": local,
-    }  # fmt: skip
-    return dataclasses.field(default=default, metadata=metadata)
+    metadata = dict(locals())
+    metadata |= {"empty": empty or default == (), "decides": NOTHING if local else decides}
+    return dataclasses.field(default=metadata.pop("default"), metadata=metadata)
 
 
-@dataclasses.dataclass(frozen=True)
+@typing.dataclass_transform(frozen_default=True)
 class Settings:
-    """Base of all groups; the ranges of its fields are checked when one is made.
+    """Base of all groups: a subclass is a frozen dataclass, and the ranges of its fields are checked when one is made.
 
     Example:
-      >>> @dataclasses.dataclass(frozen=True)
-      ... class Epochs(Settings, group="Training"):
+      >>> class Epochs(Settings, group="Training"):
       ...     num_epochs: int = setting(10, "Length of training.", unit="epochs", least=1)
       >>> @configure(num_epochs=300, paper={"num_epochs": 200})
-      ... @dataclasses.dataclass(frozen=True)
       ... class Config(Epochs):
       ...     depth: int = setting(2, "Layers.", least=1)
       >>> departures(Config())
@@ -103,6 +102,7 @@ class Settings:
       experiments.core.settings.SettingError: --depth must be at least 1, got 0
     """
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     group: ClassVar[str] = "Settings"
     """The title of its fields in `--help`; set by `class Seed(Settings, group="Run")`, or in the class."""
 
@@ -110,6 +110,12 @@ class Settings:
         super().__init_subclass__(**kwargs)
         if group:
             cls.group = group
+        declared = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
+        dataclasses.dataclass(frozen=True)(cls)
+        # Until no class of an experiment has the decorator any more: it must find what it found without this method.
+        for name, field in declared.items():
+            setattr(cls, name, field)
+        del cls.__setattr__, cls.__delattr__
 
     def __post_init__(self) -> None:
         self.check()
@@ -139,19 +145,13 @@ def _check_field(field: dataclasses.Field[Any], value: Any) -> None:
 
 
 def _fits(number: float, rule: Mapping[str, Any]) -> bool:
-    least, above, most, below = (rule[bound] for bound in ("least", "above", "most", "below"))
-    if math.isnan(number) or (math.isinf(number) and number not in (least, most)):
+    if math.isnan(number) or (math.isinf(number) and number not in (rule["least"], rule["most"])):
         return False
-    return (
-        (least is None or number >= least)
-        and (above is None or number > above)
-        and (most is None or number <= most)
-        and (below is None or number < below)
-    )
+    return all(rule[bound] is None or holds(number, rule[bound]) for bound, holds in _BOUNDS.items())
 
 
 def _range(rule: Mapping[str, Any]) -> str:
-    least, above, most, below = (rule[bound] for bound in ("least", "above", "most", "below"))
+    least, above, most, below = (rule[bound] for bound in _BOUNDS)
     if math.inf in (least, most) or -math.inf in (least, most):
         return "a number"
     low, high = above if least is None else least, below if most is None else most
@@ -162,55 +162,36 @@ def _range(rule: Mapping[str, Any]) -> str:
     return "finite" if high is None else f"{'at most' if below is None else 'below'} {high:g}"
 
 
-def configure(
-    *,
-    help: Mapping[str, str] | None = None,
-    unit: Mapping[str, str] | None = None,
-    paper: Mapping[str, Any] | None = None,
-    note: Mapping[str, str] | None = None,
-    choices: Mapping[str, tuple[str, ...]] | None = None,
-    least: Mapping[str, float | None] | None = None,
-    above: Mapping[str, float | None] | None = None,
-    most: Mapping[str, float | None] | None = None,
-    below: Mapping[str, float | None] | None = None,
-    empty: Mapping[str, bool] | None = None,
-    increasing: Mapping[str, bool] | None = None,
-    decides: Mapping[str, str] | None = None,
-    **defaults: Any,
-) -> Callable[[type[C]], type[C]]:
-    """Gives fields that a dataclass composes the defaults, paper's values, choices ... of one experiment.
+def configure(**changes: Any) -> Callable[[type[C]], type[C]]:
+    """Gives fields that a class composes the defaults, the paper's values, choices ... of one experiment.
 
     Args:
-      help: by field; as the other mappings it replaces what `setting` was given.
-      **defaults: by field.
+      **changes: a default by the field's name; or by an argument's name of `setting`, such as `paper` or `help`, a
+        mapping from fields to what replaces it.
 
     Returns:
-      A decorator, to stand above `@dataclasses.dataclass(frozen=True)`.
+      A decorator of the class.
 
     Raises:
       TypeError: the class has no such field.
     """
-    given = locals()
-    meta = {key: value for key, value in given.items() if key != "defaults" and value is not None}
+    meta = {key: value for key, value in changes.items() if isinstance(value, Mapping)}
+    defaults = {name: value for name, value in changes.items() if name not in meta}
 
     def decorate(cls: type[C]) -> type[C]:
-        fields: dict[str, dataclasses.Field[Any]] = dict(cls.__dataclass_fields__)  # type: ignore[attr-defined]
-        unknown = sorted({name for changes in (*meta.values(), defaults) for name in changes} - set(fields))
-        if unknown:
+        fields = dict(cls.__dataclass_fields__)
+        changed = {name for by_field in (*meta.values(), defaults) for name in by_field}
+        if unknown := sorted(changed - set(fields)):
             raise TypeError(f"{cls.__name__} has no setting {', '.join(unknown)}")
-        for name, old in fields.items():
-            changes = {key: value[name] for key, value in meta.items() if name in value}
-            if not changes and name not in defaults:
-                continue
-            default = defaults.get(name, old.default)
-            new = setting(default, **dict(old.metadata) | changes)
-            new.name, new.type, new._field_type = old.name, old.type, old._field_type  # type: ignore[attr-defined]
-            new.kw_only = old.kw_only
-            fields[name] = new
-            setattr(cls, name, default)
-        cls.__dataclass_fields__ = fields  # type: ignore[attr-defined]
+        for name in changed:
+            own = {key: by_field[name] for key, by_field in meta.items() if name in by_field}
+            fields[name] = field = copy.copy(fields[name])
+            field.default = defaults.get(name, field.default)
+            field.metadata = setting(field.default, **{**field.metadata, **own}).metadata
+            setattr(cls, name, field.default)
+        cls.__dataclass_fields__ = fields
         # What `dataclass` made takes its defaults from here, so it need not be made again.
-        cls.__init__.__defaults__ = tuple(fields[field.name].default for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+        cls.__init__.__defaults__ = tuple(fields[field.name].default for field in dataclasses.fields(cls))
         return cls
 
     return decorate

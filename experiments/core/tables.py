@@ -48,6 +48,11 @@ class Grid:
         """The cells, numbers and texts among them made to cells."""
         return [[as_cell(each) for each in row] for row in self.rows]
 
+    @property
+    def numeric(self) -> list[bool]:
+        """Of each column whether it has a number, and stands at the right."""
+        return [any(cell.value is not None for cell in column) for column in zip(*self.cells, strict=True)]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Line:
@@ -62,6 +67,11 @@ class _Line:
     missing: str | None = None
     paper: Any = None
     key: Any = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The label, as the texts of one or several columns."""
+        return tuple(map(str, self.label if isinstance(self.label, tuple) else (self.label,)))
 
     @property
     def place(self) -> Any:
@@ -111,10 +121,8 @@ class Table:
 
     def grid(self, frame: "pd.DataFrame") -> Grid:
         """The cells."""
-        labels = [row.label if isinstance(row.label, tuple) else (row.label,) for row in self.rows]
         rows: list[list[Cell | str | float | None]] = [
-            [*map(str, label), *(cell_of(frame, row, column) for column in self.columns)]
-            for label, row in zip(labels, self.rows, strict=True)
+            [*row.texts, *(cell_of(frame, row, column) for column in self.columns)] for row in self.rows
         ]
         return Grid([*self.corner, *(str(column.label) for column in self.columns)], rows, self.title, self.notes)
 
@@ -137,7 +145,7 @@ def number(
       >>> number([1.0, None]).text, number([1.0, None], missing="skip").text
       ('-', '1.0')
     """
-    factor = (100.0 if unit == "%" else 1.0) if scale is None else scale
+    factor = _factor(unit, scale)
     known = np.atleast_1d(np.asarray(values, dtype=np.float64))
     if missing == "skip":
         known = known[np.isfinite(known)]
@@ -170,9 +178,8 @@ def cell_of(frame: "pd.DataFrame", row: Row, column: Column) -> Cell:
 
 def values_of(frame: "pd.DataFrame", row: Row, column: Column) -> np.ndarray:
     """The numbers behind a cell, in its unit; none where one of them is missing."""
-    options = _options(row, column, "unit", "scale")
-    factor = options.get("scale", 100.0 if options.get("unit") == "%" else 1.0)
-    values = np.atleast_1d(np.asarray(_measured(frame, row, column), np.float64)) * factor
+    values = np.atleast_1d(np.asarray(_measured(frame, row, column), np.float64))
+    values = values * _factor(**_options(row, column, "unit", "scale"))
     return values if np.isfinite(values).all() else values[:0]
 
 
@@ -184,6 +191,10 @@ def _measured(frame: "pd.DataFrame", row: Row, column: Column) -> Any:
     if metric is None:
         raise ValueError(f"neither row {row.label!r} nor column {column.label!r} has a metric")
     return metric(frame) if callable(metric) else values_by_model(frame, metric, {**row.at, **column.at})[1]
+
+
+def _factor(unit: str = "", scale: float | None = None) -> float:
+    return (100.0 if unit == "%" else 1.0) if scale is None else scale
 
 
 def _options(row: Row, column: Column, *names: str) -> dict[str, Any]:
@@ -204,15 +215,16 @@ def attack_label(at: Mapping[str, Any]) -> str:
     name = ATTACKS.get(known["attack"], known["attack"])
     steps = f"-{known['num_steps']:g}" if "num_steps" in known else ""
     loss, source = known.get("loss", "cross_entropy"), known.get("source", "")
-    words = [
-        name + steps,
-        loss if loss != "cross_entropy" else "",
-        "EOT" if known.get("num_eot_samples", 1) > 1 else "",
-    ]
-    words += ["L2" if known.get("norm") == "l2" else "", "targeted" if known.get("targeted") else ""]
-    words.append(f"made on {source}" if source else "")
+    words = {
+        name + steps: True,
+        loss: loss != "cross_entropy",
+        "EOT": known.get("num_eot_samples", 1) > 1,
+        "L2": known.get("norm") == "l2",
+        "targeted": known.get("targeted"),
+        f"made on {source}": source,
+    }
     radius = f", {known['epsilon']:.3g}" if "epsilon" in known else ""
-    return " ".join(filter(None, words)) + radius
+    return " ".join(word for word, holds in words.items() if holds) + radius
 
 
 def as_cell(value: Cell | str | float | None) -> Cell:

@@ -96,13 +96,12 @@ def is_finished(workdir: str | pathlib.Path) -> bool:
     return (pathlib.Path(workdir) / "results.json").exists()
 
 
-def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None, *, data_dir: str = "") -> TrainedModel:
+def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None) -> TrainedModel:
     """Opens a finished model.
 
     Args:
       workdir: its folder.
       recipe: its settings and network; by default as of `open_recipe`.
-      data_dir: as of `open_recipe`.
 
     Returns:
       The model, its parameters those of the last checkpoint.
@@ -111,7 +110,7 @@ def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None, *, dat
       FileNotFoundError, ValueError: as `open_recipe`.
     """
     workdir = pathlib.Path(workdir)
-    own = recipe or open_recipe(workdir, data_dir=data_dir)
+    own = recipe or open_recipe(workdir)
     record = read_results(workdir)
     (model,) = record.models
     splits = {name: values for name in SPLITS if (values := model.values_at(split=name))}
@@ -187,12 +186,7 @@ def restore_params(recipe: Recipe, workdir: str | pathlib.Path) -> Params:
     if not folder.is_dir():
         raise FileNotFoundError(f"{workdir} has no checkpoint: the folder checkpoints/ is missing")
     with training.Checkpoints(folder) as checkpoints:
-        return averaged_params(recipe.config, checkpoints.restore(recipe.init()))
-
-
-def averaged_params(config: Any, state: training.TrainState) -> Params:
-    """The parameters that are evaluated: averaged where an average is kept."""
-    return training.averaged_params(state, config.average_decay)
+        return training.averaged_params(checkpoints.restore(recipe.init()), recipe.config.average_decay)
 
 
 def _package(experiment: str, where: str = "the workdir") -> Any:

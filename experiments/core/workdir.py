@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import math
 import os
 import pathlib
 import platform
@@ -47,7 +46,7 @@ def check_reuse(
       WorkdirError: some differ; the message lists them.
     """
     decisive = [name for each in settings for name in deciding(each, stage) if name not in without]
-    now = _as_json(as_dict(*settings))
+    now = records.plain(as_dict(*settings))
     different = [name for name in decisive if recorded.get(name) != now[name]]
     if different:
         listed = "\n".join(f"  --{name}: {recorded.get(name)} there, {now[name]} now" for name in different)
@@ -111,14 +110,6 @@ def command(module: str, arguments: Sequence[str] | None = None) -> str:
 def without_paths(command: str) -> str:
     """A command line without the folders of this machine: of each absolute path its last part."""
     return shlex.join(re.sub(r"(^|[=,])[/~](?:[^,]*/)?(?=[^,/])", r"\1", part) for part in shlex.split(command))
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _as_json(item) for name, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_as_json(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cpu_name() -> str:

@@ -21,7 +21,6 @@ PRESETS = {
     paper={"dataset": "mnist", "num_epochs": 200, "batch_size": OneOf(16, 100)},
     note={"batch_size": "by text"},
 )
-@dataclasses.dataclass(frozen=True)
 class Model(groups.Run, groups.Dataset, groups.Figures, groups.Fit):
     group = "Lists"
 
@@ -29,7 +28,6 @@ class Model(groups.Run, groups.Dataset, groups.Figures, groups.Fit):
     counts: tuple[int, ...] = setting((1,), "Counts.")
 
 
-@dataclasses.dataclass(frozen=True)
 class More(groups.Eot):
     pass
 

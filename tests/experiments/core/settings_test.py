@@ -21,7 +21,6 @@ from experiments.core.settings import (
 )
 
 
-@dataclasses.dataclass(frozen=True)
 class Ranges(Settings):
     count: int = setting(2, "Count.", least=1)
     share: float = setting(0.5, "Share.", least=0, below=1)
@@ -79,7 +78,6 @@ def test_the_ends_of_ranges_are_in_them():
     decides={"num_epochs": NOTHING},
     least={"num_epochs": 2},
 )
-@dataclasses.dataclass(frozen=True)
 class Composed(groups.Run, groups.Data, groups.Objective, groups.Beta, groups.Rho, groups.Fit):
     depth: int = setting(2, "Layers.", paper=2)
 
@@ -100,7 +98,6 @@ def test_configure_changes_one_class_and_not_its_group():
 
 def test_a_configured_class_is_configured_again_and_replaced():
     @configure(num_epochs=7)
-    @dataclasses.dataclass(frozen=True)
     class Again(Composed):
         width: int = setting(1, "Width.")
 
@@ -113,13 +110,11 @@ def test_configure_refuses_names_that_are_none():
         with pytest.raises(TypeError, match="Plain has no setting"):
 
             @configure(**wrong)
-            @dataclasses.dataclass(frozen=True)
             class Plain(groups.Epochs):
                 pass
 
 
 def test_rules_of_all_groups_are_checked():
-    @dataclasses.dataclass(frozen=True)
     class Odd(Settings):
         odd: int = setting(1, "Odd.")
 
@@ -128,7 +123,6 @@ def test_rules_of_all_groups_are_checked():
             if self.odd % 2 == 0:
                 raise SettingError("--odd must be odd")
 
-    @dataclasses.dataclass(frozen=True)
     class Both(groups.Epochs, Odd, groups.TextFiles):
         pass
 
@@ -154,7 +148,6 @@ def test_departures_are_those_that_matter():
 
 
 def test_the_objective_of_one_group_counts_for_another():
-    @dataclasses.dataclass(frozen=True)
     class Weight(Settings):
         weight: float = setting(1.0, "Weight.", paper=2.0, objectives=("vib",))
 
@@ -176,7 +169,6 @@ def test_strength_and_name_of_an_objective():
         "cross_entropy",
     )
 
-    @dataclasses.dataclass(frozen=True)
     class ByRho(groups.Objective, groups.OneRho):
         pass
 

@@ -9,7 +9,7 @@ from ib_jax import DiagGaussian, evaluation, exact
 from ib_jax.evaluation.encoder_lipschitz import Form
 
 Sides = list[tuple[str, float, float]]
-"""(inequality, the side that is bounded, its bound), the names as in THEOREM_NAMES of `experiments.theorems.table`."""
+"""(inequality, the side that is bounded, its bound), the names as in `report.NAMES`."""
 Encoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 

@@ -140,7 +140,7 @@ def _boundaries(cases: Sequence[Model], axes: "Axes", _: "pd.DataFrame") -> None
     axes.clabel(levels, fmt="%d", fontsize=7)
     points, labels = problem.sample(np.random.default_rng(0), 240)
     for label, marker, color in ((0, "o", "C4"), (1, "^", "C2")):
-        axes.scatter(*points[labels == label].T, 14, color, marker, alpha=0.7, lw=0, label=f"y = {label}")
+        axes.scatter(*points[labels == label].T, 14, color, marker=marker, alpha=0.7, lw=0, label=f"y = {label}")
     for model, (color, style) in zip(cases, STYLES, strict=True):
         weights, threshold = np.array(model.details["weights"]), model.details["threshold"]
         foot, normal = threshold * weights / (weights @ weights), np.array([-weights[1], weights[0]])
@@ -156,7 +156,7 @@ def _draw_slacks(slacks: Mapping[str, Any], axes: "Axes", _: "pd.DataFrame") -> 
     colors = ["C3" if row["violations"] else "C0" for row in rows]
     axes.hlines(heights, quantiles[0], quantiles[4], colors, linewidth=1.2)
     axes.hlines(heights, quantiles[1], quantiles[3], colors, linewidth=7, alpha=0.45)
-    axes.scatter(quantiles[2], heights, 170, colors, "|", linewidth=2)
+    axes.scatter(quantiles[2], heights, 170, colors, marker="|", linewidth=2)
     axes.scatter([row["slack_least"] for row in rows], heights, 16, colors)
     for height, row in enumerate(rows):
         if row["violations"]:

@@ -66,7 +66,7 @@ def _plane(problem: str, codes: "pd.DataFrame", curve: Mapping[str, Any], axes: 
     axes.fill_between(relevance, rates, color="0.93", label="no code lies here")
     for index, (name, marker) in enumerate(MARKERS.items()):
         own = codes.loc[name]
-        style = {"color": f"C{index}", "markerfacecolor": "none"}
-        axes.plot(own["information_zy"], own["information_xz"], marker, label=name, **style)
+        line = axes.plot(own["information_zy"], own["information_xz"], marker, color=f"C{index}", label=name)
+        line[0].set_markerfacecolor("none")
     axes.set(xlabel="I(Z;Y), nats", ylabel="I(X;Z), nats", title=problem, xlim=(0, None), ylim=(0, None))
     axes.legend(frameon=False)

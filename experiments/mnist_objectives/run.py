@@ -36,7 +36,7 @@ def _strength(objective: str, beta: float) -> dict[str, float]:
 
 def seed_runs(trials: Iterable[Record], num_seeds: int) -> Runs:
     """Every objective at its best strength, with each seed, on all training images, and attacked."""
-    runs = {}
+    runs: Runs = {}
     for trial in best_records(trials):
         objective = trial.settings["objective"]
         strength = "beta" if objective in RATE_OBJECTIVES else "rho"

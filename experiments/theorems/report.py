@@ -140,7 +140,8 @@ def _boundaries(cases: Sequence[Model], axes: "Axes", _: "pd.DataFrame") -> None
     axes.clabel(levels, fmt="%d", fontsize=7)
     points, labels = problem.sample(np.random.default_rng(0), 240)
     for label, marker, color in ((0, "o", "C4"), (1, "^", "C2")):
-        axes.scatter(*points[labels == label].T, 14, color, marker=marker, alpha=0.7, lw=0, label=f"y = {label}")
+        own = points[labels == label]
+        axes.scatter(own[:, 0], own[:, 1], 14, color, marker=marker, alpha=0.7, lw=0, label=f"y = {label}")
     for model, (color, style) in zip(cases, STYLES, strict=True):
         weights, threshold = np.array(model.details["weights"]), model.details["threshold"]
         foot, normal = threshold * weights / (weights @ weights), np.array([-weights[1], weights[0]])

@@ -92,12 +92,7 @@ def _attack(
 
 
 def _record(
-    config: RobustnessConfig,
-    trial: Trial,
-    trained: TrainedModel,
-    measured: Measured,
-    session: Session,
-    seconds: float,
+    config: RobustnessConfig, trial: Trial, trained: TrainedModel, measured: Measured, session: Session, seconds: float
 ) -> Record:
     swept, num_epochs = recorded(config), trained.settings.num_epochs
     own = {name: value for name, value in recorded(trained.settings).items() if name not in swept}

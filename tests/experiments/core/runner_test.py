@@ -102,8 +102,10 @@ def test_what_is_finished_is_opened_and_not_trained_again(whole, monkeypatch):
     assert (opened.summary, opened.seconds) == (trained.summary, trained.seconds)
     assert (opened.settings, list(opened.history)) == (trained.settings, list(trained.history))
     assert_same(opened.params, trained.params)
+    before = {path: path.read_bytes() for path in workdir.glob("*.json*")}
     with pytest.raises(WorkdirError, match=r"--beta: 0\.001 there, 0\.1 now"):
-        train(workdir, beta=0.1)
+        train(workdir, beta=0.1, seed=3)
+    assert {path: path.read_bytes() for path in workdir.glob("*.json*")} == before
 
 
 @pytest.mark.standard

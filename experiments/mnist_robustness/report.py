@@ -67,12 +67,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     )
     sections: list[Any] = [Text(note, "Every attack in an L-inf ball")]
     for epsilon in settings["pgd_epsilons"]:
-        here = where(together, epsilon=epsilon)
-        columns = [
-            Column(label, most("accuracy", **at), frame=here, scale=100)
-            for label, at in LINF.items()
-            if len(where(here, **at))
-        ]
+        columns = _columns(where(together, epsilon=epsilon), scale=100)
         sections.append(Table(rows=rows, columns=columns, corner=(f"radius {epsilon:g}",)))
     sections += [_every_attack(settings["radius"], count, rows, together), _minimal_table(frame, rows, settings)]
     sections += [*_figure3(records, rows), _figure6(frame), _paper_grid(frame, rows), _figure5(frame)]
@@ -96,6 +91,15 @@ def _rows(frame: "pd.DataFrame") -> list[Row]:
     ]
 
 
+def _columns(here: "pd.DataFrame", **options: Any) -> list[Column]:
+    """The accuracy under each attack at a radius."""
+    return [
+        Column(label, most("accuracy", **at), frame=here, **options)
+        for label, at in LINF.items()
+        if len(where(here, **at))
+    ]
+
+
 def most(metric: str, **at: Any) -> Callable[["pd.DataFrame"], Any]:
     """A number of each model under an attack, of several at that with most samples: one, where there is no noise."""
 
@@ -109,9 +113,8 @@ def most(metric: str, **at: Any) -> Callable[["pd.DataFrame"], Any]:
 
 def _fgsm(part: "pd.DataFrame", epsilon: float, samples: int | None = None) -> Any:
     """The accuracy by seed under FGSM, with so many samples of z, or the most."""
-    one = {} if samples is None else {"num_eot_samples": samples}
-    tried = where(part, attack="fgsm", epsilon=epsilon, together=None, **one)
-    return per_seed(where(tried, num_eot_samples=tried["num_eot_samples"].max()), "accuracy")
+    tried = where(part, attack="fgsm", epsilon=epsilon, together=None)
+    return per_seed(where(tried, num_eot_samples=samples or tried["num_eot_samples"].max()), "accuracy")
 
 
 def _minimal_table(frame: "pd.DataFrame", rows: Sequence[Row], settings: Mapping[str, Any]) -> Table:
@@ -237,18 +240,16 @@ def _figure6(frame: "pd.DataFrame") -> Figure:
 
 def _every_attack(radius: float, count: float, rows: Sequence[Row], together: "pd.DataFrame") -> Figure:
     """Accuracy of every model under every attack at one radius: the lowest is what counts."""
-    here = where(together, epsilon=radius)
-    columns = [Column(label, most("accuracy", **at), frame=here) for label, at in LINF.items()]
     title = f"L-inf radius {radius:g}, first {count:g} test images"
     alt = "Accuracy of each model under each attack; below all lies that under the worst of them."
-    draw = functools.partial(_draw_attacks, rows, columns)
+    draw = functools.partial(_draw_attacks, rows, _columns(where(together, epsilon=radius)))
     return Figure("figure_honest.png", [draw], suptitle=title, alt=alt, size=(9, 4.2))
 
 
 def _draw_attacks(rows: Sequence[Row], columns: Sequence[Column], axes: "Axes", frame: "pd.DataFrame") -> None:
     """The baselines are points, VIB by beta is a line."""
     vib = np.array([row.key == VIB for row in rows])
-    for index, (column, marker) in enumerate(zip(columns, ".xo+sv^D*", strict=True)):  # lines lie on top of each other
+    for index, (column, marker) in enumerate(zip(columns, ".xo+sv^D*", strict=False)):  # lines lie on top of each other
         found = [values_of(frame, row, column) for row in rows]
         mean = np.array([values.mean() if values.size else np.nan for values in found])
         deviation = np.array([values.std(ddof=1) if values.size > 1 else 0.0 for values in found])
@@ -265,8 +266,8 @@ def _draw_attacks(rows: Sequence[Row], columns: Sequence[Column], axes: "Axes", 
 def _figure3(records: Sequence[Record], rows: Sequence[Row]) -> list[Figure]:
     """The paper's Figure 3: an original and a column for each model, by the distance that was needed."""
     zeros = {model.name: model.details["zeros"] for record in records for model in record.models if model.seed == 0}
-    names = [(row.label, row.frame["model"].iloc[0]) for row in rows if row.frame is not None]
-    found = {label: zeros[name] for label, name in names if name in zeros}
+    names = {row.label: row.frame["model"].iloc[0] for row in rows if row.frame is not None}
+    found = {label: zeros[name] for label, name in names.items() if name in zeros}
     if not found:
         return []
     alt = "Zeros that were to become ones, a column for each model; the frames' colours say what they were taken for."

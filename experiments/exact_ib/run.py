@@ -1,6 +1,5 @@
 """Trains VIB, VUB and CEB where the information bottleneck is known, and compares with the exact curve."""
 
-import dataclasses
 import functools
 import pathlib
 import time
@@ -12,14 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.core import records, render
+from experiments.core import records
 from experiments.core.records import Measurement, Model, Record
-from experiments.core.report import Report
 from experiments.core.session import Session
-from experiments.core.settings import as_dict
-from experiments.core.workdir import environment
 from experiments.exact_ib.problems import Problem, discrete_problem, gaussian_problem
-from experiments.exact_ib.report import report
 from experiments.exact_ib.settings import ExactConfig
 from ib_jax import bounds, losses, training
 from ib_jax.types import Array, BoundTerms, Params
@@ -51,14 +46,7 @@ def make_loss(problem: Problem, objective: str, beta: Array) -> Callable[..., Bo
 def train(
     problem: Problem, objective: str, betas: Array, key: Array, num_restarts: int
 ) -> tuple[Params, dict[str, Array]]:
-    """Trains every beta and restart in one program.
-
-    Args:
-      problem: from `experiments.exact_ib.problems`.
-      objective: one of OBJECTIVES.
-      betas: float [K].
-      key: PRNG key.
-      num_restarts: R.
+    """Trains every beta [K] and restart [R] in one program.
 
     Returns:
       Averaged parameters with fields [K, R, ...], and each metric's mean over the last tenth of training, [K, R].
@@ -107,22 +95,13 @@ def measure(
     return rows
 
 
-def run(config: ExactConfig, session: Session) -> Report:
-    """Trains, measures and writes the records, the table and the figure.
-
-    Args:
-      config: the settings.
-      session: where to show progress and tables, and the command for the records.
-
-    Returns:
-      The report.
-    """
+def run(config: ExactConfig, session: Session) -> list[Record]:
+    """Trains, measures and writes the records, the table and the figure; the records, one for each problem."""
     results, made = pathlib.Path(config.results), []
     problems = [
         (discrete_problem(num_steps=config.num_steps), config.discrete_betas),
         (gaussian_problem(num_steps=config.num_steps), config.gaussian_betas),
     ]
-    settings = {name: value for name, value in as_dict(config).items() if name != "results"}
     for problem, betas in problems:
         models = []
         for number, objective in enumerate(OBJECTIVES):
@@ -137,9 +116,7 @@ def run(config: ExactConfig, session: Session) -> Report:
             session.console.print(line, highlight=False)
         curve = problem.curve(np.geomspace(min(betas) / 2, 0.95, 40))
         details = {"curve": {"information_xz": curve.information_xz, "information_zy": curve.information_zy}}
-        record = Record("exact_ib", session.command, settings, models, details, environment=environment())
-        made.append(dataclasses.replace(record, file=problem.name))
-        records.write(results / f"{problem.name}.json", record)
-    shown = render.write_report(report, made, results, session.console)
-    session.console.print(f"Records, table and figure are in {results}.", highlight=False)
-    return shown
+        made.append(session.record(models, config, details=details, file=problem.name))
+        records.write(results / f"{problem.name}.json", made[-1])
+    session.publish(results, made)
+    return made

@@ -23,9 +23,6 @@ class ExactConfig(groups.Seed, groups.Results):
         (0.5, 0.4, 0.35, 0.3, 0.2, 0.1, 0.05, 0.03), "Betas of the discrete problem.", above=0, below=1
     )
     num_steps: int = setting(
-        3000,
-        "Steps of Adam, in whole passes over the data (64 steps of the Gaussian problem).",
-        unit="steps",
-        least=64,
+        3000, "Steps of Adam, in whole passes over the data (64 steps of the Gaussian problem).", unit="steps", least=64
     )
     num_restarts: int = setting(4, "Runs from other parameters; the one with the lowest loss counts.", least=1)

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,17 +45,11 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     sections: list[Any] = [_table(record, frame, sound, attacks, ERRORS if compared else {}) for record in records]
     sections += [Text(MASKED)] if attacks else []
     sections += [_curve(sound, records), *_plane(records), Departures(records)]
-    headlines = [
-        Headline(
-            f"test error at beta = {beta:g}, K = {size}",
-            per_model(where(sound, latent_dim=size, beta=beta), "error_avg", split="test"),
-            paper,
-            "%",
-            2,
-        )
-        for (size, beta), paper in ERRORS["error_avg"].items()
-        if compared and beta == 1e-3 and size in set(sound["latent_dim"])
-    ]
+    headlines = []
+    for (size, beta), paper in ERRORS["error_avg"].items():
+        if compared and beta == 1e-3 and size in set(sound["latent_dim"]):
+            errors = per_model(where(sound, latent_dim=size, beta=beta), "error_avg", split="test")
+            headlines.append(Headline(f"test error at beta = {beta:g}, K = {size}", errors, paper, "%", 2))
     intro = "Averaged weights; mean and standard deviation over seeds; in square brackets the paper's."
     title = f"The information curve of {settings['objective']} on {settings['dataset']}"
     return Report(title, sound, sections, PAPER, intro, headlines)
@@ -107,32 +101,24 @@ def _smallest_radii(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _curve(frame: "pd.DataFrame", records: Sequence[Record]) -> Figure:
-    """The paper's Figure 1: error against beta for each K; then of the first K I(Z;Y) against I(X;Z), and that on
-    beta."""
+    """The paper's Figure 1: error against beta for each K; of the first K I(Z;Y) against I(X;Z), and that on beta."""
     first = where(frame, file=records[0].file)
     relevance, rate = (
         [Line(split, metric, at={"split": split}, frame=first, over="beta", color=c) for split, c in COLORS.items()]
         for metric in ("information_zy_bits", "rate_bits")
     )
-    plane = Panel(
+    information = functools.partial(Panel, title=f"K = {records[0].settings['latent_dim']}")
+    bound = "I(X;Z) upper bound, bits"
+    plane = information(
         lines=relevance,
-        title=f"K = {records[0].settings['latent_dim']}",
         x="rate_bits",
         levels=[Level(math.log2(NUM_CLASSES))],
-        xlabel="I(X;Z) upper bound, bits",
+        xlabel=bound,
         ylabel="I(Z;Y) lower bound, bits",
         xscale="symlog",
         xlim=(0, None),
     )
-    rates = Panel(
-        lines=rate,
-        title=f"K = {records[0].settings['latent_dim']}",
-        x="beta",
-        ylabel="I(X;Z) upper bound, bits",
-        xscale="log",
-        yscale="symlog",
-        ylim=(0, None),
-    )
+    rates = information(lines=rate, x="beta", ylabel=bound, xscale="log", yscale="symlog", ylim=(0, None))
     panels: list[Any] = [functools.partial(_errors, record.file, record.settings["latent_dim"]) for record in records]
     panels += [plane, rates] if "rate_bits" in set(first["metric"]) else []
     settings, seeds = records[0].settings, first["seed"].nunique()
@@ -149,45 +135,36 @@ def _errors(file: str, latent_dim: int, axes: "Axes", frame: "pd.DataFrame") -> 
         for split, color in COLORS.items()
         for metric, label, dashes in (("error_one", "1 sample", "--"), ("error_avg", "12 samples", "-"))
     ]
-    panel = Panel(
-        lines=lines,
-        x="beta",
-        ylabel="error, %",
-        xscale="log",
-        yscale="symlog",
-        ylim=(0, 100),
-        title=f"K = {latent_dim}",
-    )
+    scales: dict[str, Any] = {"xscale": "log", "yscale": "symlog"}
+    panel = Panel(lines=lines, title=f"K = {latent_dim}", x="beta", ylabel="error, %", ylim=(0, 100), **scales)
     draw_panel(axes, panel, where(frame, file=file))
     axes.set_yticks([0, 1, 2, 5, 10, 50, 90], ["0", "1", "2", "5", "10", "50", "90"])
 
 
 def _plane(records: Sequence[Record]) -> list[Figure]:
+    """The VUB paper's Figure 3; a deterministic network has no such figure."""
     history = records[0].models[0].details["history"]
     name = next((name for name in ("rate", "residual") if name in history), None)
     if name is None:
-        return []  # a deterministic network has no such figure
-    rows = [
-        sorted((model for model in record.models if model.details["diverged_at"] < 0), key=lambda m: m.settings["beta"])
+        return []
+    rows = {
+        f"K = {record.settings['latent_dim']}": [m for m in record.models if m.details["diverged_at"] < 0]
         for record in records
-    ]
-    labels = [f"K = {record.settings['latent_dim']}" for record in records]
+    }
+    columns = max(len({model.settings["beta"] for model in row}) for row in rows.values())
     alt = "1 / cross-entropy against the rate in each epoch of training, a panel for each beta, a row for each K."
-    draw = functools.partial(_information_plane, dict(zip(labels, rows, strict=True)), name)
-    columns = max(len({model.settings["beta"] for model in row}) for row in rows)
+    draw = functools.partial(_draw_plane, rows, columns, name)
     size = (2.2 * columns + 1, 2.3 * len(rows) + 0.5)
     return [Figure("information_plane.png", draw=draw, title="Through training", alt=alt, size=size)]
 
 
-def _information_plane(rows: dict[str, Any], name: str, figure: "Canvas", frame: "pd.DataFrame") -> None:
-    """The VUB paper's Figure 3: rate against 1 / cross-entropy, which stands for I(Z;Y), means of each epoch."""
-    del frame
-    columns = max(len({model.settings["beta"] for model in row}) for row in rows.values())
+def _draw_plane(rows: Mapping[str, Any], columns: int, name: str, figure: "Canvas", _: "pd.DataFrame") -> None:
+    """Rate against 1 / cross-entropy, which stands for I(Z;Y), means of each epoch."""
     grid = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey="row")
     points, bits = None, 1 / np.log(2.0)
     for line, (label, models) in zip(grid, rows.items(), strict=True):
         line[0].set_ylabel(f"{label}\n1 / CE, 1/bits")
-        betas = list(dict.fromkeys(model.settings["beta"] for model in models))
+        betas = sorted({model.settings["beta"] for model in models})
         for axes in line[len(betas) :]:
             axes.set_visible(False)
         for model in models:

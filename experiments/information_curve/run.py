@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 from experiments import mnist_vib
@@ -13,9 +12,9 @@ from experiments.core.population import PopulationTrainer, curves
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
-from experiments.core.settings import GRAIN, RESIDUAL_OBJECTIVES, SettingError, as_dict, departures
+from experiments.core.settings import GRAIN, RESIDUAL_OBJECTIVES, SettingError
 from experiments.core.trained_model import TrainedModel
-from experiments.core.workdir import check_workdir, environment, new_workdir, write_config
+from experiments.core.workdir import check_workdir, new_workdir, write_config
 from experiments.information_curve.settings import CurveConfig, member_settings
 from ib_jax.training import Population
 
@@ -51,7 +50,7 @@ def run(curve: CurveConfig, config: mnist_vib.Config, session: Session) -> list[
     Args:
       curve: which strengths, seeds and sizes.
       config: settings of every model, but for those.
-      session: where to show progress and tables, and the command for the records.
+      session: of the run.
 
     Returns:
       The records, one for each K, or None if the run was stopped before its end and can be resumed.
@@ -65,10 +64,11 @@ def run(curve: CurveConfig, config: mnist_vib.Config, session: Session) -> list[
     workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-curve"))
     check_workdir(workdir, config, curve)
     dataset, hyperparams = load_dataset(config), member_settings(curve, config)
-    found = []
+    made = []
     for latent_dim in curve.latent_dims:
+        own = dataclasses.replace(config, latent_dim=latent_dim)
         trainer = PopulationTrainer(
-            Recipe(dataclasses.replace(config, latent_dim=latent_dim), dataset),
+            Recipe(own, dataset),
             hyperparams,
             workdir / f"K{latent_dim}",
             session,
@@ -80,16 +80,20 @@ def run(curve: CurveConfig, config: mnist_vib.Config, session: Session) -> list[
         trained = trainer.train()
         if trained is None:
             return None
-        found.append(_record(curve, dataclasses.replace(config, latent_dim=latent_dim), trained, trainer, session))
+        num_steps = trained[0].history[-1]["num_steps"]
+        details = {
+            "plan": trainer.plan.message,
+            "members_at_once": trainer.members_at_once,
+            "steps": num_steps,
+            "training_seconds": trainer.seconds,
+            "images_per_second": len(trained) * num_steps * config.batch_size / max(trainer.seconds, 1e-9),
+        }
+        made.append(session.record(list(map(_model, trained)), own, curve, details=details, file=f"K{latent_dim}"))
     results = pathlib.Path(curve.results or workdir / "results")
-    for record in found:
+    for record in made:
         records.write(results / f"{record.file}.json", record)
-    from experiments.core import render  # pandas and matplotlib take a second to import
-    from experiments.information_curve.report import report
-
-    render.write_report(report, found, results, session.console)
-    session.console.print(f"Records, table and figures are in {results}.", highlight=False)
-    return found
+    session.publish(results, made)
+    return made
 
 
 def check(curve: CurveConfig, config: mnist_vib.Config) -> None:
@@ -108,34 +112,6 @@ def check(curve: CurveConfig, config: mnist_vib.Config) -> None:
         raise SettingError(f"--betas must be at most 1 for label_smoothing, got {curve.betas}")
     if config.input_pipeline == GRAIN:
         raise SettingError("--input_pipeline must be resident: the members of a population share the data on a device")
-
-
-def _record(
-    curve: CurveConfig,
-    config: mnist_vib.Config,
-    trained: Sequence[TrainedModel],
-    trainer: PopulationTrainer,
-    session: Session,
-) -> Record:
-    local = ("workdir", "results", "data_dir")  # of this machine
-    num_steps = trained[0].history[-1]["num_steps"]
-    images = len(trained) * num_steps * config.batch_size
-    return Record(
-        session.experiment,
-        session.command,
-        {name: value for name, value in as_dict(config, curve).items() if name not in local},
-        [_model(each) for each in trained],
-        details={
-            "plan": trainer.plan.message,
-            "members_at_once": trainer.members_at_once,
-            "steps": num_steps,
-            "training_seconds": trainer.seconds,
-            "images_per_second": images / max(trainer.seconds, 1e-9),
-        },
-        departures=[departure._asdict() for departure in departures(config, curve)],
-        environment=environment(),
-        file=f"K{config.latent_dim}",
-    )
 
 
 def _model(trained: TrainedModel) -> Model:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.core.plots import Figure, Line, Panel
@@ -31,15 +31,22 @@ NUMBERS = [
 TUNING, SEEDS = "tuning", "seeds"  # the folders of records
 
 
-def best_records(tuning: Sequence[Record]) -> list[Record]:
+def best_records(tuning: Iterable[Record]) -> list[Record]:
     """For each objective the record with the lowest held-out error, and of equal ones the lowest cross-entropy."""
 
     def held_out(record: Record) -> tuple[Any, Any]:
         values = record.models[0].values_at(split="validation")
         return values["error_avg"], values["cross_entropy"]
 
-    groups = [[record for record in tuning if record.settings["objective"] == name] for name in BOTTLENECKS]
-    return [min(group, key=held_out) for group in groups if group]
+    return [min(own, key=held_out) for own in _by_objective(tuning).values()]
+
+
+def _by_objective(tuning: Iterable[Record]) -> dict[str, list[Record]]:
+    """From the strongest bottleneck to the weakest."""
+    found: dict[str, list[Record]] = {name: [] for name in BOTTLENECKS}
+    for record in sorted(tuning, key=lambda each: (-each.settings["beta"], each.settings["rho"])):
+        found[record.settings["objective"]].append(record)
+    return {name: own for name, own in found.items() if own}
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
@@ -70,9 +77,8 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         Departures(records),
     ]
     errors = {name: per_model(where(seeds, objective=name), "error_avg", split="test") for name in names}
-    headlines = [
-        Headline(f"test error, {name}", each, 1.13 if name == "vib" else None, "%", 2) for name, each in errors.items()
-    ]
+    paper = {"vib": 1.13}
+    headlines = [Headline(f"test error, {name}", each, paper.get(name), "%", 2) for name, each in errors.items()]
     return Report(f"Four objectives on {settings['dataset']}", frame, sections, PAPER, intro, headlines)
 
 
@@ -82,12 +88,8 @@ def _strength(record: Record) -> str:
 
 
 def _chosen(trials: Sequence[Record]) -> Grid:
-    """Held-out errors: a row for each strength, from the strongest bottleneck to the weakest."""
-    best, columns = best_records(trials), {}
-    for name in [record.settings["objective"] for record in best]:
-        own = [record for record in trials if record.settings["objective"] == name]
-        rate = name in RATE_OBJECTIVES
-        columns[name] = sorted(own, key=lambda r: -r.settings["beta"] if rate else r.settings["rho"])
+    """Held-out errors: a row for each strength."""
+    best, columns = best_records(trials), _by_objective(trials)
     errors = {record.file: record.models[0].values_at(split="validation")["error_avg"] or 0.0 for record in trials}
     rows: list[list[Any]] = []
     for line in zip(*columns.values(), strict=True):
@@ -109,22 +111,14 @@ def _figure(tuning: "pd.DataFrame", names: Sequence[str]) -> Figure:
         ("information_zy_bits", 1, "I(Z;Y) lower bound, bits"),
         ("calibration_error", 100, "calibration error, %"),
     ]
+    strengths = {name: "beta" if name in RATE_OBJECTIVES else "rho" for name in names}
+    parts = {name: where(tuning, objective=name) for name in names}
     line = functools.partial(Line, at={"split": "validation"}, x="rate_bits")
+    panel = functools.partial(Panel, xlabel="I(X;Z) upper bound, bits", xscale="log")
     panels = [
-        Panel(
-            lines=[
-                line(
-                    name,
-                    metric,
-                    frame=where(tuning, objective=name),
-                    over="beta" if name in RATE_OBJECTIVES else "rho",
-                    scale=scale,
-                )
-                for name in names
-            ],
-            xlabel="I(X;Z) upper bound, bits",
+        panel(
+            lines=[line(name, metric, frame=parts[name], over=strengths[name], scale=scale) for name in names],
             ylabel=label,
-            xscale="log",
             legend=metric == "error_avg",
         )
         for metric, scale, label in numbers

@@ -28,13 +28,7 @@ __all__ = ("PRESETS", "CompareConfig")
 )
 @dataclasses.dataclass(frozen=True)
 class CompareConfig(
-    groups.Recipe,
-    groups.Workdir,
-    groups.Results,
-    groups.Dataset,
-    groups.Validation,
-    groups.Seeds,
-    groups.Epochs,
+    groups.Recipe, groups.Workdir, groups.Results, groups.Dataset, groups.Validation, groups.Seeds, groups.Epochs
 ):
     """What is compared, and how long it may take."""
 

@@ -7,7 +7,7 @@ still is; only the accuracy under a targeted attack is that of the paper, the sh
 
 import base64
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments.core import attacks
 from experiments.core.attacks import SOURCE, AttackedModel, ModelAttacks
+from experiments.core.records import Measurement
 from experiments.mnist_robustness.settings import RobustnessConfig
 from ib_jax import data, evaluation, losses
 from ib_jax.evaluation import AttackSpec, AttackSuite
@@ -88,7 +89,7 @@ def make_suite(config: RobustnessConfig, classifier: Classifier, test: data.Spli
 class Measured(NamedTuple):
     """What is known of a model under attack; all but `arrays`, the answers to each image by attack, for the record."""
 
-    measurements: list[dict[str, Any]]
+    measurements: list[Measurement]
     findings: list[dict[str, Any]]
     zeros: dict[str, Any] | None
     arrays: dict[str, np.ndarray]
@@ -104,13 +105,7 @@ class Targeted(NamedTuple):
 
 
 class Measurer:
-    """Attacks models in every way.
-
-    Args:
-      config: sizes and radii.
-      models: the suites, and what they share.
-      dataset: whose test images are attacked.
-    """
+    """Attacks the first test images of a data set in every way, on models that share suites."""
 
     def __init__(self, config: RobustnessConfig, models: ModelAttacks, dataset: data.Dataset):
         self._config, self._models, self._dataset = config, models, dataset
@@ -120,7 +115,7 @@ class Measurer:
         count = len(self._targets()[0])
         return self._models.work([model]) + sum(count * spec.passes for spec in self._targeted(model))
 
-    def measure(self, model: AttackedModel, source: str, report: Any) -> Measured:
+    def measure(self, model: AttackedModel, source: str, report: Callable[[AttackSpec, float], None]) -> Measured:
         """Attacks a model.
 
         Args:
@@ -149,7 +144,8 @@ class Measurer:
             found += [finding._asdict() for finding in images.findings]
             arrays |= {spec.label: images.answers, "image": index, "target": targets}
             report(spec, len(index) * spec.passes)
-        return Measured(rows, found, self._zeros(model) if model.seed == 0 else None, arrays)
+        zeros = self._zeros(model) if model.seed == 0 else None
+        return Measured([Measurement(**row) for row in rows], found, zeros, arrays)
 
     def _targeted(self, model: AttackedModel) -> list[AttackSpec]:
         return carlini_wagner(self._config, stochastic=model.stochastic, targeted=True)
@@ -187,12 +183,7 @@ class Measurer:
 
 
 def minimal_values(distances: np.ndarray, success: np.ndarray, before: np.ndarray) -> Mapping[str, float]:
-    """Success and sizes among the images that were right before; one that was wrong has nothing to perturb.
-
-    Args:
-      distances: float [n], in L2.
-      success: bool [n], of the attack.
-      before: bool [n], right before it.
+    """Success and sizes among the images that were right `before`; one that was wrong has nothing to perturb.
 
     Returns:
       `num_right`; `success`, a share; `mean_l2` over the successes, and `median_l2`, in which a failure is infinitely

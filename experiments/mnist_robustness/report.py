@@ -9,20 +9,8 @@ import numpy as np
 
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record, groups, per_model, per_seed, where
-from experiments.core.report import (
-    Column,
-    Departures,
-    Findings,
-    Grid,
-    Headline,
-    Report,
-    Row,
-    Table,
-    Text,
-    number,
-    values_of,
-)
-from experiments.core.tables import cell_of
+from experiments.core.report import Column, Departures, Findings, Grid, Headline, Report, Row, Table, Text
+from experiments.core.tables import cell_of, number, values_of
 from experiments.mnist_robustness.attack import ONE, PGD_STEPS, ZERO, unpack
 from experiments.mnist_robustness.settings import DETERMINISTIC, DROPOUT, VIB
 
@@ -79,12 +67,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     )
     sections: list[Any] = [Text(note, "Every attack in an L-inf ball")]
     for epsilon in settings["pgd_epsilons"]:
-        here = where(together, epsilon=epsilon)
-        columns = [
-            Column(label, most("accuracy", **at), frame=here, scale=100)
-            for label, at in LINF.items()
-            if len(where(here, **at))
-        ]
+        columns = _columns(where(together, epsilon=epsilon), scale=100)
         sections.append(Table(rows=rows, columns=columns, corner=(f"radius {epsilon:g}",)))
     sections += [_every_attack(settings["radius"], count, rows, together), _minimal_table(frame, rows, settings)]
     sections += [*_figure3(records, rows), _figure6(frame), _paper_grid(frame, rows), _figure5(frame)]
@@ -108,6 +91,15 @@ def _rows(frame: "pd.DataFrame") -> list[Row]:
     ]
 
 
+def _columns(here: "pd.DataFrame", **options: Any) -> list[Column]:
+    """The accuracy under each attack at a radius."""
+    return [
+        Column(label, most("accuracy", **at), frame=here, **options)
+        for label, at in LINF.items()
+        if len(where(here, **at))
+    ]
+
+
 def most(metric: str, **at: Any) -> Callable[["pd.DataFrame"], Any]:
     """A number of each model under an attack, of several at that with most samples: one, where there is no noise."""
 
@@ -121,9 +113,8 @@ def most(metric: str, **at: Any) -> Callable[["pd.DataFrame"], Any]:
 
 def _fgsm(part: "pd.DataFrame", epsilon: float, samples: int | None = None) -> Any:
     """The accuracy by seed under FGSM, with so many samples of z, or the most."""
-    one = {} if samples is None else {"num_eot_samples": samples}
-    tried = where(part, attack="fgsm", epsilon=epsilon, together=None, **one)
-    return per_seed(where(tried, num_eot_samples=tried["num_eot_samples"].max()), "accuracy")
+    tried = where(part, attack="fgsm", epsilon=epsilon, together=None)
+    return per_seed(where(tried, num_eot_samples=samples or tried["num_eot_samples"].max()), "accuracy")
 
 
 def _minimal_table(frame: "pd.DataFrame", rows: Sequence[Row], settings: Mapping[str, Any]) -> Table:
@@ -220,16 +211,20 @@ def _figure5(frame: "pd.DataFrame") -> Figure:
 
 def _figure6(frame: "pd.DataFrame") -> Figure:
     """Accuracy under Carlini-Wagner against beta, and how far it goes."""
-    vib = where(frame, objective=VIB)
-    panels = []
-    for metric, label, limits in (
-        ("accuracy", "accuracy under CW", (-0.03, 1.03)),
-        ("median_l2", "median L2", (0, None)),
+    vib, panels = where(frame, objective=VIB), []
+    for metric, label, limits, kinds in (
+        ("accuracy", "accuracy under CW", (-0.03, 1.03), tuple(CW)),
+        ("median_l2", "median L2", (0, None), ("untargeted", "targeted")),
     ):
         lines = [
-            Line(f"CW {kind}", most(metric, **at), frame=vib, color=color, style="-" if "1 sample" in kind else "--")
-            for (kind, at), color in zip(CW.items(), ("C2", "C2", "C0", "C0"), strict=True)
-            if metric == "accuracy" or "1 sample" not in kind
+            Line(
+                f"CW {kind}",
+                most(metric, **CW[kind]),
+                frame=vib,
+                color="C2" if kind.startswith("untargeted") else "C0",
+                style="-" if "1 sample" in kind else "--",
+            )
+            for kind in kinds
         ]
         levels = [
             Level(most(metric, **CW[kind])(base), BASELINES[name] if kind == "targeted" else "", "red", style)
@@ -237,34 +232,31 @@ def _figure6(frame: "pd.DataFrame") -> Figure:
             for kind in ("untargeted", "targeted")
             if len(base := where(frame, objective=name))
         ]
-        panels.append(
-            Panel(lines=lines, levels=levels, x="beta", ylabel=label, xscale="log", ylim=limits, legend=False)
-        )
+        panel = Panel(lines=lines, levels=levels, x="beta", ylabel=label, xscale="log", ylim=limits, legend=False)
+        panels.append(panel)
     alt = "Accuracy under Carlini-Wagner and its median distance, a failure being infinitely far, against beta."
     return Figure("figure6.png", panels, title="Figure 6", alt=alt, size=(10, 4.6), legend=3)
 
 
 def _every_attack(radius: float, count: float, rows: Sequence[Row], together: "pd.DataFrame") -> Figure:
     """Accuracy of every model under every attack at one radius: the lowest is what counts."""
-    here = where(together, epsilon=radius)
-    columns = [Column(label, most("accuracy", **at), frame=here) for label, at in LINF.items()]
     title = f"L-inf radius {radius:g}, first {count:g} test images"
     alt = "Accuracy of each model under each attack; below all lies that under the worst of them."
-    draw = functools.partial(_draw_attacks, rows, columns)
+    draw = functools.partial(_draw_attacks, rows, _columns(where(together, epsilon=radius)))
     return Figure("figure_honest.png", [draw], suptitle=title, alt=alt, size=(9, 4.2))
 
 
 def _draw_attacks(rows: Sequence[Row], columns: Sequence[Column], axes: "Axes", frame: "pd.DataFrame") -> None:
+    """The baselines are points, VIB by beta is a line."""
     vib = np.array([row.key == VIB for row in rows])
-    for index, (column, marker) in enumerate(zip(columns, ".xo+sv^D*", strict=True)):  # lines lie on top of each other
+    for index, (column, marker) in enumerate(zip(columns, ".xo+sv^D*", strict=False)):  # lines lie on top of each other
         found = [values_of(frame, row, column) for row in rows]
         mean = np.array([values.mean() if values.size else np.nan for values in found])
         deviation = np.array([values.std(ddof=1) if values.size > 1 else 0.0 for values in found])
-        last = column.label == "worst of all"
-        style: dict[str, Any] = {"color": "black" if last else f"C{index}", "marker": marker, "capsize": 2}
-        for chosen, dashes in ((vib, "-"), (~vib, "none")):
-            style |= {"label": str(column.label) if dashes == "-" else None, "linestyle": dashes}
-            axes.errorbar(np.flatnonzero(chosen), mean[chosen], deviation[chosen], **style)
+        color = "black" if column.label == "worst of all" else f"C{index}"
+        for chosen, style, label in ((vib, "-", column.label), (~vib, "none", None)):
+            errorbar = functools.partial(axes.errorbar, color=color, marker=marker, linestyle=style, capsize=2)
+            errorbar(np.flatnonzero(chosen), mean[chosen], deviation[chosen], label=label)
     labels = [str(row.label).replace("VIB, beta = ", "") for row in rows]
     axes.set_xticks(np.arange(len(rows)), labels, rotation=30, ha="right")
     axes.set(ylabel="accuracy", ylim=(0, 1.02), xlabel="baselines, and VIB by beta")
@@ -272,23 +264,24 @@ def _draw_attacks(rows: Sequence[Row], columns: Sequence[Column], axes: "Axes", 
 
 
 def _figure3(records: Sequence[Record], rows: Sequence[Row]) -> list[Figure]:
-    zeros = {model.name: model.details["zeros"] for record in records for model in record.models if model.seed == 0}
-    names = [(row.label, row.frame["model"].iloc[0]) for row in rows if row.frame is not None]
-    found = {label: zeros[name] for label, name in names if name in zeros}
-    alt = "Zeros that were to become ones, a column for each model; the frames' colours say what they were taken for."
-    figures = []
-    for file, place, samples in (("figure3.png", 0, "1 sample"), ("figure3_eot.png", -1, "many samples")):
-        title = f"Carlini-Wagner L2 from zero to one, {samples} of z in each gradient; L2 distances"
-        size = (1.05 * (1 + len(found)), 1.18 * max((each["shape"][0] for each in found.values()), default=1))
-        draw = functools.partial(_draw_zeros, found, place)
-        heading = "Figure 3" if place == 0 else ""
-        figures.append(Figure(file, title=heading, suptitle=title, alt=alt, size=size, draw=draw))
-    return figures if found else []
-
-
-def _draw_zeros(zeros: Mapping[str, Any], place: int, figure: "Canvas", frame: "pd.DataFrame") -> None:
     """The paper's Figure 3: an original and a column for each model, by the distance that was needed."""
-    del frame
+    zeros = {model.name: model.details["zeros"] for record in records for model in record.models if model.seed == 0}
+    names = {row.label: row.frame["model"].iloc[0] for row in rows if row.frame is not None}
+    found = {label: zeros[name] for label, name in names.items() if name in zeros}
+    if not found:
+        return []
+    alt = "Zeros that were to become ones, a column for each model; the frames' colours say what they were taken for."
+    size = (1.05 * (1 + len(found)), 1.18 * max(each["shape"][0] for each in found.values()))
+    title = "Carlini-Wagner L2 from zero to one, {} of z in each gradient; L2 distances"
+    figure = functools.partial(Figure, alt=alt, size=size)
+    one, many = (functools.partial(_draw_zeros, found, place) for place in (0, -1))
+    return [
+        figure("figure3.png", title="Figure 3", suptitle=title.format("1 sample"), draw=one),
+        figure("figure3_eot.png", suptitle=title.format("many samples"), draw=many),
+    ]
+
+
+def _draw_zeros(zeros: Mapping[str, Any], place: int, figure: "Canvas", _: "pd.DataFrame") -> None:
     first = next(iter(zeros.values()))
     axes = figure.subplots(first["shape"][0], 1 + len(zeros), squeeze=False)
     for axis, image in zip(axes[:, 0], unpack(first["originals"], first["shape"]), strict=True):

@@ -14,21 +14,17 @@ from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
-from experiments.core.settings import EVALUATION, as_dict, departures
+from experiments.core.settings import EVALUATION, departures, recorded
 from experiments.core.trained_model import TrainedModel
-from experiments.core.workdir import check_reuse, command, environment
+from experiments.core.workdir import check_reuse
 from experiments.mnist_robustness.attack import Measured, Measurer, make_suite
-from experiments.mnist_robustness.settings import RobustnessConfig, Trial, training_settings, trials
+from experiments.mnist_robustness.settings import RobustnessConfig, Trial, trials
 from ib_jax import data
 from ib_jax.evaluation import AttackSpec, AttackSuite
 
 
 def run(config: RobustnessConfig, session: Session) -> pathlib.Path | None:
     """Trains what is not trained, attacks what has no record, and makes the report.
-
-    Args:
-      config: the settings.
-      session: where to show progress and tables, and the command for the records.
 
     Returns:
       The folder of the records, or None if a training run was stopped and can be resumed.
@@ -49,30 +45,16 @@ def run(config: RobustnessConfig, session: Session) -> pathlib.Path | None:
         dataset, trained = data.load(config.dataset), {}
         wanted = dict.fromkeys([*waiting, *(trial.source for trial in waiting)])
         for index, trial in enumerate(wanted):
-            found = _train(config, trial, dataset, session, f"{trial.name}: model {index + 1} of {len(wanted)}")
+            settings, its_session = mnist_vib.one_of_many(config, trial.name, session, **trial.settings)
+            if not trained_model.is_finished(settings.workdir):
+                session.console.rule(f"{trial.name}: model {index + 1} of {len(wanted)}")
+            found = runner.train(Recipe(settings, dataset), settings.workdir, its_session, title=trial.name)
             if found is None:
                 return None
             trained[trial] = found
         _attack(config, waiting, trained, dataset, results, session)
-    from experiments.core import render  # pandas and matplotlib take a second to import
-    from experiments.mnist_robustness.report import report
-
-    render.write_report(report, records.load(results), results, session.console)
-    session.console.print(f"Records, table and figures are in {results}.", highlight=False)
+    session.publish(results)
     return results
-
-
-def _train(
-    config: RobustnessConfig, trial: Trial, dataset: data.Dataset, session: Session, title: str
-) -> TrainedModel | None:
-    settings = training_settings(config, trial)
-    workdir = pathlib.Path(config.workdir) / trial.name
-    if not trained_model.is_finished(workdir):
-        session.console.rule(title)
-    flags = [f"--{name}={value}" for name, value in settings.items() if name not in ("preset", "figures")]
-    line = command("experiments.mnist_vib", [f"--preset={config.preset}", "--nofigures", *flags])
-    recipe = Recipe(mnist_vib.Config(**settings, workdir=str(workdir)), dataset)
-    return runner.train(recipe, workdir, Session("mnist_vib", line, session.console), title=trial.name)
 
 
 def _attack(
@@ -110,32 +92,18 @@ def _attack(
 
 
 def _record(
-    config: RobustnessConfig,
-    trial: Trial,
-    trained: TrainedModel,
-    measured: Measured,
-    session: Session,
-    seconds: float,
+    config: RobustnessConfig, trial: Trial, trained: TrainedModel, measured: Measured, session: Session, seconds: float
 ) -> Record:
-    flags = {name: value for name, value in as_dict(config).items() if name not in ("workdir", "results")}
-    training = {name: value for name, value in as_dict(trained.settings).items() if name not in trained_model.LOCAL}
-    own = {name: value for name, value in training.items() if name not in flags or name == "num_epochs"}
-    measurements = [Measurement({"split": "test"}, trained.summary["test"])]
+    swept, num_epochs = recorded(config), trained.settings.num_epochs
+    own = {name: value for name, value in recorded(trained.settings).items() if name not in swept}
     model = Model(
         trial.kind,
         trial.seed,
-        measurements + [Measurement(**row) for row in measured.measurements],
-        settings=own | {"beta": trial.beta},
+        [Measurement({"split": "test"}, trained.summary["test"]), *measured.measurements],
+        settings=own | {"num_epochs": num_epochs, "beta": trial.beta},
         findings=measured.findings,
         details={"source": trial.source.name, "zeros": measured.zeros, "seconds": seconds},
     )
-    exact = dataclasses.replace(config, num_epochs=trained.settings.num_epochs)
-    found = [departure for departure in departures(trained.settings, exact) if departure.name != "beta"]  # it is swept
-    return Record(
-        session.experiment,
-        session.command,
-        flags,
-        [model],
-        departures=list({departure.name: departure._asdict() for departure in found}.values()),
-        environment=environment(),
-    )
+    exact = dataclasses.replace(config, num_epochs=num_epochs)
+    found = {each.name: each for each in departures(trained.settings, exact) if each.name != "beta"}  # it is swept
+    return dataclasses.replace(session.record([model], config), departures=list(found.values()))

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from experiments.core import groups
 from experiments.core.settings import EVALUATION, NOTHING, TRAINING, SettingError, configure, setting
-from experiments.mnist_vib import PRESETS as MNIST_VIB
 from experiments.mnist_vib import RECIPES as PRESETS
 
 __all__ = ("PRESETS", "RobustnessConfig")
@@ -115,6 +114,12 @@ class Trial(NamedTuple):
         return f"{self.kind}_seed{self.seed}"
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What differs from the recipe."""
+        own = {"objective": self.objective, "seed": self.seed, "num_attack_images": 0}
+        return own | ({} if self.beta is None else {"beta": self.beta})
+
+    @property
     def source(self) -> "Trial":
         """The deterministic model of another seed, on which the images for transfer are made."""
         return Trial(DETERMINISTIC, None, 1 if self.seed == 0 else 0)
@@ -124,13 +129,3 @@ def trials(config: RobustnessConfig) -> list[Trial]:
     """Everything that is attacked."""
     kinds = [(DETERMINISTIC, None), (DROPOUT, None), *((VIB, beta) for beta in config.betas)]
     return [Trial(objective, beta, seed) for objective, beta in kinds for seed in range(config.num_seeds)]
-
-
-def training_settings(config: RobustnessConfig, trial: Trial) -> dict[str, Any]:
-    """The settings of `mnist_vib` for a model, but for the workdir."""
-    settings = MNIST_VIB[config.preset].on(config.dataset) | {"preset": config.preset}
-    if config.num_epochs:
-        settings["num_epochs"] = config.num_epochs
-    settings |= {"objective": trial.objective, "seed": trial.seed, "figures": False, "num_attack_images": 0}
-    settings |= {"epochs_per_eval": settings.get("num_epochs", 300)}
-    return settings | ({} if trial.beta is None else {"beta": trial.beta})

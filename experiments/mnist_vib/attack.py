@@ -12,19 +12,14 @@ from experiments.core.keys import stream
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement
 from ib_jax import attacks, data, evaluation, losses, models, training
-from ib_jax.types import Array, Attack, LogitsFn, Params
+from ib_jax.types import Array, Attack, Params
 
-CHI2_95_TWO_DIMENSIONS = 5.991464547107979  # -2 log(0.05)
+ELLIPSE = float(np.sqrt(-2 * np.log(0.05)))
+"""Scales from the mean of a two-dimensional normal to the edge of the ellipse that holds 95 % of it."""
 
 
-class Attacked(NamedTuple):
-    """An attack of the evaluation, at several radii.
-
-    Attributes:
-      at: its conditions in a record, but for the radius.
-      epsilons: the radii.
-      make: from a radius, as an array [], to the attack.
-    """
+class AttackedRadii(NamedTuple):
+    """An attack at several radii: its conditions in a record but for the radius, and how it is made of one."""
 
     at: Mapping[str, Any]
     epsilons: tuple[float, ...]
@@ -33,9 +28,6 @@ class Attacked(NamedTuple):
 
 class AttackEvaluator(Evaluator):
     """Evaluates parameters under attack, too; each program is compiled once.
-
-    Args:
-      recipe: network, data and settings.
 
     Attributes:
       attacks: with a radius at least.
@@ -48,12 +40,21 @@ class AttackEvaluator(Evaluator):
         config = self._config = recipe.config
         self.per_example: dict[str, np.ndarray] = {}
         self.attack_batch_size = min(500, config.eval_batch_size)
+        self._num_images = min(config.num_attack_images, len(recipe.dataset.test.labels))
+        samples, steps = config.num_eot_samples if config.stochastic else 1, config.attack_steps
+        fgsm = functools.partial(attacks.fgsm, num_eot_samples=samples)
+        pgd = functools.partial(attacks.pgd, num_eot_samples=samples, num_steps=steps)
         linf, l2 = config.attack_epsilons, config.attack_l2_epsilons
+
+        def at(attack: str, norm: str, targeted: bool = False, **steps: int) -> dict[str, Any]:
+            conditions = {"split": "test", "attack": attack, "norm": norm, "targeted": targeted, **steps}
+            return conditions | {"num_images": self._num_images, "num_eot_samples": samples}
+
         attacked = [
-            Attacked(self._at("fgsm", "linf"), linf, self._fgsm),
-            Attacked(self._at("pgd", "linf"), linf, self._pgd("linf")),
-            Attacked(self._at("pgd", "linf", targeted=True), linf, self._pgd("linf")),
-            Attacked(self._at("pgd", "l2"), l2, self._pgd("l2")),
+            AttackedRadii(at("fgsm", "linf"), linf, fgsm),
+            AttackedRadii(at("pgd", "linf", num_steps=steps), linf, pgd),
+            AttackedRadii(at("pgd", "linf", targeted=True, num_steps=steps), linf, pgd),
+            AttackedRadii(at("pgd", "l2", num_steps=steps), l2, functools.partial(pgd, norm="l2")),
         ]
         self.attacks = [attack for attack in attacked if attack.epsilons]
         robust = functools.partial(training.map_examples, batch_size=self.attack_batch_size)
@@ -99,12 +100,7 @@ class AttackEvaluator(Evaluator):
         return inputs, labels, np.asarray(targets, np.int32)
 
     def drawn_codes(self, params: Params, num_images: int, size: int = 120) -> dict[str, Any]:
-        """For the paper's Figure 2: codes of the first test images, and H(q(y|z)) in bits where they lie.
-
-        Args:
-          params: of a model with a code of two dimensions.
-          num_images: codes to draw.
-          size: points along each side of the plane.
+        """For the paper's Figure 2: two-dimensional codes of the first test images, and H(q(y|z)) where they lie.
 
         Returns:
           `labels` [N], `mean` and `scale` [N, 2] of p(z|x), `extent` (left, right, bottom, top), `entropy_bits`
@@ -113,51 +109,22 @@ class AttackEvaluator(Evaluator):
         inputs, labels = (array[:num_images] for array in self._recipe.dataset.test)
         encoding = self._model.encode(params, data.to_unit_interval(inputs))
         mean, scale = np.asarray(encoding.mean), np.asarray(encoding.scale)
-        reach = np.sqrt(CHI2_95_TWO_DIMENSIONS) * scale
-        low, high = (mean - reach).min(0), (mean + reach).max(0)
+        low, high = (mean - ELLIPSE * scale).min(0), (mean + ELLIPSE * scale).max(0)
         margin = 0.03 * (high - low)
         xs, ys = (np.linspace(low[i] - margin[i], high[i] + margin[i], size) for i in (0, 1))
-        grid = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
-        bits = self.decode_entropy(params, grid).reshape(size, size) / np.log(2.0)
+        grid = jnp.asarray(np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2), jnp.float32)
+        bits = np.asarray(losses.entropy(self._model.decode(params, grid))).reshape(size, size) / np.log(2.0)
         arrays = {"mean": mean, "scale": scale, "entropy_bits": bits, "extent": np.array([*xs[[0, -1]], *ys[[0, -1]]])}
         return {"labels": labels.tolist()} | {name: np.round(each, 4).tolist() for name, each in arrays.items()}
 
-    def decode_entropy(self, params: Params, codes: Array | np.ndarray) -> np.ndarray:
-        """Entropy of q(y|z), in nats, [M], at codes [M, D]."""
-        return np.asarray(losses.entropy(self._model.decode(params, jnp.asarray(codes, jnp.float32))))
-
-    def _logits_fn(self, params: Params) -> LogitsFn:
-        return functools.partial(models.sampled_apply(self._model), params)
-
-    def _at(self, attack: str, norm: str, targeted: bool = False) -> dict[str, Any]:
-        steps = {"num_steps": self._config.attack_steps} if attack == "pgd" else {}
-        at = {"split": "test", "attack": attack, "norm": norm, "targeted": targeted, **steps}
-        return at | {"num_images": self._num_images, "num_eot_samples": self._num_eot_samples}
-
-    def _fgsm(self, epsilon: Array) -> Attack:
-        return attacks.fgsm(epsilon, num_eot_samples=self._num_eot_samples)
-
-    def _pgd(self, norm: str) -> Any:
-        return lambda epsilon: attacks.pgd(
-            epsilon, norm=norm, num_steps=self._config.attack_steps, num_eot_samples=self._num_eot_samples
-        )
-
-    @property
-    def _num_images(self) -> int:
-        return min(self._config.num_attack_images, len(self._recipe.dataset.test.labels))
-
-    @property
-    def _num_eot_samples(self) -> int:
-        return self._config.num_eot_samples if self._config.stochastic else 1
-
-    def robust_examples(self, attack: Attacked) -> Callable[..., Array]:
+    def robust_examples(self, attack: AttackedRadii) -> Callable[..., Array]:
         """(params, keys [B], (inputs, labels, targets)) -> bool [B, E], right after the attack at each radius; pure."""
 
         def robust(params: Params, keys: Array, batch: tuple[Array, Array, Array]) -> Array:
             inputs, labels, targets = batch
             return evaluation.robust_correct(
                 keys,
-                self._logits_fn(params),
+                functools.partial(models.sampled_apply(self._model), params),
                 data.to_unit_interval(inputs),
                 labels,
                 make_attack=attack.make,
@@ -170,13 +137,7 @@ class AttackEvaluator(Evaluator):
 
 
 def calibration_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int = 15) -> dict[str, list[float]]:
-    """The reliability diagram: of each bin of equal width that is not empty its images, confidence and accuracy.
-
-    Args:
-      confidence: float [N], probability of the predicted class.
-      correct: bool [N].
-      num_bins: of all.
-    """
+    """The reliability diagram: of each bin of equal width that is not empty its images, confidence and accuracy."""
     bins = np.clip(np.ceil(np.asarray(confidence, np.float64) * num_bins).astype(int) - 1, 0, num_bins - 1)
     count = np.bincount(bins, minlength=num_bins)
     sums = {"confidence": np.bincount(bins, confidence, num_bins), "accuracy": np.bincount(bins, correct, num_bins)}

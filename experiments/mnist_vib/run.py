@@ -1,6 +1,7 @@
-"""Trains a bottleneck classifier, attacks it and draws it."""
+"""Trains a bottleneck classifier, attacks it and draws it; and one of many such runs for other experiments."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -8,21 +9,14 @@ from experiments.core import runner
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Record
 from experiments.core.session import Session
-from experiments.core.workdir import new_workdir
+from experiments.core.workdir import command, new_workdir
 from experiments.mnist_vib.attack import AttackEvaluator
-from experiments.mnist_vib.settings import Config
+from experiments.mnist_vib.settings import PRESETS, Config
 from ib_jax import training
 
 
 def run(config: Config, session: Session) -> Record | None:
-    """Trains (or goes on training), evaluates, attacks, draws and writes the records.
-
-    Args:
-      config: the settings.
-      session: where to show progress, and what the record says of the command.
-
-    Returns:
-      The record, which is `results.json`, or None if the run was stopped before its end and can be resumed.
+    """Trains (or goes on training), evaluates, attacks, draws; the record, or None if stopped before the end.
 
     Raises:
       WorkdirError: the workdir holds a run with other settings.
@@ -31,7 +25,9 @@ def run(config: Config, session: Session) -> Record | None:
     workdir = pathlib.Path(config.workdir or new_workdir(config.dataset))
     recipe = Recipe(config, load_dataset(config))
     evaluator = AttackEvaluator(recipe)
-    trained = runner.train(recipe, workdir, session, evaluator=evaluator, title=title_of(config), again=True)
+    title = f"{config.objective} on {config.dataset}, K = {config.latent_dim}"
+    title += f", {config.strength}" if config.stochastic else ""
+    trained = runner.train(recipe, workdir, session, evaluator=evaluator, title=title, again=True)
     if trained is None:
         return None
     record = trained.record
@@ -39,15 +35,28 @@ def run(config: Config, session: Session) -> Record | None:
     if training.is_main():
         np.savez_compressed(workdir / "per_example.npz", allow_pickle=False, **evaluator.per_example)
     if config.figures:
-        from experiments.core import render  # pandas and matplotlib take a second to import
-        from experiments.mnist_vib.report import report
-
-        render.write_report(report, [record], workdir, session.console)
-    session.console.print(f"Record, table and figures are in {workdir}.", highlight=False)
+        session.publish(workdir, [record])
+    else:
+        session.console.print(f"The record is in {workdir}.", highlight=False)
     return record
 
 
-def title_of(config: Config) -> str:
-    """What a run is called on the terminal."""
-    strength = f", {config.strength}" if config.stochastic else ""
-    return f"{config.objective} on {config.dataset}, K = {config.latent_dim}{strength}"
+def one_of_many(sweep: Any, name: str, session: Session, **settings: Any) -> tuple[Config, Session]:
+    """One model of an experiment that trains many by a preset's recipe, as the command line of its own would.
+
+    Args:
+      sweep: settings with `preset`, `dataset`, `num_epochs` (0 is the preset's) and `workdir`.
+      name: of the model's folder in the workdir.
+      session: of the experiment.
+      **settings: in which the model differs from the recipe.
+
+    Returns:
+      Its settings, with one evaluation at the end and no figures; and the session of mnist_vib that trains it.
+    """
+    values = PRESETS[sweep.preset].on(sweep.dataset) | settings
+    values["num_epochs"] = sweep.num_epochs or values.get("num_epochs", Config.num_epochs)
+    values["epochs_per_eval"] = values["num_epochs"]
+    flags = [f"--{flag}={value}" for flag, value in values.items()]
+    line = command("experiments.mnist_vib", [f"--preset={sweep.preset}", "--nofigures", *flags])
+    config = Config(**values, preset=sweep.preset, figures=False, workdir=str(pathlib.Path(sweep.workdir) / name))
+    return config, Session("mnist_vib", line, session.console)

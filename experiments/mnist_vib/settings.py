@@ -84,12 +84,7 @@ class _Network(groups.LatentDim, groups.HiddenWidth, groups.ScaleShift, groups.P
         objectives=RATE_OBJECTIVES,
     )
     prior: str = setting(
-        "standard",
-        "vib, vub: r(z).",
-        paper="standard",
-        note="N(0, I)",
-        choices=PRIORS,
-        objectives=RATE_OBJECTIVES,
+        "standard", "vib, vub: r(z).", paper="standard", note="N(0, I)", choices=PRIORS, objectives=RATE_OBJECTIVES
     )
     backward_scale: str = setting(
         "learned",

@@ -1,6 +1,6 @@
 """The two sides of each inequality on random exact problems, and Theorem 1 over all statistics of small inputs."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from ib_jax import DiagGaussian, evaluation, exact
 from ib_jax.evaluation.encoder_lipschitz import Form
 
 Sides = list[tuple[str, float, float]]
-"""(inequality, the side that is bounded, its bound), the names as in THEOREM_NAMES of `experiments.theorems.table`."""
+"""(inequality, the side that is bounded, its bound), the names as in `report.NAMES`."""
 Encoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -71,11 +71,7 @@ def density_sides(rng: np.random.Generator) -> Sides:
     constants = [float(np.linalg.norm(pair[1] - pair[0]) / distance) for pair in (means, scales)]
     forms: dict[str, Form] = {"theorem 3": "corrected", "theorem 3, printed": "printed"}
     return [
-        (
-            name,
-            slope,
-            float(np.exp(evaluation.log_density_lipschitz(dim, float(scales.min()), *constants, form=form))),
-        )
+        (name, slope, float(np.exp(evaluation.log_density_lipschitz(dim, float(scales.min()), *constants, form=form))))
         for name, form in forms.items()
     ]
 
@@ -104,14 +100,9 @@ def quantised_sides(rng: np.random.Generator) -> Sides:
 
 
 def measure(num_problems: int, seed: int) -> dict[str, np.ndarray]:
-    """Draws problems for every inequality.
+    """The two sides of every inequality on problems of each kind, float64 [num_problems, 2] by name.
 
-    Args:
-      num_problems: N, of each kind.
-      seed: of the draws; problem i of a kind does not depend on N.
-
-    Returns:
-      The two sides by the inequality's name, float64 [N, 2].
+    Problem i of a kind does not depend on how many there are.
     """
     sides = defaultdict(list)
     for kind, draw in enumerate((code_sides, transfer_sides, quantised_sides, density_sides)):
@@ -121,13 +112,8 @@ def measure(num_problems: int, seed: int) -> dict[str, np.ndarray]:
     return {name: np.array(pairs) for name, pairs in sides.items()}
 
 
-def statistic_counts(num_problems: int, seed: int, size: int = 5) -> dict[str, int]:
-    """Theorem 1: all statistics of random tables, some inputs of which share p(y|x).
-
-    Args:
-      num_problems: tables.
-      seed: of the draws.
-      size: inputs of a table, one more off its support.
+def statistic_counts(num_tables: int, seed: int, size: int = 5) -> dict[str, int]:
+    """Theorem 1: all statistics of random tables of `size` inputs, some of which share p(y|x), and one off the support.
 
     Returns:
       Counts: of `problems` and those in which `assumption_1` holds for all statistics; of `statistics`, of those
@@ -135,8 +121,8 @@ def statistic_counts(num_problems: int, seed: int, size: int = 5) -> dict[str, i
       of `sufficient` ones and those of them `not_minimal`; of minimal sufficient ones with an adversarial example off
       the support (`off_support`), and with one for some decoder that errs once (`wrong_decoder`), of `minimal` ones.
     """
-    count: dict[str, int] = defaultdict(int)
-    for index in range(num_problems):
+    count: Counter[str] = Counter()
+    for index in range(num_tables):
         rng = np.random.default_rng((seed, 9, index))
         p_x = np.append(rng.dirichlet(np.full(size, 2.0)), 0.0)
         labels = rng.dirichlet(np.ones(3), 3)[rng.integers(3, size=size + 1)]
@@ -152,17 +138,18 @@ def statistic_counts(num_problems: int, seed: int, size: int = 5) -> dict[str, i
             anywhere = bool(exact.adversarial_examples(points, decoder[statistic], oracle, epsilon)[:-1].any())
             wrong = np.where(np.arange(len(decoder)) == rng.integers(len(decoder)), (decoder + 1) % 3, decoder)
             misled = bool(exact.adversarial_examples(points[:-1], wrong[inner], oracle[:-1], epsilon).any())
-            count["statistics"] += 1
-            count["sufficient"] += sufficient
-            count["not_minimal"] += sufficient and not minimal
-            count["minimal"] += minimal
-            count["attackable"] += found
-            count["attackable_sufficient"] += found and sufficient
-            count["attackable_minimal"] += found and minimal
-            count["off_support"] += minimal and anywhere
-            count["wrong_decoder"] += minimal and misled
-        count["problems"] += 1
-        count["assumption_1"] += exact.is_monotonic(*np.transpose(pairs))
+            count.update(
+                statistics=1,
+                sufficient=sufficient,
+                not_minimal=sufficient and not minimal,
+                minimal=minimal,
+                attackable=found,
+                attackable_sufficient=found and sufficient,
+                attackable_minimal=found and minimal,
+                off_support=minimal and anywhere,
+                wrong_decoder=minimal and misled,
+            )
+        count.update(problems=1, assumption_1=exact.is_monotonic(*np.transpose(pairs)))
     return {name: int(value) for name, value in count.items()}
 
 

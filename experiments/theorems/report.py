@@ -1,18 +1,19 @@
 """What is shown of the theorems: every inequality's slack, what all statistics say of Theorem 1, and two Gaussians."""
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.core.plots import Figure
-from experiments.core.records import Record, where
+from experiments.core.plots import Figure, Line, Panel
+from experiments.core.records import Model, Record, where
 from experiments.core.report import Column, Grid, Headline, Report, Row, Table, Text
 from experiments.theorems.toy import toy_problem
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.axes import Axes
 
 PAPER = "Improving Adversarial Robustness: An Information-Theoretic Perspective (anonymous): Theorems 1 to 4"
 NAMES = {
@@ -30,7 +31,7 @@ NAMES = {
     "quantised, printed": "L of a grid encoder, as printed",
 }
 SLACKS = {"slack_05": 0.05, "slack_25": 0.25, "slack_median": 0.5, "slack_75": 0.75, "slack_95": 0.95}
-STYLES = (("C0", "-", 4.5), ("C1", "--", 2.0), ("C3", "-", 1.8), ("C0", ":", 1.8), ("C1", "-.", 1.8))
+STYLES = (("C0", "-"), ("C1", "--"), ("C3", "-"), ("C0", ":"), ("C1", "-."))
 LARGEST = 1e6  # slack beyond it is not drawn
 
 
@@ -48,15 +49,14 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         f"delta' for random predictions is below 1, and so says something, in {counts['theorem_4_printed_below_1']} "
         f"as printed and in {counts['theorem_4_below_1']} with the total variation."
     )
+    slack = "The slack of every inequality on random problems."
     sections = [
         Grid(["inequality", "problems", "violations", "median slack", "least slack"], rows),
         Text(says_something),
         *_first_theorem(counts),
         _gaussians(frame, record),
-        Figure(
-            "toy.png", draw=_draw_gaussians(record), alt="Boundaries of statistics, and who has adversarial examples."
-        ),
-        Figure("slack.png", draw=_draw_slacks(slacks), alt="The slack of every inequality on random problems."),
+        _toy(frame, record),
+        Figure("slack.png", [functools.partial(_draw_slacks, slacks)], alt=slack, size=(9, 0.42 * len(slacks) + 1.6)),
     ]
     broken = sum(row["violations"] > 0 for row in slacks.values())
     headline = Headline(f"Theorems 1 to 4: inequalities with a violation, of {len(rows)}", [broken], digits=0)
@@ -106,70 +106,67 @@ def _gaussians(frame: "pd.DataFrame", record: Record) -> Table:
     return Table(title="Two Gaussians", rows=rows, columns=columns, corner=("statistic and decoder",), notes=notes)
 
 
-def _draw_gaussians(record: Record) -> "Callable[[Canvas, pd.DataFrame], None]":
+def _toy(frame: "pd.DataFrame", record: Record) -> Figure:
     """Left: densities, levels of T and boundaries. Right: the share of points with an adversarial example."""
     cases = [model for model in record.models if model.settings["kind"] == "two Gaussians"]
-
-    def draw(figure: "Canvas", frame: "pd.DataFrame") -> None:
-        problem = toy_problem()
-        oracle = problem.oracle()
-        points, labels = problem.sample(np.random.default_rng(0), 240)
-        figure.set_size_inches(12, 5.4)
-        left, right = figure.subplots(1, 2)
-        limit = 4.2
-        axis = np.linspace(-limit, limit, 200)
-        plane = np.stack(np.meshgrid(axis, axis), -1) @ oracle.weights
-        levels = left.contour(axis, axis, plane - oracle.threshold, levels=np.arange(-12, 13, 2), colors="0.8",
-                              linewidths=0.8, linestyles="-")  # fmt: skip
-        left.clabel(levels, fmt="%d", fontsize=7)
-        for label, marker in ((0, "o"), (1, "^")):
-            left.scatter(*points[labels == label].T, s=14, marker=marker, color=("C4", "C2")[label], alpha=0.7, lw=0,
-                         label=f"y = {label}")  # fmt: skip
-        handles = []
-        for model, (colour, dash, width) in zip(cases, STYLES, strict=True):
-            weights, threshold = np.array(model.details["weights"]), model.details["threshold"]
-            along = np.array([-weights[1], weights[0]]) / np.linalg.norm(weights)
-            ends = threshold * weights / (weights @ weights) + np.array([[-9.0], [9.0]]) * along
-            left.plot(*ends.T, dash, color=colour, linewidth=width)
-            shares = where(frame, model=model.name, metric="adversarial")
-            line = right.plot(shares["epsilon"], 100 * shares["value"], dash, color=colour, linewidth=width)
-            handles += [*line]
-            line[0].set_label(model.name)
-        left.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="$x_1$", ylabel="$x_2$", aspect="equal",
-                 title="Boundaries, over levels of $T(x) = \\theta^\\top x - c$")  # fmt: skip
-        left.legend(frameon=True, loc="upper left", fontsize="small", framealpha=0.9)
-        right.set(xlabel="epsilon, L2", ylabel="points with $f(x') \\neq o(x')$ within epsilon, %", ylim=(-2, 101),
-                  xlim=(0, frame["epsilon"].max()), title="Adversarial examples, by the oracle")  # fmt: skip
-        count = record.settings["num_training"]
-        title = f"statistic, decoder (learned: from {count} points; left one training set, right their mean)"
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize="small",
-                      title=title, title_fontsize="small")  # fmt: skip
-
-    return draw
+    line = functools.partial(Line, metric="adversarial", scale=100, marker="")
+    lines = [
+        line(model.name, frame=where(frame, model=model.name), color=color, style=style)
+        for model, (color, style) in zip(cases, STYLES, strict=True)
+    ]
+    shares = Panel(
+        lines=lines,
+        x="epsilon",
+        xlabel="epsilon, L2",
+        ylabel="points with $f(x') \\neq o(x')$ within epsilon, %",
+        xlim=(0, frame["epsilon"].max()),
+        ylim=(-2, 101),
+        title="Adversarial examples, by the oracle",
+        legend=False,
+    )
+    count = record.settings["num_training"]
+    title = f"Statistics and decoders (learned: from {count} points; left one training set, right their mean)"
+    alt = "Boundaries of statistics, and who has adversarial examples."
+    panels = [functools.partial(_boundaries, cases), shares]
+    return Figure("toy.png", panels, suptitle=title, alt=alt, size=(12, 5.8), legend=3)
 
 
-def _draw_slacks(slacks: Mapping[str, Any]) -> "Callable[[Canvas, pd.DataFrame], None]":
+def _boundaries(cases: Sequence[Model], axes: "Axes", _: "pd.DataFrame") -> None:
+    problem, limit = toy_problem(), 4.2
+    oracle = problem.oracle()
+    along = np.linspace(-limit, limit, 200)
+    plane = np.stack(np.meshgrid(along, along), -1) @ oracle.weights - oracle.threshold
+    levels = axes.contour(along, along, plane, np.arange(-12, 13, 2), colors="0.8", linewidths=0.8, linestyles="-")
+    axes.clabel(levels, fmt="%d", fontsize=7)
+    points, labels = problem.sample(np.random.default_rng(0), 240)
+    for label, marker, color in ((0, "o", "C4"), (1, "^", "C2")):
+        own = points[labels == label]
+        axes.scatter(own[:, 0], own[:, 1], 14, color, marker=marker, alpha=0.7, lw=0, label=f"y = {label}")
+    for model, (color, style) in zip(cases, STYLES, strict=True):
+        weights, threshold = np.array(model.details["weights"]), model.details["threshold"]
+        foot, normal = threshold * weights / (weights @ weights), np.array([-weights[1], weights[0]])
+        axes.axline(foot, foot + normal, color=color, linestyle=style)
+    axes.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit))
+    axes.set_title("Boundaries, over levels of $T(x) = \\theta^\\top x - c$", fontsize="medium")
+
+
+def _draw_slacks(slacks: Mapping[str, Any], axes: "Axes", _: "pd.DataFrame") -> None:
     """For each inequality the bound over what it bounds: 5 to 95 %, the quartiles, the median and the least."""
-
-    def draw(figure: "Canvas", frame: "pd.DataFrame") -> None:
-        figure.set_size_inches(9, 0.42 * len(slacks) + 1.6)
-        axis = figure.subplots()
-        for height, row in enumerate(reversed(list(slacks.values()))):
-            low, first, middle, third, high = (2 * LARGEST if row[name] is None else row[name] for name in SLACKS)
-            colour = "C3" if row["violations"] else "C0"
-            axis.plot([low, high], [height, height], color=colour, linewidth=1.2)
-            axis.plot([first, third], [height, height], color=colour, linewidth=7, alpha=0.45, solid_capstyle="butt")
-            axis.plot(middle, height, "|", color=colour, markersize=13, markeredgewidth=2)
-            axis.plot(row["slack_least"], height, "o", color=colour, markersize=4)
-            if row["violations"]:
-                text = f"{row['violations']} of {row['problems']} violated"
-                axis.text(0.99, height + 0.3, text, transform=axis.get_yaxis_transform(), ha="right", va="center",
-                          fontsize="small", color=colour)  # fmt: skip
-        axis.axvline(1.0, color="black", linewidth=1)
-        axis.set(xscale="log", yticks=range(len(slacks)), yticklabels=[NAMES[name] for name in reversed(list(slacks))],
-                 xlabel="bound / value (log scale); left of 1 the inequality fails", ylim=(-0.7, len(slacks) - 0.3),
-                 xlim=(0.1, LARGEST), title="Slack on exact problems: least, 5 to 95 %, quartiles, median")  # fmt: skip
-        axis.grid(axis="x", color="0.92")
-        axis.set_axisbelow(True)
-
-    return draw
+    rows, heights = list(slacks.values()), np.arange(len(slacks))
+    quantiles = [[2 * LARGEST if row[name] is None else row[name] for row in rows] for name in SLACKS]
+    colors = ["C3" if row["violations"] else "C0" for row in rows]
+    axes.hlines(heights, quantiles[0], quantiles[4], colors, linewidth=1.2)
+    axes.hlines(heights, quantiles[1], quantiles[3], colors, linewidth=7, alpha=0.45)
+    axes.scatter(quantiles[2], heights, 170, colors, marker="|", linewidth=2)
+    axes.scatter([row["slack_least"] for row in rows], heights, 16, colors)
+    for height, row in enumerate(rows):
+        if row["violations"]:
+            text, place = f"{row['violations']} of {row['problems']} violated", axes.get_yaxis_transform()
+            axes.text(0.99, height - 0.3, text, transform=place, ha="right", va="center", fontsize="small", color="C3")
+    axes.set_yticks(heights, [NAMES[name] for name in slacks])
+    axes.axvline(1.0, color="black", linewidth=1)
+    axes.set(xscale="log", xlim=(0.1, LARGEST), xlabel="bound / value (log scale); left of 1 the inequality fails")
+    axes.set_title("Slack on exact problems: least, 5 to 95 %, quartiles, median")
+    axes.invert_yaxis()
+    axes.grid(axis="x", color="0.92")
+    axes.set_axisbelow(True)

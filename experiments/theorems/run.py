@@ -1,28 +1,20 @@
 """Checks the paper's inequalities on exact problems."""
 
 import pathlib
-import time
 from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.core import records, render
+from experiments.core import records
 from experiments.core.records import Measurement, Model, Record
-from experiments.core.report import Report
 from experiments.core.session import Session
-from experiments.core.settings import as_dict
-from experiments.core.workdir import environment
 from experiments.theorems import problems, toy
-from experiments.theorems.report import NAMES, SLACKS, report
+from experiments.theorems.report import NAMES, SLACKS
 from experiments.theorems.settings import TheoremsConfig
 
 
 def summarise(sides: Mapping[str, np.ndarray], seed: int = 0) -> list[Model]:
-    """The numbers of each inequality, from its two sides.
-
-    Args:
-      sides: float [N, 2] by name, the value and its bound.
-      seed: of the problems.
+    """The numbers of each inequality, from its two sides, the value and its bound, float [N, 2].
 
     Returns:
       `problems`, `violations` (by more than 1e-9 of the value), `slack_least`, and the quantiles of the slack by
@@ -46,12 +38,8 @@ def summarise(sides: Mapping[str, np.ndarray], seed: int = 0) -> list[Model]:
 def vacuity(sides: Mapping[str, np.ndarray]) -> dict[str, int]:
     """In how many problems a bound says something at all.
 
-    Args:
-      sides: float [N, 2] by name, the value and its bound.
-
-    Returns:
-      Counts: where Theorem 2 is below the trivial bound, and where Theorem 4's delta', as printed and with the total
-      variation, is below 1, which no delta exceeds.
+    Theorem 2 does below the trivial bound; Theorem 4's delta', as printed and with the total variation, below 1, which
+    no delta exceeds.
     """
     bound = {name: pairs[:, 1] for name, pairs in sides.items()}
     return {
@@ -62,26 +50,13 @@ def vacuity(sides: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 
 def run(config: TheoremsConfig, session: Session) -> Record:
-    """Measures and writes the record, the table and the figures.
-
-    Args:
-      config: the settings.
-      session: where to show progress and tables, and the command for the records.
-
-    Returns:
-      The record.
-    """
-    results, start, seed = pathlib.Path(config.results), time.monotonic(), config.seed
+    """Measures and writes the record, the table and the figures."""
+    seed = config.seed
     sides = problems.measure(config.num_problems, seed)
     counts = {**vacuity(sides), **problems.statistic_counts(config.num_tables, seed)}
     models = [*summarise(sides, seed), Model("counts", seed, [Measurement({}, counts)], {"kind": "counts"})]
     cases, bayes_error = toy.measure(config.num_points, config.num_training, config.num_sets, seed)
-    settings = {name: value for name, value in as_dict(config).items() if name != "results"}
-    details = {"noise": toy.NOISE, "bayes_error": bayes_error}
-    record = Record("theorems", session.command, settings, [*models, *cases], details, environment=environment())
-    records.write(results / "theorems.json", record)
-    saved = records.load(results)
-    made: Report = render.write_report(report, saved, results, session.console)
-    seconds = time.monotonic() - start
-    session.console.print(f"{made.title}: in {results}, after {seconds:.0f} s.", highlight=False)
-    return saved[0]
+    record = session.record([*models, *cases], config, details={"noise": toy.NOISE, "bayes_error": bayes_error})
+    records.write(pathlib.Path(config.results) / "theorems.json", record)
+    session.publish(config.results)  # as it was written: what is infinite is null there
+    return record

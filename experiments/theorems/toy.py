@@ -18,16 +18,7 @@ def toy_problem() -> exact.TwoGaussians:
 
 
 def learned_decoder(statistic: np.ndarray, points: np.ndarray, labels: np.ndarray) -> exact.LinearClassifier:
-    """Fisher's linear discriminant of the statistic's values, as a classifier of the inputs.
-
-    Args:
-      statistic: W, float [K, D].
-      points: training inputs, float [n, D].
-      labels: int [n], at least two of each class.
-
-    Returns:
-      LinearClassifier with weights [D].
-    """
+    """Fisher's linear discriminant of the values of a statistic W [K, D], as a classifier of the inputs [n, D]."""
     values = points @ statistic.T
     means = np.stack([values[labels == label].mean(0) for label in (0, 1)])
     centred = values - means[labels]
@@ -37,12 +28,6 @@ def learned_decoder(statistic: np.ndarray, points: np.ndarray, labels: np.ndarra
 
 def measure(num_points: int, num_training: int, num_sets: int, seed: int) -> tuple[list[Model], float]:
     """The share of points with an adversarial example against epsilon, for five pairs of statistic and decoder.
-
-    Args:
-      num_points: points drawn from the problem.
-      num_training: points that a learned decoder sees.
-      num_sets: training sets that a learned decoder's numbers are the mean of.
-      seed: of all draws.
 
     Returns:
       A model for each pair: `rate` and `information` (I(X;T) and I(T;Y) of the statistic under noise NOISE, in nats),

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.core import records, render
+from experiments.core import plots, records, render
 from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from experiments.information_curve import run as information_curve
@@ -35,7 +35,7 @@ def run(workdir, curve=CURVE, **settings):
 
 def train_alone(workdir, **settings):
     config = dataclasses.replace(SMALL, workdir=str(workdir), figures=False, **settings)
-    return mnist_vib.train(config, Session(console=Console(file=io.StringIO()))).models[0]
+    return mnist_vib.train(config, Session("mnist_vib", console=Console(file=io.StringIO()))).models[0]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,8 @@ def test_a_member_that_diverges_is_reported_and_the_others_are_there(whole):
     assert np.isfinite(members[3].details["history"]["loss"]).all()
 
 
-def test_the_report_of_a_stored_record(tmp_path):
+def test_the_report_of_a_stored_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "DPI", 40)
     found = [records.read(pathlib.Path(__file__).parent / "records" / "information_curve.json")]
     made = report(records.frame(found), found)
     render.write(made, tmp_path)
@@ -120,7 +121,7 @@ def test_the_report_of_a_stored_record(tmp_path):
     assert "Left out: beta = 1, seed 0 diverged at step 7." in table
     assert [(each.item, each.paper) for each in made.headlines] == [("test error at beta = 0.001, K = 2", 3.18)]
     for name in ("figure1.png", "information_plane.png"):
-        assert (tmp_path / name).stat().st_size > 3000
+        assert (tmp_path / name).stat().st_size > 1000
 
 
 @pytest.mark.slow

@@ -2,70 +2,54 @@
 
 import dataclasses
 import io
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import records
+from experiments import mnist_vib
+from experiments.core import flags, plots, records
+from experiments.core.recipe import Recipe
 from experiments.core.report import attack_label
 from experiments.core.session import Session
-from experiments.core.settings import BOTTLENECKS, SettingError
-from experiments.core.workdir import WorkdirError
-from experiments.mnist_vib import run as mnist_vib
+from experiments.core.settings import BOTTLENECKS
+from experiments.mnist_objectives.settings import CompareConfig
+from experiments.mnist_vib import __main__ as program
 from experiments.mnist_vib.settings import OBJECTIVES, PRESETS, Config
-from ib_jax import training
+from tests.experiments.core import tiny
 
 SMALL = Config(
-    num_epochs=2, epochs_per_eval=1, hidden_width=64, latent_dim=2, num_attack_images=20, attack_steps=2,
-    num_eot_samples=2, attack_epsilons=(0.0, 0.2), attack_l2_epsilons=(1.0,),
+    num_epochs=2, epochs_per_eval=1, hidden_width=16, latent_dim=2, num_attack_images=20, attack_steps=1,
+    num_eval_samples=3, num_eot_samples=2, attack_epsilons=(), attack_l2_epsilons=(0.0, 1.0),
 )  # fmt: skip
+ALL_ATTACKS = {"attack_epsilons": (0.0, 0.2)}
+ATTACKED = ("vib", "consistent_ceb", "cross_entropy")  # a sampled code, a decoder by Bayes' rule, and no noise
 
 
 def run(workdir, **settings):
     text = io.StringIO()
     config = dataclasses.replace(SMALL, workdir=str(workdir), **settings)
-    return mnist_vib.run(config, Session(console=Console(file=text, width=100), command="a test")), text.getvalue()
+    session = Session("mnist_vib", "a test", Console(file=text, width=100))
+    return mnist_vib.train(config, session), text.getvalue()
 
 
-def at(record, **conditions):
-    return record.models[0].values_at(**conditions)
-
-
-ATTACKED = ("vib", "consistent_ceb", "cross_entropy")  # a sampled code, a decoder by Bayes' rule, and no noise
+def labels(numbers):
+    """Of the attacks in a frame."""
+    return [attack_label(at) for at in records.distinct(numbers, "attack", "num_steps", "norm", "targeted") if at]
 
 
 @pytest.mark.standard
-@pytest.mark.parametrize(
-    "objective", ["vib", *(pytest.param(name, marks=pytest.mark.slow) for name in OBJECTIVES if name != "vib")]
-)
-def test_every_objective_trains_and_is_drawn_and_each_kind_is_attacked(tmp_path, objective):
-    attacked = {} if objective in ATTACKED else {"num_attack_images": 0}
-    record, text = run(tmp_path, objective=objective, figures=objective == "vib", **attacked)
-    stochastic = objective in BOTTLENECKS
+def test_a_run_leaves_a_record_and_what_the_figures_are_drawn_from(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "draw", lambda figure, frame, path: drawn.append(path.name))  # report_test draws them
+    record, text = run(tmp_path)
     (model,), test = record.models, record.models[0].values_at(split="test")
-    assert model.details["steps"] == 28
-    assert ("rate_bits" in test) == stochastic
-    assert ("residual_bits" in test) == (objective in ("ceb", "consistent_ceb"))
-    if "residual_bits" in test:  # the marginal of ten classes costs at most their entropy
-        assert -0.5 < test["rate_bits"] - test["residual_bits"] < np.log2(10) + 0.5
-    epochs = {split: [model.values_at(split=split, epoch=epoch) for epoch in (1.0, 2.0)] for split in ("train", "test")}
-    assert epochs["train"][1]["loss"] < epochs["train"][0]["loss"]
-    np.testing.assert_allclose(epochs["test"][1]["error_avg"], test["error_avg"])
     numbers = records.frame([records.read(tmp_path / "results.json")])
-    if objective in ATTACKED:
-        attacks = [
-            attack_label(at) for at in records.distinct(numbers, "attack", "num_steps", "norm", "targeted") if at
-        ]
-        assert attacks == ["clean", "FGSM", "PGD-2", "PGD-2 targeted", "PGD-2 L2"]
-        clean = records.per_seed(numbers, "accuracy", attack="clean")
-        assert records.per_seed(numbers, "accuracy", attack="fgsm", epsilon=0.0).equals(clean)
-        assert ("PGD-2 L2" in text) == (objective == "vib")  # the report is shown where figures are drawn
-    assert "error, 12 samples" in text
-    assert "images/s" in text
     assert records.per_seed(numbers, "error_avg", split="test")[0] == test["error_avg"]
+    assert labels(numbers) == ["clean", "PGD-1 L2"]
+    clean = records.per_seed(numbers, "accuracy", attack="clean")
+    assert records.per_seed(numbers, "accuracy", attack="pgd", epsilon=0.0).equals(clean)
+    assert all(part in text for part in ("PGD-1 L2", "error, 3 samples", "images/s"))
     assert record.environment["versions"]["jax"]
     assert not {"workdir", "data_dir"} & set(record.settings)
     bins = model.details["calibration_bins"]
@@ -75,63 +59,59 @@ def test_every_objective_trains_and_is_drawn_and_each_kind_is_attacked(tmp_path,
     with np.load(tmp_path / "per_example.npz") as arrays:
         assert arrays["correct_avg"].shape == (360,)
         np.testing.assert_allclose(1 - arrays["correct_avg"].mean(), test["error_avg"])
-    figures = {path.name for path in tmp_path.glob("*.png")}
-    drawn = {"training.png", "robustness.png", "latent_plane.png", "reliability.png"}
-    assert figures == (drawn if objective == "vib" else set())
+    assert set(drawn) == {"training.png", "robustness.png", "latent_plane.png", "reliability.png"}
 
 
-@pytest.mark.standard
-def test_evaluation_settings_may_change_in_a_workdir_and_training_settings_not(tmp_path):
-    first, _ = run(tmp_path, figures=False)
-    again, text = run(tmp_path, figures=False, num_attack_images=0)
-    assert "Going on from step 28" in text
-    assert at(again, split="test") == at(first, split="test")
-    assert not any("attack" in each.at for each in again.models[0].measurements)
-    with pytest.raises(WorkdirError, match=r"--learning_rate: 0\.001 there, 0\.1 now"):
-        run(tmp_path, learning_rate=0.1)
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_trains_and_each_kind_is_attacked(tmp_path, objective):
+    attacked = ALL_ATTACKS if objective in ATTACKED else {"num_attack_images": 0}
+    record, _ = run(tmp_path, objective=objective, figures=False, **attacked)
+    (model,), test = record.models, record.models[0].values_at(split="test")
+    assert model.details["steps"] == 28
+    assert ("rate_bits" in test) == (objective in BOTTLENECKS)
+    assert ("residual_bits" in test) == (objective in ("ceb", "consistent_ceb"))
+    if "residual_bits" in test:  # the marginal of ten classes costs at most their entropy
+        assert -0.5 < test["rate_bits"] - test["residual_bits"] < np.log2(10) + 0.5
+    epochs = {split: [model.values_at(split=split, epoch=epoch) for epoch in (1.0, 2.0)] for split in ("train", "test")}
+    assert epochs["train"][1]["loss"] < epochs["train"][0]["loss"]
+    np.testing.assert_allclose(epochs["test"][1]["error_avg"], test["error_avg"])
+    if objective in ATTACKED:
+        numbers = records.frame([record])
+        assert labels(numbers) == ["clean", "FGSM", "PGD-1", "PGD-1 targeted", "PGD-1 L2"]
+        clean = records.per_seed(numbers, "accuracy", attack="clean")
+        assert records.per_seed(numbers, "accuracy", attack="fgsm", epsilon=0.0).equals(clean)
+    assert not list(tmp_path.glob("*.png"))
 
 
-@pytest.mark.standard
-@pytest.mark.parametrize("schedule", ["linear_gamma", pytest.param("gated_rho", marks=pytest.mark.slow)])
-def test_a_schedule_is_resumed_where_it_stood(tmp_path, schedule):
-    settings = {"objective": "ceb", "schedule": schedule, "rho": 2.0, "anneal_epochs": 2.0, "num_attack_images": 0}
-    whole, _ = run(tmp_path / "whole", figures=False, num_epochs=3, **settings)
-    rho = [at(whole, split="train", epoch=epoch)["rho"] for epoch in (1.0, 2.0, 3.0)]
-    assert rho[0] > rho[1] > rho[2]
-    stopped = iter([False, True])
-
-    class StopsAfterTwoEpochs(training.StopRequest):
-        requested = property(lambda self: next(stopped), lambda self, value: None)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "StopRequest", StopsAfterTwoEpochs)
-        assert run(tmp_path / "parts", figures=False, num_epochs=3, **settings)[0] is None
-    resumed, text = run(tmp_path / "parts", figures=False, num_epochs=3, **settings)
-    assert "Going on from step 28" in text
-    assert at(resumed, split="train", epoch=3.0) == at(whole, split="train", epoch=3.0)
-    assert at(resumed, split="test") == at(whole, split="test")
+def test_attacks_are_those_with_a_radius():
+    config = dataclasses.replace(SMALL, **ALL_ATTACKS)
+    evaluator = mnist_vib.AttackEvaluator(Recipe(config, tiny.DATASET))
+    assert [(attack_label(each.at), each.epsilons) for each in evaluator.attacks] == [
+        ("FGSM EOT", (0.0, 0.2)),
+        ("PGD-1 EOT", (0.0, 0.2)),
+        ("PGD-1 EOT targeted", (0.0, 0.2)),
+        ("PGD-1 EOT L2", (0.0, 1.0)),
+    ]
+    assert {each.at["num_images"] for each in evaluator.attacks} == {13}  # all that there are
+    quiet = mnist_vib.AttackEvaluator(Recipe(dataclasses.replace(config, objective="dropout"), tiny.DATASET))
+    assert {each.at["num_eot_samples"] for each in quiet.attacks} == {1}
+    assert [each.make(0.5).settings.norm for each in evaluator.attacks] == ["linf", "linf", "linf", "l2"]
 
 
-@pytest.mark.standard
-def test_held_out_images_choose_the_best_checkpoint(tmp_path):
-    record, text = run(tmp_path, figures=False, num_validation=200, num_attack_images=0)
-    assert "validation" in text
-    steps = {row["step"]: row["epoch"] for row in records.read_jsonl(tmp_path / "metrics.jsonl")}
-    errors = {step: at(record, split="validation", epoch=epoch)["error_avg"] for step, epoch in steps.items()}
-    assert errors[record.models[0].details["best_step"]] == min(errors.values())
-
-
-@pytest.mark.standard
-def test_a_diverging_run_ends_with_a_message_and_no_results(tmp_path):
-    with pytest.raises(training.NonFiniteLossError, match=r"the loss is (nan|inf) at step"):
-        run(tmp_path, learning_rate=1e30, num_epochs=4)
-    assert not (tmp_path / "results.json").exists()
-
-
-def test_a_batch_larger_than_the_data_is_refused(tmp_path):
-    with pytest.raises(SettingError, match="batch_size must be between 1 and the 1437 training examples, got 5000"):
-        run(tmp_path / "run", batch_size=5000)
-    assert not (tmp_path / "run").exists()
+def test_one_of_many_is_the_recipes_but_for_its_own_settings():
+    sweep = CompareConfig(preset="compare", dataset="mnist", workdir="w", num_epochs=3)
+    session = Session("mnist_objectives", "all")
+    config, its_session = mnist_vib.one_of_many(sweep, "a", session, objective="ceb", rho=2.0, seed=1)
+    recipe = Config(**PRESETS["compare"].on("mnist") | {"num_epochs": 3}, preset="compare", workdir="w/a")
+    own = {"objective": "ceb", "rho": 2.0, "seed": 1, "epochs_per_eval": 3, "figures": False}
+    assert config == dataclasses.replace(recipe, **own)
+    assert its_session.experiment == "mnist_vib"
+    command = its_session.command.split()
+    assert command[:5] == ["python", "-m", "experiments.mnist_vib", "--preset=compare", "--nofigures"]
+    assert {"--dataset=mnist", "--objective=ceb", "--rho=2.0", "--seed=1", "--num_epochs=3"} <= set(command)
+    config, _ = mnist_vib.one_of_many(CompareConfig(preset="quick"), "a", session)
+    assert (config.dataset, config.num_epochs, config.epochs_per_eval) == ("digits", 300, 300)
 
 
 @pytest.mark.parametrize(
@@ -153,20 +133,14 @@ def test_presets_are_valid_configurations():
             Config(**PRESETS[name].on(dataset))
     paper = Config(**PRESETS["paper"].on("mnist"))
     assert (paper.num_epochs, paper.learning_rate, paper.batch_size, paper.latent_dim) == (200, 1e-4, 100, 256)
-    assert (paper.decay_rate, paper.epochs_per_decay, paper.average_decay, paper.num_eval_samples) == (
-        0.97,
-        2,
-        0.999,
-        12,
-    )
+    decays = (paper.decay_rate, paper.epochs_per_decay, paper.average_decay)
+    assert (*decays, paper.num_eval_samples) == (0.97, 2, 0.999, 12)
 
 
-@pytest.mark.standard
 def test_help_tells_the_papers_values():
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.mnist_vib", "--help"], capture_output=True, text=True, timeout=120
-    )
+    text = io.StringIO()
+    flags.print_help(Config, doc=program.__doc__, console=Console(file=text, width=100), presets=PRESETS)
     for field in dataclasses.fields(Config):
-        assert f"--{field.name} " in done.stdout
-    assert "256 or 2" in done.stdout
-    assert "--num_epochs=60 --learning_rate=0.0005" in done.stdout
+        assert f"--{field.name} " in text.getvalue()
+    assert "256 or 2" in text.getvalue()
+    assert "--num_epochs=60 --learning_rate=0.0005" in text.getvalue()

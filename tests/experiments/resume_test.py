@@ -1,7 +1,6 @@
 """A run that is killed, at any moment, ends as if it had never been: bit for bit."""
 
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -129,16 +128,3 @@ def test_sigterm_saves_says_so_and_goes_on(tmp_path, uninterrupted):
     assert str(tmp_path) in output.replace("\n", "")
     assert not (tmp_path / "results.json").exists()
     assert_same_end(tmp_path, uninterrupted)
-
-
-def test_another_configuration_is_refused_and_nothing_is_lost(tmp_path):
-    subprocess.run([*command(tmp_path), "--num_epochs=1"], check=True, capture_output=True)
-    before = {path: path.read_bytes() for path in tmp_path.glob("*.json*")}
-    refused = subprocess.run(
-        [*command(tmp_path), "--num_epochs=1", "--beta=0.5", "--seed=3"], capture_output=True, text=True,
-        env=dict(os.environ, COLUMNS="200"),
-    )  # fmt: skip
-    assert refused.returncode == 1
-    assert "--beta: 0.001 there, 0.5 now" in refused.stderr
-    assert "--seed: 0 there, 3 now" in refused.stderr
-    assert {path: path.read_bytes() for path in tmp_path.glob("*.json*")} == before

@@ -42,13 +42,13 @@ def claims(record):
 
 
 def test_a_small_run_writes_record_table_and_figures(tmp_path):
-    config = TheoremsConfig(num_problems=20, num_tables=4, num_points=2000, num_sets=3, results=str(tmp_path))
-    record = theorems.run(config, Session(command="here"))
+    config = TheoremsConfig(num_problems=10, num_tables=4, num_points=2000, num_sets=3, results=str(tmp_path))
+    record = theorems.run(config, Session("theorems", "here"))
     claims(record)
     assert record.command == "here"
     assert {path.name for path in tmp_path.iterdir()} == {"theorems.json", "table.md", "toy.png", "slack.png"}
     assert (tmp_path / "table.md").read_text() == render.markdown(find.make("theorems", tmp_path))
-    more = theorems_problems.measure(5, seed=0)["lemma 1"]
+    more = theorems_problems.measure(4, seed=0)["lemma 1"]
     np.testing.assert_array_equal(theorems_problems.measure(3, seed=0)["lemma 1"], more[:3])
 
 

@@ -1,6 +1,9 @@
 """One way to train: resumed bit for bit, refused before anything is written, and opened again as it was."""
 
+import functools
 import json
+import shutil
+import types
 
 import jax
 import numpy as np
@@ -69,6 +72,29 @@ def test_a_stopped_run_ends_as_an_uninterrupted_one(whole, tmp_path, monkeypatch
     assert_same(resumed.params, trained.params)
 
 
+@pytest.mark.standard
+@pytest.mark.parametrize("schedule", ["linear_gamma", pytest.param("gated_rho", marks=pytest.mark.slow)])
+def test_a_schedule_is_resumed_where_it_stood(tmp_path, monkeypatch, schedule):
+    recipe = tiny.recipe(objective="ceb", schedule=schedule, rho=2.0, anneal_epochs=3.0)
+    nothing = types.SimpleNamespace(during_training=lambda _: {"test": {"error_avg": 0.0}}, at_end=lambda _: {})
+    run = functools.partial(runner.train, recipe, session=SESSION, evaluator=nothing)
+    trained = run(tmp_path / "whole")
+    rho = [row["train"]["rho"] for row in trained.history]
+    assert rho == sorted(set(rho), reverse=True)
+    with monkeypatch.context() as patch:
+        tiny.stop_after(patch, 3)
+        assert run(tmp_path / "parts") is None
+    resumed = run(tmp_path / "parts")
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    assert_same(resumed.params, trained.params)
+
+
+def test_a_diverging_run_ends_with_a_message_and_no_results(tmp_path):
+    with pytest.raises(training.NonFiniteLossError, match=r"the loss is (nan|inf) at step"):
+        train(tmp_path, learning_rate=1e30)
+    assert not trained_model.is_finished(tmp_path)
+
+
 def test_what_is_finished_is_opened_and_not_trained_again(whole, monkeypatch):
     workdir, trained = whole
     monkeypatch.setattr(training, "fit", lambda *args, **settings: pytest.fail("trained again"))
@@ -76,8 +102,21 @@ def test_what_is_finished_is_opened_and_not_trained_again(whole, monkeypatch):
     assert (opened.summary, opened.seconds) == (trained.summary, trained.seconds)
     assert (opened.settings, list(opened.history)) == (trained.settings, list(trained.history))
     assert_same(opened.params, trained.params)
+    before = {path: path.read_bytes() for path in workdir.glob("*.json*")}
     with pytest.raises(WorkdirError, match=r"--beta: 0\.001 there, 0\.1 now"):
-        train(workdir, beta=0.1)
+        train(workdir, beta=0.1, seed=3)
+    assert {path: path.read_bytes() for path in workdir.glob("*.json*")} == before
+
+
+@pytest.mark.standard
+def test_what_is_finished_may_be_evaluated_again_with_other_settings_of_evaluation(whole, tmp_path, monkeypatch):
+    workdir, trained = whole
+    shutil.copytree(workdir, tmp_path / "copy")
+    monkeypatch.setattr(tiny.recipe().__class__, "run_from", lambda recipe, state: None)  # there is no step to take
+    again = runner.train(tiny.recipe(num_eval_samples=3), tmp_path / "copy", SESSION, again=True)
+    assert_same(again.params, trained.params)
+    assert again.summary["test"]["error_mean"] == trained.summary["test"]["error_mean"]
+    assert again.record.settings["num_eval_samples"] == 3
 
 
 def test_a_workdir_is_opened_without_its_recipe(whole, monkeypatch):

@@ -37,22 +37,24 @@ def specs_of(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:
     samples = settings.num_eot_samples if stochastic else 1
     pgd = functools.partial(AttackSpec, "pgd", num_steps=settings.pgd_steps)
     cw = functools.partial(AttackSpec, "carlini_wagner", num_steps=settings.cw_steps)
-    search = _CW | {"num_binary_steps": settings.cw_binary_steps, "initial_const": 0.1}
+    search = {"num_binary_steps": settings.cw_binary_steps, "initial_const": 0.1}
     specs = [
         *(AttackSpec("fgsm", epsilon) for epsilon in settings.fgsm_epsilons),
         AttackSpec("deepfool", num_steps=settings.deepfool_steps),
         cw(options=_CW | {"num_binary_steps": 1, "initial_const": settings.cw_const}),
         *(AttackSpec("bim", epsilon, num_steps=settings.bim_steps) for epsilon in settings.pgd_epsilons),
         *map(pgd, settings.pgd_epsilons),
-        cw(num_eot_samples=samples, num_images=settings.num_cw_images, options=search),
+        cw(num_eot_samples=samples, num_images=settings.num_cw_images, options=_CW | search),
     ]
     square = functools.partial(AttackSpec, "square", options={"num_queries": settings.num_queries})
     for epsilon in settings.honest_epsilons:
         if samples > 1 or epsilon not in settings.pgd_epsilons:
             specs.append(pgd(epsilon, num_eot_samples=samples))
-        specs.append(pgd(epsilon, num_eot_samples=samples, loss="margin"))
-        specs.append(pgd(epsilon, num_eot_samples=settings.num_eot_samples, source=SOURCE))
-        specs.append(square(epsilon, num_eot_samples=samples, num_images=settings.num_square_images))
+        specs += [
+            pgd(epsilon, num_eot_samples=samples, loss="margin"),
+            pgd(epsilon, num_eot_samples=settings.num_eot_samples, source=SOURCE),
+            square(epsilon, num_eot_samples=samples, num_images=settings.num_square_images),
+        ]
     return specs
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.core.claims import Claim, Correlation, correlate
 from experiments.core.plots import Figure, Scatter
-from experiments.core.records import Record, distinct, diverged, groups, per_model, where, without_diverged
+from experiments.core.records import Record, distinct, diverged, groups, where, without_diverged
 from experiments.core.report import (
     Claims,
     Column,
@@ -109,20 +109,21 @@ def pairs_of(frame: "pd.DataFrame", attacks: Attacks) -> "pd.DataFrame":
     """A row for each pair: settings, the quantities, and under each attack's name the gap, and its error in points."""
     import pandas as pd
 
-    of = functools.partial(per_model, frame, split="test")
-    product, averaged = of("lipschitz_product"), of("lipschitz_averaged")
+    def of(metric: str, **at: Any) -> "pd.Series[float]":
+        return where(frame, metric=metric, **{"attack": None, **at}).set_index(["seed", "beta", "depth", "width"])[
+            "value"
+        ]
+
     columns = {
-        PRODUCT: product,
-        LOG_PRODUCT: np.log(product),
-        "log L, tighter": np.log(averaged),
+        PRODUCT: of("lipschitz_product"),
+        LOG_PRODUCT: np.log(of("lipschitz_product")),
+        "log L, tighter": np.log(of("lipschitz_averaged")),
         "log L of Theorem 3": of("log_density_corrected"),
         TAU: of("tau"),
     }
     for attack, at in attacks.items():
-        columns |= {attack: 100 * per_model(frame, "gap", **at)}
-        columns |= {f"{attack} error": 100 * per_model(frame, "gap_error", **at)}
-    settings = frame.drop_duplicates("seed").set_index(product.index.names)[["beta", "depth", "width"]]
-    return pd.DataFrame(columns).join(settings)
+        columns |= {attack: 100 * of("gap", **at), f"{attack} error": 100 * of("gap_error", **at)}
+    return pd.DataFrame(columns).reset_index()
 
 
 def correlations_with(pairs: "pd.DataFrame", attack: str) -> dict[str, dict[str, Correlation]]:

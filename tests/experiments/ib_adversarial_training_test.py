@@ -14,8 +14,7 @@ from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import WorkdirError
 from experiments.ib_adversarial_training import load, recipe_of
 from experiments.ib_adversarial_training import run as ib_run
-from experiments.ib_adversarial_training.model import specs_of
-from experiments.ib_adversarial_training.run import groups, run, source_of
+from experiments.ib_adversarial_training.run import groups, run, source_of, specs_of
 from experiments.ib_adversarial_training.settings import PRESETS, AdversarialConfig, AttackSettings, SweepSettings
 from ib_jax import AttackResult, data
 from ib_jax.evaluation import AttackPrograms, AttackSpec, AttackSuite

@@ -151,7 +151,10 @@ def _about(frame: "pd.DataFrame", record: Record) -> str:
 
 def _figure(parts: Sequence[tuple[str, "pd.DataFrame"]]) -> Figure:
     """Entropy (blue, left axis) and robustness (red, right axis) against the ratio of attacked training images."""
-    styles = {"plug_in": {"style": "-", "marker": "o"}, "jvhw": {"style": "--", "marker": "s"}}
+    styles: dict[str, dict[str, Any]] = {
+        "plug_in": {"style": "-", "marker": "o"},
+        "jvhw": {"style": "--", "marker": "s"},
+    }
     panel = functools.partial(
         Panel,
         x="ratio",

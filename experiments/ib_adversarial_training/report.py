@@ -258,7 +258,7 @@ def _larger(
 ) -> Claim:
     """That models have more of a metric than others; accuracy in points."""
     scale = 100 if metric == "accuracy" else 1
-    return Claim(text, *(scale * per_seed(part, metric, **at) for part in (larger, smaller)), paper)
+    return Claim(text, scale * per_seed(larger, metric, **at), scale * per_seed(smaller, metric, **at), paper)
 
 
 def _minus(first: float | None, second: float | None) -> float | None:

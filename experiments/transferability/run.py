@@ -144,7 +144,7 @@ class PairAttacker:
         def apply(member: Member, keys: Array, inputs: Array) -> Array:
             return pair.decode(member[1], losses.sample(keys, pair.encode(*member, inputs))[0])
 
-        least_of = jax.jit(lambda member, inputs: pair.encode(*member, inputs).scale.min())
+        least_of = jax.jit(lambda member, inputs: pair.encode(member[0], member[1], inputs).scale.min())
 
         def least_scale(member: Member, inputs: np.ndarray) -> float:
             starts = range(0, len(inputs), _BATCH)
@@ -203,7 +203,7 @@ class PairAttacker:
 
 def attacks_of(config: PairConfig) -> list[AttackSpec]:
     """The attacks on the first classifier: FGSM with one sample of z, PGD with several in each gradient."""
-    pgd = {"num_steps": config.pgd_steps, "num_eot_samples": config.num_eot_samples}
+    pgd: dict[str, Any] = {"num_steps": config.pgd_steps, "num_eot_samples": config.num_eot_samples}
     return [
         *(AttackSpec("fgsm", epsilon, num_images=config.num_attack_images) for epsilon in config.epsilons),
         *(AttackSpec("pgd", epsilon, num_images=config.num_pgd_images, **pgd) for epsilon in config.epsilons),

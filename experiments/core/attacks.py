@@ -1,13 +1,16 @@
 """Attacks on an experiment's trained models: keys from the named streams, transfer between them, rows for records."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from rich.console import Console
 
 from experiments.core.keys import stream
+from experiments.core.progress import WorkLine
+from experiments.core.trained_model import TrainedModel
 from ib_jax import attacks, evaluation
 from ib_jax.evaluation import AttackRow, AttackSuite, SuiteKeys, SuiteResult, TransferSource
 from ib_jax.types import Array, Params
@@ -100,6 +103,49 @@ class ModelAttacks:
                 self.params(model), suite_keys(model.seed), stochastic=model.stochastic
             )
         return self._sources[which]
+
+
+def attack_trained(
+    models: Sequence[TrainedModel],
+    make_suite: Callable[[Any], AttackSuite],
+    source_of: Callable[[Any], Any],
+    console: Console,
+    *,
+    waiting: Sequence[TrainedModel] | None = None,
+) -> Iterator[tuple[TrainedModel, SuiteResult, str]]:
+    """Attacks models in turn, with a progress line; their settings have `name`, `seed` and `stochastic`.
+
+    Args:
+      models: all that there are.
+      make_suite: (settings of a model) -> the attacks on all that are as `stochastic`.
+      source_of: (settings of a model) -> those of the one on which the images for transfer to it are made.
+      console: the terminal.
+      waiting: those that are attacked. Default: all.
+
+    Yields:
+      A model, what came of it, and the name of its source.
+    """
+
+    trained = {(model.settings.name, model.settings.seed): model for model in models}
+
+    def attacked(model: TrainedModel) -> AttackedModel:
+        own = model.settings
+        return AttackedModel(own.name, own.seed, own.stochastic, own.stochastic, lambda: model.params)
+
+    def source(model: AttackedModel) -> AttackedModel:
+        settings = source_of(trained[model.name, model.seed].settings)
+        return attacked(trained[settings.name, settings.seed])
+
+    suites = ModelAttacks(lambda model: make_suite(trained[model.name, model.seed].settings), source)
+    waiting = models if waiting is None else waiting
+    with WorkLine(console, suites.work(map(attacked, waiting))) as line:
+        for each in waiting:
+            model = attacked(each)
+
+            def show(row: AttackRow, title: str = f"{model.name} seed {model.seed}") -> None:
+                line(title, row.spec.label, work_of(row.spec, row.num_images))
+
+            yield each, suites.attack(model, report=show), source(model).name
 
 
 def work_of(spec: evaluation.AttackSpec, num_images: int) -> float:

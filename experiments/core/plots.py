@@ -1,7 +1,8 @@
 """Figures: panels declared over the frame of an experiment's records, and drawn without a screen.
 
-Lines and points have a value for each x of a condition or setting; bars are a `Table` drawn. What is special is a
-function `(axes, frame)` in place of a panel, or `(figure, frame)` in place of all.
+Lines and points have a value for each x of a condition or setting; bars are a `Table` drawn; a scatter has a point for
+each row of a table. What is special is a function `(axes, frame)` in place of a panel, or `(figure, frame)` in place of
+all.
 """
 
 import dataclasses
@@ -136,12 +137,53 @@ class Bars:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """A point for each row of a table, such as two numbers of each model.
+
+    Attributes:
+      points: the table; the others name its columns.
+      x: what goes to the right.
+      y: what goes up.
+      color: the group of a point; its color.
+      marker: what its marker stands for, in words for the legend.
+      hollow: whether it is hollow.
+      error: the standard error of y.
+      path: points of one value are joined in their order.
+      trend: whether a straight line is fitted to each color, against log x on a log axis.
+      title: above.
+      xlabel: below.
+      ylabel: at the left.
+      xscale: "linear", "log" or "symlog".
+      level: where a grey line lies; None for none.
+    """
+
+    points: "pd.DataFrame"
+    x: str
+    y: str
+    color: str
+    marker: str
+    hollow: str
+    error: str = ""
+    path: Sequence[str] = ()
+    trend: bool = False
+    title: str = ""
+    xlabel: str = ""
+    ylabel: str = ""
+    xscale: str = "linear"
+    level: float | None = None
+
+
+MARKERS = "os^Dv*"
+"""Of a scatter, in the order of what they stand for."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure:
     """A picture of panels.
 
     Attributes:
       file: of the PNG, beside table.md.
-      panels: each a `Panel`, `Bars`, or a function `(axes, frame)`.
+      panels: each a `Panel`, `Bars`, `Scatter`, or a function `(axes, frame)`.
       title: of the report's section; none for a figure that belongs to the section before.
       suptitle: above the panels.
       alt: what is seen, for who does not see it.
@@ -202,6 +244,8 @@ def draw_panel(axes: "Axes", panel: Any, frame: "pd.DataFrame") -> None:
         _draw_bars(axes, panel, frame)
     elif isinstance(panel, Panel):
         _draw_lines(axes, panel, frame)
+    elif isinstance(panel, Scatter):
+        _draw_scatter(axes, panel)
     else:
         panel(axes, frame)
 
@@ -299,6 +343,35 @@ def _draw_bars(axes: "Axes", bars: Bars, frame: "pd.DataFrame") -> None:
     if bars.legend:  # below, where no bar is
         place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": len(bars.columns)}
         axes.legend(frameon=False, fontsize="small", **(place if bars.horizontal else {}))
+
+
+def _draw_scatter(axes: "Axes", scatter: Scatter) -> None:
+    import matplotlib
+
+    points, x, y = scatter.points, scatter.x, scatter.y
+    groups, kinds = (sorted(set(points[column])) for column in (scatter.color, scatter.marker))
+    for group, color in zip(groups, matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(groups))), strict=True):
+        part = points[points[scatter.color] == group]
+        for _, own in part.groupby(list(scatter.path)) if scatter.path else ():
+            axes.plot(own[x], own[y], color="0.85", linewidth=0.7, zorder=1)
+        if scatter.error:
+            axes.errorbar(
+                part[x], part[y], part[scatter.error], ls="", color=color, elinewidth=0.7, alpha=0.4, zorder=1
+            )
+        for (kind, hollow), own in part.groupby([scatter.marker, scatter.hollow]):
+            face = "none" if hollow else color
+            axes.plot(own[x], own[y], MARKERS[kinds.index(kind)], color=color, markerfacecolor=face, markersize=5)
+        axes.plot([], [], color=color, label=f"{scatter.color} = {group:g}")
+        along = np.log(part[x]) if scatter.xscale == "log" else part[x]
+        if scatter.trend and len(part) > 2 and np.ptp(along) > 0:
+            ends = [along.idxmin(), along.idxmax()]
+            axes.plot(part[x][ends], np.polyval(np.polyfit(along, part[y], 1), along[ends]), color=color)
+    for place, kind in enumerate(kinds):
+        axes.plot([], [], MARKERS[place], color="0.4", label=kind)
+    if scatter.level is not None:
+        axes.axhline(scatter.level, color="0.7", linewidth=0.8, zorder=0)
+    axes.set(xlabel=scatter.xlabel, ylabel=scatter.ylabel, xscale=scatter.xscale)
+    axes.set_title(scatter.title, fontsize="small")
 
 
 def _deviation(values: np.ndarray) -> float:

@@ -198,6 +198,17 @@ def where(numbers: "pd.DataFrame", **conditions: Any) -> "pd.DataFrame":
     return numbers[_fits(numbers, conditions)]
 
 
+def without_diverged(numbers: "pd.DataFrame", records: Sequence[Record]) -> "pd.DataFrame":
+    """The rows of the models whose training did not diverge, by their `diverged_at`."""
+    gone = {(each.file, own.name, own.seed) for each in records for own in each.models if diverged(own)}
+    return numbers[[key not in gone for key in numbers[_MODEL].itertuples(index=False, name=None)]]
+
+
+def diverged(model: Model) -> bool:
+    """Whether the loss of a member of a population was not finite any more."""
+    return bool(model.details["diverged_at"] >= 0)
+
+
 def distinct(numbers: "pd.DataFrame", *names: str) -> list[dict[str, Any]]:
     """The combinations of values that occur in columns, in order of appearance, without what is missing.
 

@@ -1,6 +1,7 @@
 """What is measured of a model: the entropy of its binned features, on several grids, and how it stands attacks."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,9 +12,9 @@ import numpy as np
 from experiments.core.attacks import suite_keys
 from experiments.core.records import Measurement
 from experiments.feature_entropy.settings import FeatureConfig
-from experiments.feature_entropy.train import Trainer
 from ib_jax import data, evaluation, losses
-from ib_jax.evaluation import AttackSpec, TransferSource
+from ib_jax.evaluation import AttackPrograms, AttackSpec, TransferSource
+from ib_jax.models import Classifier
 from ib_jax.types import Params
 
 SHARED, OWN, COMPONENTS, MEDIAN = "shared range", "own range", "components", "median"
@@ -83,26 +84,25 @@ def entropies(grid: Grid, num_resamples: int) -> tuple[dict[str, dict[str, float
     Returns:
       Values by estimator, and how many symbols occur how often, from which every estimate follows.
     """
-    found = evaluation.discretise(grid.values, num_bins=grid.num_bins, value_range=grid.value_range)
-    counts = evaluation.count_symbols(found.symbols)
+    symbols = evaluation.discretise(grid.values, num_bins=grid.num_bins, value_range=grid.value_range)
+    counts = evaluation.count_symbols(symbols.symbols)
     values: dict[str, dict[str, float]] = {
         "": {
             "num_dimensions": grid.values.shape[1],
             "num_bins": grid.num_bins,
             "lowest": grid.value_range[0],
             "highest": grid.value_range[1],
-            "most_bits": float(np.log2(len(found.symbols))),
-            "distinct_share": found.distinct_share,
-            "single_share": found.single_share,
-            "outside_share": found.outside_share,
+            "most_bits": float(np.log2(len(symbols.symbols))),
+            "distinct_share": symbols.distinct_share,
+            "single_share": symbols.single_share,
+            "outside_share": symbols.outside_share,
         }
     }
     for name, estimator in ESTIMATORS.items():
         interval = evaluation.bootstrap_entropy(counts, estimator, num_resamples=num_resamples)
         bits = (float(evaluation.nats_to_bits(value)) for value in interval)
         values[name] = dict(zip(("entropy_bits", "entropy_low_bits", "entropy_high_bits"), bits, strict=True))
-    sizes, repeats = np.unique(counts, return_counts=True)
-    return values, [[int(size), int(repeat)] for size, repeat in zip(sizes, repeats, strict=True)]
+    return values, np.stack(np.unique(counts, return_counts=True), axis=1).tolist()
 
 
 class Measure:
@@ -110,7 +110,8 @@ class Measure:
 
     Args:
       config: the settings.
-      trainer: whose models are measured.
+      programs: the attacks on these models.
+      model: their network.
       test: the test images, in [0, 1].
       source: parameters of a model trained on clean images with a seed that no measured model has, on which images for
         transfer are made.
@@ -118,11 +119,17 @@ class Measure:
     """
 
     def __init__(
-        self, config: FeatureConfig, trainer: Trainer, test: data.Split, source: Params, source_name: str = "source"
+        self,
+        config: FeatureConfig,
+        programs: AttackPrograms,
+        model: Classifier,
+        test: data.Split,
+        source: Params,
+        source_name: str,
     ):
-        self._config, self._test, self._programs, model = config, test, trainer.programs, trainer.recipe.model
+        self._config, self._test, self._programs = config, test, programs
         self._encode = jax.jit(lambda params, inputs: model.encode(params, inputs).mean)
-        self._source = TransferSource(self._programs, source, suite_keys(0).attack, stochastic=False)
+        self._source = TransferSource(programs, source, suite_keys(0).attack, stochastic=False)
         self._source_name = source_name
 
     def features(self, params: Params) -> np.ndarray:
@@ -143,8 +150,8 @@ class Measure:
         at: dict[str, Any] = {"split": "test", "num_images": len(features)}
         rows, counts = [Measurement(at, values)], {}
         for grid, made in grids(features, reference, self._config).items():
-            found, counts[grid] = entropies(made, self._config.num_resamples)
-            for name, values in found.items():
+            by_estimator, counts[grid] = entropies(made, self._config.num_resamples)
+            for name, values in by_estimator.items():
                 rows.append(Measurement(at | {"grid": grid} | ({"estimator": name} if name else {}), values))
         return rows, counts
 
@@ -157,26 +164,25 @@ class Measure:
         rows = []
         for name in attacks:
             spec = dataclasses.replace(config.spec(name), num_images=config.num_attack_images)
-            own, clean, distances = self._stands(params, spec, seed)
-            robust = own | (clean & (distances > config.l2_radius)) if spec.is_minimal else own
-            values = {"accuracy": own.mean(), "robustness": robust.mean()}
-            values["median_l2"] = evaluation.median_distance(distances, own, clean)
-            rows.append(self._row(spec, len(own), values))
+            stands, clean, distances = self._stands(params, spec, seed)
+            robust = stands | (clean & (distances > config.l2_radius)) if spec.is_minimal else stands
+            median = evaluation.median_distance(distances, stands, clean)
+            values = {"accuracy": stands.mean(), "robustness": robust.mean(), "median_l2": median}
+            rows.append(self._row(spec, len(stands), values))
             spec = dataclasses.replace(spec, source=self._source_name)
-            rows.append(self._row(spec, len(own), {"accuracy": self._stands(params, spec, seed)[0].mean()}))
-        pgd = AttackSpec("pgd", epsilon, num_steps=config.pgd_steps, num_images=config.num_beside)
+            rows.append(self._row(spec, len(stands), {"accuracy": self._stands(params, spec, seed)[0].mean()}))
+        attack = functools.partial(AttackSpec, epsilon=epsilon, num_images=config.num_beside)
+        pgd = attack("pgd", num_steps=config.pgd_steps)
         transfer = dataclasses.replace(pgd, source=self._source_name)
-        options = {"num_queries": config.num_queries}
-        square = AttackSpec("square", epsilon, options=options, num_images=config.num_beside)
         together = []
-        for spec in (pgd, transfer, square):
-            own, beside_clean, _ = self._stands(params, spec, seed)
-            together += [beside_clean, own]
-            rows.append(self._row(spec, len(own), {"accuracy": own.mean()}))
+        for spec in (pgd, transfer, attack("square", options={"num_queries": config.num_queries})):
+            stands, right, _ = self._stands(params, spec, seed)
+            together.append(stands)
+            rows.append(self._row(spec, len(stands), {"accuracy": stands.mean()}))
         at: dict[str, Any] = {"split": "test", "attack": "clean", "num_images": len(clean)}
         rows.insert(0, Measurement(at, {"accuracy": float(clean.mean())}))
-        at = at | {"num_images": len(own), "together": True}
-        rows.append(Measurement(at, {"accuracy": float(together[0].mean())}))
+        at = at | {"num_images": len(right), "together": True}
+        rows.append(Measurement(at, {"accuracy": float(right.mean())}))
         at = at | {"attack": "worst", "norm": pgd.norm, "epsilon": epsilon}
         return [*rows, Measurement(at, {"accuracy": float(np.all(together, axis=0).mean())})]
 

@@ -1,6 +1,7 @@
 """What is shown of the records of `experiments.feature_entropy`: entropies on every grid beside the robustness."""
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ POINTS = (
     "p takes the models for independent draws; those of a seed share their first parameters, and the one at ratio 0 "
     "stands in every attack's row."
 )
-BESIDE = (
+ATTACK_NOTE = (
     "Under the attack counts an image from however far it is fooled: DeepFool and CW have no radius. Attack made on "
     "another model and transfer are images made by the attack, and by PGD, on a model trained on clean images with "
     "another seed, the same for all. Distinct: symbols per image; alone: the share of images whose symbol no other "
@@ -69,7 +70,7 @@ def trained_against(frame: "pd.DataFrame") -> list[str]:
 
 def _sections(frame: "pd.DataFrame", record: Record) -> Iterator[Any]:
     dataset, epsilon = record.settings["dataset"], record.settings["epsilon"]
-    beside = where(frame, attack="worst")["num_images"].iloc[0]
+    count = where(frame, attack="worst")["num_images"].iloc[0]
     rows = [
         Row((ATTACKS[attack], f"{ratio:g}"), frame=part)
         for attack in trained_against(frame)
@@ -88,12 +89,12 @@ def _sections(frame: "pd.DataFrame", record: Record) -> Iterator[Any]:
     yield Text(POINTS)
     title = (
         f"{dataset}: accuracies in %; PGD with {record.settings['pgd_steps']} steps, transfer and Square at L-inf "
-        f"{epsilon:.3g} on {beside:g} images"
+        f"{epsilon:.3g} on {count:g} images"
     )
-    yield Table(title=title, rows=rows, columns=list(_beside(frame)), corner=corner, notes=BESIDE)
+    yield Table(title=title, rows=rows, columns=list(_every_attack(frame)), corner=corner, notes=ATTACK_NOTE)
 
 
-def _beside(frame: "pd.DataFrame") -> Iterator[Column]:
+def _every_attack(frame: "pd.DataFrame") -> Iterator[Column]:
     accuracy = functools.partial(Column, metric="accuracy", scale=100)
     own, made_on_others = where(frame, attack=TRAINED, source=None), frame[frame["source"].notna()]
     yield accuracy("clean", at={"attack": "clean", "together": None})
@@ -123,11 +124,11 @@ def _claims(frame: "pd.DataFrame") -> Iterator[Claim]:
         for grid in GRIDS:
             for name, title in ESTIMATORS.items():
                 bits = per_model(own, "entropy_bits", grid=grid, estimator=name)
-                found, line = correlate(bits, robust, rank=True), correlate(bits, robust)
-                each = {"Spearman": found, "Pearson": line, "with the worst": correlate(bits, worst, rank=True)}
-                ours = "; ".join(f"{kind} {r:.3g} (p {p:.3g})" for kind, (r, p) in each.items())
+                spearman, pearson = correlate(bits, robust, rank=True), correlate(bits, robust)
+                kinds = {"Spearman": spearman, "Pearson": pearson, "with the worst": correlate(bits, worst, rank=True)}
+                ours = "; ".join(f"{kind} {r:.3g} (p {p:.3g})" for kind, (r, p) in kinds.items())
                 text = f"{ATTACKS[attack]}, {grid}, {title}"
-                yield Claim(text, [-found.coefficient], p_value=found.p_value, n=len(bits), ours=ours)
+                yield Claim(text, [-spearman.coefficient], p_value=spearman.p_value, n=len(bits), ours=ours)
 
 
 def _about(frame: "pd.DataFrame", record: Record) -> str:
@@ -150,30 +151,27 @@ def _about(frame: "pd.DataFrame", record: Record) -> str:
 
 def _figure(parts: Sequence[tuple[str, "pd.DataFrame"]]) -> Figure:
     """Entropy (blue, left axis) and robustness (red, right axis) against the ratio of attacked training images."""
-    styles = {"plug_in": ("-", "o"), "jvhw": ("--", "s")}
+    styles: dict[str, dict[str, Any]] = {
+        "plug_in": {"style": "-", "marker": "o"},
+        "jvhw": {"style": "--", "marker": "s"},
+    }
+    panel = functools.partial(
+        Panel,
+        x="ratio",
+        xlabel="ratio of attacked training images",
+        ylabel="entropy, bits",
+        twin_label="robustness, %",
+        legend=False,
+    )
     panels = []
     for dataset, frame in parts:
-        for grid in (SHARED, OWN):
-            for attack in trained_against(frame):
-                own = models_of(frame, attack)
-                line = functools.partial(Line, frame=own, spread="seeds")
-                lines = [
-                    line(f"entropy, {title}", "entropy_bits", at={"grid": grid, "estimator": name}, color="C0",
-                         style=styles[name][0], marker=styles[name][1])
-                    for name, title in ESTIMATORS.items()
-                ]  # fmt: skip
-                lines.append(line("robustness", "robustness", scale=100, color="C3", marker="^", twin=True))
-                panels.append(
-                    Panel(
-                        lines=lines,
-                        x="ratio",
-                        title=f"{dataset}, {ATTACKS[attack]}; grid: {grid}",
-                        xlabel="ratio of attacked training images",
-                        ylabel="entropy, bits",
-                        twin_label="robustness, %",
-                        legend=False,
-                    )
-                )
+        for grid, attack in itertools.product((SHARED, OWN), trained_against(frame)):
+            line = functools.partial(Line, frame=models_of(frame, attack), spread="seeds")
+            lines = [line("robustness", "robustness", scale=100, color="C3", marker="^", twin=True)]
+            for name, title in ESTIMATORS.items():
+                at = {"grid": grid, "estimator": name}
+                lines.append(line(f"entropy, {title}", "entropy_bits", at=at, color="C0", **styles[name]))
+            panels.append(panel(lines=lines, title=f"{dataset}, {ATTACKS[attack]}; grid: {grid}"))
     columns = max(len(trained_against(frame)) for _, frame in parts)
     alt = "Entropy of features, and robustness, against the ratio of attacked training images: a column an attack."
     size = (4.4 * columns, 3.1 * len(panels) / columns + 0.5)

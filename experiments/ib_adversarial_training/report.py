@@ -1,5 +1,6 @@
 """What is shown of IB with adversarial training: the paper's three tables, the attacks it lacks, and its statements."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,15 +9,15 @@ from experiments.core.plots import Bars, Figure, Line, Panel
 from experiments.core.records import Record, distinct, groups, per_seed, where
 from experiments.core.report import Claims, Column, Departures, Findings, Headline, Report, Row, Table
 from experiments.ib_adversarial_training import paper
+from experiments.ib_adversarial_training.paper import ATTACKS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAPER = "Improving Adversarial Robustness: An Information-Theoretic Perspective (anonymous), Tables 1 to 3"
 RADIUS, BETA = 0.3, 1e-3
-ADVERSARIES = {"fgsm": paper.FGSM, "bim": paper.BIM, "pgd": paper.PGD}
+CROSS_ENTROPY = ("cross_entropy", 0.0)
 WORST = "the worst of all attacks"
-ONE_ROUND = {paper.CW: {"num_binary_steps": 1}}
 ONE = {"num_eot_samples": 1, "source": None, "together": None}  # sample of z in each gradient, as in the paper
 INFORMATION_NOTE = (
     "I(X';T') is the mean rate on the attacked images under the one prior N(0, I): an upper bound, in bits. The paper "
@@ -49,54 +50,76 @@ class Group(NamedTuple):
         return f"{name}{against}{f', beta {self.beta:g}' if self.beta else ''}"
 
 
-class Sections:
-    """The sections of a data set's report.
+def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
+    """The tables and the figure of a data set's records."""
+    settings, details = records[0].settings, records[0].details
+    intro = (
+        f"{frame['seed'].nunique()} seeds, {settings['num_epochs']} epochs of {details['num_train_images']} images in "
+        f"batches of {settings['batch_size']}, network {settings['network']}, N = {settings['num_layers']}, K = "
+        f"{settings['latent_dim']}; in training {settings['adversary_fraction']:.0%} of a batch is attacked at "
+        f"{settings['adversary_epsilon']:g} (BIM and PGD with {settings['adversary_steps']} steps). The first "
+        f"{details['num_attacked']} test images are attacked, {settings['num_square_images']} by Square "
+        f"({settings['num_queries']} queries), {settings['num_cw_images']} by CW EOT; an answer is the mean of "
+        f"{settings['num_eval_samples']} samples. Mean ± standard deviation over seeds; in brackets the paper's."
+    )
+    own = Sections(frame, settings)
+    claims = [claim for claim in (*own.adversarial_claims(), *own.objective_claims()) if claim.count]
+    checks = Findings(records, [Row(group.title, frame=group.frame) for group in own.groups])
+    tables = [own.information(), own.objectives(), own.together(), own.distances()]
+    headlines = [
+        Headline(claim.text, claim.differences, claim.paper, claim=claim)
+        for claim in claims
+        if f"above CE under {WORST}" in claim.text and "both" not in claim.text
+    ]
+    sections = [*tables, own.figure(), Claims(claims), checks, Departures(records)]
+    return Report(f"IB and adversarial training on {own.dataset}", frame, sections, PAPER, intro, headlines)
 
-    Args:
-      frame: of its records.
-      settings: of one of them.
-    """
+
+class Sections:
+    """The sections of a data set's report, from the frame of its records and the settings of one of them."""
 
     def __init__(self, frame: "pd.DataFrame", settings: Any):
         self.frame, self.settings, self.dataset = frame, settings, settings["dataset"]
+        order = ["none", *ATTACKS]
         self.groups = [
             Group(objective, beta if objective == "vib" else 0.0, adversary, part)
             for (objective, beta, adversary), part in groups(frame, "objective", "beta", "adversary")
         ]
-        order = ["none", *ADVERSARIES]
         self.groups.sort(key=lambda group: (group.objective != "vib", -group.beta, order.index(group.adversary)))
         self.betas = sorted({group.beta for group in self.groups if group.beta}, reverse=True)
+        self.radii = settings["honest_epsilons"]
         self.published = paper.OBJECTIVES.get(self.dataset, {})
+        """Tables 2 or 3."""
+        self.first_table = paper.BETAS if self.dataset == "mnist" else {}
 
     def of(self, objective: str, beta: float, adversary: str) -> Group:
         """A group; an empty one, if it was not trained."""
         kind = (objective, beta, adversary)
         return next((group for group in self.groups if group[:3] == kind), Group(*kind, self.frame.iloc[:0]))
 
-    def first(self) -> Table:
+    def information(self) -> Table:
         """I(X';T') and accuracy under attack of VIB, trained against the attack of the column or on clean images."""
         rows = []
         for label, metric, scale in (("I(X';T') <=, bits", "rate_bits", 1.0), ("accuracy, %", "accuracy", 100.0)):
             for beta in self.betas:
                 vib = where(self.frame, objective="vib", beta=beta)
                 for images, against in (("clean images", False), ("clean and attacked images", True)):
-                    part = vib[(vib["adversary"] != "none") == against]
-                    labels, key = (label, f"{beta:g}", images), (metric, beta, against)
-                    rows.append(Row(labels, metric, scale=scale, frame=part, key=key))
+                    part, key = vib[(vib["adversary"] != "none") == against], (metric, beta, against)
+                    rows.append(Row((label, f"{beta:g}", images), metric, scale=scale, frame=part, key=key))
         columns = [
             Column(
-                attack,
+                name,
                 at=paper_attack(attack, RADIUS),
-                frame=where(self.frame, adversary=["none", adversary]),
-                paper=paper.first_table(attack) if self.dataset == "mnist" else None,
+                frame=where(self.frame, adversary=["none", attack]),
+                paper={key: row[place] for key, row in self.first_table.items()},
             )
-            for adversary, attack in ADVERSARIES.items()
+            for place, (attack, name) in enumerate(ATTACKS.items())
         ]
         title = f"Table 1: I(X';T') and accuracy at radius {RADIUS:g}, attacks with one sample of z"
         corner = ("", "beta", "trained on")
         return Table(title=title, rows=rows, columns=columns, corner=corner, notes=INFORMATION_NOTE)
 
-    def second(self) -> Table:
+    def objectives(self) -> Table:
         """Accuracy of both objectives, each with and without FGSM in training, under the paper's attacks."""
         beta = BETA if BETA in self.betas else min(self.betas, default=0.0)
         kinds = [self.of(*kind, adversary) for adversary in ("none", "fgsm") for kind in (("vib", beta), CROSS_ENTROPY)]
@@ -104,14 +127,18 @@ class Sections:
             Row(group.title, "accuracy", scale=100, frame=group.frame, key=(group.objective, group.adversary))
             for group in kinds
         ]
+        columns = [
+            Column(label, at=at, paper={key: row[place] for key, row in self.published.items()})
+            for place, (label, at) in enumerate(PAPER_ATTACKS.items())
+        ]
         title = f"Table {3 if self.dataset == 'cifar10' else 2}: accuracy in %, attacks with one sample of z"
-        return Table(title=title, rows=rows, columns=self._paper_columns(), notes=ACCURACY_NOTE)
+        return Table(title=title, rows=rows, columns=columns, notes=ACCURACY_NOTE)
 
     def together(self) -> Table:
         """Gradients averaged over samples of z, a margin loss, transfer and Square, and the worst of all together."""
         samples = self.settings["num_eot_samples"]
         rows = []
-        for radius in self.settings["honest_epsilons"]:
+        for radius in self.radii:
             for group in self.groups:
                 at = {"epsilon": radius, "num_eot_samples": samples if group.beta else 1, "together": True}
                 rows.append(Row((f"{radius:.3g}", group.title), "accuracy", at=at, scale=100, frame=group.frame))
@@ -129,77 +156,75 @@ class Sections:
 
     def distances(self) -> Table:
         """How far the attacks without a radius go."""
-        rounds = self.settings["cw_binary_steps"]
-        attacks: dict[str, dict[str, Any]] = {
-            "DeepFool L2": {"attack": "deepfool"},
-            "CW EOT L2": {"attack": "carlini_wagner", "num_binary_steps": rounds},
-        }
-        columns = [Column(name, "median_l2", at=at, digits=2) for name, at in attacks.items()]
+        search = {"attack": "carlini_wagner", "num_binary_steps": self.settings["cw_binary_steps"]}
+        median = functools.partial(Column, metric="median_l2", digits=2)
+        columns = [median("DeepFool L2", at={"attack": "deepfool"}), median("CW EOT L2", at=search)]
         rows = [Row(group.title, frame=group.frame) for group in self.groups]
         notes = "Medians over all images, a failure counted as infinitely far (-)."
         return Table(title="Distances", rows=rows, columns=columns, notes=notes)
 
-    def claims(self) -> list[Claim]:
-        """The paper's statements about these tables, as differences."""
-        found = [claim for beta in self.betas for adversary in ADVERSARIES for claim in self._against(beta, adversary)]
+    def adversarial_claims(self) -> Iterator[Claim]:
+        """What training against an attack does to information and accuracy under that attack."""
+        for beta in self.betas:
+            for place, (adversary, name) in enumerate(ATTACKS.items()):
+                clean, against = (self.of("vib", beta, trained).frame for trained in ("none", adversary))
+                at = paper_attack(adversary, RADIUS)
+
+                def theirs(metric: str, beta: float = beta, place: int = place) -> list[float | None]:
+                    rows = [self.first_table.get((metric, beta, against)) for against in (False, True)]
+                    return [row and row[place] for row in rows]
+
+                text = f"I(X';T') is larger without training against {name}, beta {beta:g} (bits)"
+                without, with_it = theirs("rate_bits")
+                yield _larger(text, clean, against, "rate_bits", at, _minus(without, with_it))
+                text = f"accuracy under {name} is larger with it, beta {beta:g} (points)"
+                without, with_it = theirs("accuracy")
+                yield _larger(text, against, clean, "accuracy", at, _minus(with_it, without))
+
+    def objective_claims(self) -> Iterator[Claim]:
+        """Whether IB is more accurate than cross-entropy."""
         for adversary, how in (("none", ""), ("fgsm", ", both trained against FGSM")):
-            plain = self.of(*CROSS_ENTROPY, adversary).frame
+            plain, own = self.of(*CROSS_ENTROPY, adversary).frame, self.of("vib", BETA, adversary).frame
             theirs = [self.published.get((objective, adversary)) for objective in ("vib", "cross_entropy")]
-            for place, (label, at) in list(enumerate(_paper_attacks()))[1:]:
+            for place, (label, at) in list(enumerate(PAPER_ATTACKS.items()))[1:]:
                 text = f"IB of beta {BETA:g} above CE under {label}, one sample{how} (points)"
-                parts = self.of("vib", BETA, adversary).frame, plain
-                own, other = (100 * per_seed(part, "accuracy", **at) for part in parts)
-                found.append(Claim(text, own, other, _minus(*(row and row[place] for row in theirs))))
-            for radius in self.settings["honest_epsilons"]:
+                yield _larger(text, own, plain, "accuracy", at, _minus(*(row and row[place] for row in theirs)))
+            for radius in self.radii:
                 for beta in reversed(self.betas):
                     text = f"IB of beta {beta:g} above CE under {WORST} at {radius:.3g}{how} (points)"
-                    parts = self.of("vib", beta, adversary).frame, plain
-                    own, other = (100 * per_seed(part, "accuracy", attack="worst", epsilon=radius) for part in parts)
-                    found.append(Claim(text, own, other))
-        return [claim for claim in found if claim.count]
+                    at = {"attack": "worst", "epsilon": radius}
+                    yield _larger(text, self.of("vib", beta, adversary).frame, plain, "accuracy", at)
 
     def figure(self) -> Figure:
         """Information and accuracy on attacked images against beta, or by attack for one beta; and all attacks."""
-        panels: list[Any] = [self._by_attack()]
-        if len(self.betas) > 1:
-            panels = [
-                self._against_beta("rate_bits", 1, "I(X';T') upper bound, bits"),
-                self._against_beta("accuracy", 100, "accuracy under attack, %"),
-            ]
-        radii = self.settings["honest_epsilons"]
-        rows = [Row(group.title, "accuracy", frame=group.frame, scale=100) for group in self.groups]
-        columns = [Column("clean", at={"attack": "clean", "epsilon": radii[0], "together": True})]
-        columns += [Column(f"worst of all at {e:.2g}", at={"attack": "worst", "epsilon": e}) for e in radii]
-        style: dict[str, Any] = {"label": "accuracy, %", "limits": (0, 100), "horizontal": True}
-        style["colors"] = ["0.8", *(f"C{place}" for place in range(len(radii)))]
-        title = "all attacks of a radius together, EOT and Square among them"
-        panels.append(Bars(rows=rows, columns=columns, title=title, **style))
-        alt = "Information and accuracy on attacked images, and what all attacks of a radius together leave."
-        return Figure("figure.png", panels, alt=alt, size=(15, 4.6), widths=(1, 1, 1.5)[3 - len(panels) :])
-
-    def _paper_columns(self) -> list[Column]:
-        """The columns of the paper's Tables 2 and 3."""
-        return [
-            Column(label, at=at, paper={key: row[place] for key, row in self.published.items()})
-            for place, (label, at) in enumerate(_paper_attacks())
+        panels: list[Any] = [
+            self._against_beta("rate_bits", 1, "I(X';T') upper bound, bits"),
+            self._against_beta("accuracy", 100, "accuracy under attack, %"),
         ]
-
-    def _against(self, beta: float, adversary: str) -> Iterator[Claim]:
-        """What training against an attack does, under that attack."""
-        attack, parts = ADVERSARIES[adversary], [self.of("vib", beta, name).frame for name in ("none", adversary)]
-        published, at = paper.first_table(attack) if self.dataset == "mnist" else {}, paper_attack(attack, RADIUS)
-        theirs = {metric: [published.get((metric, beta, side)) for side in (False, True)] for metric in METRICS}
-        without, with_it = (per_seed(part, "rate_bits", **at) for part in parts)
-        text = f"I(X';T') is larger without training against {attack}, beta {beta:g} (bits)"
-        yield Claim(text, without, with_it, _minus(*theirs["rate_bits"]))
-        without, with_it = (100 * per_seed(part, "accuracy", **at) for part in parts)
-        text = f"accuracy under {attack} is larger with it, beta {beta:g} (points)"
-        yield Claim(text, with_it, without, _minus(*reversed(theirs["accuracy"])))
+        if len(self.betas) < 2:
+            rows = [Row(label, "accuracy", at=at, scale=100) for label, at in PAPER_ATTACKS.items()]
+            columns = [Column(group.title, frame=group.frame) for group in self.groups]
+            panels = [Bars(rows=rows, columns=columns, title="one sample of z", label="accuracy, %", limits=(0, 100))]
+        worst = Bars(
+            rows=[Row(group.title, "accuracy", frame=group.frame, scale=100) for group in self.groups],
+            columns=[
+                Column("clean", at={"attack": "clean", "epsilon": self.radii[0], "together": True}),
+                *(Column(f"worst of all at {e:.2g}", at={"attack": "worst", "epsilon": e}) for e in self.radii),
+            ],
+            title="all attacks of a radius together, EOT and Square among them",
+            label="accuracy, %",
+            limits=(0, 100),
+            horizontal=True,
+            colors=["0.8", *(f"C{place}" for place in range(len(self.radii)))],
+        )
+        widths = [1.0] * len(panels) + [1.5]
+        alt = "Information and accuracy on attacked images, and what all attacks of a radius together leave."
+        return Figure("figure.png", [*panels, worst], alt=alt, size=(15, 4.6), widths=widths)
 
     def _against_beta(self, metric: str, scale: float, label: str) -> Panel:
         lines = [
             Line(
-                f"{attack}, trained {'on clean' if against == 'none' else 'against it'}",
+                f"{name}, trained {'on clean' if against == 'none' else 'against it'}",
                 metric,
                 at=paper_attack(attack, RADIUS),
                 frame=where(self.frame, objective="vib", adversary=against),
@@ -208,62 +233,32 @@ class Sections:
                 style="--" if against == "none" else "-",
                 marker="o",
             )
-            for place, (adversary, attack) in enumerate(ADVERSARIES.items())
-            for against in ("none", adversary)
+            for place, (attack, name) in enumerate(ATTACKS.items())
+            for against in ("none", attack)
         ]
         title, legend = f"VIB, radius {RADIUS:g}, one sample of z", metric == "rate_bits"
         return Panel(lines=lines, x="beta", xscale="log", ylabel=label, ylim=(0, None), title=title, legend=legend)
 
-    def _by_attack(self) -> Bars:
-        rows = [Row(label, "accuracy", at=at, scale=100) for label, at in _paper_attacks()]
-        columns = [Column(group.title, frame=group.frame) for group in self.groups]
-        return Bars(rows=rows, columns=columns, title="one sample of z", label="accuracy, %", limits=(0, 100))
 
-
-CROSS_ENTROPY = ("cross_entropy", 0.0)
-METRICS = ("rate_bits", "accuracy")
-
-
-def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
-    """The tables and the figure of a data set's records."""
-    settings, details = records[0].settings, records[0].details
-    made = Sections(frame, settings)
-    intro = (
-        f"{frame['seed'].nunique()} seeds, {settings['num_epochs']} epochs of {details['num_train_images']} images in "
-        f"batches of {settings['batch_size']}, network {settings['network']}, N = {settings['num_layers']}, K = "
-        f"{settings['latent_dim']}; in training {settings['adversary_fraction']:.0%} of a batch is attacked at "
-        f"{settings['adversary_epsilon']:g} (BIM and PGD with {settings['adversary_steps']} steps). The first "
-        f"{details['num_attacked']} test images are attacked, {settings['num_square_images']} by Square "
-        f"({settings['num_queries']} queries), {settings['num_cw_images']} by CW EOT; an answer is the mean of "
-        f"{settings['num_eval_samples']} samples. Mean ± standard deviation over seeds; in brackets the paper's."
-    )
-    claims = made.claims()
-    tables = [made.first(), made.second(), made.together(), made.distances()]
-    checks = Findings(records, [Row(group.title, frame=group.frame) for group in made.groups])
-    sections = [*tables, made.figure(), Claims(claims), checks, Departures(records)]
-    headlines = [
-        Headline(claim.text, claim.differences, claim.paper, claim=claim)
-        for claim in claims
-        if f"above CE under {WORST}" in claim.text and "both" not in claim.text
-    ]
-    return Report(f"IB and adversarial training on {made.dataset}", frame, sections, PAPER, intro, headlines)
-
-
-def paper_attack(attack: str, radius: float | None) -> dict[str, Any]:
+def paper_attack(attack: str, radius: float | None = None) -> dict[str, Any]:
     """The conditions of one of the paper's attacks, with one sample of z."""
     if attack == "clean":
         return {"attack": "clean", "together": None}
-    names = {paper.DEEPFOOL: "deepfool", paper.CW: "carlini_wagner"}
-    at = {"attack": names.get(attack, attack.lower()), "epsilon": radius, **ONE}
-    return at | ({} if attack in names else {"loss": "cross_entropy"}) | ONE_ROUND.get(attack, {})
+    one_round = {"num_binary_steps": 1} if attack == "carlini_wagner" else {}
+    loss = {} if radius is None else {"loss": "cross_entropy"}
+    return {"attack": attack, "epsilon": radius, **ONE, **loss, **one_round}
 
 
-def _paper_attacks() -> list[tuple[str, dict[str, Any]]]:
-    """Label and conditions of the columns of the paper's Tables 2 and 3."""
-    return [
-        (attack if radius is None else f"{attack} {radius:g}", paper_attack(attack, radius))
-        for attack, radius in paper.COLUMNS
-    ]
+PAPER_ATTACKS = {label: paper_attack(*attack) for label, attack in paper.COLUMNS.items()}
+"""Conditions of the columns of the paper's Tables 2 and 3, by label."""
+
+
+def _larger(
+    text: str, larger: "pd.DataFrame", smaller: "pd.DataFrame", metric: str, at: Any, paper: float | None = None
+) -> Claim:
+    """That models have more of a metric than others; accuracy in points."""
+    scale = 100 if metric == "accuracy" else 1
+    return Claim(text, scale * per_seed(larger, metric, **at), scale * per_seed(smaller, metric, **at), paper)
 
 
 def _minus(first: float | None, second: float | None) -> float | None:

@@ -1,83 +1,102 @@
 """Trains bottlenecks on attacked images, and attacks what comes out."""
 
 import dataclasses
+import functools
 import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from experiments.core import records
-from experiments.core.attacks import AttackedModel, ModelAttacks, findings, measurements, work_of
+import jax
+import numpy as np
+
+from experiments.core import networks, objectives, records
+from experiments.core.attacks import SOURCE, attack_trained, findings, measurements
 from experiments.core.evaluator import PopulationEvaluator
+from experiments.core.keys import stream
 from experiments.core.population import train_population
-from experiments.core.progress import WorkLine
-from experiments.core.recipe import Recipe
-from experiments.core.records import Measurement, Model, Record
+from experiments.core.recipe import Recipe, RecipeFunctions, load_dataset
+from experiments.core.records import Measurement, Model
 from experiments.core.session import Session
-from experiments.core.settings import EVALUATION, as_dict, departures
-from experiments.core.trained_model import LOCAL, TrainedModel
-from experiments.core.workdir import check_reuse, environment
-from experiments.ib_adversarial_training.model import VARY, load, make_suite, recipe_of
+from experiments.core.settings import EVALUATION
+from experiments.core.trained_model import TrainedModel
+from experiments.core.workdir import check_reuse
 from experiments.ib_adversarial_training.settings import NONE, AdversarialConfig, AttackSettings, SweepSettings
-from ib_jax import data
-from ib_jax.evaluation import AttackRow
+from ib_jax import data, losses
+from ib_jax.evaluation import AttackSpec, AttackSuite
+from ib_jax.models import sampled_apply
+from ib_jax.types import Array, Params
+
+load = load_dataset
+FUNCTIONS = RecipeFunctions(networks.stacked, schedule=objectives.constant)
+_CW = {"const_per": "nat", "learning_rate": 0.05}  # of Adam; 0.01 in the attack's paper, with 10,000 steps
+
+
+def recipe_of(config: AdversarialConfig, dataset: data.Dataset) -> Recipe:
+    """How a model of these settings is trained."""
+    return Recipe(config, dataset, FUNCTIONS)
 
 
 def groups(config: AdversarialConfig, sweep: SweepSettings) -> list[list[AdversarialConfig]]:
     """The settings of every model; those of a group differ in beta and seed alone."""
-    seeds, found = range(sweep.num_seeds), []
+    populations = []
     for objective, against in [("cross_entropy", sweep.against[:2]), ("vib", sweep.against)]:
         for adversary in against:
             base = dataclasses.replace(config, objective=objective, adversary=adversary)
-            betas = sweep.betas if base.stochastic else (config.beta,)
-            found.append([dataclasses.replace(base, beta=beta, seed=seed) for beta in betas for seed in seeds])
-    return found
+            grid = itertools.product(sweep.betas if base.stochastic else (config.beta,), range(sweep.num_seeds))
+            populations.append([dataclasses.replace(base, beta=beta, seed=seed) for beta, seed in grid])
+    return populations
 
 
 def run(
     config: AdversarialConfig, sweep: SweepSettings, attack: AttackSettings, session: Session
 ) -> pathlib.Path | None:
-    """Trains what is not trained, attacks what has no record, and makes the table and the figure.
-
-    Args:
-      config: what all models share.
-      sweep: in what they differ.
-      attack: what is done to them.
-      session: where to show progress and tables, and the command for the records.
-
-    Returns:
-      The folder of the records, or None if training was stopped and can be resumed.
-
-    Raises:
-      WorkdirError: a folder or a record was made with other settings.
-      NonFiniteLossError: training diverged.
-    """
+    """Trains what is not trained, attacks what has no record, and makes the report; None if stopped, to be resumed."""
     workdir = pathlib.Path(config.workdir or f"workdirs/{session.experiment}") / config.dataset
     results, dataset, planned = pathlib.Path(sweep.results or workdir / "results"), load(config), groups(config, sweep)
     for member in itertools.chain(*planned):
         if (path := _path(results, member)).exists():
             check_reuse(path, records.read(path).settings, member, attack, stage=EVALUATION)
+    models = train_groups(
+        planned,
+        dataset,
+        workdir,
+        session,
+        name_of=lambda member: f"{member.objective}_{member.adversary}",
+        make_evaluator=functools.partial(PopulationEvaluator, splits=("train", "test")),
+    )
+    if models is None:
+        return None
+    _attack(models, dataset, attack, results, session)
+    session.publish(results)
+    return results
+
+
+def train_groups(
+    groups: Sequence[Sequence[AdversarialConfig]],
+    dataset: data.Dataset,
+    workdir: pathlib.Path,
+    session: Session,
+    *,
+    name_of: Callable[[AdversarialConfig], str],
+    make_evaluator: Callable[[Recipe, int, int | None], PopulationEvaluator],
+) -> list[TrainedModel] | None:
+    """Trains groups of models that differ in beta, learning rate and seed, each in its folder; None if stopped."""
     models: list[TrainedModel] = []
-    for group in planned:
-        first = group[0]
+    for group in groups:
+        name = name_of(group[0])
         trained = train_population(
-            recipe_of(first, dataset),
+            recipe_of(group[0], dataset),
             group,
-            workdir / f"{first.objective}_{first.adversary}",
+            workdir / name,
             session,
-            vary=VARY,
-            title=f"{len(group)} models of {first.objective} against {first.adversary}",
-            make_evaluator=_errors_and_information,
+            vary=("beta", "learning_rate", "seed"),
+            title=f"{len(group)} models of {name}",
+            make_evaluator=make_evaluator,
         )
         if trained is None:
             return None
         models += trained
-    _attack(models, dataset, attack, results, session)
-    from experiments.core import render  # pandas and matplotlib take a second to import
-    from experiments.ib_adversarial_training.report import report
-
-    render.write_report(report, records.load(results), results, session.console)
-    session.console.print(f"Records, table and figure are in {results}.", highlight=False)
-    return results
+    return models
 
 
 def source_of(config: AdversarialConfig, others: Sequence[AdversarialConfig]) -> AdversarialConfig:
@@ -87,10 +106,6 @@ def source_of(config: AdversarialConfig, others: Sequence[AdversarialConfig]) ->
         return next(other for other in plain if other.seed == config.seed)
     apart = [other for other in plain if other.seed != config.seed] or [other for other in others if other.stochastic]
     return apart[0]
-
-
-def _errors_and_information(recipe: Recipe, num_members: int, members_at_once: int | None) -> PopulationEvaluator:
-    return PopulationEvaluator(recipe, num_members, members_at_once, ("train", "test"))
 
 
 def _path(results: pathlib.Path, config: AdversarialConfig) -> pathlib.Path:
@@ -105,37 +120,70 @@ def _attack(
     session: Session,
 ) -> None:
     """Attacks the models that have no record, and writes theirs."""
-    trained = {(model.settings.name, model.settings.seed): model for model in models}
-    sources = {which: source_of(model.settings, [each.settings for each in models]) for which, model in trained.items()}
-
-    def attacked(config: AdversarialConfig) -> AttackedModel:
-        which = config.name, config.seed
-        return AttackedModel(*which, config.stochastic, config.stochastic, lambda: trained[which].params)
-
-    suites = ModelAttacks(
-        lambda model: make_suite(attack, recipe_of(trained[model.name, model.seed].settings, dataset)),
-        lambda model: attacked(sources[model.name, model.seed]),
+    every = [model.settings for model in models]
+    attacks = attack_trained(
+        models,
+        lambda config: make_suite(attack, recipe_of(config, dataset)),
+        lambda config: source_of(config, every),
+        session.console,
+        waiting=[model for model in models if not _path(results, model.settings).exists()],
     )
-    waiting = {which: model for which, model in trained.items() if not _path(results, model.settings).exists()}
-    with WorkLine(session.console, suites.work(attacked(model.settings) for model in waiting.values())) as line:
-        for (name, seed), model in waiting.items():
+    radii = [("linf", epsilon) for epsilon in attack.honest_epsilons]
+    for trained, result, source in attacks:
+        own = trained.settings
+        rows = [Measurement({"split": split}, trained.summary[split]) for split in ("train", "test")]
+        measured = measurements(result, source=source, radii=radii, in_bits=("rate",))
+        rows += [Measurement(**row) for row in measured]
+        seconds = {"population_seconds": trained.seconds, "attack_seconds": result.seconds}
+        made = Model(own.name, own.seed, rows, findings=findings(result), details=seconds)
+        counts = {"num_train_images": len(dataset.train.labels), "num_attacked": len(result.right())}
+        records.write(_path(results, own), session.record([made], own, attack, details=counts))
 
-            def show(row: AttackRow, title: str = f"{name} seed {seed}") -> None:
-                line(title, row.spec.label, work_of(row.spec, row.num_images))
 
-            result = suites.attack(attacked(model.settings), report=show)
-            radii = [("linf", epsilon) for epsilon in attack.honest_epsilons]
-            measured = measurements(result, source=sources[name, seed].name, radii=radii, in_bits=("rate",))
-            rows = [{"at": {"split": split}, "values": model.summary[split]} for split in ("train", "test")] + measured
-            seconds = {"population_seconds": model.seconds, "attack_seconds": result.seconds}
-            own = Model(name, seed, [Measurement(**row) for row in rows], findings=findings(result), details=seconds)
-            record = Record(
-                session.experiment,
-                session.command,
-                {key: value for key, value in as_dict(model.settings, attack).items() if key not in LOCAL},
-                [own],
-                details={"num_train_images": len(dataset.train.labels), "num_attacked": len(result.right())},
-                departures=departures(model.settings, attack),
-                environment=environment(),
-            )
-            records.write(_path(results, model.settings), record)
+def specs_of(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:
+    """The attacks on a model, in this order; a deterministic one is spared averages over samples.
+
+    First the paper's, each gradient of one sample of z; then what it lacks: averages over samples (EOT), a margin loss,
+    images made on another model, and Square.
+    """
+    samples = settings.num_eot_samples if stochastic else 1
+    pgd = functools.partial(AttackSpec, "pgd", num_steps=settings.pgd_steps)
+    cw = functools.partial(AttackSpec, "carlini_wagner", num_steps=settings.cw_steps)
+    search = {"num_binary_steps": settings.cw_binary_steps, "initial_const": 0.1}
+    specs = [
+        *(AttackSpec("fgsm", epsilon) for epsilon in settings.fgsm_epsilons),
+        AttackSpec("deepfool", num_steps=settings.deepfool_steps),
+        cw(options=_CW | {"num_binary_steps": 1, "initial_const": settings.cw_const}),
+        *(AttackSpec("bim", epsilon, num_steps=settings.bim_steps) for epsilon in settings.pgd_epsilons),
+        *map(pgd, settings.pgd_epsilons),
+        cw(num_eot_samples=samples, num_images=settings.num_cw_images, options=_CW | search),
+    ]
+    square = functools.partial(AttackSpec, "square", options={"num_queries": settings.num_queries})
+    for epsilon in settings.honest_epsilons:
+        if samples > 1 or epsilon not in settings.pgd_epsilons:
+            specs.append(pgd(epsilon, num_eot_samples=samples))
+        specs += [
+            pgd(epsilon, num_eot_samples=samples, loss="margin"),
+            pgd(epsilon, num_eot_samples=settings.num_eot_samples, source=SOURCE),
+            square(epsilon, num_eot_samples=samples, num_images=settings.num_square_images),
+        ]
+    return specs
+
+
+def make_suite(settings: AttackSettings, recipe: Recipe) -> AttackSuite:
+    """The attacks on models of a recipe's structure, and the rate of their codes on what these make."""
+    model, stochastic, test = recipe.model, recipe.config.stochastic, recipe.first_test(settings.num_attack_images)
+
+    def rate(params: Params, inputs: Array) -> Array:
+        codes = losses.draw_codes(stream(0, "rate"), model.encode(params, inputs), 1)
+        return losses.divergence(codes, model.prior(params))
+
+    return AttackSuite(
+        specs_of(settings, stochastic=stochastic),
+        sampled_apply(model),
+        np.asarray(data.to_unit_interval(test.inputs)),
+        test.labels,
+        num_eval_samples=recipe.config.num_eval_samples if stochastic else 1,
+        measures={"rate": jax.jit(rate)} if stochastic else {},
+        batch_size=settings.attack_batch_size,
+    )

@@ -1,6 +1,7 @@
 """Pairs of classifiers that share a stochastic encoder, whose depth and width are data: one program trains them all."""
 
 import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -11,7 +12,7 @@ import numpy as np
 from experiments.core import objectives
 from experiments.core.recipe import RecipeFunctions
 from experiments.transferability.settings import PairConfig
-from ib_jax import bounds, losses, models
+from ib_jax import bounds, evaluation, losses, models
 from ib_jax.models.head import XAVIER, gaussian_head
 from ib_jax.training import Hyperparams
 from ib_jax.types import Array, BoundTerms, DiagGaussian, Params
@@ -142,3 +143,28 @@ def encoder_layers(params: Params, depth: int, width: int) -> list[np.ndarray]:
     matrices = [np.asarray(kernel, np.float64).T for kernel in kernels]
     matrices = [matrix[:width] for matrix in matrices[:-1]] + matrices[-1:]
     return [2.0 * matrices[0]] + [matrix[:, :width] for matrix in matrices[1:]]
+
+
+def smoothness(layers: Sequence[np.ndarray], least_scale: float) -> Mapping[str, float]:
+    """Bounds on an encoder's Lipschitz constant in L2, of mean and scale together, and Theorem 3's in log space.
+
+    Args:
+      layers: as of `encoder_layers`.
+      least_scale: on the images that were looked at; the theorem asks for that over all images.
+
+    Returns:
+      "lipschitz_product" and "lipschitz_averaged" of the whole network (softplus has slopes of at most one), and from
+      the tighter ones of mean and scale the logarithm of the density's constant, corrected and as printed in the paper.
+    """
+    whole, half = evaluation.lipschitz_bounds(layers), len(layers[-1]) // 2
+    mean, scale = (
+        evaluation.lipschitz_bounds([*layers[:-1], rows]).averaged for rows in (layers[-1][:half], layers[-1][half:])
+    )
+    density = functools.partial(evaluation.log_density_lipschitz, half, least_scale, mean, scale)
+    return {
+        "lipschitz_product": whole.product,
+        "lipschitz_averaged": whole.averaged,
+        "least_scale": least_scale,
+        "log_density_corrected": density(form="corrected"),
+        "log_density_printed": density(form="printed"),
+    }

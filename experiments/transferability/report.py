@@ -1,14 +1,14 @@
 """What is shown of the records of `experiments.transferability`: which quantities the gap goes with, over pairs."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.core.claims import Claim, Correlation, correlate
-from experiments.core.plots import Figure
-from experiments.core.records import Record, distinct, groups, per_model, where
+from experiments.core.plots import Figure, Scatter
+from experiments.core.records import Record, distinct, diverged, groups, where, without_diverged
 from experiments.core.report import (
     Claims,
     Column,
@@ -26,7 +26,6 @@ from experiments.core.report import (
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 PAPER = (
     "Improving Adversarial Robustness: An Information-Theoretic Perspective (anonymous): Theorem 4, Figure 3 and "
@@ -36,7 +35,8 @@ PRODUCT, LOG_PRODUCT, TAU = "L", "log L", "tau"
 QUANTITIES = (PRODUCT, LOG_PRODUCT, "log L, tighter", "log L of Theorem 3", TAU)
 STATED = {PRODUCT: (0.57, 0.0015), TAU: (0.51, 0.0054)}
 """The paper's coefficients and their p-values."""
-MARKERS = "os^Dv*"  # one for each depth
+Attacks = Mapping[str, Mapping[str, Any]]
+"""By what they are called, the conditions of attacks."""
 COEFFICIENTS = (
     "L is the product of the layers' norms, as the paper's seems to be, and tighter the mean over all ways to cut the "
     "chain; Theorem 3 is the logarithm of the density's constant (corrected form). Given beta correlates deviations "
@@ -49,12 +49,18 @@ CHANCE = (
     "In points. The last column is the root mean square of the standard errors over images: where it comes near the "
     "one before, the gaps differ by chance, and nothing can correlate with them."
 )
+MEASURED = (
+    "Mean, and in brackets least and greatest, over the pairs of a beta; shares in per cent. delta is the share of the "
+    "images on which the attacked classifier keeps its answer, delta' that of the other one."
+)
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     """The tables and the figure of a folder of records, one for each data set."""
-    parts = [(record, sound(where(frame, file=record.file), record)) for record in records]
-    sections = [section for record, part in parts for section in _sections(part, record, alone=len(records) == 1)]
+    sections: list[Any] = []
+    for record in records:
+        file = "figure.png" if len(records) == 1 else f"{record.file}.png"
+        sections += _sections(without_diverged(where(frame, file=record.file), [record]), record, file)
     claims = [claim for section in sections if isinstance(section, Claims) for claim in section.claims]
     headlines = [
         Headline(f"Figure 3: r, {claim.text}", claim.larger, claim.paper, digits=2, claim=claim)
@@ -65,114 +71,98 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     return Report(title, frame, sections, PAPER, headlines=headlines)
 
 
-def sound(frame: "pd.DataFrame", record: Record) -> "pd.DataFrame":
-    """The numbers of the pairs that did not diverge."""
-    return where(frame, seed=[model.seed for model in record.models if model.details["diverged_at"] < 0])
-
-
-def _sections(frame: "pd.DataFrame", record: Record, *, alone: bool) -> list[Any]:
+def _sections(frame: "pd.DataFrame", record: Record, file: str) -> Iterator[Any]:
     gaps = where(frame, metric="gap")
     attacks = {
         attack_label(at): at for at in distinct(gaps, "attack", "norm", "num_steps", "num_eot_samples", "epsilon")
     }
     pairs = pairs_of(frame, attacks)
-    found = {attack: correlations(pairs, attack) for attack in attacks}
-    betas = [Column(f"beta {beta:g}", frame=part, key=beta) for (beta,), part in sorted_groups(frame)]
-    with_findings = any(model.findings for model in record.models)
-    rows = [Row(column.label, frame=column.frame) for column in betas]
-    return [
-        Text(_about(record, frame), record.settings["dataset"]),
-        Claims(_claims(pairs, found), "The paper's statements"),
-        Text(
-            "FGSM stands for the paper's attack, which it does not name; PGD with EOT stands beside it. The last two "
-            "statements compare coefficients, without a test of their own: their p is that of L given beta."
-        ),
-        _figure(pairs, list(attacks), record, "figure.png" if alone else f"{record.file}.png"),
-        Grid(
-            ["attack", "with", *found[next(iter(found))][TAU]],
-            [[attack, name, *map(str, each[name].values())] for attack, each in found.items() for name in QUANTITIES],
-            "Correlation of the gap delta' - delta",
-            COEFFICIENTS,
-        ),
-        Table(
-            title="What was measured",
-            rows=_measured(attacks),
-            columns=betas,
-            notes="Mean, and in brackets least and greatest, over the pairs of a beta; shares in per cent. delta is "
-            "the share of the images on which the attacked classifier keeps its answer, delta' that of the other one.",
-        ),
-        Grid(
-            ["attack", "gap, mean over pairs", "its deviation over pairs", "of that by chance of the images"],
-            [[attack, *(number(value, digits=2) for value in _spread(pairs, attack))] for attack in attacks],
-            notes=CHANCE,
-        ),
-        Text(_theorem(record, pairs, attacks), "Theorem 4 on these pairs"),
-        *([Findings([record], rows)] if with_findings else []),
-        Departures([record]),
-    ]
+    of_beta = sorted(groups(frame, "beta"), key=lambda group: group[0])
+    correlations = {attack: correlations_with(pairs, attack) for attack in attacks}
+    yield Text(_about(record, frame), record.settings["dataset"])
+    yield Claims(_claims(pairs, correlations), "The paper's statements")
+    yield Text(
+        "FGSM stands for the paper's attack, which it does not name; PGD with EOT stands beside it. The last two "
+        "statements compare coefficients, without a test of their own: their p is that of L given beta."
+    )
+    yield _figure(pairs, list(attacks), record, file)
+    yield Grid(
+        ["attack", "with", *next(iter(correlations.values()))[TAU]],
+        [[attack, name, *map(str, own[name].values())] for attack, own in correlations.items() for name in QUANTITIES],
+        "Correlation of the gap delta' - delta",
+        COEFFICIENTS,
+    )
+    columns = [Column(f"beta {beta:g}", frame=part) for (beta,), part in of_beta]
+    yield Table(title="What was measured", rows=_measured(attacks), columns=columns, notes=MEASURED)
+    yield Grid(
+        ["attack", "gap, mean over pairs", "its deviation over pairs", "of that by chance of the images"],
+        [[attack, *(number(value, digits=2) for value in _spread(pairs, attack))] for attack in attacks],
+        notes=CHANCE,
+    )
+    yield Text(_theorem(record, pairs, attacks), "Theorem 4 on these pairs")
+    if any(model.findings for model in record.models):
+        yield Findings([record], [Row(column.label, frame=column.frame) for column in columns])
+    yield Departures([record])
 
 
-def pairs_of(frame: "pd.DataFrame", attacks: dict[str, dict[str, Any]]) -> "pd.DataFrame":
+def pairs_of(frame: "pd.DataFrame", attacks: Attacks) -> "pd.DataFrame":
     """A row for each pair: settings, the quantities, and under each attack's name the gap, and its error in points."""
     import pandas as pd
 
-    of = functools.partial(per_model, frame, split="test")
-    product, averaged = of("lipschitz_product"), of("lipschitz_averaged")
+    def of(metric: str, **at: Any) -> "pd.Series[float]":
+        return where(frame, metric=metric, **{"attack": None, **at}).set_index(["seed", "beta", "depth", "width"])[
+            "value"
+        ]
+
     columns = {
-        PRODUCT: product,
-        LOG_PRODUCT: np.log(product),
-        "log L, tighter": np.log(averaged),
+        PRODUCT: of("lipschitz_product"),
+        LOG_PRODUCT: np.log(of("lipschitz_product")),
+        "log L, tighter": np.log(of("lipschitz_averaged")),
         "log L of Theorem 3": of("log_density_corrected"),
         TAU: of("tau"),
     }
     for attack, at in attacks.items():
-        columns |= {attack: 100 * per_model(frame, "gap", **at)}
-        columns |= {f"{attack} error": 100 * per_model(frame, "gap_error", **at)}
-    settings = frame.drop_duplicates("seed").set_index(product.index.names)[["beta", "depth", "width"]]
-    return pd.DataFrame(columns).join(settings)
+        columns |= {attack: 100 * of("gap", **at), f"{attack} error": 100 * of("gap_error", **at)}
+    return pd.DataFrame(columns).reset_index()
 
 
-def correlations(pairs: "pd.DataFrame", attack: str) -> dict[str, dict[str, Correlation]]:
+def correlations_with(pairs: "pd.DataFrame", attack: str) -> dict[str, dict[str, Correlation]]:
     """By quantity the gap's correlation with it: over "all" pairs, "given beta", and for each beta, "beta 0.1"."""
     return {
         name: {
             "all": correlate(pairs[name], pairs[attack]),
             "given beta": correlate(pairs[name], pairs[attack], given=pairs["beta"]),
-            **{f"beta {beta:g}": correlate(part[name], part[attack]) for (beta,), part in sorted_groups(pairs)},
+            **{f"beta {beta:g}": correlate(part[name], part[attack]) for beta, part in pairs.groupby("beta")},
         }
         for name in QUANTITIES
     }
 
 
-def sorted_groups(frame: "pd.DataFrame") -> list[tuple[tuple[float], "pd.DataFrame"]]:
-    """The parts with each beta, from the smallest."""
-    return sorted(groups(frame, "beta"), key=lambda group: group[0])
+def _claims(pairs: "pd.DataFrame", correlations: Mapping[str, Mapping[str, Mapping[str, Correlation]]]) -> list[Claim]:
+    claims = []
 
+    def claim(text: str, coefficient: float, p_value: float, ours: str, **settings: Any) -> None:
+        claims.append(Claim(text, [coefficient], n=len(pairs), digits=2, p_value=p_value, ours=ours, **settings))
 
-def _claims(pairs: "pd.DataFrame", found: dict[str, dict[str, dict[str, Correlation]]]) -> list[Claim]:
-    claim, claims = functools.partial(Claim, n=len(pairs), digits=2), []
     for name, (coefficient, p_value) in STATED.items():
-        for attack, each in found.items():
-            own, text = each[name]["all"], f"{attack}: the gap grows with {name} (p {p_value} in the paper)"
-            claims.append(claim(text, [own.coefficient], paper=coefficient, p_value=own.p_value, ours=str(own)))
-    own = correlate(np.log(pairs["beta"]), pairs[TAU])
-    text = "tau grows with beta (drawn; log beta here)"
-    claims.append(claim(text, [own.coefficient], p_value=own.p_value, ours=str(own)))
-    for attack, each in found.items():
-        single = [one.coefficient for name, one in each[LOG_PRODUCT].items() if name.startswith("beta ")]
+        for attack, own in correlations.items():
+            text = f"{attack}: the gap grows with {name} (p {p_value} in the paper)"
+            claim(text, *own[name]["all"], ours=str(own[name]["all"]), paper=coefficient)
+    grows = correlate(np.log(pairs["beta"]), pairs[TAU])
+    claim("tau grows with beta (drawn; log beta here)", *grows, ours=str(grows))
+    for attack, own in correlations.items():
+        single = [one.coefficient for name, one in own[LOG_PRODUCT].items() if name.startswith("beta ")]
         text = f"{attack}: at each beta the gap grows with L (drawn; log L here)"
-        p_value, listed = each[LOG_PRODUCT]["given beta"].p_value, ", ".join(f"{r:.2f}" for r in single)
-        claims.append(claim(text, [min(single)], p_value=p_value, ours=listed))
-    for attack, each in found.items():
-        smooth, error = each[LOG_PRODUCT]["given beta"], each[TAU]["given beta"]
+        listed = ", ".join(f"{r:.2f}" for r in single)
+        claim(text, min(single), own[LOG_PRODUCT]["given beta"].p_value, listed)
+    for attack, own in correlations.items():
+        smooth, error = own[LOG_PRODUCT]["given beta"], own[TAU]["given beta"]
         text = f"{attack}: given beta, the gap goes with L (log L here) more than with tau (said)"
-        least = [max(0.0, error.coefficient)]
-        ours = f"{smooth} and {error}"
-        claims.append(claim(text, [smooth.coefficient], least, p_value=smooth.p_value, ours=ours))
+        claim(text, *smooth, ours=f"{smooth} and {error}", smaller=[max(0.0, error.coefficient)])
     return claims
 
 
-def _measured(attacks: dict[str, dict[str, Any]]) -> list[Row]:
+def _measured(attacks: Attacks) -> list[Row]:
     row = functools.partial(Row, at={"split": "test"}, spread="range")
     share, log10 = functools.partial(row, scale=100, digits=2), functools.partial(row, scale=1 / np.log(10), digits=0)
     return [
@@ -202,11 +192,11 @@ def _spread(pairs: "pd.DataFrame", attack: str) -> list[float]:
 def _about(record: Record, frame: "pd.DataFrame") -> str:
     own, details, environment = record.settings, record.details, record.environment
     lists = {name: ", ".join(f"{value:g}" for value in own[name]) for name in ("depths", "widths", "betas")}
-    diverged = len(record.models) - frame["seed"].nunique()
+    gone = sum(map(diverged, record.models))
     counts = distinct(where(frame, metric="gap"), "attack", "num_steps", "num_eot_samples", "num_images")
     attacked = ", ".join(f"{at['num_images']:,.0f} for {attack_label(at)}" for at in counts)
     return (
-        f"{len(record.models)} pairs on {own['dataset']}{f' ({diverged} diverged and are left out)' * bool(diverged)}: "
+        f"{len(record.models)} pairs on {own['dataset']}{f' ({gone} diverged and are left out)' * bool(gone)}: "
         f"encoders of {lists['depths']} hidden layers of {lists['widths']} units, K = {own['latent_dim']}, beta "
         f"{lists['betas']}, {own['num_repeats']} of each; {own['num_epochs']} epochs of "
         f"{details['num_train_images']:,} images in one program, {details['training_seconds']:,.0f} s on "
@@ -217,7 +207,7 @@ def _about(record: Record, frame: "pd.DataFrame") -> str:
     )
 
 
-def _theorem(record: Record, pairs: "pd.DataFrame", attacks: dict[str, dict[str, Any]]) -> str:
+def _theorem(record: Record, pairs: "pd.DataFrame", attacks: Attacks) -> str:
     """How far the right-hand side is from saying something."""
     epsilon = min(at["epsilon"] for at in attacks.values())
     reach = np.log10(np.sqrt(record.details["num_pixels"]) * epsilon)  # of the L2 ball that holds the L-inf ball
@@ -233,54 +223,45 @@ def _theorem(record: Record, pairs: "pd.DataFrame", attacks: dict[str, dict[str,
 
 def _figure(pairs: "pd.DataFrame", attacks: Sequence[str], record: Record, file: str) -> Figure:
     """The paper's Figure 3: the gap against L with a trend for each beta, for every attack; and tau against beta."""
-    names = list(dict.fromkeys(attack.split(",")[0] for attack in attacks))
-    panels: list[Any] = []
-    for row, name in enumerate(names):
-        own = [attack for attack in attacks if attack.split(",")[0] == name]
-        panels += [functools.partial(_panel, pairs, PRODUCT, attack) for attack in own]
-        panels.append(functools.partial(_panel, pairs, TAU, own[0]) if row else functools.partial(_taus, pairs))
-    columns, depths = len(panels) // len(names), sorted(set(pairs["depth"]))
-    title = f"{len(pairs)} pairs of classifiers, each on one encoder, {record.settings['dataset']}; hollow: narrow ones"
-    size = (3.6 * columns, 3.1 * len(names) + 0.5)
-    legend = pairs["beta"].nunique() + len(depths)
-    alt = "The gap against the Lipschitz constant of the encoder, a panel for each attack; and tau against beta."
-    return Figure(file, panels, suptitle=title, alt=alt, columns=columns, size=size, legend=legend)
-
-
-def _panel(pairs: "pd.DataFrame", name: str, attack: str, axes: "Axes", frame: "pd.DataFrame") -> None:
-    """The gap under an attack against L, with trends in log L, or tau."""
-    scale = 1 if name == PRODUCT else 100
-    for place, ((beta,), part) in enumerate(sorted_groups(pairs)):
-        _scatter(axes, pairs, part, scale * part[name], f"C{place}", part[attack], part[f"{attack} error"])
-        if name == PRODUCT and len(part) > 2 and np.ptp(part[LOG_PRODUCT]) > 0:
-            slope, start = np.polyfit(part[LOG_PRODUCT], part[attack], 1)
-            ends = np.array([part[LOG_PRODUCT].min(), part[LOG_PRODUCT].max()])
-            axes.plot(np.exp(ends), start + slope * ends, color=f"C{place}", label=rf"$\beta$ = {beta:g}")
-    axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
-    label = "L of the encoder (product of norms)" if name == PRODUCT else "tau, %"
-    axes.set(xlabel=label, ylabel="delta' - delta, points", xscale="log" if name == PRODUCT else "linear")
-    axes.set_title(f"{attack}: r with {name} {correlate(pairs[name], pairs[attack])}", fontsize="small")
-
-
-def _taus(pairs: "pd.DataFrame", axes: "Axes", frame: "pd.DataFrame") -> None:
     widths = sorted(set(pairs["width"]))
-    for place, ((beta,), part) in enumerate(sorted_groups(pairs)):
-        shift = np.array([1.12 ** (2 * widths.index(width) - len(widths) + 1) for width in part["width"]])
-        _scatter(axes, pairs, part, beta * shift, f"C{place}", 100 * part[TAU])
-    for place, depth in enumerate(sorted(set(pairs["depth"]))):
-        label = f"{depth:g} hidden layer{'s' * (depth > 1)}"
-        axes.plot([], [], MARKERS[place % len(MARKERS)], color="0.4", label=label)
-    axes.set(xscale="log", xlabel=r"$\beta$ (narrow encoders left, wide ones right)", ylabel="tau, %")
-    axes.set_title("tau, the larger error of the two", fontsize="small")
+    shift = 1.12 ** (2 * pairs["width"].map(widths.index) - len(widths) + 1)
+    pairs = pairs.assign(
+        layers=[f"{depth:g} hidden layer{'s' * (depth > 1)}" for depth in pairs["depth"]],
+        narrow=pairs["width"] < max(widths),
+        shifted=pairs["beta"] * shift,
+        percent=100 * pairs[TAU],
+    )
+    scatter = functools.partial(Scatter, points=pairs, color="beta", marker="layers", hollow="narrow")
+    gap = functools.partial(scatter, ylabel="delta' - delta, points", level=0)
 
+    def against(name: str, attack: str) -> Scatter:
+        title = f"{attack}: r with {name} {correlate(pairs[name], pairs[attack])}"
+        own = functools.partial(gap, y=attack, error=f"{attack} error", title=title)
+        if name == TAU:
+            return own(x="percent", xlabel="tau, %")
+        return own(x=PRODUCT, xlabel="L of the encoder (product of norms)", xscale="log", trend=True)
 
-def _scatter(
-    axes: "Axes", pairs: "pd.DataFrame", part: "pd.DataFrame", x: Any, color: str, y: Any, error: Any = None
-) -> None:
-    """Points with a marker for each depth, hollow for all but the widest encoders; bars are standard errors."""
-    depths, widest = sorted(set(pairs["depth"])), pairs["width"].max()
-    if error is not None:
-        axes.errorbar(x, y, error, linestyle="", color=color, elinewidth=0.7, alpha=0.4, zorder=1)
-    for left, height, depth, width in zip(x, y, part["depth"], part["width"], strict=True):
-        marker, face = MARKERS[depths.index(depth) % len(MARKERS)], color if width == widest else "none"
-        axes.plot(left, height, marker, color=color, markerfacecolor=face, markersize=5)
+    taus = scatter(
+        x="shifted",
+        y="percent",
+        title="tau, the larger error of the two",
+        xlabel=r"$\beta$ (narrow encoders left, wide ones right)",
+        ylabel="tau, %",
+        xscale="log",
+    )
+    panels: list[Scatter] = []
+    kinds = list(dict.fromkeys(attack.split(",")[0] for attack in attacks))
+    for kind in kinds:
+        own = [attack for attack in attacks if attack.split(",")[0] == kind]
+        panels += [against(PRODUCT, attack) for attack in own]
+        panels.append(against(TAU, own[0]) if len(panels) > len(own) else taus)
+    columns = len(panels) // len(kinds)
+    return Figure(
+        file,
+        panels,
+        suptitle=f"{len(pairs)} pairs on {record.settings['dataset']}, each of one encoder; hollow: narrow ones",
+        alt="The gap against the Lipschitz constant of the encoder, a panel for each attack; and tau against beta.",
+        columns=columns,
+        size=(3.6 * columns, 3.1 * len(kinds) + 0.7),
+        legend=4,
+    )

@@ -7,11 +7,9 @@ ones before and after an attack.
 import functools
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.core import records
@@ -22,10 +20,10 @@ from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
-from experiments.core.settings import EVALUATION, as_dict, departures
-from experiments.core.trained_model import LOCAL, TrainedModel
-from experiments.core.workdir import check_reuse, check_workdir, environment, write_config
-from experiments.transferability.model import Pair, encoder_layers, functions_of, own_draw, pair_of
+from experiments.core.settings import EVALUATION
+from experiments.core.trained_model import TrainedModel
+from experiments.core.workdir import check_reuse, check_workdir, write_config
+from experiments.transferability.model import Pair, encoder_layers, functions_of, own_draw, pair_of, smoothness
 from experiments.transferability.settings import PairConfig, members
 from ib_jax import data, evaluation, losses, training
 from ib_jax.evaluation import AttackPrograms, AttackSpec, AttackSuite
@@ -37,35 +35,19 @@ _BATCH = 500
 
 
 def run(config: PairConfig, session: Session) -> Record | None:
-    """Trains what is not trained, measures it unless there is a record, and makes the report.
-
-    Args:
-      config: the settings.
-      session: where to show progress and tables, and the command for the record.
-
-    Returns:
-      The record, or None if training was stopped and can be resumed.
-
-    Raises:
-      WorkdirError: the workdir or the record was made with other settings.
-      NonFiniteLossError: training diverged.
-    """
+    """Trains what is not trained, measures it unless there is a record, makes the report; None if stopped meanwhile."""
     workdir = pathlib.Path(config.workdir or "workdirs/transferability") / config.dataset
     results = pathlib.Path(config.results or workdir / "results")
     path = results / f"{config.dataset}.json"
     if path.exists():
-        check_reuse(path, records.read(path).settings, config, stage=EVALUATION)
+        record = records.read(path)
+        check_reuse(path, record.settings, config, stage=EVALUATION)
     else:
         made = measure(config, workdir, session)
         if made is None:
             return None
-        records.write(path, made)
-    from experiments.core import render  # pandas and matplotlib take a second to import
-    from experiments.transferability.report import report
-
-    record = records.read(path)
-    render.write_report(report, [record], results, session.console)
-    session.console.print(f"Record, table and figure are in {results}.", highlight=False)
+        records.write(path, record := made)
+    session.publish(results, [record])
     return record
 
 
@@ -92,22 +74,15 @@ def measure(config: PairConfig, workdir: pathlib.Path, session: Session) -> Reco
         for each in trained:
             models.append(attacker.measure(each))
             line("pair", models[-1].name, 1.0)
-    return Record(
-        session.experiment,
-        session.command,
-        {name: value for name, value in as_dict(config).items() if name not in (*LOCAL, "results")},
-        models,
-        {
-            "plan": trainer.plan.message,
-            "num_train_images": len(dataset.train.labels),
-            "num_test_images": len(dataset.test.labels),
-            "num_pixels": int(np.prod(dataset.test.inputs.shape[1:])),
-            "training_seconds": trainer.seconds,
-            "attack_seconds": time.monotonic() - start,
-        },
-        departures(config),
-        environment(),
-    )
+    details = {
+        "plan": trainer.plan.message,
+        "num_train_images": len(dataset.train.labels),
+        "num_test_images": len(dataset.test.labels),
+        "num_pixels": int(np.prod(dataset.test.inputs.shape[1:])),
+        "training_seconds": trainer.seconds,
+        "attack_seconds": time.monotonic() - start,
+    }
+    return session.record(models, config, details=details, file=config.dataset)
 
 
 def answer(pair: Pair, num_samples: int, place: int, member: Member, keys: Array, inputs: Array) -> Array:
@@ -169,13 +144,11 @@ class PairAttacker:
         def apply(member: Member, keys: Array, inputs: Array) -> Array:
             return pair.decode(member[1], losses.sample(keys, pair.encode(*member, inputs))[0])
 
-        def least_scale(member: Member, inputs: np.ndarray) -> float:
-            parts = [jnp.asarray(inputs[first : first + _BATCH]) for first in range(0, len(inputs), _BATCH)]
-            return min(float(least_of(member, part)) for part in parts)
+        least_of = jax.jit(lambda member, inputs: pair.encode(member[0], member[1], inputs).scale.min())
 
-        @jax.jit
-        def least_of(member: Member, inputs: Array) -> Array:
-            return pair.encode(*member, inputs).scale.min()
+        def least_scale(member: Member, inputs: np.ndarray) -> float:
+            starts = range(0, len(inputs), _BATCH)
+            return min(float(least_of(member, inputs[first : first + _BATCH])) for first in starts)
 
         first, second = (functools.partial(answer, pair, config.num_eval_samples, place) for place in (0, 1))
         self._suite = AttackSuite(
@@ -193,7 +166,7 @@ class PairAttacker:
         """Of a pair every attack, and the Lipschitz constants of its encoder."""
         own, suite = trained.settings, self._suite
         kept = {"depth": own["depth"], "width": own["width"], "beta": float(f"{own['beta']:.6g}")}  # as it was given
-        member = {name: jnp.int32(own[name]) for name in ("depth", "width")}, trained.params
+        member = {name: np.int32(own[name]) for name in ("depth", "width")}, trained.params
         keys = suite_keys(own["seed"])
         result = suite.evaluate(member, keys, keep_images=True)
         judge = losses.per_example_keys(keys.judge, len(suite.labels))
@@ -230,37 +203,8 @@ class PairAttacker:
 
 def attacks_of(config: PairConfig) -> list[AttackSpec]:
     """The attacks on the first classifier: FGSM with one sample of z, PGD with several in each gradient."""
-    fgsm = [AttackSpec("fgsm", epsilon, num_images=config.num_attack_images) for epsilon in config.epsilons]
-    pgd = functools.partial(
-        AttackSpec,
-        "pgd",
-        num_steps=config.pgd_steps,
-        num_eot_samples=config.num_eot_samples,
-        num_images=config.num_pgd_images,
-    )
-    return [*fgsm, *(pgd(epsilon) for epsilon in config.epsilons)]
-
-
-def smoothness(layers: Sequence[np.ndarray], least_scale: float) -> Mapping[str, float]:
-    """Bounds on an encoder's Lipschitz constant in L2, of mean and scale together, and Theorem 3's in log space.
-
-    Args:
-      layers: as of `encoder_layers`.
-      least_scale: on the images that were looked at; the theorem asks for that over all images.
-
-    Returns:
-      "lipschitz_product" and "lipschitz_averaged" of the whole network (softplus has slopes of at most one), and from
-      the tighter ones of mean and scale the logarithm of the density's constant, corrected and as printed in the paper.
-    """
-    whole, half = evaluation.lipschitz_bounds(layers), len(layers[-1]) // 2
-    mean, scale = (
-        evaluation.lipschitz_bounds([*layers[:-1], rows]).averaged for rows in (layers[-1][:half], layers[-1][half:])
-    )
-    density = functools.partial(evaluation.log_density_lipschitz, half, least_scale, mean, scale)
-    return {
-        "lipschitz_product": whole.product,
-        "lipschitz_averaged": whole.averaged,
-        "least_scale": least_scale,
-        "log_density_corrected": density(form="corrected"),
-        "log_density_printed": density(form="printed"),
-    }
+    pgd: dict[str, Any] = {"num_steps": config.pgd_steps, "num_eot_samples": config.num_eot_samples}
+    return [
+        *(AttackSpec("fgsm", epsilon, num_images=config.num_attack_images) for epsilon in config.epsilons),
+        *(AttackSpec("pgd", epsilon, num_images=config.num_pgd_images, **pgd) for epsilon in config.epsilons),
+    ]

@@ -7,7 +7,7 @@ import pytest
 
 import experiments
 from experiments.attack_comparison.settings import ComparisonConfig, comparisons
-from experiments.ib_adversarial_training.model import specs_of
+from experiments.ib_adversarial_training.run import specs_of
 from experiments.ib_adversarial_training.settings import AttackSettings
 
 MAKES_ONE = re.compile(r'AttackSpec[(,]\s*"carlini_wagner"|attacks\.carlini_wagner\(')

@@ -15,8 +15,8 @@ from experiments.feature_entropy import measure as feature_entropy_measure
 from experiments.feature_entropy import report as feature_entropy_report
 from experiments.feature_entropy import run as feature_entropy
 from experiments.feature_entropy.measure import Measure
+from experiments.feature_entropy.run import Trainer, attacked_rows, averaged, load_averaged
 from experiments.feature_entropy.settings import ATTACKS, CW, DEEPFOOL, FGSM, PRESETS, FeatureConfig
-from experiments.feature_entropy.train import Trainer, attacked_rows, averaged, load_averaged
 from ib_jax import AttackResult, data, evaluation
 
 TINY = FeatureConfig(
@@ -152,7 +152,7 @@ def test_components_are_those_of_the_correlations():
 def test_goes_on_and_refuses_other_settings(folder):
     results, config = folder
     before = (results / "digits.json").read_bytes()
-    feature_entropy.run(config, Session())
+    feature_entropy.run(config, Session("feature_entropy"))
     assert (results / "digits.json").read_bytes() == before
     for changes, message in [
         ({"epsilon": 0.3}, r"--epsilon: 0\.2 there, 0\.3 now"),
@@ -186,7 +186,8 @@ def made(monkeypatch):
 
     monkeypatch.setattr(trainer.programs, "attack", attack)
     monkeypatch.setattr(trainer.programs, "answers", answers)
-    return Measure(SMALL, trainer, dataset.test, "source"), made, dataset.test.inputs[:COUNT], clean
+    measure = Measure(SMALL, trainer.programs, trainer.recipe.model, dataset.test, "source", "source")
+    return measure, made, dataset.test.inputs[:COUNT], clean
 
 
 @pytest.mark.parametrize("attack", [FGSM, DEEPFOOL, CW])

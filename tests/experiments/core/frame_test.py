@@ -16,6 +16,7 @@ from experiments.core.records import (
     per_model,
     per_seed,
     where,
+    without_diverged,
 )  # fmt: skip
 
 
@@ -61,6 +62,12 @@ def test_groups_and_distinct_keep_the_order_and_show_what_is_missing_as_none(num
     assert [(key, len(part)) for key, part in groups(numbers, "beta")] == [((0.1,), 14), ((None,), 7)]
     attacks = distinct(numbers, "attack", "epsilon", "norm")
     assert attacks == [{}, {"attack": "pgd", "epsilon": 0.1}, {"attack": "pgd", "epsilon": 0.3}]
+
+
+def test_models_that_diverged_are_left_out():
+    models = [Model("vib", seed, [Measurement({}, {"e": 1})], details={"diverged_at": -seed}) for seed in (0, 1)]
+    records = [Record("x", "", {}, models, file="a")]
+    assert without_diverged(frame(records), records)["seed"].tolist() == [1]
 
 
 def test_the_numbers_of_models_come_by_seed(numbers):

@@ -1,13 +1,17 @@
 """An experiment's models under attack, on a linear model: whose keys, whose images, and which rows a record has."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 from experiments.core import attacks
 from experiments.core.attacks import SOURCE, AttackedModel, ModelAttacks
 from experiments.core.keys import stream
+from experiments.core.trained_model import TrainedModel
 from ib_jax import attacks as library
 from ib_jax import evaluation, losses
 from ib_jax.evaluation import AttackSpec, AttackSuite
@@ -99,3 +103,19 @@ def test_findings_are_plain():
     found = evaluation.Finding("search", "a message", {"share": 0.5})
     result = evaluation.SuiteResult(None, None, {}, [], [found], 0.0)
     assert attacks.findings(result) == [{"check": "search", "message": "a message", "evidence": {"share": 0.5}}]
+
+
+def test_trained_models_are_attacked_in_turn_with_images_of_their_sources():
+    def trained(name, seed):
+        settings = types.SimpleNamespace(name=name, seed=seed, stochastic=False)
+        return TrainedModel(settings, lambda: jnp.eye(3), {}, [], 0.0)
+
+    models = [trained("plain", 0), trained("vib", 0), trained("vib", 1)]
+    suite = AttackSuite(SPECS[:2], apply_fn, INPUTS, LABELS, num_eval_samples=1)
+    sources = {"vib": models[0].settings, "plain": models[1].settings}
+    made = attacks.attack_trained(
+        models, lambda own: suite, lambda own: sources[own.name], Console(quiet=True), waiting=models[:2]
+    )
+    assert [(own, len(result.rows), source) for own, result, source in made] == [
+        (models[0], 2, "vib"), (models[1], 2, "plain"),
+    ]  # fmt: skip

@@ -1,11 +1,12 @@
 """Panels: what is drawn, read back from Matplotlib's axes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Canvas
 
 from experiments.core import plots
-from experiments.core.plots import Bars, Figure, Level, Line, Panel
+from experiments.core.plots import MARKERS, Bars, Figure, Level, Line, Panel, Scatter
 from experiments.core.records import Measurement, Model, Record, frame, where
 from experiments.core.report import Column, Row
 
@@ -100,6 +101,34 @@ def test_bars_are_a_table_drawn(horizontal):
     labels = axes.get_yticklabels() if horizontal else axes.get_xticklabels()
     assert [label.get_text() for label in labels] == ["beta 0.1", "beta 0.01"]
     assert (axes.get_xlim() if horizontal else axes.get_ylim()) == (0, 100)
+
+
+def test_a_scatter_has_a_point_for_each_row_and_a_trend_over_the_logarithm():
+    x = np.array([1.0, 10.0, 100.0, 1.0, 10.0, 100.0])
+    kinds, wide = ["a", "b", "a"] * 2, [True, False, False] * 2
+    columns = {
+        "x": x,
+        "y": 2 * np.log10(x) + 1,
+        "error": 0.1,
+        "beta": [0.1] * 3 + [1.0] * 3,
+        "kind": kinds,
+        "wide": wide,
+    }
+    settings = {"color": "beta", "marker": "kind", "hollow": "wide", "xscale": "log", "level": 0.0}
+    scatter = Scatter(
+        points=pd.DataFrame(columns), x="x", y="y", error="error", trend=True, path=["beta"], xlabel="right", **settings
+    )
+    axes = draw(scatter)
+    assert (axes.get_xscale(), axes.get_xlabel(), len(axes.containers)) == ("log", "right", 2)
+    assert axes.get_legend_handles_labels()[1] == ["beta = 0.1", "beta = 1", "a", "b"]
+    drawn = [line for line in axes.lines if line.get_marker() in set(MARKERS) and len(line.get_xdata())]
+    assert sum(len(line.get_xdata()) for line in drawn) == 6
+    faces = {(line.get_marker(), float(line.get_xdata()[0])): line.get_markerfacecolor() for line in drawn}
+    assert [kind for kind, face in faces.items() if isinstance(face, str)] == [("o", 1.0)]
+    trends = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
+    for line in [line for line in trends if list(line.get_xdata()) == [1.0, 100.0]]:
+        np.testing.assert_allclose(line.get_ydata(), [1.0, 5.0])
+    assert sum(list(line.get_xdata()) == [1.0, 100.0] for line in trends) == 2
 
 
 def test_a_figure_is_of_panels_functions_or_all_a_functions_own(tmp_path):

@@ -31,7 +31,6 @@ PAPER_NOTE = (
     "steps), as far as its text is legible. Its caption of Figure 4 says that L-inf baselines exceed 99.9 %, which in "
     "the table the row of L2 does."
 )
-MARKERS = {"ceb": "o", "consistent_ceb": "s", "vib": "^", "vub": "v"}
 
 # Table 1 as far as the paper's text can be read, errors in per cent: network ("-aa" is without AutoAugment, "x2" twice
 # as wide), objective, ImageNet-A, PGD L2, PGD L-inf, and of other rows what is one number in a row of one name, or
@@ -155,9 +154,8 @@ def _baseline_errors(groups: Sequence[Group]) -> dict[str, float]:
     plain = next((group.frame for group in groups if group.rho is None), None)
     if plain is None:
         return {}
-    errors = {name: corruption_error(plain, name) for name in corruptions.CORRUPTIONS}
-    means = {name: float(error.mean()) for name, error in errors.items() if error.any()}
-    return means if len(means) == len(errors) else {}
+    means = {name: float(corruption_error(plain, name).mean()) for name in corruptions.CORRUPTIONS}
+    return means if all(mean > 0 for mean in means.values()) else {}  # NaN: not measured
 
 
 def _mce_text(frame: "pd.DataFrame", groups: Sequence[Group]) -> str:
@@ -199,6 +197,6 @@ def _panel(row: Row, frame: "pd.DataFrame", groups: Sequence[Group]) -> Panel:
             continue
         own: dict[str, Any] = {"metric": row.metric, "at": row.at, "scale": 100}
         best = next(group.frame for group in same if is_best(group, groups))
-        lines.append(Line(label, frame=part, color=color, marker=MARKERS[objective], spread="seeds", **own))
+        lines.append(Line(label, frame=part, color=color, marker="o", spread="seeds", **own))
         lines.append(Line("rho*", frame=best, color="black", marker="*", style="", spread="none", **own))
     return Panel(lines=lines, levels=levels, x="rho", xlabel="", title=str(row.label), legend=False)

@@ -52,11 +52,10 @@ def run(settings: CorruptionSettings, attacks: CorruptionAttacks, session: Sessi
         raise SettingError("--workdirs must name a trained model's folder, or the folder above several; see --help")
     results = pathlib.Path(settings.results or pathlib.Path(paths[0]) / "corruptions")
     models = [open_model(workdir, settings.data_dir) for workdir in find_workdirs(paths, session.console)]
-    owners: dict[str, ImageModel] = {}
-    for model in models:
-        if (other := owners.setdefault(model.file, model)) is not model:
-            places = f"{other.config.workdir} and {model.config.workdir}"
-            raise WorkdirError(f"{places} are both {model.file}: evaluate them in two runs")
+    for file in {model.file for model in models}:
+        places = [model.config.workdir for model in models if model.file == file]
+        if len(places) > 1:
+            raise WorkdirError(f"{' and '.join(places)} are both {file}: evaluate them in two runs")
     shifted = settings.imagenet_a and models[0].config.dataset == IMAGENET
     measure_models(
         models,
@@ -75,21 +74,19 @@ def find_workdirs(paths: Sequence[str], console: Console) -> list[pathlib.Path]:
     """The workdirs that are meant by `paths`, each once: each itself, or the finished ones in it; others are named."""
     workdirs: list[pathlib.Path] = []
     for path in map(pathlib.Path, paths):
-        if not path.is_dir():
-            raise FileNotFoundError(f"--workdirs names {path}, which is no folder")
         if (path / "config.json").exists():
             workdirs.append(path)
             continue
         inside = sorted(config.parent for config in path.glob("*/config.json"))
         finished = [workdir for workdir in inside if trained_model.is_finished(workdir)]
+        if not finished:
+            raise FileNotFoundError(
+                f"--workdirs names {path}, which is no folder, or holds no config.json and no folder with config.json "
+                "and results.json: give a workdir of python -m experiments.cifar10_ceb, or the folder above several"
+            )
         for workdir in inside:
             if workdir not in finished:
                 console.print(f"{workdir} is not trained to its end and is left out.", highlight=False)
-        if not finished:
-            raise FileNotFoundError(
-                f"--workdirs names {path}, which holds no config.json and no folder with config.json and results.json: "
-                "give a workdir of python -m experiments.cifar10_ceb, or the folder above several"
-            )
         workdirs += finished
     return list(dict.fromkeys(workdirs))
 

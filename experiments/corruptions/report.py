@@ -81,9 +81,10 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         f"{source}, with the constants for {first.details['constants']}, mean of five severities."
     )
     attacks = next((record.settings for record in records if "linf_epsilon" in record.settings), None)
-    rows, columns = _rows(frame, groups, attacks), [_column(group, groups, dataset) for group in groups]
+    best = best_rhos(groups)
+    rows, columns = _rows(frame, groups, attacks), [_column(group, best, dataset) for group in groups]
     notes = " ".join([BEST, *([PAPER_NOTE] if any(column.paper for column in columns) else [])])
-    panels = [_panel(row, frame, groups) for row in rows]
+    panels = [_panel(row, frame, groups, best) for row in rows]
     suptitle = f"{dataset}, {count} images, mean of five severities: error, % (lower is better), against rho"
     alt = "A panel for each corruption: the error against rho, horizontal lines for cross-entropy."
     size = (13.0, 2.4 * -(-len(panels) // 5) + 0.8)
@@ -111,10 +112,14 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     return Report(f"{dataset} under common corruptions", frame, sections, PAPER, intro, headlines)
 
 
-def is_best(group: Group, groups: Sequence[Group]) -> bool:
-    """Whether its rho is rho*: that of the least clean error among bottlenecks of its kind, of several the lowest."""
-    same = [each for each in groups if (each.network, each.objective) == (group.network, group.objective)]
-    return group.rho is not None and group is min(same, key=lambda each: (_clean(each.frame).mean(), each.rho))
+def best_rhos(groups: Sequence[Group]) -> dict[tuple[str, str], float]:
+    """rho* by network and objective: that of the least clean error, of several the lowest."""
+    best: dict[tuple[str, str], tuple[float, float]] = {}
+    for group in groups:
+        if group.rho is not None:
+            key, own = (group.network, group.objective), (_clean(group.frame).mean(), group.rho)
+            best[key] = min(own, best.get(key, own))
+    return {key: rho for key, (_, rho) in best.items()}
 
 
 def _clean(part: "pd.DataFrame") -> "pd.Series[float]":
@@ -173,30 +178,26 @@ def _mce_text(frame: "pd.DataFrame", groups: Sequence[Group]) -> str:
     )
 
 
-def _column(group: Group, groups: Sequence[Group], dataset: str) -> Column:
+def _column(group: Group, best: Mapping[tuple[str, str], float], dataset: str) -> Column:
     """A model, with the paper's numbers at its rho*, if it is one of the paper's networks on ImageNet."""
-    best, key = is_best(group, groups), (group.network, group.objective)
-    known = paper_table().get(key) if dataset == IMAGENET and (best or group.rho is None) else None
-    rho = f" [{PAPER_RHO.get(key, '?')}]" if known and best else ""
-    return Column(f"{group.name}{' (*)' if best else ''}{rho}", frame=group.frame, paper=known)
+    key = group.network, group.objective
+    known = paper_table().get(key) if dataset == IMAGENET and group.rho == best.get(key) else None
+    star = " (*)" if key in best and group.rho == best[key] else ""
+    rho = f" [{PAPER_RHO.get(key, '?')}]" if known and star else ""
+    return Column(f"{group.name}{star}{rho}", frame=group.frame, paper=known)
 
 
-def _panel(row: Row, frame: "pd.DataFrame", groups: Sequence[Group]) -> Panel:
+def _panel(row: Row, frame: "pd.DataFrame", groups: Sequence[Group], best: Mapping[tuple[str, str], float]) -> Panel:
     """The error against rho, with a star at rho*; cross-entropy as levels."""
     lines, levels = [], []
-    for place, (network, objective) in enumerate(dict.fromkeys((group.network, group.objective) for group in groups)):
-        same = [group for group in groups if (group.network, group.objective) == (network, objective)]
-        part, label, color = (
-            where(frame, network=network, objective=objective),
-            f"{network}: {same[0].kind}",
-            f"C{place}",
-        )
-        if same[0].rho is None:
-            values = values_of(frame, row, Column(frame=part))
-            levels += [Level(values, label, color, "-")] if values.size else []
-            continue
-        own: dict[str, Any] = {"metric": row.metric, "at": row.at, "scale": 100}
-        best = next(group.frame for group in same if is_best(group, groups))
-        lines.append(Line(label, frame=part, color=color, marker="o", spread="seeds", **own))
-        lines.append(Line("rho*", frame=best, color="black", marker="*", style="", spread="none", **own))
+    kinds = {(group.network, group.objective): group.kind for group in groups}
+    for place, (key, kind) in enumerate(kinds.items()):
+        part, label, color = where(frame, network=key[0], objective=key[1]), f"{key[0]}: {kind}", f"C{place}"
+        if key in best:
+            own: dict[str, Any] = {"metric": row.metric, "at": row.at, "scale": 100}
+            lines.append(Line(label, frame=part, color=color, marker="o", spread="seeds", **own))
+            star = {"color": "black", "marker": "*", "style": "", "spread": "none"}
+            lines.append(Line("rho*", frame=where(part, rho=best[key]), **star, **own))
+        elif (values := values_of(frame, row, Column(frame=part))).size:
+            levels.append(Level(values, label, color, "-"))
     return Panel(lines=lines, levels=levels, x="rho", xlabel="", title=str(row.label), legend=False)

@@ -112,7 +112,11 @@ def _against_rho(frame: "pd.DataFrame", settings: Mapping[str, Any], title: str)
         values = values_of(plain, Row(metric=metric, at=at, scale=100), Column())
         if values.size:
             levels.append(Level(values, "" if place else "cross-entropy", f"C{place}", "--"))
-    labels = {"xlabel": "rho (smaller: stronger bottleneck)", "ylabel": "test accuracy, %", "title": title}
+    labels: dict[str, Any] = {
+        "xlabel": "rho (smaller: stronger bottleneck)",
+        "ylabel": "test accuracy, %",
+        "title": title,
+    }
     return Panel(lines=lines, levels=levels, x="rho", ylim=(0, 100), **labels)
 
 
@@ -128,7 +132,10 @@ def _against_radius(groups: Sequence[Group], settings: Mapping[str, Any], norm: 
         if norm == "linf":
             label = "every attack together" if group is groups[-1] else ""
             lines.append(Line(label, "accuracy", at=_worst(settings), marker="_", style="", **own))
-    labels = {"xlabel": f"{NORMS[norm]} epsilon, levels of 255", "ylabel": "accuracy, %" if norm == "linf" else ""}
+    labels: dict[str, Any] = {
+        "xlabel": f"{NORMS[norm]} epsilon, levels of 255",
+        "ylabel": "accuracy, %" if norm == "linf" else "",
+    }
     return Panel(lines=lines, x="levels", ylim=(0, 100), legend=norm == "linf", **labels)
 
 

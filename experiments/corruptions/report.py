@@ -196,7 +196,7 @@ def _panel(row: Row, frame: "pd.DataFrame", groups: Sequence[Group], best: Mappi
         if key in best:
             own: dict[str, Any] = {"metric": row.metric, "at": row.at, "scale": 100}
             lines.append(Line(label, frame=part, color=color, marker="o", spread="seeds", **own))
-            star = {"color": "black", "marker": "*", "style": "", "spread": "none"}
+            star: dict[str, Any] = {"color": "black", "marker": "*", "style": "", "spread": "none"}
             lines.append(Line("rho*", frame=where(part, rho=best[key]), **star, **own))
         elif (values := values_of(frame, row, Column(frame=part))).size:
             levels.append(Level(values, label, color, "-"))

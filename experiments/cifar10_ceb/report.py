@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any
 from experiments.core.claims import Claim
 from experiments.core.image_models import AVERAGE
 from experiments.core.image_report import (
-    PGD,
+    NORMS,
     Group,
     checks_grid,
     corruption_rows,
     groups_of,
+    pgd,
+    pgd_label,
     together_table,
     with_levels,
 )
 from experiments.core.plots import Bars, Figure, Level, Line, Panel
 from experiments.core.records import Record, per_model, where
-from experiments.core.report import Claims, Column, Departures, Headline, Report, Row, Table, Text
+from experiments.core.report import Claims, Column, Departures, Headline, Report, Row, Table, Text, values_of
 from experiments.core.settings import BOTTLENECKS
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ MARKERS = "so^vD*Px"
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     """The tables and figures of a folder of records."""
     frame, settings = with_levels(frame), {**records[0].models[0].settings, **records[0].settings}
-    groups, radius = groups_of(frame), settings["radius"]
+    groups = groups_of(frame)
     count, seeds = where(frame, attack="clean")["num_images"].max(), frame["seed"].nunique()
     intro = (
         f"{groups[0].network}, norm {settings['norm']}, augmentation {settings['augment']}, {settings['num_epochs']} "
@@ -48,36 +50,17 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         Text(PAPER_TEXT),
         _white_box(groups, settings),
         *_figures(frame, groups, settings),
-        together_table(groups, settings, radius),
-        *_corruptions(frame, groups, records),
+        together_table(groups, settings, settings["radius"]),
+        *_corruptions(frame, groups, records[0].details),
         Claims(claims, "The trend") if claims else Text("Too few values of rho to speak of a trend.", "The trend"),
         checks_grid(groups, records),
         Departures(records),
         _origin(records),
     ]
-    plain = where(frame, objective="cross_entropy")
-    headlines = [
-        Headline(
-            "section 3.1, deterministic, clean accuracy", 1 - per_model(plain, "error_mean", split="test"), 94.4, "%"
-        ),
-        *(Headline(f"Figures 1, 2: {each.text}", each.larger, "rises", digits=2, claim=each) for each in claims[-2:]),
-    ]
+    deterministic = _clean(where(frame, objective="cross_entropy"))
+    headlines = [Headline("section 3.1, deterministic, clean accuracy", deterministic, 94.4, "%")]
+    headlines += [Headline(f"Figures 1, 2: {c.text}", c.larger, "rises", digits=2, claim=c) for c in claims[-2:]]
     return Report(f"CEB on {settings['dataset']}", frame, sections, PAPER, intro, headlines)
-
-
-def _pgd(settings: Mapping[str, Any], norm: str, levels: float, *, targeted: bool = False) -> dict[str, Any]:
-    """The conditions of PGD on all images."""
-    return PGD | {
-        "num_steps": settings["pgd_steps"],
-        "targeted": targeted,
-        "norm": norm,
-        "levels": levels,
-        "together": None,
-    }
-
-
-def _label(norm: str, levels: float, *, targeted: bool = False) -> str:
-    return f"PGD{' targeted' if targeted else ''} {'L-inf' if norm == 'linf' else 'L2'} {levels:g}"
 
 
 def _clean(part: "pd.DataFrame") -> "pd.Series[float]":
@@ -85,96 +68,89 @@ def _clean(part: "pd.DataFrame") -> "pd.Series[float]":
 
 
 def _white_box(groups: Sequence[Group], settings: Mapping[str, Any]) -> Table:
+    """PGD at every radius; at a random target at the two largest."""
+    attacked = [
+        (norm, levels, targeted)
+        for norm in NORMS
+        for targeted, radii in ((False, settings[f"{norm}_epsilons"]), (True, settings[f"{norm}_epsilons"][-2:]))
+        for levels in radii
+    ]
     columns = [Column("clean", _clean, scale=100)]
-    for norm in ("linf", "l2"):
-        radii = settings[f"{norm}_epsilons"]
-        for targeted, own in ((False, radii), (True, radii[-2:])):
-            columns += [
-                Column(
-                    _label(norm, e, targeted=targeted),
-                    "accuracy",
-                    at=_pgd(settings, norm, e, targeted=targeted),
-                    scale=100,
-                )
-                for e in own
-            ]
+    for norm, levels, targeted in attacked:
+        at = pgd(settings, norm, levels, targeted=targeted)
+        columns.append(Column(pgd_label(norm, levels, targeted=targeted), "accuracy", at=at, scale=100))
     rows = [Row(group.title, frame=group.frame) for group in groups]
     return Table(title="White box", rows=rows, columns=columns, corner=("model",))
 
 
 def _figures(frame: "pd.DataFrame", groups: Sequence[Group], settings: Mapping[str, Any]) -> list[Figure]:
-    """Accuracy against rho, the deterministic network as a level (Figure 1), and against the radius (Figure 2)."""
+    title = f"{settings['dataset']}, {groups[0].network}, norm {settings['norm']}, {settings['num_epochs']} epochs"
+    figures = []
+    if len(where(frame, objective=list(BOTTLENECKS))):
+        alt = "Accuracy against rho, clean and attacked; dashed lines for cross-entropy."
+        figures.append(Figure("figure1.png", [_against_rho(frame, settings, title)], alt=alt, size=(6.4, 4.0)))
+    alt = "Accuracy under PGD against its radius, L-inf and L2, a line for each model."
+    suptitle = f"PGD-{settings['pgd_steps']}, {title}"
+    panels = [_against_radius(groups, settings, norm) for norm in NORMS]
+    return [*figures, Figure("figure2.png", panels, alt=alt, suptitle=suptitle, size=(9.5, 3.8), share="y")]
+
+
+def _against_rho(frame: "pd.DataFrame", settings: Mapping[str, Any], title: str) -> Panel:
+    """Figure 1, the deterministic network as a level."""
     radius, l2 = settings["radius"], settings["l2_epsilons"][-2:][0]
-    worst = {"attack": "worst", "levels": radius}
     curves: list[tuple[str, Any, dict[str, Any]]] = [
         ("clean", _clean, {}),
-        (_label("linf", radius), "accuracy", _pgd(settings, "linf", radius)),
-        (_label("l2", l2), "accuracy", _pgd(settings, "l2", l2)),
-        (f"every attack, L-inf {radius:g}", "accuracy", worst),
+        (pgd_label("linf", radius), "accuracy", pgd(settings, "linf", radius)),
+        (pgd_label("l2", l2), "accuracy", pgd(settings, "l2", l2)),
+        (f"every attack, L-inf {radius:g}", "accuracy", _worst(settings)),
     ]
-    bottlenecks, plain = (where(frame, objective=names) for names in (list(BOTTLENECKS), ["cross_entropy"]))
+    bottlenecks, plain = where(frame, objective=list(BOTTLENECKS)), where(frame, objective="cross_entropy")
     lines, levels = [], []
     for place, (label, metric, at) in enumerate(curves):
         style: dict[str, Any] = {"color": f"C{place}", "marker": MARKERS[place], "spread": "seeds"}
         lines.append(Line(label, metric, at=at, frame=bottlenecks, scale=100, **style))
-        values = metric(plain) if callable(metric) else per_model(plain, metric, **at)
-        if len(values):
-            levels.append(Level(100 * values, "" if place else "cross-entropy", f"C{place}", "--"))
-    title = f"{settings['dataset']}, {groups[0].network}, norm {settings['norm']}, {settings['num_epochs']} epochs"
-    against_rho = Panel(
-        lines=lines,
-        levels=levels,
-        x="rho",
-        xlabel="rho (smaller: stronger bottleneck)",
-        ylabel="test accuracy, %",
-        ylim=(0, 100),
-        title=title,
-    )
-    alt = "Accuracy against rho, clean and attacked; dashed lines for cross-entropy."
-    figures = [Figure("figure1.png", [against_rho], alt=alt, size=(6.4, 4.0))] if len(bottlenecks) else []
-    panels = []
-    for norm, name in (("linf", "L-inf"), ("l2", "L2")):
-        lines = []
-        for place, group in enumerate(groups):
-            style = {"color": "k" if group.rho is None else f"C{place}", "marker": MARKERS[place % len(MARKERS)]}
-            clean = per_model(group.frame, "accuracy", attack="clean", at_mean=True, together=None)
-            at = {name: value for name, value in _pgd(settings, norm, 0).items() if name != "levels"}
-            measured = where(group.frame, levels=list(settings[f"{norm}_epsilons"]))
-            lines.append(
-                Line(
-                    group.title,
-                    "accuracy",
-                    at=at,
-                    frame=measured,
-                    scale=100,
-                    first=(0.0, clean),
-                    spread="none",
-                    **style,
-                )
-            )
-            if norm == "linf":
-                style |= {"marker": "_", "style": ""}
-                label = "every attack together" if group is groups[-1] else ""
-                lines.append(Line(label, "accuracy", at=worst, frame=group.frame, scale=100, spread="none", **style))
-        xlabel, ylabel = f"{name} epsilon, levels of 255", "accuracy, %" if norm == "linf" else ""
-        panels.append(
-            Panel(lines=lines, x="levels", xlabel=xlabel, ylabel=ylabel, ylim=(0, 100), legend=norm == "linf")
-        )
-    alt = "Accuracy under PGD against its radius, L-inf and L2, a line for each model."
-    suptitle = f"PGD-{settings['pgd_steps']}, {title}"
-    return [*figures, Figure("figure2.png", panels, alt=alt, suptitle=suptitle, size=(9.5, 3.8), share="y")]
+        values = values_of(plain, Row(metric=metric, at=at, scale=100), Column())
+        if values.size:
+            levels.append(Level(values, "" if place else "cross-entropy", f"C{place}", "--"))
+    labels: dict[str, Any] = {
+        "xlabel": "rho (smaller: stronger bottleneck)",
+        "ylabel": "test accuracy, %",
+        "title": title,
+    }
+    return Panel(lines=lines, levels=levels, x="rho", ylim=(0, 100), **labels)
 
 
-def _corruptions(frame: "pd.DataFrame", groups: Sequence[Group], records: Sequence[Record]) -> list[Any]:
+def _against_radius(groups: Sequence[Group], settings: Mapping[str, Any], norm: str) -> Panel:
+    """A panel of Figure 2; under L-inf also what stands under every attack."""
+    lines = []
+    for place, group in enumerate(groups):
+        own: dict[str, Any] = {"frame": group.frame, "scale": 100, "spread": "none"}
+        own["color"] = "k" if group.rho is None else f"C{place}"
+        clean = per_model(group.frame, "accuracy", attack="clean", at_mean=True, together=None)
+        at, marker = pgd(settings, norm, settings[f"{norm}_epsilons"]), MARKERS[place % len(MARKERS)]
+        lines.append(Line(group.title, "accuracy", at=at, first=(0.0, clean), marker=marker, **own))
+        if norm == "linf":
+            label = "every attack together" if group is groups[-1] else ""
+            lines.append(Line(label, "accuracy", at=_worst(settings), marker="_", style="", **own))
+    labels: dict[str, Any] = {
+        "xlabel": f"{NORMS[norm]} epsilon, levels of 255",
+        "ylabel": "accuracy, %" if norm == "linf" else "",
+    }
+    return Panel(lines=lines, x="levels", ylim=(0, 100), legend=norm == "linf", **labels)
+
+
+def _worst(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {"attack": "worst", "levels": settings["radius"]}
+
+
+def _corruptions(frame: "pd.DataFrame", groups: Sequence[Group], details: Mapping[str, Any]) -> list[Any]:
     rows = corruption_rows(frame)
     if not rows:
         return []
-    details = records[0].details
     notes = (
         f"Error in per cent on the first {details['num_images']} test images, corrupted here with the constants for "
         f"{details['constants']} (frost is made up), mean of five severities. The last four are not of the 15."
     )
-    rows = [Row(row.label, row.metric, at=row.at, scale=100) for row in rows]
     columns = [Column(group.title, frame=group.frame) for group in groups]
     bars = Bars(rows=rows, columns=columns, label="error, %", limits=(0, None), horizontal=True, legend=False)
     alt = "Error under each corruption, a bar for each model."
@@ -189,29 +165,28 @@ def _trend(frame: "pd.DataFrame", settings: Mapping[str, Any]) -> list[Claim]:
     from scipy.stats import spearmanr
 
     bottlenecks = where(frame, objective=list(BOTTLENECKS))
-    strengths = {key: -part["rho"].iloc[0] for key, part in bottlenecks.groupby(["file", "model", "seed"])}
-    if len(set(strengths.values())) < 3:
+    weakness = bottlenecks.groupby(["file", "model", "seed"])["rho"].first()
+    if weakness.nunique() < 3:
         return []
-    measures: list[tuple[str, dict[str, Any], int]] = [
-        (f"accuracy under {_label(norm, levels)}", _pgd(settings, norm, levels), 1)
-        for norm in ("linf", "l2")
+    measures: list[tuple[str, str, dict[str, Any]]] = [
+        (f"accuracy under {pgd_label(norm, levels)} rises", "accuracy", pgd(settings, norm, levels))
+        for norm in NORMS
         for levels in settings[f"{norm}_epsilons"]
     ]
-    measures.append(("the average corruption error", {"corruption": AVERAGE}, -1))
-    radius = settings["radius"]
-    worst = {"attack": "worst", "levels": radius}
-    measures.append((f"the share that stands under every attack at {radius:g}", worst, 1))
+    measures.append(("the average corruption error falls", "error_mean", {"corruption": AVERAGE}))
+    stands = f"the share that stands under every attack at {settings['radius']:g} rises"
+    measures.append((stands, "accuracy", _worst(settings)))
     claims = []
-    for what, at, sign in measures:
-        values = per_model(bottlenecks, "accuracy" if sign > 0 else "error_mean", **at)
-        text = f"{what} {'rises' if sign > 0 else 'falls'} as rho falls (rank correlation with falling rho)"
-        if values.nunique() < 2:
-            if len(values):
-                claims.append(Claim(text, [0.0], n=len(values), ours="the same at every rho"))
-            continue
-        rank = spearmanr([strengths[key] for key in values.index], values)
-        ours = f"{rank.statistic:+.2f}"
-        claims.append(Claim(text, [sign * rank.statistic], p_value=float(rank.pvalue), n=len(values), ours=ours))
+    for what, metric, at in measures:
+        text = f"{what} as rho falls (rank correlation with falling rho)"
+        values = per_model(bottlenecks, metric, **at)
+        if values.nunique() > 1:
+            rank = spearmanr(-weakness[values.index], values)
+            difference = rank.statistic if metric == "accuracy" else -rank.statistic
+            ours = f"{rank.statistic:+.2f}"
+            claims.append(Claim(text, [difference], p_value=float(rank.pvalue), n=len(values), ours=ours))
+        elif len(values):
+            claims.append(Claim(text, [0.0], n=len(values), ours="the same at every rho"))
     return claims
 
 

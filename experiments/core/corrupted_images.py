@@ -1,6 +1,7 @@
 """Images of a data set as they are and corrupted, on the device or as published, and models' errors on them."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,71 +20,44 @@ Corrupted = Callable[[str, int], Iterator[data.Split]]
 
 ALL = (*corruptions.CORRUPTIONS, *corruptions.EXTRA_CORRUPTIONS)
 BATCH_SIZE = 250
+LEAST_SIDE = 8
+"""Pixels a side that the corruptions need."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CorruptedImages:
-    """Images as they are and corrupted.
+    """The first test images, as they are and corrupted.
 
     Attributes:
-      num_images: how many, the first of the test images.
-      constants: of the corruptions, "cifar10" or "imagenet".
-      clean: () -> batches of the images as they are.
+      clean: as they are.
       corrupted: batches of them corrupted.
+      constants: of the corruptions, "cifar10" or "imagenet".
       names: which corruptions.
     """
 
-    num_images: int
-    constants: str
-    clean: Callable[[], Iterator[data.Split]]
+    clean: data.Source
     corrupted: Corrupted
+    constants: str
     names: Sequence[str] = ALL
 
     def conditions(self) -> list[dict[str, Any]]:
         """Of every measurement for a record: of the images as they are, and of each corruption at each severity."""
-        at = {"split": "test", "num_images": self.num_images}
-        return [
-            at,
-            *({**at, "corruption": name, "severity": s} for name in self.names for s in corruptions.SEVERITIES),
-        ]
+        at = {"split": "test", "num_images": len(self.clean)}
+        return [at, *(at | {"corruption": name, "severity": s} for name in self.names for s in corruptions.SEVERITIES)]
 
     def batches(self, at: Mapping[str, Any]) -> Iterator[data.Split]:
         """The images of such conditions."""
-        return self.corrupted(at["corruption"], at["severity"]) if "corruption" in at else self.clean()
+        return self.corrupted(at["corruption"], at["severity"]) if "corruption" in at else batches(self.clean)
 
 
-def made(split: data.Split, constants: str, seed: int = 0) -> Corrupted:
-    """Corrupts images on the device, those of each corruption and severity with the same keys.
-
-    Args:
-      split: uint8 images of three channels, and labels.
-      constants: "cifar10" or "imagenet".
-      seed: of the noise.
-
-    Returns:
-      The corrupted images.
-    """
-    keys = losses.per_example_keys(stream(seed, "corruption"), len(split.labels))
-
-    def batches(name: str, severity: int) -> Iterator[data.Split]:
-        run = jax.jit(
-            lambda own, images: corruptions.corrupt(own, images, name=name, severity=severity, constants=constants)
-        )
-        for first in range(0, len(split.labels), BATCH_SIZE):
-            rows = slice(first, first + BATCH_SIZE)
-            yield data.Split(np.asarray(run(keys[rows], jnp.asarray(split.inputs[rows]))), split.labels[rows])
-
-    return batches
+def batches(source: data.Source) -> Iterator[data.Split]:
+    """All images of a source, read by as many threads as there are cores."""
+    return data.batches(source, BATCH_SIZE, num_threads=os.cpu_count() or 1)
 
 
-def published(name: str, *, data_dir: str | None, count: int) -> Corrupted:
-    """The published corrupted images of a data set, the first `count` of each; otherwise as `made`."""
-
-    def batches(corruption: str, severity: int) -> Iterator[data.Split]:
-        source = data.open_corrupted(name, corruption, severity, data_dir=data_dir)
-        return data.batches(data.Subset(source, np.arange(min(count, len(source)))), batch_size=BATCH_SIZE)
-
-    return batches
+def can_be_corrupted(shape: Sequence[int], dtype: Any) -> bool:
+    """Whether the corruptions, which are made for colour photographs, take images [H, W, C]."""
+    return dtype == np.uint8 and shape[2] == 3 and min(shape[:2]) >= LEAST_SIDE
 
 
 def constants_of(side: int) -> str:
@@ -91,14 +65,28 @@ def constants_of(side: int) -> str:
     return "cifar10" if side <= 64 else "imagenet"
 
 
-def error_of(predicts: Mapping[str, Predict], batches: Iterable[data.Split]) -> dict[str, float]:
+def corrupted_on_device(images: data.Split, constants: str, seed: int = 0) -> Corrupted:
+    """Corrupts images uint8 [N, H, W, 3] on the device; every corruption and severity draws from the same keys."""
+    keys = losses.per_example_keys(stream(seed, "corruption"), len(images.labels))
+
+    def corrupted(name: str, severity: int) -> Iterator[data.Split]:
+        settings: Any = {"name": name, "severity": severity, "constants": constants}
+        run = jax.jit(lambda own, inputs: corruptions.corrupt(own, inputs, **settings))
+        for first in range(0, len(images.labels), BATCH_SIZE):
+            rows = slice(first, first + BATCH_SIZE)
+            yield data.Split(np.asarray(run(keys[rows], jnp.asarray(images.inputs[rows]))), images.labels[rows])
+
+    return corrupted
+
+
+def error_of(predicts: Mapping[str, Predict], shown: Iterable[data.Split]) -> dict[str, float]:
     """Every model's error on the same images, a share, by name.
 
     Raises:
       ValueError: a model answers NaN.
     """
     wrong: dict[str, list[Any]] = {model: [] for model in predicts}
-    for batch in batches:
+    for batch in shown:
         images = data.to_unit_interval(batch.inputs)
         for model, predict in predicts.items():
             wrong[model].append(~evaluation.is_right(losses.predicted_class(predict(images)), batch.labels))

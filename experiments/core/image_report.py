@@ -18,6 +18,7 @@ TOGETHER_TEXT = (
     "stands under each."
 )
 NAMES = {"cross_entropy": "cross-entropy", "consistent_ceb": "consistent CEB"}
+NORMS = {"linf": "L-inf", "l2": "L2"}
 PGD: dict[str, Any] = {"attack": "pgd", "loss": "cross_entropy", "source": None, "at_mean": True}
 
 
@@ -30,10 +31,19 @@ class Group(NamedTuple):
     frame: "pd.DataFrame"
 
     @property
+    def kind(self) -> str:
+        """What the objective is called."""
+        return NAMES.get(self.objective, self.objective.upper())
+
+    @property
     def title(self) -> str:
         """What they are called, without the network."""
-        name = NAMES.get(self.objective, self.objective.upper())
-        return name if self.rho is None else f"{name}, rho = {self.rho:g}"
+        return self.kind if self.rho is None else f"{self.kind}, rho = {self.rho:g}"
+
+    @property
+    def name(self) -> str:
+        """What they are called."""
+        return f"{self.network}, {self.title}"
 
 
 def with_levels(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -50,6 +60,20 @@ def groups_of(frame: "pd.DataFrame") -> list[Group]:
     return sorted(found, key=lambda group: (group.network, group.rho is not None, group.objective, -(group.rho or 0)))
 
 
+def pgd(
+    settings: Mapping[str, Any], norm: str, levels: float | Sequence[float], *, targeted: bool = False
+) -> dict[str, Any]:
+    """The conditions of PGD on all images, at a radius or several in levels."""
+    radii = list(levels) if isinstance(levels, Sequence) else levels
+    whole = {"num_steps": settings["pgd_steps"], "targeted": targeted, "norm": norm, "levels": radii, "together": None}
+    return PGD | whole
+
+
+def pgd_label(norm: str, levels: float, *, targeted: bool = False) -> str:
+    """What it is called in tables."""
+    return f"PGD{' targeted' if targeted else ''} {NORMS[norm]} {levels:g}"
+
+
 def corruption_error(frame: "pd.DataFrame", name: str) -> "pd.Series[float]":
     """The error of each model under a corruption, mean of five severities."""
     rows = where(frame, metric="error_mean", corruption=name)
@@ -59,35 +83,33 @@ def corruption_error(frame: "pd.DataFrame", name: str) -> "pd.Series[float]":
 def corruption_rows(frame: "pd.DataFrame") -> list[Row]:
     """The average of the 15 corruptions, if all were measured, and each; the four that are not of them last."""
     known = set(frame["corruption"].dropna()) if "corruption" in frame else set()
-    rows = [Row("average of the 15", "error_mean", at={"corruption": AVERAGE}, key="average", unit="%")]
-    rows += [
-        Row(name.replace("_", " "), lambda part, name=name: corruption_error(part, name), key=name, unit="%")
+    average = Row("average of the 15", "error_mean", at={"corruption": AVERAGE}, key=AVERAGE, scale=100)
+    each = [
+        Row(name.replace("_", " "), lambda part, name=name: corruption_error(part, name), key=name, scale=100)
         for name in ALL
     ]
-    return [row for row in rows if (AVERAGE if row.key == "average" else row.key) in known]
+    return [row for row in (average, *each) if row.key in known]
 
 
 def together_table(groups: Sequence[Group], settings: Mapping[str, Any], radius: float) -> Table:
     """Every attack at a radius, in levels, on the images that all were tried on."""
-    same: dict[str, Any] = {"levels": radius, "together": True}
-    pgd = PGD | {"num_steps": settings["pgd_steps"], "targeted": False}
-    attacks: dict[str, dict[str, Any]] = {
-        "clean": {"attack": "clean"},
-        "PGD": pgd,
-        "PGD targeted": pgd | {"targeted": True},
-        "PGD margin": pgd | {"loss": "margin"},
-        "PGD long": pgd | {"num_steps": 2 * settings["pgd_steps"]},
-        "PGD EOT": pgd | {"at_mean": None},
-    }
+    plain = PGD | {"num_steps": settings["pgd_steps"], "targeted": False}
     frames = [where(group.frame, together=True) for group in groups]
     sources = sorted({name for part in frames if "source" in part for name in part["source"].dropna()})
-    rows = [Row(f"{group.network}, {group.title}", frame=group.frame) for group in groups]
+    attacks: dict[str, dict[str, Any]] = {
+        "clean": {"attack": "clean"},
+        "PGD": plain,
+        "PGD targeted": plain | {"targeted": True},
+        "PGD margin": plain | {"loss": "margin"},
+        "PGD long": plain | {"num_steps": 2 * settings["pgd_steps"]},
+        "PGD EOT": plain | {"at_mean": None},
+        "transfer": {"source": sources},
+        "Square": {"attack": "square"},
+        "worst of all": {"attack": "worst"},
+    }
+    same = {"levels": radius, "together": True}
     columns = [Column(name, "accuracy", at=at | same, scale=100) for name, at in attacks.items()]
-    columns += [
-        Column("transfer", "accuracy", at={"source": sources} | same, scale=100),
-        Column("Square", "accuracy", at={"attack": "square"} | same, scale=100),
-        Column("worst of all", "accuracy", at={"attack": "worst"} | same, scale=100),
-    ]
+    rows = [Row(group.name, frame=group.frame) for group in groups]
     count = max(part["num_images"].max() for part in frames)
     title = f"Every attack at L-inf {radius:g}: accuracy in per cent on the same {count:.0f} images"
     return Table(title=title, rows=rows, columns=columns, corner=("model",), notes=TOGETHER_TEXT)
@@ -96,11 +118,11 @@ def together_table(groups: Sequence[Group], settings: Mapping[str, Any], radius:
 def checks_grid(groups: Sequence[Group], records: Sequence[Record]) -> Grid:
     """All that the checks for masked gradients have to say."""
     models = {(record.file, model.name, model.seed): model for record in records for model in record.models}
-    rows: list[list[str | float]] = []
-    for group in groups:
-        for _, key in group.frame[["file", "model", "seed"]].drop_duplicates().iterrows():
-            said = models[tuple(key)].findings
-            name = f"{group.network}, {group.title}"
-            rows += [[name, key["seed"], finding["check"], finding["message"]] for finding in said]
+    rows: list[list[str | float]] = [
+        [group.name, key[2], finding["check"], finding["message"]]
+        for group in groups
+        for key in group.frame[["file", "model", "seed"]].drop_duplicates().itertuples(index=False, name=None)
+        for finding in models[key].findings
+    ]
     notes = "" if rows else "Nothing that looks like masked gradients."
     return Grid(["model", "seed", "check", "message"], rows, "Signs of masked gradients", notes)

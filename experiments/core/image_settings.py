@@ -20,13 +20,8 @@ SCHEDULES = ("gated_rho", "linear_gamma", "constant")
     choices={"schedule": SCHEDULES},
     least={"latent_dim": 0},
     decides={"scale_width": NOTHING},
-    paper={
-        "num_validation": 0,
-        "gate_epochs": 2.0,
-        "target_epochs": 1.0,
-        "anneal_steps": 12_000,
-        "num_train_samples": 1,
-    },
+    paper={"num_validation": 0, "gate_epochs": 2.0, "target_epochs": 1.0, "anneal_steps": 12_000}
+    | {"num_train_samples": 1},
     help={
         "seed": "Seed of parameters, data order, augmentation and noise.",
         "rho": "Strength of a bottleneck: the residual weighs e^-rho; for vib and vub the rate 1 / (1 + e^rho).",
@@ -60,16 +55,33 @@ class ImageConfig(
 
 
 @configure(
+    unit={"l2_epsilons": "levels of 255"},
+    increasing={"l2_epsilons": True},
+    empty={"l2_epsilons": False},
+    decides={"attack_batch_size": EVALUATION},
+    paper={"pgd_steps": 20},
+)
+@dataclasses.dataclass(frozen=True)
+class ImageAttacks(
+    groups.L2Epsilons,
+    groups.PgdSteps,
+    groups.PgdPath,
+    groups.Eot,
+    groups.AttackImages,
+    groups.Square,
+    groups.AttackBatch,
+):
+    """What attacks on image models have in common."""
+
+
+@configure(
     l2_epsilons=(32.0, 64.0, 128.0, 255.0),
     radius=8.0,
     attack_batch_size=200,
-    paper={"radius": 8.0, "pgd_steps": 20, "pgd_path": 4 / 3, "num_attack_images": 10_000},
+    paper={"radius": 8.0, "pgd_path": 4 / 3, "num_attack_images": 10_000},
     note={"l2_epsilons": "0 to 1,000"},
-    unit={"l2_epsilons": "levels of 255", "radius": "levels of 255"},
-    increasing={"l2_epsilons": True},
-    empty={"l2_epsilons": False},
+    unit={"radius": "levels of 255"},
     least={"num_attack_images": 0},
-    decides={"attack_batch_size": EVALUATION},
     help={
         "radius": "The L-inf radius at which EOT, margin loss, twice the steps and Square stand beside PGD; one of the "
         "radii.",
@@ -77,19 +89,8 @@ class ImageConfig(
     },
 )
 @dataclasses.dataclass(frozen=True)
-class AttackSettings(
-    groups.AttackImages,
-    groups.L2Epsilons,
-    groups.Radius,
-    groups.PgdSteps,
-    groups.PgdPath,
-    groups.Eot,
-    groups.Square,
-    groups.AttackBatch,
-):
+class AttackSettings(ImageAttacks, groups.Radius):
     """What each trained model is attacked with."""
-
-    group = "Attacks"
 
     linf_epsilons: tuple[float, ...] = setting(
         (2.0, 4.0, 8.0, 16.0),
@@ -117,8 +118,8 @@ class AttackSettings(
 
 def plan(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:
     """The attacks on a model, in this order; a deterministic one is spared what would change nothing."""
-    pgd: dict[str, Any] = {"num_steps": settings.pgd_steps, "path_length": settings.pgd_path}
-    at_mean: dict[str, Any] = pgd | {"at_mean": True}
+    sampled: dict[str, Any] = {"num_steps": settings.pgd_steps, "path_length": settings.pgd_path}
+    at_mean = sampled | {"at_mean": True}
     long, radius = at_mean | {"num_steps": 2 * settings.pgd_steps}, settings.radius / LEVELS
     queries = {"num_queries": settings.num_queries}
     specs = [
@@ -132,7 +133,7 @@ def plan(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:
         AttackSpec("pgd", 1.0, **at_mean),  # the whole range, under which everything must fall
         AttackSpec("pgd", radius, loss="margin", **at_mean),
         AttackSpec("pgd", radius, **long),
-        *([AttackSpec("pgd", radius, num_eot_samples=settings.num_eot_samples, **pgd)] if stochastic else []),
+        *([AttackSpec("pgd", radius, num_eot_samples=settings.num_eot_samples, **sampled)] if stochastic else []),
         AttackSpec("square", radius, at_mean=True, num_images=settings.num_square_images, options=queries),
     ]
     return list(dict.fromkeys(specs))

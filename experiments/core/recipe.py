@@ -1,6 +1,7 @@
 """How one model is trained by its settings: the same for a run of its own and for a member of a population."""
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -219,7 +220,7 @@ class Recipe:
         if isinstance(test, data.Split):
             return data.Split(*(field[:count] for field in test))
         rows = np.arange(min(count, len(test)))
-        parts = list(data.batches(data.Subset(test, rows), 250))
+        parts = list(data.batches(data.Subset(test, rows), 250, num_threads=os.cpu_count() or 1))
         return data.Split(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
     @property

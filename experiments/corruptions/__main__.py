@@ -21,7 +21,7 @@ Leaves:   a record for each model, table.md and figure3.png in --results.
 
 from experiments.core import app
 from experiments.corruptions.run import run
-from experiments.corruptions.settings import CorruptionSettings
+from experiments.corruptions.settings import CorruptionAttacks, CorruptionSettings
 
 if __name__ == "__main__":
-    app.main(run, CorruptionSettings, doc=__doc__)
+    app.main(run, CorruptionSettings, CorruptionAttacks, doc=__doc__)

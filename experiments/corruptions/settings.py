@@ -1,55 +1,27 @@
 """The settings of `experiments.corruptions`."""
 
 import dataclasses
-from typing import Any
 
 from experiments.core import groups
 from experiments.core.corrupted_images import ALL
-from experiments.core.image_settings import AttackSettings
-from experiments.core.settings import EVALUATION, NOTHING, configure, setting
+from experiments.core.image_settings import AttackSettings, ImageAttacks
+from experiments.core.settings import EVALUATION, configure, setting
 from ib_jax import corruptions
 
 
-@dataclasses.dataclass(frozen=True)
-class CorruptionAttacks(
-    groups.L2Epsilons,
-    groups.PgdSteps,
-    groups.PgdPath,
-    groups.Eot,
-    groups.AttackImages,
-    groups.Square,
-    groups.AttackBatch,
-):
-    """What decides the attacks, and nothing without them."""
-
-    linf_epsilon: float = setting(16.0, "L-inf radius.", unit="levels of 255", paper=16.0, above=0, decides=EVALUATION)
-
-
 @configure(
-    l2_epsilons=(16.0, 4080.0),
-    pgd_path=2.5,
-    num_attack_images=500,
-    num_square_images=100,
-    attack_batch_size=100,
-    paper={"pgd_steps": 20, "pgd_path": 2.5, "num_images": 0},
-    note={"l2_epsilons": "16", "num_attack_images": "all"},
-    unit={"l2_epsilons": "levels of 255"},
+    paper={"num_images": 0},
     least={"num_images": 0},
-    empty={"l2_epsilons": False},
-    decides={"seed": EVALUATION, "attack_batch_size": EVALUATION},
+    decides={"seed": EVALUATION},
     help={
         "results": "Folder of records, table and figure. Default: corruptions/ in the first of --workdirs.",
         "data_dir": "Where tensorflow-datasets keeps its data. Default: as in training.",
         "num_images": "First test images; 0 is all of them.",
         "seed": "Seed of the corruptions' noise.",
-        "l2_epsilons": "L2 radii; the paper does not give the unit of its 16, so both as levels and as whole ranges "
-        "(16 x 255).",
-        "pgd_path": "A step of PGD is this times epsilon / steps; 2.5 makes 2 levels of 16 in 20 steps.",
-        "num_square_images": "First of these attacked by Square.",
     },
 )
 @dataclasses.dataclass(frozen=True)
-class CorruptionSettings(groups.DataDir, groups.Results, groups.Seed, groups.NumImages, CorruptionAttacks):
+class CorruptionSettings(groups.DataDir, groups.Results, groups.Seed, groups.NumImages):
     """Which models are evaluated, and on what."""
 
     group = "Evaluation"
@@ -58,7 +30,7 @@ class CorruptionSettings(groups.DataDir, groups.Results, groups.Seed, groups.Num
         "",
         "Workdirs of trained models with commas between, or the folder above those of a population. All of one data "
         "set; with cross-entropy among them, which the others are compared with.",
-        decides=NOTHING,
+        local=True,
     )
     published: bool = setting(
         False,
@@ -87,20 +59,35 @@ class CorruptionSettings(groups.DataDir, groups.Results, groups.Seed, groups.Num
     def check(self) -> None:
         super().check()
         groups.check_names("corruptions", self.names, ALL)
-        self.attacks()  # refuses what an attack cannot do, before anything is computed
-
-    @property
-    def paths(self) -> list[str]:
-        """The folders of --workdirs."""
-        return list(groups.split(self.workdirs))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The corruptions, each once."""
         return tuple(dict.fromkeys(groups.split(self.corruptions))) or ALL
 
-    def attacks(self) -> AttackSettings:
+
+@configure(
+    l2_epsilons=(16.0, 4080.0),
+    pgd_path=2.5,
+    num_attack_images=500,
+    num_square_images=100,
+    attack_batch_size=100,
+    paper={"pgd_path": 2.5},
+    note={"l2_epsilons": "16", "num_attack_images": "all"},
+    help={
+        "l2_epsilons": "L2 radii; the paper does not give the unit of its 16, so both as levels and as whole ranges "
+        "(16 x 255).",
+        "pgd_path": "A step of PGD is this times epsilon / steps; 2.5 makes 2 levels of 16 in 20 steps.",
+        "num_square_images": "First of these attacked by Square.",
+    },
+)
+@dataclasses.dataclass(frozen=True)
+class CorruptionAttacks(ImageAttacks):
+    """What decides the attacks, and nothing without them."""
+
+    linf_epsilon: float = setting(16.0, "L-inf radius.", unit="levels of 255", paper=16.0, above=0, decides=EVALUATION)
+
+    def for_suite(self) -> AttackSettings:
         """The same for `core.image_models`."""
-        names = {field.name for field in dataclasses.fields(CorruptionAttacks)} - {"linf_epsilon"}
-        radii: dict[str, Any] = {"linf_epsilons": (self.linf_epsilon,), "radius": self.linf_epsilon}
-        return AttackSettings(num_corrupted_images=0, **radii | {name: getattr(self, name) for name in names})
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(ImageAttacks)}
+        return AttackSettings(linf_epsilons=(self.linf_epsilon,), radius=self.linf_epsilon, **shared)

@@ -6,9 +6,8 @@ Leaves:   experiments/results/corruptions/sheet.png.
 """
 
 import functools
-import os
 import pathlib
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,44 +21,30 @@ SHEET = pathlib.Path(__file__).parents[1] / "results/corruptions/sheet.png"
 SIDE, THUMBNAIL = 96, 62  # pixels, corrupted and shown
 GAP, TITLE = 4, 26
 
-Corrupt = Callable[[np.ndarray, str, int], np.ndarray]
-"""From an image uint8 [H, W, 3], a name and a severity to the corrupted image."""
 
-
-def ours(constants: str, seed: int = 0) -> Corrupt:
-    """The corruptions of this library, as the sheet wants them."""
-
-    def corrupt(image: np.ndarray, name: str, severity: int) -> np.ndarray:
-        run = jax.jit(functools.partial(corruptions.corrupt, name=name, severity=severity, constants=constants))
-        return np.asarray(run(jax.random.split(stream(seed, "corruption"), 1), jnp.asarray(image[None]))[0])
-
-    return corrupt
-
-
-def contact_sheet(path: str | os.PathLike[str], image: np.ndarray, corrupt: Corrupt) -> None:
-    """Draws every corruption at every severity below the image itself, a column for each corruption in two bands.
-
-    Args:
-      path: PNG file to write.
-      image: uint8 [H, W, 3].
-      corrupt: what makes the pictures, `ours(...)` or a package's.
-    """
+def contact_sheet(image: np.ndarray) -> Any:
+    """Every corruption of an image uint8 [H, W, 3] at every severity below it, in two bands: a `PIL.Image`."""
     import PIL.Image
     import PIL.ImageDraw
 
     band, column, height = -(-len(ALL) // 2), THUMBNAIL + GAP, TITLE + 6 * (THUMBNAIL + GAP)
-    sheet = PIL.Image.new("RGB", (band * column, 2 * height), "white")
+    sheet, keys = (
+        PIL.Image.new("RGB", (band * column, 2 * height), "white"),
+        jax.random.split(stream(0, "corruption"), 1),
+    )
     pen = PIL.ImageDraw.Draw(sheet)
     for index, name in enumerate(ALL):
         left, top = column * (index % band), height * (index // band)
         pen.multiline_text((left, top), name.replace("_", "\n", 1), fill="black", spacing=0)
-        pictures = [image, *(corrupt(image, name, severity) for severity in corruptions.SEVERITIES)]
+        pictures = [image]
+        for severity in corruptions.SEVERITIES:
+            settings: dict[str, Any] = {"name": name, "severity": severity, "constants": "imagenet"}
+            run = jax.jit(functools.partial(corruptions.corrupt, **settings))
+            pictures.append(np.asarray(run(keys, jnp.asarray(image[None]))[0]))
         for place, picture in enumerate(pictures):
             small = PIL.Image.fromarray(picture).resize((THUMBNAIL, THUMBNAIL))
             sheet.paste(small, (left, top + TITLE + place * column))
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    # Noise does not compress; a palette keeps the file small.
-    sheet.quantize(64, dither=PIL.Image.Dither.NONE).save(path, optimize=True)
+    return sheet
 
 
 def photograph(side: int) -> np.ndarray:
@@ -73,5 +58,6 @@ def photograph(side: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    contact_sheet(SHEET, photograph(SIDE), ours("imagenet"))
+    # Noise does not compress; a palette keeps the file small.
+    contact_sheet(photograph(SIDE)).quantize(64, dither=0).save(SHEET, optimize=True)
     print(SHEET)

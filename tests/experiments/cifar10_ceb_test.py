@@ -18,6 +18,7 @@ from experiments.core.session import Session
 from experiments.core.settings import as_dict
 from experiments.core.workdir import WorkdirError
 from ib_jax import data, training
+from tests.experiments.core import tiny
 
 SESSION = Session("cifar10_ceb", "python -m x", Console(quiet=True))
 RNG = np.random.default_rng(0)
@@ -29,10 +30,10 @@ def split(count):
     return data.Split(images.astype(np.uint8), labels)
 
 
-DATASET = data.Dataset("cifar10", split(24), None, split(10), 3)
+DATASET = data.Dataset("cifar10", split(16), None, split(10), 3)
 TINY = Cifar10Config(
     **PRESETS["small"].values
-    | {"width": 1, "num_epochs": 2, "batch_size": 8, "steps_per_call": 0, "augment": "flip_crop"},
+    | {"width": 1, "num_epochs": 1, "batch_size": 8, "steps_per_call": 0, "augment": "flip_crop"},
     num_eval_samples=2,
     eval_batch_size=10,
 )
@@ -47,22 +48,23 @@ ATTACK = AttackSettings(
     attack_batch_size=4,
     num_corrupted_images=0,
 )
+ONCE = dataclasses.replace(ATTACK, l2_epsilons=(64.0,))
 SWEEP = SweepSettings(rhos=(2.0, 5.0))
 
 
-@pytest.fixture(autouse=True)
-def tiny_images(monkeypatch):
-    monkeypatch.setattr(data, "load", lambda *args, **kwargs: DATASET)
+@pytest.fixture(scope="module", autouse=True)
+def tiny_models():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cifar10_ceb, "load", lambda config: DATASET)
+        patch.setattr(cifar10_ceb, "FUNCTIONS", cifar10_ceb.FUNCTIONS._replace(network=tiny.image_network))
+        yield
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Cross-entropy and CEB at two rhos: the second pair as a population."""
-    folder = tmp_path_factory.mktemp("ceb")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", lambda *args, **kwargs: DATASET)
-        config = dataclasses.replace(TINY, workdir=str(folder))
-        return config, cifar10_ceb.run(config, SWEEP, ATTACK, SESSION)
+    config = dataclasses.replace(TINY, workdir=str(tmp_path_factory.mktemp("ceb")))
+    return config, cifar10_ceb.run(config, SWEEP, ONCE, SESSION)
 
 
 @pytest.mark.slow
@@ -73,7 +75,7 @@ def test_every_model_has_a_record_of_every_attack(finished):
     for name, record in found.items():
         numbers = records.frame([record])
         attacked = records.where(numbers, together=None, metric="accuracy", attack=["pgd", "square"])
-        assert len(attacked) == len(plan(ATTACK, stochastic=name.startswith("ceb")))
+        assert len(attacked) == len(plan(ONCE, stochastic=name.startswith("ceb")))
         together = records.where(numbers, together=True)
         assert set(together["num_images"]) == {3}
         assert records.where(together, attack="worst")["value"].item() == pytest.approx(together["value"].min())
@@ -90,12 +92,12 @@ def test_what_is_done_is_not_done_again_and_other_settings_are_refused(finished,
     config, results = finished
     before = {path: path.read_bytes() for path in results.glob("*.json")}
     monkeypatch.setattr(training, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
-    assert cifar10_ceb.run(config, SWEEP, ATTACK, SESSION) == results
+    assert cifar10_ceb.run(config, SWEEP, ONCE, SESSION) == results
     assert {path: path.read_bytes() for path in results.glob("*.json")} == before
     with pytest.raises(WorkdirError, match=r"--learning_rate: 0\.001 there, 0\.01 now"):
-        cifar10_ceb.run(dataclasses.replace(config, learning_rate=0.01), SWEEP, ATTACK, SESSION)
+        cifar10_ceb.run(dataclasses.replace(config, learning_rate=0.01), SWEEP, ONCE, SESSION)
     with pytest.raises(WorkdirError, match="--pgd_steps: 2 there, 3 now"):
-        cifar10_ceb.run(config, SWEEP, dataclasses.replace(ATTACK, pgd_steps=3), SESSION)
+        cifar10_ceb.run(config, SWEEP, dataclasses.replace(ONCE, pgd_steps=3), SESSION)
 
 
 def record(objective, rho, accuracies, seed):

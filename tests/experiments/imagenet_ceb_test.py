@@ -8,11 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.core import runner
 from experiments.core.recipe import Recipe, Streamed
 from experiments.core.session import Session
+from experiments.core.trained_model import restore_params
 from experiments.imagenet_ceb import FUNCTIONS
-from experiments.imagenet_ceb.settings import PRESETS, ImageNetConfig
+from experiments.imagenet_ceb import run as imagenet_ceb
+from experiments.imagenet_ceb.settings import PRESETS, ImageNetAttacks, ImageNetConfig
 from experiments.imagenet_ceb.settings import scaled as scaled_by_flags
 from ib_jax import data, training
 from ib_jax.models import resnet
@@ -58,6 +59,7 @@ TINY = ImageNetConfig(
     **PRESETS["quick"].values
     | {"dataset": "imagenet2012", "input_pipeline": "grain", "width": 1 / 16, "num_epochs": 2, "batch_size": 8},
     image_size=16,
+    latent_dim=4,
     augment="flip",
     num_eval_samples=2,
     eval_batch_size=4,
@@ -65,28 +67,25 @@ TINY = ImageNetConfig(
 
 
 @pytest.fixture(autouse=True)
-def one_block_in_each_group(monkeypatch):
-    """Compiles in a quarter of the time; the networks themselves are in tests/models."""
-    monkeypatch.setitem(resnet.BLOCKS, 50, (1, 1, 1, 1))
-
-
-def recipe(workdir):
-    return Recipe(dataclasses.replace(TINY, workdir=str(workdir)), DATASET, FUNCTIONS)
+def one_block(monkeypatch):
+    """Compiles in a fraction of the time; the networks themselves are in tests/models."""
+    monkeypatch.setitem(resnet.BLOCKS, 50, (1,))
 
 
 @pytest.mark.slow
 def test_streamed_images_train_a_resnet_and_a_stopped_run_ends_where_an_uninterrupted_one_does(tmp_path, monkeypatch):
-    whole = recipe(tmp_path / "whole")
-    trained = runner.train(whole, tmp_path / "whole", SESSION)
-    assert trained.history[-1]["step"] == 6
-    assert 0 <= trained.summary["test"]["error_mean"] <= 1
+    monkeypatch.setattr(imagenet_ceb, "load", lambda config: DATASET)
+    whole, stopped = (dataclasses.replace(TINY, workdir=str(tmp_path / name)) for name in ("whole", "stopped"))
+    record = imagenet_ceb.run(whole, ImageNetAttacks(), SESSION)
+    assert record.models[0].details["steps"] == 6
+    assert 0 <= record.models[0].values_at(split="test")["error_mean"] <= 1
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["image_size"] == 16
-    stopped = recipe(tmp_path / "stopped")
     with monkeypatch.context() as patch:
         patch.setattr(training, "StopRequest", Stopped)
-        assert runner.train(stopped, tmp_path / "stopped", SESSION) is None
-    resumed = runner.train(stopped, tmp_path / "stopped", SESSION)
-    jax.tree.map(np.testing.assert_array_equal, resumed.params, trained.params)
+        assert imagenet_ceb.run(stopped, ImageNetAttacks(), SESSION) is None
+    imagenet_ceb.run(stopped, ImageNetAttacks(), SESSION)
+    params = [restore_params(Recipe(own, DATASET, FUNCTIONS), own.workdir) for own in (whole, stopped)]
+    jax.tree.map(np.testing.assert_array_equal, *params)
 
 
 def test_imagenet_is_streamed():

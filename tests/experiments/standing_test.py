@@ -44,7 +44,7 @@ def one_answer(monkeypatch):
 def test_images_under_every_attack_and_in_both_kinds_of_answer(one_answer, monkeypatch):
     monkeypatch.setattr(AttackSuite, "_model_findings", lambda *args: [])
     model = Classifier(None, encode, None, lambda params, codes: codes, lambda params: losses.standard_normal(3))
-    settings = AttackSettings(num_attack_images=COUNT)
+    settings = AttackSettings(num_attack_images=COUNT, linf_epsilons=(4.0, 8.0), l2_epsilons=(32.0,))
     recipe = types.SimpleNamespace(
         model=model,
         config=types.SimpleNamespace(stochastic=True, num_eval_samples=2),

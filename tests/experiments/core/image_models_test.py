@@ -12,8 +12,10 @@ from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.settings import as_dict
 from experiments.core.workdir import WorkdirError
+from ib_jax import training
 
 ATTACK = AttackSettings(num_attack_images=4)
+FILE = "ceb_rho3_seed0.json"
 TRAINED = [Measurement({"split": "test"}, {"error_mean": 0.25})]
 
 
@@ -25,8 +27,8 @@ def leave(workdir, config, measurements=TRAINED, seconds=1.0):
 
 
 def measure(config, results, attack=ATTACK):
-    model = ImageModel(config, "WRN-10-1", "model", lambda: pytest.fail("data were loaded"))
-    measure_models([model], attack, results, Session("test"), attack=attack, images=lambda: None)
+    model = ImageModel(config, "WRN-10-1", lambda: pytest.fail("data were loaded"))
+    measure_models([model], [attack], results, Session("test"), attack=attack)
 
 
 @pytest.fixture
@@ -34,20 +36,19 @@ def measured(tmp_path):
     """A model with its record."""
     config = Config(workdir=str(tmp_path))
     leave(tmp_path, config)
-    model = ImageModel(config, "WRN-10-1", "model", lambda: None)
-    begun = image_models._begun(model, ATTACK, tmp_path, Session("test", "a test"), ())
-    records.write(tmp_path / "model.json", begun)
+    model = ImageModel(config, "WRN-10-1", lambda: None)
+    image_models._open_record(model, [ATTACK], tmp_path, Session("test", "a test")).finish(None)
     return config, tmp_path
 
 
 def test_a_record_says_what_its_model_was_trained_with_and_no_path_of_this_machine(measured):
     config, folder = measured
-    (model,) = (record := records.read(folder / "model.json")).models
+    (model,) = (record := records.read(folder / FILE)).models
     assert record.settings["l2_epsilons"] == [32.0, 64.0, 128.0, 255.0]
     assert (model.settings["network"], model.settings["rho"]) == ("WRN-10-1", config.rho)
     assert model.details["training"]["command"] == "python -m x --workdir=b"
     assert {each["name"] for each in record.departures} >= {"depth", "num_attack_images"}
-    assert str(folder) not in (folder / "model.json").read_text()
+    assert str(folder) not in (folder / FILE).read_text()
 
 
 def test_a_model_with_a_record_is_not_measured_again(measured):
@@ -64,7 +65,7 @@ def test_a_record_made_with_other_attacks_is_refused(measured, changes):
 
 def test_a_record_of_other_training_or_evaluation_is_refused(measured):
     config, folder = measured
-    for changes in ({"rho": 5.0}, {"num_eval_samples": 2}):
+    for changes in ({"learning_rate": 0.5}, {"num_eval_samples": 2}):
         with pytest.raises(WorkdirError, match=rf"--{next(iter(changes))}: .* there, .* now"):
             measure(dataclasses.replace(config, **changes), folder)
 
@@ -77,3 +78,21 @@ def test_a_record_of_a_model_that_was_trained_again_is_refused(measured, again):
     leave(folder, config, **again)
     with pytest.raises(WorkdirError, match="made of another model than the one in"):
         measure(config, folder)
+
+
+def test_what_process_0_writes_is_there_when_another_reads(measured, monkeypatch):
+    """Others come to the meeting before process 0 has written results.json."""
+    config, folder = measured
+    results, steps = (folder / "results.json").read_text(), []
+    (folder / "results.json").unlink()
+
+    def meet(number):
+        steps.append("meet")
+        (folder / "results.json").write_text(results)
+        return number
+
+    monkeypatch.setattr(training, "from_main", meet)
+    own = image_models._open_record
+    monkeypatch.setattr(image_models, "_open_record", lambda *args: steps.append("read") or own(*args))
+    measure(config, folder)
+    assert steps == ["meet", "read", "meet"]

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from experiments.core import networks
 from experiments.core.recipe import Recipe
 from experiments.mnist_vib import Config
-from ib_jax import data, training
+from ib_jax import data, models, training
 
 CONFIG = Config(
     latent_dim=3, hidden_width=8, batch_size=10, steps_per_call=2, num_epochs=3, epochs_per_eval=1, learning_rate=1e-2,
@@ -51,3 +52,9 @@ class StopAfter(training.StopRequest):
 def stop_after(monkeypatch, stretches):
     """Every run stops after so many stretches; `monkeypatch.undo` ends it."""
     monkeypatch.setattr(training, "StopRequest", type("Stop", (StopAfter,), {"stretches": stretches - 1}))
+
+
+def image_network(config, class_probabilities, axis_name):
+    """In place of the networks of the image experiments, which take long to compile."""
+    encoder = models.MLPEncoder(latent_dim=4, hidden=(4,), scale=config.encoder_scale)
+    return networks.classifier(encoder, config, class_probabilities, backward="unit")

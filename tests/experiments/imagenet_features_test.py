@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import feature_fill, records, render
-from experiments.core.heads import Standardise
+from experiments.core import feature_cache, records, render
+from experiments.core.heads import HeadConfig, Standardise
 from experiments.core.records import frame, per_seed
 from experiments.core.session import Session
 from experiments.core.settings import departures
@@ -22,7 +22,7 @@ from experiments.imagenet_features import run as program
 from experiments.imagenet_features.attack import Attacks, findings, outcome, plan
 from experiments.imagenet_features.backbone import open_images
 from experiments.imagenet_features.report import report
-from experiments.imagenet_features.settings import PRESETS, FeaturesConfig, Model, head_config, models
+from experiments.imagenet_features.settings import PRESETS, FeaturesConfig
 from ib_jax import data, losses
 
 RECORD = pathlib.Path(__file__).parent / "records" / "imagenet_features.json"
@@ -33,12 +33,12 @@ TINY = {
     "cw_initial_const": 10.0, "cw_learning_rate": 0.1, "attack_batch_size": 32, "num_eval_samples": 3,
     "feature_batch_size": 32, "shard_size": 100, "figures": False,
 }  # fmt: skip
-CEB = Model("ceb", 1e-2, 0)
+CEB = "ceb_beta0.01_seed0"
 
 
 def run(workdir, **settings):
     config = FeaturesConfig(workdir=str(workdir), **TINY | settings)
-    return program.run(config, Session(console=Console(file=io.StringIO(), width=100), command="as tested"))
+    return program.run(config, Session("imagenet_features", "as tested", Console(file=io.StringIO(), width=100)))
 
 
 def tiny_backbone(config, images):
@@ -61,15 +61,19 @@ def tiny(monkeypatch):
     jax.config.update("jax_disable_most_optimizations", before)
 
 
+def only_ceb(config, num_features, **settings):
+    return [HeadConfig.of(config, num_features, "ceb", 1e-2, epochs_per_eval=config.num_epochs)]
+
+
 def needs_keras():
     if importlib.util.find_spec("keras") is None:  # importing it here would choose a backend
         pytest.skip("keras is not installed")
 
 
-def answers(workdir, model):
+def answers(workdir, key):
     """By attack: what is kept of it."""
     found = {}
-    for path in sorted((workdir / model.file / "attacks").glob("*.npz")):
+    for path in sorted((workdir / key / "attacks").glob("*.npz")):
         with np.load(path) as arrays:
             found[path.stem] = dict(arrays)
     return found
@@ -78,9 +82,9 @@ def answers(workdir, model):
 @pytest.mark.slow
 def test_a_bottleneck_is_trained_and_attacked_and_a_second_run_goes_on_where_the_first_stood(tmp_path, monkeypatch):
     needs_keras()
-    monkeypatch.setattr(program, "models", lambda *args, **kwargs: [CEB])
+    monkeypatch.setattr(program, "compared", only_ceb)
     assert run(tmp_path) == tmp_path / "results"
-    path = tmp_path / "results" / f"{CEB.file}.json"
+    path = tmp_path / "results" / f"{CEB}.json"
     record, found = records.read(path), answers(tmp_path, CEB)
     numbers, (model,) = frame([record]), record.models
     assert (model.name, model.seed, record.settings["num_queries"]) == ("ceb_beta0.01", 0, 2)
@@ -116,7 +120,7 @@ def test_a_bottleneck_is_trained_and_attacked_and_a_second_run_goes_on_where_the
         raise AssertionError("again")
 
     table = (tmp_path / "results" / "table.md").read_text()
-    monkeypatch.setattr(program.Comparison, "record", refuse)
+    monkeypatch.setattr(program.Comparison, "measure", refuse)
     run(tmp_path)
     assert (tmp_path / "results" / "table.md").read_text() == table
     with pytest.raises(AssertionError, match="again"):
@@ -124,7 +128,7 @@ def test_a_bottleneck_is_trained_and_attacked_and_a_second_run_goes_on_where_the
     monkeypatch.undo()
     # Without its record, a model's answers are still there: nothing is attacked or trained again.
     monkeypatch.setattr(program, "load_backbone", tiny_backbone)
-    monkeypatch.setattr(program, "models", lambda *args, **kwargs: [CEB])
+    monkeypatch.setattr(program, "compared", only_ceb)
     monkeypatch.setattr(Attacks, "_in_blocks", refuse)
     path.unlink()
     run(tmp_path)
@@ -143,9 +147,9 @@ def test_the_network_and_the_deterministic_head_are_attacked_too(tmp_path):
     needs_keras()
     results = run(tmp_path, objectives="")
     assert {path.stem for path in results.glob("*.json")} == {"backbone_seed0", "cross_entropy_seed0"}
-    for model in (Model("backbone"), Model("cross_entropy")):
-        test = records.read(results / f"{model.file}.json").models[0].values_at(split="test")
-        found = answers(tmp_path, model)
+    for key in ("backbone_seed0", "cross_entropy_seed0"):
+        test = records.read(results / f"{key}.json").models[0].values_at(split="test")
+        found = answers(tmp_path, key)
         wrong = (found["clean"]["answers"] != found["clean"]["labels"][:, None]).mean(0)
         assert test["error_avg"] == pytest.approx(wrong[1])  # from pixels as from cached features
         assert test["error_one"] == pytest.approx(wrong[0])
@@ -160,12 +164,12 @@ def test_the_network_and_the_deterministic_head_are_attacked_too(tmp_path):
 
 def test_a_worker_computes_its_share_of_the_features(tmp_path, monkeypatch):
     needs_keras()
-    made = []
-    fill = feature_fill.fill
-    monkeypatch.setattr(feature_fill, "fill", lambda cache, *a, **k: made.append(cache) or fill(cache, *a, **k))
+    computed = []
+    give = lambda cache, shards, *args: computed.append((cache.num_shards, list(shards))) or iter(())
+    monkeypatch.setattr(feature_cache, "computed", give)
     assert run(tmp_path, num_workers=2, worker=1, cache_dir=str(tmp_path / "c"), num_eval_images=20) == tmp_path
-    assert [cache.missing() for cache in made] == [[0], [0]]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c"]
+    assert computed == [(2, [1])]  # of 160 and of 20 images, 100 in a shard
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_standardised_features_are_what_the_first_layer_sees():
@@ -254,16 +258,16 @@ def test_the_settings_are_the_papers():
     assert departures(dataclasses.replace(paper, backbone="InceptionResNetV2")) == []
     assert list(map(str, departures(dataclasses.replace(paper, num_epochs=3)))) == ["num_epochs 3, in the paper 100"]
     assert (paper.target, paper.bottlenecks) == (805, ("vib", "vub", "ceb"))
-    listed = models(dataclasses.replace(paper, num_seeds=1, betas=(0.1,)), with_backbone=True)
-    assert [model.file for model in listed] == [
+    listed = program.compared(dataclasses.replace(paper, num_seeds=1, betas=(0.1,)), 2048, with_backbone=True)
+    assert [*map(program.key_of, listed)] == [
         "backbone_seed0", "cross_entropy_seed0", "vib_beta0.1_seed0", "vub_beta0.1_seed0", "ceb_beta0.1_seed0"
     ]  # fmt: skip
-    head = head_config(paper, Model("ceb", 1e-2, 3), 2048)
+    head = program.compared(paper, 2048, with_backbone=False)[-2]
+    assert (head.key, head.objective) == ("ceb_beta0.1_seed3", "ceb")
     assert (head.hidden_width, head.latent_dim, head.batch_size, head.num_epochs) == (2048, 1024, 32, 100)
     assert (head.learning_rate, head.decay_rate, head.epochs_per_decay, head.seed) == (1e-4, 0.97, 2.0, 3)
     assert (head.scale_shift, head.encoder_scale, head.average_decay) == (-5.0, "learned", 0.999)
-    assert float(losses.rho_to_beta(head.rho)) == pytest.approx(1e-2)
-    assert head_config(paper, Model("vub", 1e-2, 0), 2048).beta == 1e-2
+    assert float(losses.rho_to_beta(head.rho)) == pytest.approx(1e-1)
 
 
 def test_images_are_enlarged_and_kept_in_256_levels():

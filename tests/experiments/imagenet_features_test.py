@@ -1,9 +1,9 @@
 """Heads on frozen features: a whole run on a tiny network, which goes on where it stood; and a record's report."""
 
 import dataclasses
-import importlib.util
 import io
 import pathlib
+import types
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,9 @@ from experiments.core.records import frame, per_seed
 from experiments.core.session import Session
 from experiments.core.settings import departures
 from experiments.core.workdir import WorkdirError
-from experiments.imagenet_features import backbone as keras_backbone
 from experiments.imagenet_features import run as program
 from experiments.imagenet_features.attack import Attacks, findings, outcome, plan
-from experiments.imagenet_features.backbone import open_images
+from experiments.imagenet_features.backbone import Backbone, open_images
 from experiments.imagenet_features.report import report
 from experiments.imagenet_features.settings import PRESETS, FeaturesConfig
 from ib_jax import data, losses
@@ -42,19 +41,24 @@ def run(workdir, **settings):
 
 
 def tiny_backbone(config, images):
-    keras = keras_backbone.import_keras()
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((8, 8, 3))
-    maps = keras.layers.Conv2D(24, 4, strides=4, activation="relu")(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(maps)))
-    preprocess = keras_backbone.preprocessing("MobileNet")
-    return keras_backbone.wrap(model, preprocess, name="tiny", preprocessing_name="2 x - 1")
+    """A layer on four patches of an image, and one on these, without Keras."""
+    rng = np.random.default_rng(0)
+    variables = {"patches": rng.normal(0, 0.2, (48, 24)), "classes": rng.normal(0, 0.15, (96, 10))}
+
+    def features(variables, images):
+        patches = (2 * images - 1).reshape(-1, 2, 4, 2, 4, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 4, 48)
+        return jax.nn.relu(patches @ variables["patches"]).reshape(-1, 96)
+
+    logits = lambda variables, images: features(variables, images) @ variables["classes"]
+    variables = {name: jnp.asarray(values, jnp.float32) for name, values in variables.items()}
+    return Backbone("tiny", "2 x - 1", variables, features, logits, 96, 10)
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """A small network; and plain programs, since most of the time is compiling."""
     monkeypatch.setattr(program, "load_backbone", tiny_backbone)
+    monkeypatch.setattr(program, "import_keras", lambda: types.SimpleNamespace(__version__="none"))
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
@@ -63,11 +67,6 @@ def tiny(monkeypatch):
 
 def only_ceb(config, num_features, **settings):
     return [HeadConfig.of(config, num_features, "ceb", 1e-2, epochs_per_eval=config.num_epochs)]
-
-
-def needs_keras():
-    if importlib.util.find_spec("keras") is None:  # importing it here would choose a backend
-        pytest.skip("keras is not installed")
 
 
 def answers(workdir, key):
@@ -81,7 +80,6 @@ def answers(workdir, key):
 
 @pytest.mark.slow
 def test_a_bottleneck_is_trained_and_attacked_and_a_second_run_goes_on_where_the_first_stood(tmp_path, monkeypatch):
-    needs_keras()
     monkeypatch.setattr(program, "compared", only_ceb)
     assert run(tmp_path) == tmp_path / "results"
     path = tmp_path / "results" / f"{CEB}.json"
@@ -120,15 +118,14 @@ def test_a_bottleneck_is_trained_and_attacked_and_a_second_run_goes_on_where_the
         raise AssertionError("again")
 
     table = (tmp_path / "results" / "table.md").read_text()
+    measure = program.Comparison.measure
     monkeypatch.setattr(program.Comparison, "measure", refuse)
     run(tmp_path)
     assert (tmp_path / "results" / "table.md").read_text() == table
     with pytest.raises(AssertionError, match="again"):
         run(tmp_path, results=str(tmp_path / "elsewhere"))
-    monkeypatch.undo()
     # Without its record, a model's answers are still there: nothing is attacked or trained again.
-    monkeypatch.setattr(program, "load_backbone", tiny_backbone)
-    monkeypatch.setattr(program, "compared", only_ceb)
+    monkeypatch.setattr(program.Comparison, "measure", measure)
     monkeypatch.setattr(Attacks, "_in_blocks", refuse)
     path.unlink()
     run(tmp_path)
@@ -144,7 +141,6 @@ def test_a_bottleneck_is_trained_and_attacked_and_a_second_run_goes_on_where_the
 
 @pytest.mark.slow
 def test_the_network_and_the_deterministic_head_are_attacked_too(tmp_path):
-    needs_keras()
     results = run(tmp_path, objectives="")
     assert {path.stem for path in results.glob("*.json")} == {"backbone_seed0", "cross_entropy_seed0"}
     for key in ("backbone_seed0", "cross_entropy_seed0"):
@@ -163,7 +159,6 @@ def test_the_network_and_the_deterministic_head_are_attacked_too(tmp_path):
 
 
 def test_a_worker_computes_its_share_of_the_features(tmp_path, monkeypatch):
-    needs_keras()
     computed = []
     give = lambda cache, shards, *args: computed.append((cache.num_shards, list(shards))) or iter(())
     monkeypatch.setattr(feature_cache, "computed", give)
@@ -271,9 +266,10 @@ def test_the_settings_are_the_papers():
 
 
 def test_images_are_enlarged_and_kept_in_256_levels():
-    images = open_images(FeaturesConfig(image_size=16, num_train_images=7))
+    images = open_images(FeaturesConfig(image_size=16, num_train_images=7, num_eval_images=7))
     source, count = images.splits["train"]
-    assert (count, images.splits["evaluation"][1], images.num_classes) == (7, 360, 10)
+    assert (count, images.splits["evaluation"][1], images.num_classes) == (7, 7, 10)
+    assert [count for _, count in open_images(FeaturesConfig(image_size=8)).splits.values()] == [1437, 360]
     found = source.read_rows(np.array([3])).inputs
     assert found.shape == (1, 16, 16, 3)
     assert found.dtype == np.uint8

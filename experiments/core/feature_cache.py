@@ -40,7 +40,7 @@ class Source(NamedTuple):
     """Examples whose features are wanted: what they are (JSON), how many, and what computes their features."""
 
     statement: Mapping[str, Any]
-    count: int
+    num_examples: int
     compute: Compute
 
 
@@ -176,7 +176,7 @@ def fill_caches(
     root, caches = pathlib.Path(config.cache_dir or pathlib.Path(config.workdir) / "features"), {}
     for split, source in sources.items():
         statement = {**network, "data": source.statement}
-        caches[split] = cache = FeatureCache(root, statement, source.count, num_features, config.shard_size)
+        caches[split] = cache = FeatureCache(root, statement, source.num_examples, num_features, config.shard_size)
         own = range(share[0], cache.num_shards, share[1])
         total, missing = sum(len(cache.rows(index)) for index in own), sorted(set(own) & set(cache.missing()))
         left, start, done = sum(len(cache.rows(index)) for index in missing), time.monotonic(), 0

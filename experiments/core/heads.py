@@ -113,10 +113,12 @@ class HeadConfig(
           seed: of its parameters, data order and noise.
           **own: further settings.
         """
-        shared = {name: getattr(config, name) for name in _SHARED}
-        strength = {} if beta is None else {"beta": beta, "rho": float(losses.beta_to_rho(jnp.float32(beta)))}
+        shared: dict[str, Any] = {name: getattr(config, name) for name in _SHARED}
+        strength: dict[str, Any] = (
+            {} if beta is None else {"beta": beta, "rho": float(losses.beta_to_rho(jnp.float32(beta)))}
+        )
         latent_dim = config.latent_dim or max(1, num_features // 2)
-        sizes = {"hidden_width": num_features, "latent_dim": latent_dim}
+        sizes: dict[str, Any] = {"hidden_width": num_features, "latent_dim": latent_dim}
         return cls(**shared, **strength, **sizes, **own, objective=objective, seed=seed)
 
 

@@ -186,4 +186,5 @@ def _sampled_logits(model: Classifier) -> Callable[[Params, Array, Array], Array
 
 def _result(fields: Mapping[str, Any]) -> TextResult:
     """From a JSON file, where tuples are lists."""
-    return TextResult(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    of_lists: dict[str, Any] = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return TextResult(**{**fields, **of_lists})

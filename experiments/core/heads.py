@@ -113,13 +113,11 @@ class HeadConfig(
           seed: of its parameters, data order and noise.
           **own: further settings.
         """
-        shared: dict[str, Any] = {name: getattr(config, name) for name in _SHARED}
-        strength: dict[str, Any] = (
-            {} if beta is None else {"beta": beta, "rho": float(losses.beta_to_rho(jnp.float32(beta)))}
-        )
-        latent_dim = config.latent_dim or max(1, num_features // 2)
-        sizes: dict[str, Any] = {"hidden_width": num_features, "latent_dim": latent_dim}
-        return cls(**shared, **strength, **sizes, **own, objective=objective, seed=seed)
+        own |= {name: getattr(config, name) for name in _SHARED} | {"objective": objective, "seed": seed}
+        own |= {"hidden_width": num_features, "latent_dim": config.latent_dim or max(1, num_features // 2)}
+        if beta is not None:
+            own |= {"beta": beta, "rho": float(losses.beta_to_rho(jnp.float32(beta)))}
+        return cls(**own)
 
 
 def heads_of(config: Any, num_features: int, objective: str, **own: Any) -> list[HeadConfig]:

@@ -109,8 +109,8 @@ def write_page(
 
 
 def _cells(column: AttackedTexts, class_names: Sequence[str]) -> Iterator[str]:
-    probabilities: Sequence[Any] = column.probabilities or [None] * len(column.results)
-    for result, own in zip(column.results, probabilities, strict=True):
+    nothing: Sequence[Any] = [None] * len(column.results)
+    for result, own in zip(column.results, column.probabilities or nothing, strict=True):
         facts, text = _facts(result, own, class_names), as_html(edits(result.original, result.perturbed))
         yield f'<td><div class="facts">{html.escape(facts)}</div><div class="text" dir="auto">{text}</div></td>'
 

@@ -155,12 +155,13 @@ def test_what_an_attack_needs_is_missed_at_the_start(tmp_path, monkeypatch):
         raise LookupError("python -m nltk.downloader wordnet")
 
     monkeypatch.setattr(attacks.text, "pwws", missing)
-    config = dataclasses.replace(TINY, workdir=str(tmp_path / "new"), attacks="deep_word_bug,pwws")
+    config = dataclasses.replace(TINY, workdir=str(tmp_path / "new"), attacks="pwws")
     with pytest.raises(LookupError, match="wordnet"):
         imdb_vub.run(config, QUIET)
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.standard
 def test_the_report_of_a_stored_record(tmp_path):
     stored = [records.read(RECORD)]
     made = report(records.frame(stored), stored)

@@ -11,14 +11,48 @@ import numpy as np
 
 from experiments.core import groups, networks
 from experiments.core.recipe import VIB, Recipe
-from experiments.core.settings import configure
-from ib_jax import data
+from experiments.core.settings import BOTTLENECKS, configure
+from ib_jax import data, losses
 from ib_jax.models import Classifier
 from ib_jax.types import Array
+
+DETERMINISTIC = "cross_entropy"
+"""The objective of a head without a bottleneck."""
 
 _CONSTANT = 1e-6  # of the largest deviation: a feature that varies less does not vary
 
 _SHARED = ("dataset", "num_epochs", "batch_size", "learning_rate", "average_decay", "num_eval_samples")
+
+
+@configure(
+    latent_dim=0,
+    batch_size=32,
+    average_decay=0.999,
+    paper={"betas": (1e-3, 1e-2, 1e-1), "num_seeds": 5, "latent_dim": 0, "learning_rate": 1e-4},
+    note={"latent_dim": "half of the features", "average_decay": "not said", "num_eval_samples": "1"},
+    least={"latent_dim": 0},
+    below={"betas": 1},
+    help={
+        "betas": "Of each bottleneck a head for each. CEB weighs the residual by beta / (1 - beta), which makes its "
+        "objective VIB's, but for the bounds.",
+        "num_seeds": "Runs of each head, seeds 0, 1, ...",
+        "latent_dim": "K; 0: half of the features.",
+        "learning_rate": "Adam's at the start, times 0.97 every two epochs.",
+        "num_eval_samples": "Fresh samples of z behind an averaged answer; one is told as well.",
+    },
+)
+@dataclasses.dataclass(frozen=True)
+class HeadsConfig(
+    groups.FeatureCache,
+    groups.Bottlenecks,
+    groups.Betas,
+    groups.Seeds,
+    groups.LatentDim,
+    groups.Fit,
+    groups.AverageDecay,
+    groups.EvalSamples,
+):
+    """What heads on the features of one network are compared; an experiment adds its data, network and attacks."""
 
 
 @configure(scale_shift=-5.0)
@@ -40,25 +74,57 @@ class HeadConfig(
     groups.Pipeline,
     groups.Evaluation,
 ):
-    """One head: the network and the training of the VIB paper's MNIST experiment, of any width."""
+    """One head: the network and the training of the VIB paper's MNIST experiment, as wide as the features.
+
+    `beta` is the strength of any bottleneck; that of CEB is given by `rho` to its objective.
+    """
 
     encoder_scale: ClassVar[str] = "learned"
     prior: ClassVar[str] = "standard"
     backward_scale: ClassVar[str] = "learned"
     initializer: ClassVar[str] = "xavier_uniform"
 
+    @property
+    def name(self) -> str:
+        """What it is called in records, without its seed."""
+        return f"{self.objective}_beta{self.beta:g}" if self.stochastic else self.objective
+
+    @property
+    def key(self) -> str:
+        """What its files are called."""
+        return f"{self.name}_seed{self.seed}"
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The settings of its own in a record."""
+        return {"objective": self.objective, "beta": self.beta if self.stochastic else None}
+
     @classmethod
-    def of(cls, config: Any, num_features: int, **own: Any) -> Self:
-        """The settings of a head: two ReLU layers as wide as the features.
+    def of(
+        cls, config: Any, num_features: int, objective: str, beta: float | None = None, seed: int = 0, **own: Any
+    ) -> Self:
+        """A head of a comparison.
 
         Args:
-          config: what all heads of a comparison share; `latent_dim` 0 is half of the features.
+          config: what all heads share, a `HeadsConfig` with `dataset`.
           num_features: of the frozen network.
-          **own: the head's, such as `objective`, `beta` and `seed`.
+          objective: what it is trained with.
+          beta: of a bottleneck.
+          seed: of its parameters, data order and noise.
+          **own: further settings.
         """
-        shared = {name: getattr(config, name) for name in _SHARED}
-        latent_dim = config.latent_dim or max(1, num_features // 2)
-        return cls(**shared | {"hidden_width": num_features, "latent_dim": latent_dim} | own)
+        own |= {name: getattr(config, name) for name in _SHARED} | {"objective": objective, "seed": seed}
+        own |= {"hidden_width": num_features, "latent_dim": config.latent_dim or max(1, num_features // 2)}
+        if beta is not None:
+            own |= {"beta": beta, "rho": float(losses.beta_to_rho(jnp.float32(beta)))}
+        return cls(**own)
+
+
+def heads_of(config: Any, num_features: int, objective: str, **own: Any) -> list[HeadConfig]:
+    """The heads of an objective at each beta and seed of a comparison; arguments as of `HeadConfig.of`."""
+    betas = config.betas if objective in BOTTLENECKS else (None,)
+    seeds = range(config.num_seeds)
+    return [HeadConfig.of(config, num_features, objective, beta, seed, **own) for beta in betas for seed in seeds]
 
 
 class Standardise:
@@ -80,29 +146,15 @@ class Standardise:
         return 0.5 + 0.5 * (features - self.mean) / self.scale
 
 
-def head_recipe(config: Any, dataset: data.Dataset, standardise: Standardise) -> Recipe:
-    """The recipe of a head.
-
-    Args:
-      config: its settings.
-      dataset: features float32 [N, F] and labels.
-      standardise: the first thing done to features.
-
-    Returns:
-      Recipe.
-    """
+def head_recipe(config: HeadConfig, dataset: data.Dataset, standardise: Standardise) -> Recipe:
+    """The recipe of a head on a data set of features float32 [N, F], which are standardised first."""
 
     def network(config: Any, class_probabilities: np.ndarray, axis_name: str | None) -> Classifier:
-        return standardised(networks.mlp(config, class_probabilities), standardise)
+        model = networks.mlp(config, class_probabilities)
+        return model._replace(
+            init=lambda key, features: model.init(key, standardise(features)),
+            encode=lambda params, features: model.encode(params, standardise(features)),
+            encode_train=lambda params, features, keys: model.encode_train(params, standardise(features), keys),
+        )
 
     return Recipe(config, dataset, VIB._replace(network=network))
-
-
-def standardised(model: Classifier, standardise: Standardise) -> Classifier:
-    """The model with features for inputs."""
-
-    return model._replace(
-        init=lambda key, features: model.init(key, standardise(features)),
-        encode=lambda params, features: model.encode(params, standardise(features)),
-        encode_train=lambda params, features, keys: model.encode_train(params, standardise(features), keys),
-    )

@@ -7,7 +7,7 @@ are the same for every attack on an image. Images are read in blocks, so that a 
 import functools
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.core import attacks
-from experiments.core.attacks import SOURCE, suite_keys
-from experiments.core.feature_fill import ImageSource
+from experiments.core.attacks import SOURCE
 from experiments.core.records import Measurement
 from experiments.imagenet_features.settings import FeaturesConfig
 from ib_jax import AttackResult, data, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn
-from ib_jax.evaluation import AttackPrograms, AttackRow, AttackSpec, SuiteResult, TransferSource
+from ib_jax.evaluation import AttackPrograms, AttackRow, AttackSpec, SuiteKeys, SuiteResult, TransferSource
+from ib_jax.evaluation.stored import write_whole
+from ib_jax.evaluation.suite_findings import suite_findings
 from ib_jax.types import Array, Params
 
 _ORDER = 3  # seed of the order in which images are taken
@@ -52,7 +53,7 @@ def plan(config: FeaturesConfig, *, stochastic: bool) -> list[AttackSpec]:
 
 
 class Attacks:
-    """Every attack on models of one structure, compiled once: their parameters are an argument.
+    """Every attack on models of one structure, for `ModelAttacks`; compiled once, since parameters are an argument.
 
     Args:
       config: sizes and radii.
@@ -63,7 +64,7 @@ class Attacks:
     """
 
     def __init__(
-        self, config: FeaturesConfig, apply_fn: ApplyFn, source: ImageSource, *, num_images: int, stochastic: bool
+        self, config: FeaturesConfig, apply_fn: ApplyFn, source: data.BatchSource, *, num_images: int, stochastic: bool
     ):
         order = np.random.default_rng(_ORDER).permutation(num_images)  # the same for every model
         self._few = order[: max(1, round(config.cw_share * num_images))]
@@ -79,85 +80,83 @@ class Attacks:
 
         self.programs = AttackPrograms(apply_fn, predict=predict, batch_size=config.attack_batch_size)
 
-    def run(
+    def evaluate(
         self,
         params: Params,
-        seed: int,
-        source: Callable[[], TransferSource],
-        folder: pathlib.Path,
-        report: Callable[[str], None] = lambda name: None,
+        keys: SuiteKeys,
+        *,
+        sources: Mapping[str, TransferSource],
+        folder: str,
+        report: Callable[[AttackSpec], None],
     ) -> Attacked:
-        """Attacks a model in every way; an attack whose file lies in the folder is not made again.
+        """Attacks a model in every way; an attack whose file lies in the folder is not made again."""
 
-        Args:
-          params: of the model.
-          seed: of the noise of the attacks and of the answers.
-          source: gives the model on which the images for transfer are made.
-          folder: where the answers to each attack are kept.
-          report: told the name of each attack that is done.
-        """
-        answer = functools.partial(self.answers, params, seed)
+        def judge(rows: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Arrays:
+            return {"answers": self.answers(params, keys, rows, images)}
 
         def attack(spec: AttackSpec, rows: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Arrays:
             if spec.source:
-                return {"answers": answer(rows, source().images(spec, images, labels))}
+                return judge(rows, sources[spec.source].images(spec, images, labels), labels)
             result = evaluation.attack_in_chunks(
                 functools.partial(self.programs.attack, spec),
                 params,
-                self._keys(suite_keys(seed).attack, rows),
+                self._keys(keys.attack, rows),
                 jnp.asarray(images),
                 jnp.asarray(labels),
                 jnp.full(len(rows), self._config.target, jnp.int32) if spec.targeted else None,
                 chunk_size=self.programs.batch_size,
             )
-            made, difference = np.asarray(result.inputs), jnp.asarray(result.inputs - images)
-            sizes = {norm: losses.perturbation_norm(difference, norm) for norm in ("l2", "linf") if spec.is_minimal}
-            told = {"success": result.success, "blocked": result.blocked, **sizes}
-            return {"answers": answer(rows, made)} | {name: np.asarray(value) for name, value in told.items()}
+            told: dict[str, Any] = {"success": result.success, "blocked": result.blocked}
+            if spec.is_minimal:
+                difference = jnp.asarray(result.inputs - images)
+                told |= {norm: np.asarray(losses.perturbation_norm(difference, norm)) for norm in ("l2", "linf")}
+            return judge(rows, np.asarray(result.inputs), labels) | told
 
-        clean = self._kept(folder / "clean.npz", self._many, lambda rows, images, _: {"answers": answer(rows, images)})
-        found: dict[AttackSpec | None, Arrays] = {None: clean | {"before": clean["answers"]}}
+        clean = self._kept(pathlib.Path(folder) / "clean.npz", self._many, judge)
+        attacked: dict[AttackSpec | None, Arrays] = {None: clean | {"before": clean["answers"]}}
         for number, spec in enumerate(self.specs):
-            places = self._places(spec, clean)
-            path = folder / f"{number:02d}_{spec.attack}{'_transfer' if spec.source else ''}.npz"
+            places, make = self._places(spec, clean), functools.partial(attack, spec)
+            path = pathlib.Path(folder) / f"{number:02d}_{spec.attack}{'_transfer' if spec.source else ''}.npz"
             if len(places):
-                arrays = self._kept(path, self._many[places], functools.partial(attack, spec), whole=bool(spec.source))
-                found[spec] = arrays | {"before": clean["answers"][places]}
-            report(spec.label)
-        return found
+                block = len(places) if spec.source else _BLOCK  # images for transfer are made once for all models
+                arrays = self._kept(path, self._many[places], make, block)
+                attacked[spec] = arrays | {"before": clean["answers"][places]}
+            report(spec)
+        return attacked
 
-    def transfer_source(self, params: Params, seed: int) -> TransferSource:
-        """A deterministic model as one on which images for others are made."""
-        return TransferSource(self.programs, params, self._keys(suite_keys(seed).attack, self._few), stochastic=False)
+    def transfer_source(self, params: Params, keys: SuiteKeys, *, stochastic: bool) -> TransferSource:
+        """A model as one on which images for others are made."""
+        return TransferSource(self.programs, params, self._keys(keys.attack, self._few), stochastic=stochastic)
 
-    def errors(self, params: Params, seed: int) -> dict[str, float]:
+    def errors(self, params: Params, keys: SuiteKeys) -> dict[str, float]:
         """Of all images as they are, by each kind of answer."""
-        answer = functools.partial(self.answers, params, seed)
-        found = self._in_blocks(np.arange(self._num_images), lambda rows, images, _: {"answers": answer(rows, images)})
-        wrong = (found["answers"] != found["labels"][:, None]).mean(0)
+        rows = np.arange(self._num_images)
+        arrays = self._in_blocks(rows, lambda own, images, _: {"answers": self.answers(params, keys, own, images)})
+        wrong = (arrays["answers"] != arrays["labels"][:, None]).mean(0)
         return {"error_one": float(wrong[0]), "error_avg": float(wrong[1])}
 
-    def answers(self, params: Params, seed: int, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
+    def answers(self, params: Params, keys: SuiteKeys, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
         """Answers to images [n, ...] of some rows, int [n, 2], in batches of one size."""
-        size, keys, found = self.programs.batch_size, self._keys(suite_keys(seed).judge, rows), []
+        size, judge, parts = self.programs.batch_size, self._keys(keys.judge, rows), []
         for first in range(0, len(rows), size):
             batch = np.arange(first, first + size) % len(rows)  # filled up with others, whose answers are dropped
-            found.append(self.programs.answers(params, keys[batch], images[batch])[: len(rows) - first])
-        return evaluation.decided(np.concatenate(found).T).T
+            parts.append(self.programs.answers(params, judge[batch], images[batch])[: len(rows) - first])
+        return evaluation.decided(np.concatenate(parts).T).T
 
-    def measurements(self, found: Attacked, source: str) -> list[Measurement]:
+    def measurements(self, attacked: Attacked, source: str) -> list[Measurement]:
         """What was measured by each kind of answer; by the mean answer all attacks of the radius together, too.
 
         Args:
-          found: of `run`.
+          attacked: of `evaluate`.
           source: the name of the model on which images for transfer were made.
         """
         measured = []
         for samples, column in self._columns.items():
-            result, radii = _result(found, column), [("linf", self._config.radius)] * column
+            result, radii = _result(attacked, column), [("linf", self._config.radius)] * column
             rows = attacks.measurements(result, source=source, radii=radii)
             for row, each in zip(rows[1:], result.rows, strict=False):  # the first is without an attack
-                row["values"] |= outcome(found[each.spec], column, self._config.target if each.spec.targeted else None)
+                target = self._config.target if each.spec.targeted else None
+                row["values"] |= outcome(attacked[each.spec], column, target)
             measured += [Measurement(row["at"] | {"num_samples": samples}, row["values"]) for row in rows]
         return measured
 
@@ -168,26 +167,22 @@ class Attacks:
         labels, answers = (clean[name][: len(self._few)] for name in ("labels", "answers"))
         return np.flatnonzero((labels == answers[:, 1]) & (labels != self._config.target))
 
-    def _kept(
-        self, path: pathlib.Path, rows: np.ndarray, make: Callable[..., Arrays], *, whole: bool = False
-    ) -> Arrays:
+    def _kept(self, path: pathlib.Path, rows: np.ndarray, make: Callable[..., Arrays], block: int = _BLOCK) -> Arrays:
         """The arrays of a file, made and written whole if it is not there."""
         if not path.exists():
-            start, arrays = time.monotonic(), self._in_blocks(rows, make, len(rows) if whole else _BLOCK)
+            start, arrays = time.monotonic(), self._in_blocks(rows, make, block)
+            arrays["seconds"] = np.array(time.monotonic() - start)
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
-            with open(partial, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays, seconds=np.array(time.monotonic() - start))
-            partial.replace(path)
+            write_whole(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
         with np.load(path) as stored:
             return dict(stored)
 
-    def _in_blocks(self, rows: np.ndarray, make: Callable[..., Arrays], size: int = _BLOCK) -> Arrays:
+    def _in_blocks(self, rows: np.ndarray, make: Callable[..., Arrays], block: int = _BLOCK) -> Arrays:
         parts = []
-        for block in np.split(rows, range(size, len(rows), size)):
-            split = self._source.read_rows(block)
+        for own in np.split(rows, range(block, len(rows), block)):
+            split = self._source.read_rows(own)
             images = np.asarray(data.to_unit_interval(split.inputs))
-            parts.append({"labels": split.labels} | make(block, images, split.labels))
+            parts.append({"labels": split.labels} | make(own, images, split.labels))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _keys(self, key: Array, rows: np.ndarray) -> Array:
@@ -196,18 +191,12 @@ class Attacks:
 
 
 def outcome(arrays: Arrays, column: int, target: int | None = None) -> dict[str, Any]:
-    """What an attack did, as the papers' tables are read.
+    """What one attack did by one kind of answer, as the papers' tables are read.
 
-    Args:
-      arrays: of one attack.
-      column: which of the answers.
-      target: of a targeted attack.
-
-    Returns:
-      `num_right` before the attack. `success`, the share of these that no longer are, or that are answered with the
-      target ("% of successful FGS attacks", "successful target"); `success_of_all`, the same among all n, since the VUB
-      paper does not say among which. At a target means and medians of the sizes over successes, and `median_l2_all`,
-      with a failure counted as infinitely far.
+    `num_right` before the attack. `success`, the share of these that no longer are, or that are answered with the
+    target ("% of successful FGS attacks", "successful target"); `success_of_all`, the same among all n, since the VUB
+    paper does not say among which. At a target means and medians of the sizes over successes, and `median_l2_all`, with
+    a failure counted as infinitely far.
     """
     labels, answers = arrays["labels"], arrays["answers"][:, column]
     right = arrays["before"][:, column] == labels
@@ -221,26 +210,22 @@ def outcome(arrays: Arrays, column: int, target: int | None = None) -> dict[str,
     return values
 
 
-def findings(found: Attacked) -> list[dict[str, Any]]:
+def findings(attacked: Attacked) -> Sequence[dict[str, Any]]:
     """What the attacks say of their searches, and what looks suspicious about PGD beside the others."""
     told: list[evaluation.Finding] = []
-    for spec, arrays in found.items():
+    for spec, arrays in attacked.items():
         if spec is not None and not spec.source:
             success, blocked = map(jnp.asarray, (arrays["success"], arrays["blocked"]))
             told += evaluation.check_search(AttackResult(jnp.zeros(0), success, blocked=blocked), name=spec.label)
-    rows = _result(found, 1).rows
-    pgd = next(row for row in rows if row.spec.attack == "pgd" and not row.spec.source)
-    here = [row for row in rows if row.spec.epsilon == pgd.spec.epsilon]  # of FGSM the last: that by most samples
-    stands = {"transfer" if row.spec.source else row.spec.attack: row.stands[: pgd.num_images] for row in here}
-    black_box = {name: stands[name] for name in ("transfer", "square")}
-    told += evaluation.check_results(pgd.stands, one_step=stands["fgsm"], black_box=black_box)
+    result = _result(attacked, 1)
+    told += suite_findings(result.rows, result.right(), at_mean=False, bounds=(0.0, 1.0))
     return [finding._asdict() for finding in told]
 
 
-def _result(found: Attacked, column: int) -> SuiteResult:
+def _result(attacked: Attacked, column: int) -> SuiteResult:
     """The attacks as a suite would give them, by one kind of answer."""
     rows, clean = [], np.zeros(0, bool)
-    for spec, arrays in found.items():
+    for spec, arrays in attacked.items():
         answers, labels = arrays["answers"][:, column], arrays["labels"]
         stands = (arrays["before"][:, column] == labels) & (answers == labels)
         if spec is None:

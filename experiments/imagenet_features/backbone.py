@@ -5,6 +5,7 @@ respect to the pixels. The network's own preprocessing is inside: whatever scale
 epsilon is a share of the pixel range, 1 being from black to white.
 """
 
+import functools
 import math
 import os
 import sys
@@ -16,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.core.feature_fill import ImageSource
 from experiments.core.settings import SettingError
 from experiments.imagenet_features.settings import IMAGENET2012, FeaturesConfig
 from ib_jax import data
@@ -65,16 +65,12 @@ class Images(NamedTuple):
       num_classes: C.
     """
 
-    splits: Mapping[str, tuple[ImageSource, int]]
+    splits: Mapping[str, tuple[data.BatchSource, int]]
     num_classes: int
 
 
 def import_keras() -> Any:
-    """The module `keras` on its JAX backend.
-
-    Raises:
-      BackboneUnavailableError: it is not installed, or was imported with another backend.
-    """
+    """The module `keras` on its JAX backend; BackboneUnavailableError says why it is not to be had."""
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "jax"  # goes before the user's keras.json
     try:
@@ -106,8 +102,7 @@ def load(config: FeaturesConfig, num_classes: int, calibration: Array | np.ndarr
     """Loads a network of `keras.applications`.
 
     Args:
-      config: its name, such as InceptionV3 or ResNet50; its weights: "imagenet" (downloaded by Keras, to
-        ~/.keras/models), "none" for random ones, always the same, or a file that Keras can read; and the layer.
+      config: its name, weights (random ones are always the same) and layer.
       num_classes: C of the network's own logits; with weights "imagenet" they are 1000 in any case.
       calibration: images [N, S, S, 3] in [0, 1] of which random weights take the statistics of their batch
         normalisation. Without, features shrink from layer to layer, in a MobileNet to 1e-18.
@@ -159,12 +154,10 @@ def wrap(
     Args:
       model: `keras.Model` whose last layer with weights gives logits.
       preprocess: from images in [0, 1] to what the model takes; differentiable.
-      name: of the network, as `preprocessing_name` of what `preprocess` is.
-      layer: that gives the features; "" is the input of the last one.
+      name: of the network.
+      preprocessing_name: of what `preprocess` is.
+      layer: that gives the features, [H, W, F] or [F]; "" is the input of the last one.
       with_logits: whether the network's own logits mean something.
-
-    Raises:
-      SettingError: there is no such layer, or its outputs are not feature maps [H, W, F] or features [F].
     """
     keras = import_keras()
     layers = {each.name: each for each in model.layers}
@@ -206,37 +199,35 @@ def open_images(config: FeaturesConfig) -> Images:
       DatasetUnavailableError: the data set is not there.
       SettingError: the images would have to shrink, or the target class is none.
     """
-    limits, data_dir = (config.num_train_images, config.num_eval_images), config.data_dir or None
-    sources: list[Any]
+    size, data_dir = config.image_size, config.data_dir or None
+    limits = {"train": config.num_train_images, "evaluation": config.num_eval_images}
+    sources: dict[str, Any]
     if config.dataset == IMAGENET2012:
-        num_classes, size = 1000, config.image_size
-        sources = [
-            data.open_split(IMAGENET2012, split, data_dir=data_dir, image_size=size)
-            for split in ("train", "validation")
-        ]
+        num_classes, names = 1000, {"train": "train", "evaluation": "validation"}
+        open_split = functools.partial(data.open_split, IMAGENET2012, data_dir=data_dir, image_size=size)
+        sources = {split: open_split(name) for split, name in names.items()}
     else:
         dataset = data.load(config.dataset, data_dir=data_dir)
-        num_classes, whole = dataset.num_classes, (dataset.train, dataset.test)
-        first = [data.Split(*(field[: n or None] for field in split)) for split, n in zip(whole, limits, strict=True)]
-        sources = [data.ArraySource(_enlarge(split, config.image_size)) for split in first]
+        num_classes, whole = dataset.num_classes, {"train": dataset.train, "evaluation": dataset.test}
+        sources = {name: data.ArraySource(_enlarge(split, size, limits[name])) for name, split in whole.items()}
     if config.target >= num_classes:
         raise SettingError(f"--target_class must be in [0, {num_classes}), got {config.target}")
-    counts = [min(limit or len(source), len(source)) for limit, source in zip(limits, sources, strict=True)]
-    return Images(dict(zip(("train", "evaluation"), zip(sources, counts, strict=True), strict=True)), num_classes)
+    counted = {name: (source, min(limits[name] or len(source), len(source))) for name, source in sources.items()}
+    return Images(counted, num_classes)
 
 
-def _enlarge(split: data.Split, size: int) -> data.Split:
-    """uint8 [N, S, S, 3]."""
-    height, width, channels = split.inputs.shape[1:]
+def _enlarge(split: data.Split, size: int, limit: int) -> data.Split:
+    """The first images, or all, uint8 [N, S, S, 3]."""
+    labels, (height, width, channels) = split.labels[: limit or None], split.inputs.shape[1:]
     if size < max(height, width):
         raise SettingError(f"--image_size must be at least {max(height, width)}, that of the images, got {size}")
-    images = np.empty((len(split.labels), size, size, 3), np.uint8)
+    images = np.empty((len(labels), size, size, 3), np.uint8)
     for first in range(0, len(images), _CHUNK):
-        part = np.asarray(data.to_unit_interval(split.inputs[first : first + _CHUNK]))
+        part = np.asarray(data.to_unit_interval(split.inputs[first : min(first + _CHUNK, len(images))]))
         if (height, width) != (size, size):
             part = np.asarray(jax.image.resize(part, (len(part), size, size, channels), "bilinear"))
         images[first : first + _CHUNK] = np.rint(255 * np.clip(part, 0, 1))  # one channel becomes three
-    return data.Split(images, split.labels)
+    return data.Split(images, labels)
 
 
 def _calibrate(model: Any, inputs: Array) -> None:

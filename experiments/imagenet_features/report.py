@@ -33,7 +33,7 @@ _VIB = {
     (BACKBONE, None): (1.0, 14.43, 0.44),
     ("vib", 1e-2): (0.567, 43.27, 0.92),
 }
-ONE, AVERAGED, CORNER = "1 sample", "averaged", ("model", "by")
+ONE, AVERAGED = "1 sample", "averaged"
 _CW = {"attack": "carlini_wagner"}
 _COLORS = {"vib": "C0", "vub": "C1", "ceb": "C2"}
 _BASELINES = {BACKBONE: ("network", "black", ":"), DETERMINISTIC: ("deterministic", "gray", "--")}
@@ -58,30 +58,17 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], *, figures: bool = 
     settings, details = records[0].settings, records[0].details
     network, used = details["backbone"], details["data"]
     rows, together = _rows(frame, settings, network["name"]), where(frame, together=True)
-    intro = (
-        f"{network['name']}, weights {network['weights']}, {network['image_size']} pixels, on {settings['dataset']}: "
-        f"{used['train']['num_images']} training images, {used['evaluation']['num_images']} to evaluate on; heads of "
-        f"{settings['num_epochs']} epochs on {network['num_features']} features. Mean and standard deviation over "
-        f"seeds ({frame['seed'].nunique()} of them); in square brackets the paper's."
-    )
-    notes = [note.format(target=details["target_class"], **settings) for note in _NOTES]
     averaged = [dataclasses.replace(row, at={**row.at, "together": True}) for row in rows if row.label[1] != ONE]
     size, radius = together["num_images"].max(), settings["radius"]
-    distances = [
-        _column(name, metric, _CW, digits, (_VIB, place))
-        for place, (name, metric, digits) in enumerate(
-            [("successful target", "success", 3), ("L2", "mean_l2", 2), ("L-inf", "mean_linf", 3)]
-        )
-    ]
-    distances.append(_column("median L2, failures infinite", "median_l2_all", _CW, 2))
     tables = [
         ("Table 1 of the VUB paper", rows, _vub(settings)),
         ("FGS, share of all images", rows, _fgs(settings, "success_of_all")),
-        ("Table 2 of the VIB paper", rows, distances),
+        ("Table 2 of the VIB paper", rows, _distances()),
         (f"{size:g} images in an L-inf ball of radius {radius:g}", averaged, _attacks(together)),
     ]
+    notes = [note.format(target=details["target_class"], **settings) for note in _NOTES]
     sections: list[Any] = [
-        Table(title=title, rows=own, columns=columns, corner=CORNER, notes=note)
+        Table(title=title, rows=own, columns=columns, corner=("model", "by"), notes=note)
         for (title, own, columns), note in zip(tables, notes, strict=True)
     ]
     if figures:
@@ -89,7 +76,12 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], *, figures: bool = 
         title = f"Heads on {network['name']}, weights {network['weights']}, {settings['dataset']}{note}"
         panels = [
             _panel(frame, "accuracy", ("averaged", _clean("error_avg")), ("1 sample", _clean("error_one"))),
-            _panel(together, "accuracy under attack", ("worst of all attacks", _worst), ("FGSM, 1 sample", _one_step)),
+            _panel(
+                together,
+                "accuracy under attack",
+                ("worst of all attacks", _under(attack="worst")),
+                ("FGSM, 1 sample", _under(attack="fgsm", num_eot_samples=1)),
+            ),
         ]
         alt = "Accuracy, and what all attacks of one radius leave of it, against beta; the baselines are levels."
         sections.append(Figure("figure.png", panels, alt=alt, suptitle=title, size=(10.5, 4.6)))
@@ -99,6 +91,12 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], *, figures: bool = 
         for row in rows
         if row.key in _VUB
     ]
+    intro = (
+        f"{network['name']}, weights {network['weights']}, {network['image_size']} pixels, on {settings['dataset']}: "
+        f"{used['train']['num_images']} training images, {used['evaluation']['num_images']} to evaluate on; heads of "
+        f"{settings['num_epochs']} epochs on {network['num_features']} features. Mean and standard deviation over "
+        f"seeds ({frame['seed'].nunique()} of them); in square brackets the paper's."
+    )
     return Report(f"Heads on frozen features of {settings['dataset']}", frame, sections, PAPER, intro, headlines)
 
 
@@ -116,23 +114,35 @@ def _rows(frame: "pd.DataFrame", settings: Any, network: str) -> list[Row]:
     return rows
 
 
-def _column(
-    label: str, metric: Any, at: Mapping[str, Any], digits: int = 1, paper: Any = None, scale: float = 1.0
-) -> Column:
-    theirs = {key: row[paper[1]] for key, row in paper[0].items()} if paper else None
-    return Column(label, metric, at=at, digits=digits, paper=theirs, scale=scale)
+def _paper(table: Mapping[Any, Any], place: int | None) -> dict[Any, Any] | None:
+    return None if place is None else {key: row[place] for key, row in table.items()}
 
 
 def _vub(settings: Any) -> list[Column]:
-    accuracy = _column("accuracy, %", _accuracy, {}, 1, (_VUB, 0), 100)
-    return [accuracy, *_fgs(settings, "success", {0.1: 1, 0.5: 2}), _column("CW L2", "mean_l2", _CW, 2, (_VUB, 3))]
+    accuracy = Column("accuracy, %", _accuracy, scale=100, paper=_paper(_VUB, 0))
+    distance = Column("CW L2", "mean_l2", at=_CW, digits=2, paper=_paper(_VUB, 3))
+    return [accuracy, *_fgs(settings, "success", {0.1: 1, 0.5: 2}), distance]
 
 
-def _fgs(settings: Any, metric: str, paper: Mapping[float, int] = types.MappingProxyType({})) -> list[Column]:
-    at = {"attack": "fgsm", "together": None}
+def _fgs(settings: Any, metric: str, places: Mapping[float, int] = types.MappingProxyType({})) -> list[Column]:
+    column = functools.partial(Column, metric=metric, scale=100)
     return [
-        _column(f"FGS {e:g}, %", metric, at | {"epsilon": e}, 1, (_VUB, paper[e]) if e in paper else None, 100)
-        for e in settings["fgsm_epsilons"]
+        column(
+            f"FGS {epsilon:g}, %",
+            at={"attack": "fgsm", "together": None, "epsilon": epsilon},
+            paper=_paper(_VUB, places.get(epsilon)),
+        )
+        for epsilon in settings["fgsm_epsilons"]
+    ]
+
+
+def _distances() -> list[Column]:
+    """What Carlini-Wagner found."""
+    return [
+        Column("successful target", "success", at=_CW, digits=3, paper=_paper(_VIB, 0)),
+        Column("L2", "mean_l2", at=_CW, digits=2, paper=_paper(_VIB, 1)),
+        Column("L-inf", "mean_linf", at=_CW, digits=3, paper=_paper(_VIB, 2)),
+        Column("median L2, failures infinite", "median_l2_all", at=_CW, digits=2),
     ]
 
 
@@ -161,26 +171,18 @@ def _clean(metric: str) -> Callable[[Any], Any]:
     return lambda part: 1 - per_model(part, metric, split="test", attack=None)
 
 
-def _worst(part: "pd.DataFrame") -> Any:
-    return per_model(part, "accuracy", attack="worst")
-
-
-def _one_step(part: "pd.DataFrame") -> Any:
-    return per_model(part, "accuracy", attack="fgsm", num_eot_samples=1)
+def _under(**at: Any) -> Callable[[Any], Any]:
+    return lambda part: per_model(part, "accuracy", **at)
 
 
 def _panel(frame: "pd.DataFrame", ylabel: str, *curves: tuple[str, Callable[[Any], Any]]) -> Panel:
     """The first curve is solid, and the baselines' is shown; the second is dotted."""
-    kinds = [(*curve, *style) for curve, style in zip(curves, ("-.", ":x"), strict=True)]
-    lines = [
-        Line(f"{objective.upper()}, {name}", metric, frame=part, color=_COLORS[objective], style=style, marker=marker)
-        for (objective,), part in groups(frame, "objective")
-        if objective in _COLORS
-        for name, metric, style, marker in kinds
-    ]
-    levels = [
-        Level(curves[0][1](part), *_BASELINES[objective])
-        for (objective,), part in groups(frame, "objective")
-        if objective in _BASELINES
-    ]
+    lines, levels = [], []
+    for (objective,), part in groups(frame, "objective"):
+        if objective in _BASELINES:
+            levels.append(Level(curves[0][1](part), *_BASELINES[objective]))
+            continue
+        for (name, metric), style, marker in zip(curves, "-:", ".x", strict=True):
+            label, color = f"{objective.upper()}, {name}", _COLORS[objective]
+            lines.append(Line(label, metric, frame=part, color=color, style=style, marker=marker))
     return Panel(lines=lines, x="beta", levels=levels, ylabel=ylabel, xscale="log", ylim=(0, None))

@@ -1,24 +1,12 @@
-"""What `experiments.imagenet_features` compares: its settings, the presets and the models."""
+"""What `experiments.imagenet_features` compares: its settings and presets."""
 
 import dataclasses
-from typing import NamedTuple
 
 from experiments.core import groups, heads
-from experiments.core.settings import (
-    BOTTLENECKS,
-    EVALUATION,
-    NOTHING,
-    RESIDUAL_OBJECTIVES,
-    OneOf,
-    Preset,
-    SettingError,
-    configure,
-    setting,
-)
-from ib_jax import losses
+from experiments.core.settings import EVALUATION, NOTHING, OneOf, Preset, SettingError, Settings, configure, setting
 
 IMAGENET2012, CIFAR10, DIGITS = "imagenet2012", "cifar10", "digits"
-BACKBONE, DETERMINISTIC = "backbone", "cross_entropy"
+BACKBONE, DETERMINISTIC = "backbone", heads.DETERMINISTIC
 SOCCER_BALL = 805  # n04254680 among the 1,000 classes in order of their WordNet number
 
 PRESETS = {
@@ -35,7 +23,7 @@ PRESETS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class _Features(groups.FeatureCache):
+class _Network(Settings, group="Features"):
     backbone: str = setting(
         "MobileNet", "Network of keras.applications.", paper=OneOf("InceptionV3", "InceptionResNetV2"), note="VUB, VIB"
     )
@@ -101,11 +89,8 @@ class _Attacks(
     dataset=DIGITS,
     image_size=32,
     shard_size=1024,
-    latent_dim=0,
     num_epochs=20,
-    batch_size=32,
     learning_rate=1e-4,
-    average_decay=0.999,
     fgsm_epsilons=(0.002, 0.0225, 0.1, 0.1125, 0.5),
     num_fgsm_images=64,
     radius=0.002,
@@ -116,30 +101,21 @@ class _Attacks(
     cw_learning_rate=0.01,
     attack_batch_size=16,
     choices={"dataset": (DIGITS, CIFAR10, IMAGENET2012)},
-    paper={"dataset": IMAGENET2012, "num_train_images": 0, "image_size": 299, "betas": (1e-3, 1e-2, 1e-1)}
-    | {"num_seeds": 5, "latent_dim": 0, "num_epochs": 100, "batch_size": 32, "learning_rate": 1e-4}
+    paper={"dataset": IMAGENET2012, "num_train_images": 0, "image_size": 299, "num_epochs": 100, "batch_size": 32}
     | {"num_fgsm_images": 0},
-    note={"latent_dim": "half of the features", "average_decay": "not said", "fgsm_epsilons": "0.1,0.5"}
-    | {"num_fgsm_images": "all", "radius": "none of these", "num_eot_samples": "1", "num_eval_samples": "1"},
-    least={"latent_dim": 0, "num_fgsm_images": 0},
-    below={"betas": 1},
+    note={"fgsm_epsilons": "0.1,0.5", "num_fgsm_images": "all", "radius": "none of these", "num_eot_samples": "1"},
+    least={"num_fgsm_images": 0},
     most={"fgsm_epsilons": 1},
     decides={"betas": NOTHING},
     help={
         "workdir": "Folder of heads, attacks and records; resumed where they stand.",
         "image_size": "Sides of the images that the network, and an attack, is given; smaller ones are enlarged.",
-        "betas": "Of each bottleneck a head for each. CEB weighs the residual by beta / (1 - beta), which makes its "
-        "objective VIB's, but for the bounds.",
-        "num_seeds": "Runs of each head, seeds 0, 1, ...",
-        "latent_dim": "K; 0: half of the features.",
-        "learning_rate": "Adam's at the start, times 0.97 every two epochs.",
         "fgsm_epsilons": "Radii of FGSM. The paper gives no units; in its authors' code they are those of normalised "
         "images, whose 0.1 and 0.5 are some 0.0225 and 0.1125 here.",
         "num_fgsm_images": "Evaluation images under FGSM; 0: all.",
         "radius": "Radius of PGD, transfer and Square; one of --fgsm_epsilons.",
         "num_queries": "Square: candidates for each image.",
         "num_eot_samples": "Samples of z averaged in each gradient; one is tried as well.",
-        "num_eval_samples": "Fresh samples of z behind an averaged answer; one is told as well.",
     },
 )
 @dataclasses.dataclass(frozen=True)
@@ -152,15 +128,9 @@ class FeaturesConfig(
     groups.DataDir,
     groups.TrainImages,
     groups.ImageSize,
-    _Features,
-    groups.Bottlenecks,
-    groups.Betas,
-    groups.Seeds,
-    groups.LatentDim,
-    groups.Fit,
-    groups.AverageDecay,
+    _Network,
+    heads.HeadsConfig,
     _Attacks,
-    groups.EvalSamples,
 ):
     """One comparison."""
 
@@ -176,47 +146,3 @@ class FeaturesConfig(
         if self.target_class >= 0:
             return self.target_class
         return SOCCER_BALL if self.dataset == IMAGENET2012 else 0
-
-
-class Model(NamedTuple):
-    """A row of the tables: a head, or the network itself. `beta` is None where there is none."""
-
-    objective: str
-    beta: float | None = None
-    seed: int = 0
-
-    @property
-    def name(self) -> str:
-        """What it is called in records, without its seed."""
-        return self.objective + ("" if self.beta is None else f"_beta{self.beta:g}")
-
-    @property
-    def file(self) -> str:
-        """The name of its folder and of its record."""
-        return f"{self.name}_seed{self.seed}"
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether its answers are."""
-        return self.objective in BOTTLENECKS
-
-    @property
-    def source(self) -> "Model":
-        """The deterministic head, of another seed if it is one itself, on which the images for transfer are made."""
-        return Model(DETERMINISTIC, None, 1 if self.seed == 0 else 0)
-
-
-def models(config: FeaturesConfig, *, with_backbone: bool) -> list[Model]:
-    """Everything that is attacked."""
-    kinds = [(DETERMINISTIC, None), *((name, beta) for name in config.bottlenecks for beta in config.betas)]
-    trained = [Model(*kind, seed) for kind in kinds for seed in range(config.num_seeds)]
-    return [Model(BACKBONE)] * with_backbone + trained
-
-
-def head_config(config: FeaturesConfig, model: Model, num_features: int) -> heads.HeadConfig:
-    """The settings of a head."""
-    own = {"objective": model.objective, "seed": model.seed, "epochs_per_eval": config.num_epochs}
-    if model.beta is not None:
-        residual = model.objective in RESIDUAL_OBJECTIVES
-        own |= {"rho": float(losses.beta_to_rho(model.beta))} if residual else {"beta": model.beta}
-    return heads.HeadConfig.of(config, num_features, **own)

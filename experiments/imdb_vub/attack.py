@@ -12,11 +12,12 @@ import scipy.special
 from rich.console import Console
 
 from experiments.core import progress, records
+from experiments.core.heads import HeadConfig
 from experiments.core.keys import stream
 from experiments.core.records import Measurement
 from experiments.core.trained_model import TrainedModel
 from experiments.imdb_vub.encoder import Features, TextEncoder
-from experiments.imdb_vub.settings import DEEP_WORD_BUG, PWWS, VANILLA, Head, TextConfig
+from experiments.imdb_vub.settings import DEEP_WORD_BUG, PWWS, VANILLA, TextConfig
 from ib_jax import attacks, losses
 from ib_jax.attacks import text
 from ib_jax.attacks.text import TextResult
@@ -76,21 +77,13 @@ class HeadScores:
 
     def _of_head(self, head: int, features: np.ndarray, noise: Array) -> np.ndarray:
         size = max(_LEAST, 1 << (len(features) - 1).bit_length())
-        filled = np.concatenate([features, np.zeros((size - len(features), features.shape[-1]), features.dtype)])
+        filled = np.pad(features, ((0, size - len(features)), (0, 0)))
         logits = self._logits[self._heads[head].settings.objective](self._params[head], noise, filled)
-        return np.asarray(scipy.special.softmax(np.asarray(logits, np.float64)[: len(features)], -1))
+        return scipy.special.softmax(np.asarray(logits, np.float64)[: len(features)], -1)
 
 
 class HeadAttacks:
-    """Heads on one encoder, and the texts that they are attacked with.
-
-    Args:
-      config: the settings.
-      features: with the test texts.
-      encoder: the encoder.
-      heads: trained; all of them are attacked.
-      classifiers: by the objective of a head its functions.
-    """
+    """Trained heads on one encoder, all of which are attacked, and the texts that they are attacked with."""
 
     def __init__(
         self,
@@ -115,84 +108,69 @@ class HeadAttacks:
 
     def attack(self, name: str, console: Console) -> Answers:
         """Attacks every head with every text, but for those that have answers already; `name` is the attack's."""
-        config = self._config
+        config, texts = self._config, self._texts
         score = self.scores.score(stream(_SEED, "attack"), config.num_score_samples)
         runners = {
             stochastic: text.TextRunner(make_attack(config, name, stochastic=stochastic), score, self._judge)
             for stochastic in (False, True)
         }
-        step, start, before = config.attacked_at_once, time.monotonic(), self._pool.num_computed
-        with progress.WorkLine(console, len(self._texts)) as line:
-            for first in range(0, len(self._texts), step):
-                rows = range(first, min(first + step, len(self._texts)))
-                self._attack_rows(runners, name, rows)
+        start, before, answers = time.monotonic(), self._pool.num_computed, []
+        with progress.WorkLine(console, len(texts)) as line:
+            for first in range(0, len(texts), config.attacked_at_once):
+                rows = range(len(texts))[first : first + config.attacked_at_once]
+                answers += self._attack_rows(runners, name, rows)
                 rate = (self._pool.num_computed - before) / (time.monotonic() - start)
-                line(name, f"texts to {rows.stop} of {len(self._texts)}, {rate:.0f} passes of the encoder/s", len(rows))
-        answers = [self._read(name, row) for row in range(len(self._texts))]
+                line(name, f"texts to {rows.stop} of {len(texts)}, {rate:.0f} passes of the encoder/s", len(rows))
         return {head.key: [_result(of_text[head.key]) for of_text in answers] for head in self._heads}
 
-    def measure(self, name: str, answers: Answers, head: Head) -> Iterator[Measurement]:
+    def measure(self, name: str, answers: Answers, head: HeadConfig) -> Iterator[Measurement]:
         """What an attack did to a head; on one fresh sample of z; and the texts that it made on a vanilla head."""
-        at = self._conditions(name, head)
-        own, values = answers[head.key], text.summarise(answers[head.key])._asdict()
-        num_texts, skipped = values.pop("num_texts"), values.pop("num_skipped")
+        config, own = self._config, answers[head.key]
+        names = ("num_score_samples", "num_judge_samples", "query_budget", *["scoring"] * (name == PWWS))
+        at = {"attack": name, **{each: getattr(config, each) for each in names}}
+        at |= {"margin": config.margin * head.stochastic, "num_texts": len(self._texts)}
+        values = text.summarise(own)._asdict()
+        attacked = {"num_attacked": values.pop("num_texts") - values.pop("num_skipped")}
         shares = {measure: values.pop(measure) / 100 for measure in _SHARES}
-        yield Measurement(at, {"num_attacked": num_texts - skipped, **shares, **values})
-        attacked = [row for row, answer in enumerate(own) if not answer.skipped]
-        if self._config.num_judge_samples > 1:
-            one = self.scores.score(stream(_SEED, "one_sample"), 1)
-            yield self._share_wrong(
-                at | {"num_judge_samples": 1}, one, head, [each.perturbed for each in own], attacked
-            )
+        yield Measurement(at, attacked | shares | values)
+        if config.num_judge_samples > 1:
+            rows, one = [not each.skipped for each in own], self.scores.score(stream(_SEED, "one_sample"), 1)
+            yield Measurement(at | {"num_judge_samples": 1}, self._wrong(one, head, own, np.flatnonzero(rows)))
         source = f"{VANILLA}_seed{int(head.key == f'{VANILLA}_seed0')}"  # another head than the one that is asked
         if source in answers:
-            right = is_right(most_probable(self._judge(list(self._texts), self._which(head, num_texts))), self._labels)
-            made, rows = [each.perturbed for each in answers[source]], np.flatnonzero(right).tolist()
-            yield self._share_wrong(at | {"margin": 0.0, "source": VANILLA}, self._judge, head, made, rows)
+            right = is_right(most_probable(self._asked(self._judge, head, self._texts)), self._labels)
+            values = self._wrong(self._judge, head, answers[source], np.flatnonzero(right))
+            yield Measurement(at | {"margin": 0.0, "source": VANILLA}, values)
 
-    def _conditions(self, name: str, head: Head) -> dict[str, Any]:
-        names = ("num_score_samples", "num_judge_samples", "query_budget", *["scoring"] * (name == PWWS))
-        settings = {each: getattr(self._config, each) for each in names}
-        return {
-            "attack": name,
-            **settings,
-            "margin": self._config.margin * head.stochastic,
-            "num_texts": len(self._texts),
-        }
-
-    def _share_wrong(
-        self, at: Mapping[str, Any], score: text.Score, head: Head, made: Sequence[str], rows: Sequence[int]
-    ) -> Measurement:
+    def _wrong(
+        self, score: text.Score, head: HeadConfig, made: Sequence[TextResult], rows: np.ndarray
+    ) -> dict[str, Any]:
         """How many of the texts at `rows`, which are right as they are, deceive a head in what was made of them."""
-        rate = None
-        if rows:
-            answers = most_probable(score([made[row] for row in rows], self._which(head, len(rows))))
-            rate = float((~is_right(answers, self._labels[list(rows)])).mean())
-        return Measurement(at, {"num_attacked": len(rows), "success_rate": rate})
+        if not len(rows):
+            return {"num_attacked": 0, "success_rate": None}
+        answers = most_probable(self._asked(score, head, [made[row].perturbed for row in rows]))
+        return {"num_attacked": len(rows), "success_rate": float((~is_right(answers, self._labels[rows])).mean())}
 
-    def _which(self, head: Head, count: int) -> np.ndarray:
-        return np.full(count, self._heads.index(head))
+    def _asked(self, score: text.Score, head: HeadConfig, texts: Sequence[str]) -> np.ndarray:
+        """The answers of one head."""
+        return score(list(texts), np.full(len(texts), self._heads.index(head)))
 
-    def _attack_rows(self, runners: Mapping[bool, text.TextRunner], name: str, rows: range) -> None:
-        known = {row: self._read(name, row) for row in rows}
+    def _attack_rows(self, runners: Mapping[bool, text.TextRunner], name: str, rows: range) -> list[dict[str, Any]]:
+        """By the key of a head the fields of its answer, for each text; those that were missing are written."""
+        folder = pathlib.Path(self._config.workdir) / "attacks" / name
+        paths = {row: folder / f"text_{row:05d}.json" for row in rows}
+        known = {row: json.loads(path.read_text()) if path.exists() else {} for row, path in paths.items()}
         for stochastic, runner in runners.items():
             own = [(index, head.key) for index, head in enumerate(self._heads) if head.stochastic == stochastic]
             todo = [(row, index, key) for row in rows for index, key in own if key not in known[row]]
-            if not todo:
-                continue
-            texts, labels = zip(*[(self._texts[row], self._labels[row]) for row, *_ in todo], strict=True)
-            results = runner(_SEED, list(texts), np.array(labels), np.array([index for _, index, _ in todo]))
-            for (row, _, key), result in zip(todo, results, strict=True):
-                known[row][key] = result._asdict()
-            for row, answers in known.items():
-                records.write_json(self._path(name, row), answers)
-
-    def _read(self, name: str, row: int) -> dict[str, Any]:
-        path = self._path(name, row)
-        return json.loads(path.read_text()) if path.exists() else {}
-
-    def _path(self, name: str, row: int) -> pathlib.Path:
-        return pathlib.Path(self._config.workdir) / "attacks" / name / f"text_{row:05d}.json"
+            if todo:
+                asked = [row for row, *_ in todo]
+                texts, heads = [self._texts[row] for row in asked], np.array([index for _, index, _ in todo])
+                for (row, _, key), result in zip(todo, runner(_SEED, texts, self._labels[asked], heads), strict=True):
+                    known[row][key] = result._asdict()
+                for row, answers in known.items():
+                    records.write_json(paths[row], answers)
+        return list(known.values())
 
 
 def _sampled_logits(model: Classifier) -> Callable[[Params, Array, Array], Array]:
@@ -207,7 +185,6 @@ def _sampled_logits(model: Classifier) -> Callable[[Params, Array, Array], Array
 
 
 def _result(fields: Mapping[str, Any]) -> TextResult:
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
-    return TextResult(**values)
+    """From a JSON file, where tuples are lists."""
+    of_lists: dict[str, Any] = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return TextResult(**{**fields, **of_lists})

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.core import feature_cache, feature_fill
+from experiments.core import feature_cache
+from experiments.core.feature_cache import Compute, Source
 from experiments.core.settings import SettingError
 from experiments.imdb_vub.settings import EncoderSettings, TextConfig, TextSource
 from ib_jax import data, hub, models
@@ -42,7 +43,7 @@ class TextEncoder:
       params: its weights.
       tokenise: texts -> tokens.
       pooling: how a text's vector is made of its tokens'.
-      precision: of the matrix products, such as float32.
+      precision: of the matrix products.
     """
 
     name: str
@@ -69,7 +70,7 @@ class TextEncoder:
         return {
             "name": self.name,
             "num_layers": self.config.num_hidden_layers,
-            "weights_digest": feature_fill.digest(self.params),
+            "weights_digest": feature_cache.digest(self.params),
             "tokens": [tokens.tolist() for tokens in self.tokenise(_PROBES)],
             "pooling": self.pooling,
             "max_length": self.tokenise.max_length,
@@ -115,7 +116,7 @@ def load_texts(config: TextSource) -> data.TextDataset:
 
 
 def encoder_for(config: EncoderSettings, texts: data.TextDataset) -> TextEncoder:
-    """The encoder of a configuration."""
+    """The encoder of a configuration; errors as of `load_encoder`."""
     settings = {name: getattr(config, name) for name in ("max_length", "pooling", "precision")}
     return load_encoder(config.encoder, texts.train.texts, **settings)
 
@@ -141,10 +142,8 @@ def load_encoder(
     """
     if name == RANDOM:
         tokenise = data.word_tokenizer(texts, max_length=max_length, vocab_size=_RANDOM_CONFIG.vocab_size)
-        tokens = jnp.ones((1, 2), int)
-        init = jax.jit(models.BertModel(_RANDOM_CONFIG).init)
-        params = init(jax.random.key(0), tokens, tokens > 0)["params"]
-        config = _RANDOM_CONFIG
+        config, tokens = _RANDOM_CONFIG, jnp.ones((1, 2), int)
+        params = jax.jit(models.BertModel(config).init)(jax.random.key(0), tokens, tokens > 0)["params"]
     else:
         folder = hub.local_folder(name)
         config, params = models.load_bert(folder)
@@ -155,56 +154,34 @@ def load_encoder(
     return TextEncoder(name, config, params, tokenise, cast(models.Pooling, pooling), precision)
 
 
-def features_of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size: int = 64) -> feature_fill.Compute:
-    """What computes the features of texts, in padded batches of few lengths.
-
-    Args:
-      encoder: the encoder.
-      split: texts and labels.
-      batch_size: texts of one call.
-    """
+def features_of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size: int) -> Compute:
+    """What computes the features of texts, in padded batches of few lengths."""
     jitted = jax.jit(encoder.features)
 
     def compute(params: Params, rows: range, device: jax.Device) -> tuple[np.ndarray, np.ndarray]:
         tokens = encoder.tokenise(split.texts[rows.start : rows.stop])
-        found = np.empty((len(rows), encoder.num_features), np.float32)
+        features = np.empty((len(rows), encoder.num_features), np.float32)
         for batch in data.token_batches(tokens, batch_size=batch_size, lengths=encoder.lengths):
             answer = jitted(params, jax.device_put(batch.tokens, device))
-            found[batch.rows] = np.asarray(answer)[: len(batch.rows)]
-        return found, split.labels[rows.start : rows.stop]
+            features[batch.rows] = np.asarray(answer)[: len(batch.rows)]
+        return features, split.labels[rows.start : rows.stop]
 
     return compute
 
 
 def compute_features(config: TextConfig, texts: data.TextDataset, encoder: TextEncoder, console: Console) -> Features:
-    """Computes the features that are missing, and reads all of them.
-
-    Args:
-      config: where caches lie, and how many training texts are held out.
-      texts: the texts.
-      encoder: the encoder.
-      console: where to show progress.
-
-    Returns:
-      Features; the same training texts are held out whatever the encoder.
-    """
-    root = pathlib.Path(config.cache_dir or pathlib.Path(config.workdir) / "features")
-    caches = {}
-    for part, split in (("train", texts.train), ("test", texts.test)):
+    """Computes the features that are missing, and reads all; the same texts are held out whatever the encoder."""
+    sources, origin = {}, {"encoder": encoder.statement}
+    for name, split in (("train", texts.train), ("test", texts.test)):
         digest = hashlib.sha256(json.dumps([*split.texts, split.labels.tolist()]).encode()).hexdigest()
-        origin = {"dataset": texts.name, "split": part, "num_texts": len(split.texts), "digest": digest}
-        caches[part] = feature_cache.FeatureCache(
-            root,
-            {"encoder": encoder.statement, "data": origin},
-            num_images=len(split.texts),
-            num_features=encoder.num_features,
-            shard_size=config.shard_size,
-        )
-        computed = features_of_texts(encoder, split, batch_size=config.encoder_batch_size)
-        report = feature_fill.printer(console, f"features of {part}", "texts")
-        feature_fill.fill(caches[part], computed, encoder.params, report=report)
+        statement = {"dataset": texts.name, "split": name, "num_texts": len(split.texts), "digest": digest}
+        compute = features_of_texts(encoder, split, batch_size=config.encoder_batch_size)
+        sources[name] = Source(statement, len(split.texts), compute)
+    caches = feature_cache.fill_caches(
+        config, origin, encoder.params, encoder.num_features, sources, console, unit="texts"
+    )
     train, validation = hold_out(caches["train"].read(), config.num_validation, seed=HOLD_OUT_SEED)
     dataset = data.Dataset(texts.name, train, validation, caches["test"].read(), len(texts.class_names))
     seen = encoder.tokenise.visible(texts.test.texts[: config.num_attacked])
-    parts = {part: dict(cache.statement["data"]) for part, cache in caches.items()}
-    return Features(dataset, tuple(seen), {"encoder": encoder.statement, "data": parts})
+    parts = {name: dict(source.statement) for name, source in sources.items()}
+    return Features(dataset, tuple(seen), origin | {"data": parts})

@@ -10,7 +10,7 @@ import html
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -64,14 +64,9 @@ class AttackedTexts(NamedTuple):
 
 
 def edits(original: str, perturbed: str) -> list[Edit]:
-    """How one text became the other.
+    """How one text became the other: edits in order, none of them empty, no two neighbours of one kind.
 
-    Args:
-      original: all edits but the insertions, joined.
-      perturbed: all edits but the deletions, joined.
-
-    Returns:
-      Edits in order, none of them empty, no two neighbours of one kind.
+    All but the insertions joined are the original, all but the deletions the perturbed text.
 
     Example:
       >>> [edit.text for edit in edits("a great film.", "a graet film.")]
@@ -95,48 +90,38 @@ def as_html(marked: Sequence[Edit]) -> str:
 
 
 def page(columns: Sequence[AttackedTexts], class_names: Sequence[str], *, title: str) -> str:
-    """An HTML page with a row for each text and a column for each attack on a model.
-
-    Args:
-      columns: all on the same texts.
-      class_names: of the model's classes.
-      title: of the page.
-
-    Raises:
-      ValueError: the columns are not of the same texts, or a column has another number of probabilities than texts.
-    """
-    num_texts = _num_texts(columns)
+    """An HTML page with a row for each text and a column for each attack on a model, all on the same texts."""
     head = "".join(f"<th>{html.escape(column.model)}<br>{html.escape(column.attack)}</th>" for column in columns)
-    lines = [_HEAD.format(title=html.escape(title)), f"<table><thead><tr>{head}</tr></thead><tbody>"]
-    for row in range(num_texts):
-        lines.append(f"<tr>{''.join(_cell(column, row, class_names) for column in columns)}</tr>")
-    return "\n".join([*lines, "</tbody></table>", "" if num_texts else "<p>No texts.</p>", "</body></html>", ""])
+    rows = zip(*(_cells(column, class_names) for column in columns), strict=True)
+    body = [f"<tr>{''.join(cells)}</tr>" for cells in rows]
+    table = [f"<table><thead><tr>{head}</tr></thead><tbody>", *body, "</tbody></table>"]
+    none = [] if body else ["<p>No texts.</p>"]
+    return "\n".join([_HEAD.format(title=html.escape(title)), *table, *none, "</body></html>", ""])
 
 
 def write_page(
     path: str | os.PathLike[str], columns: Sequence[AttackedTexts], class_names: Sequence[str], *, title: str
 ) -> None:
     """Writes `page` to a file; half a character, which Python's strings may hold, becomes a character reference."""
-    content = page(columns, class_names, title=title).encode("utf-8", "xmlcharrefreplace")
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    path.write_bytes(page(columns, class_names, title=title).encode("utf-8", "xmlcharrefreplace"))
 
 
-def _cell(column: AttackedTexts, row: int, class_names: Sequence[str]) -> str:
-    result = column.results[row]
-    facts, text = _facts(column, row, class_names), as_html(edits(result.original, result.perturbed))
-    return f'<td><div class="facts">{html.escape(facts)}</div><div class="text" dir="auto">{text}</div></td>'
+def _cells(column: AttackedTexts, class_names: Sequence[str]) -> Iterator[str]:
+    nothing: Sequence[Any] = [None] * len(column.results)
+    for result, own in zip(column.results, column.probabilities or nothing, strict=True):
+        facts, text = _facts(result, own, class_names), as_html(edits(result.original, result.perturbed))
+        yield f'<td><div class="facts">{html.escape(facts)}</div><div class="text" dir="auto">{text}</div></td>'
 
 
-def _facts(column: AttackedTexts, row: int, class_names: Sequence[str]) -> str:
+def _facts(result: TextResult, probabilities: Any, class_names: Sequence[str]) -> str:
     """The line above a text: its label, the answers before and after, queries, words changed, how it ended."""
-    result = column.results[row]
     classes = [result.prediction_before, result.prediction_after]
     answers = [class_names[index] for index in classes]
-    if column.probabilities is not None:
-        pairs = zip(answers, classes, column.probabilities[row], strict=True)
-        answers = [f"{name} {float(probabilities[index]):.1%}" for name, index, probabilities in pairs]
+    if probabilities is not None:
+        sure = [float(own[index]) for own, index in zip(probabilities, classes, strict=True)]
+        answers = [f"{name} {share:.1%}" for name, share in zip(answers, sure, strict=True)]
     facts = [f"true class {class_names[result.label]}"]
     if result.skipped:
         return " | ".join([*facts, f"answer {answers[0]}", "skipped, not attacked"])
@@ -144,19 +129,6 @@ def _facts(column: AttackedTexts, row: int, class_names: Sequence[str]) -> str:
     facts.append(f"{result.num_queries} {'query' if result.num_queries == 1 else 'queries'}")
     words = "word" if result.num_words == 1 else "words"
     return " | ".join([*facts, f"{len(result.changed)} of {result.num_words} {words} changed"])
-
-
-def _num_texts(columns: Sequence[AttackedTexts]) -> int:
-    texts = [[result.original for result in column.results] for column in columns]
-    for column, each in zip(columns, texts, strict=True):
-        if each != texts[0]:
-            raise ValueError(f"columns must be of the same texts; those of {column.model}, {column.attack} are others")
-        if column.probabilities is not None and len(column.probabilities) != len(each):
-            raise ValueError(
-                f"probabilities of {column.model}, {column.attack} must be of {len(each)} texts, "
-                f"got {len(column.probabilities)}"
-            )
-    return len(texts[0]) if texts else 0
 
 
 def _pieces(text: str) -> list[str]:

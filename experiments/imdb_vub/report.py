@@ -2,20 +2,21 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.stats
 
 from experiments.core.plots import Figure, Level, Line, Panel
-from experiments.core.records import Record, groups, per_seed, values_by_model, where
+from experiments.core.records import Model, Record, groups, per_seed, values_by_model, where
 from experiments.core.report import Claim, Claims, Column, Departures, Headline, Report, Row, Table, Text, number
 from experiments.imdb_vub.settings import IMDB, VANILLA
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure as Canvas
+    from matplotlib.axes import Axes
 
 FOLDERS = ("", "without_margin")
 PAPER = "Weingarten et al., Tighter bounds on the information bottleneck (VUB, 2024): section 4.2, Table 2, Figure 3"
@@ -47,15 +48,16 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], figures: bool = Tru
         for (beta,), part in sorted(groups(where(frame, objective=name), "beta"))
     ]
     attacks = [name for name in ATTACKS if _has(frame, name)]
+    table = functools.partial(Table, corner=("objective", "beta"))
     share = functools.partial(Column, unit="%", missing="skip")
     columns = [
         share("accuracy, 1 sample", _accuracy, paper=_theirs(paper, "clean")),
         share("mean of samples", functools.partial(_accuracy, answer="avg")),
         Column("rate, bits", "rate_bits", at={"split": "test"}, missing="skip"),
     ]
-    sections: list[Any] = [Table(title="Accuracy", rows=rows, columns=columns, corner=("objective", "beta"))]
+    sections: list[Any] = [table(title="Accuracy", rows=rows, columns=columns)]
     for attack in attacks:
-        at, attacked = _at(frame, attack), [row for row in rows if _has(row.frame, attack)]
+        at = _at(frame, attack)
         columns = [
             share("success", "success_rate", at=at, paper=_theirs(paper, attack)),
             share("on one sample", "success_rate", at=at | {"num_judge_samples": 1}),
@@ -64,7 +66,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], figures: bool = Tru
             Column("queries", "mean_queries", at=at, digits=",.0f", spread="none", missing="skip"),
         ]
         sections.append(Text(_conditions(where(frame, attack=attack)), ATTACKS[attack]))
-        sections.append(Table(rows=attacked, columns=columns, corner=("objective", "beta")))
+        sections.append(table(rows=[row for row in rows if _has(row.frame, attack)], columns=columns))
     headlines: list[Headline] = []
     if {"vib", "vub"} <= set(frame["objective"]):
         sections += _compared(frame, attacks, paper, headlines)
@@ -79,8 +81,8 @@ def _theirs(paper: Any, name: str) -> dict[Any, str]:
     return {key: values[name] for key, values in paper.items()}
 
 
-def _has(frame: "pd.DataFrame | None", attack: str) -> bool:
-    return frame is not None and not where(frame, attack=attack).empty
+def _has(frame: Any, attack: str) -> bool:
+    return not where(frame, attack=attack).empty
 
 
 def _at(frame: "pd.DataFrame", attack: str) -> dict[str, Any]:
@@ -163,66 +165,66 @@ def _reached(frame: "pd.DataFrame") -> str:
     return " ".join(lines)
 
 
-def _figures(frame: "pd.DataFrame", records: Sequence[Record], attacks: Sequence[str]) -> list[Figure]:
-    one, average = (functools.partial(_accuracy, answer=answer) for answer in ("one", "avg"))
-    above = [_panel(frame, one, [{}], "test accuracy, %", "accuracy, one sample of z")]
-    below = [_panel(frame, average, [{}], "test accuracy, %", "accuracy, mean of samples of z")]
+def _figures(frame: "pd.DataFrame", records: Sequence[Record], attacks: Sequence[str]) -> Iterator[Figure]:
+    own = {name: [m for record in records for m in record.models if m.settings["objective"] == name] for name in COLORS}
+    planes = [functools.partial(_information_plane, own[name]) for name in ("vib", "vub") if own[name]]
+    if planes:
+        alt = "1 / cross-entropy of training against the rate in each epoch, for VIB and VUB of one beta."
+        yield Figure("figure3.png", planes, title="Figure 3", size=(4.6 * len(planes), 3.8), alt=alt)
+    panel = functools.partial(_panel, frame)
+    above = [panel("accuracy, one sample of z", "test accuracy, %", _accuracy)]
+    average = functools.partial(_accuracy, answer="avg")
+    below = [panel("accuracy, mean of samples of z", "test accuracy, %", average)]
     for attack in attacks:
-        own, at, title = where(frame, attack=attack), _at(frame, attack), ATTACKS[attack]
-        both = [at, {"source": VANILLA}]
-        above.append(_panel(own, "success_rate", both, "success, %", f"{title}: success", (0, 103)))
-        below.append(_panel(own, "words_changed", [at], "of a text's words, %", f"{title}: words changed", (0, None)))
-    alt = "Accuracy, success of attacks and of transferred texts, and words changed against beta."
-    size = (4.2 * len(above), 6.4)
-    robust = Figure(
-        "robustness.png", above + below, title="Robustness", alt=alt, columns=len(above), size=size, legend=5
-    )
-    found = [record for record in records if record.file in ("vib", "vub")]
-    alt = "1 / cross-entropy of training against the rate in each epoch, for VIB and VUB of one beta."
-    draw, size = functools.partial(_information_plane, found), (4.6 * len(found), 3.8)
-    plane = Figure("figure3.png", draw=draw, title="Figure 3", size=size, alt=alt)
-    return [plane] * bool(found) + [robust] * bool(attacks)
+        at, of_source = _at(frame, attack), {"attack": attack, "source": VANILLA}
+        above.append(panel(f"{ATTACKS[attack]}: success", "success, %", "success_rate", at, of_source, (0, 103)))
+        words = panel(f"{ATTACKS[attack]}: words changed", "of a text's words, %", "words_changed", at, ylim=(0, None))
+        below.append(words)
+    if attacks:
+        alt = "Accuracy, success of attacks and of transferred texts, and words changed against beta."
+        size, columns = (4.2 * len(above), 6.4), len(above)
+        yield Figure("robustness.png", above + below, title="Robustness", alt=alt, columns=columns, size=size, legend=5)
 
 
 def _panel(
     frame: "pd.DataFrame",
-    metric: Any,
-    at: Sequence[Mapping[str, Any]],
-    ylabel: str,
     title: str,
-    ylim: Any = (None, None),
+    ylabel: str,
+    metric: Any,
+    at: Mapping[str, Any] = types.MappingProxyType({}),
+    transferred: Mapping[str, Any] | None = None,
+    ylim: tuple[float | None, float | None] = (None, None),
 ) -> Panel:
     """A line of each bottleneck against beta, a level for the deterministic heads; dotted what is transferred."""
-    lines, levels, vanilla = [], [], where(frame, objective=VANILLA)
-    for each, style, spread, name in zip(
-        at, "-:", ("std", "none"), ("vanilla", "made on a vanilla head"), strict=False
-    ):
+    kinds = [(at, "-", "std", "vanilla"), (transferred, ":", "none", "made on a vanilla head")]
+    lines, levels = [], []
+    for each, style, spread, name in kinds:
+        if each is None:
+            continue
+        line = functools.partial(Line, metric=metric, at=each, scale=100, style=style, spread=spread)
         for objective, color in COLORS.items():
             label, own = NAMES[objective] if style == "-" else "", where(frame, objective=objective)
-            line = Line(label, metric, at=each, frame=own, scale=100, color=color, style=style, spread=spread)
-            lines.append(line)
+            lines.append(line(label, frame=own, color=color))
+        vanilla = where(frame, objective=VANILLA)
         values = metric(vanilla) if callable(metric) else values_by_model(vanilla, metric, each)[1]
-        levels += [Level(100 * np.mean(known), name, "black", style)] if len(known := values[~np.isnan(values)]) else []
+        if not np.isnan(values).all():
+            levels.append(Level(100 * np.nanmean(values), name, "black", style))
     return Panel(
         lines=lines, levels=levels, x="beta", xscale="log", ylabel=ylabel, title=title, ylim=ylim, legend=False
     )
 
 
-def _information_plane(records: Sequence[Record], figure: "Canvas", frame: "pd.DataFrame") -> None:
+def _information_plane(models: Sequence[Model], axes: "Axes", frame: "pd.DataFrame") -> None:
     """The paper's Figure 3: rate and 1 / cross-entropy of training in each epoch, at the beta nearest to the paper's.
 
     The paper takes H(R) - H(Z|X) for I(X;Z), which bounds it on neither side; the rate is an upper bound.
     """
-    del frame
-    all_axes = figure.subplots(1, len(records), squeeze=False)[0]
-    for axes, record in zip(all_axes, records, strict=True):
-        betas = {model.settings["beta"] for model in record.models}
-        nearest = min(betas, key=lambda beta: abs(math.log(beta / BEST)))
-        for model in (model for model in record.models if model.settings["beta"] == nearest):
-            history = model.details["history"]
-            rate, inverse = np.array(history["rate"]) / math.log(2), 1 / np.array(history["distortion"])
-            axes.plot(rate, inverse, color="0.8", linewidth=0.6, zorder=1)
-            dots = axes.scatter(rate, inverse, c=history["epoch"], cmap="autumn_r", s=14, zorder=2)
-        axes.set(title=f"{NAMES[record.file]}, beta = {nearest:g}", xlabel="rate, bits")
-        figure.colorbar(dots, ax=axes, label="epoch")
-    all_axes[0].set_ylabel("1 / training cross-entropy, 1/nats")
+    nearest = min((model.settings["beta"] for model in models), key=lambda beta: abs(math.log(beta / BEST)))
+    for model in (model for model in models if model.settings["beta"] == nearest):
+        history = model.details["history"]
+        rate, inverse = np.array(history["rate"]) / math.log(2), 1 / np.array(history["distortion"])
+        axes.plot(rate, inverse, color="0.8", linewidth=0.6, zorder=1)
+        dots = axes.scatter(rate, inverse, c=history["epoch"], cmap="autumn_r", s=14, zorder=2)
+    axes.set(title=f"{NAMES[models[0].settings['objective']]}, beta = {nearest:g}", xlabel="rate, bits")
+    axes.set_ylabel("1 / training cross-entropy, 1/nats")
+    axes.figure.colorbar(dots, ax=axes, label="epoch")

@@ -1,29 +1,26 @@
 """Trains heads on a text encoder's features, and attacks the texts."""
 
-import dataclasses
-import functools
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
 from experiments.core import records
-from experiments.core.heads import Standardise, head_recipe
+from experiments.core.heads import HeadConfig, Standardise, head_recipe, heads_of
 from experiments.core.objectives import strength_name
 from experiments.core.population import curves, train_population
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
-from experiments.core.settings import EVALUATION, as_dict, departures
+from experiments.core.settings import EVALUATION
 from experiments.core.trained_model import TrainedModel
-from experiments.core.workdir import check_workdir, environment, write_config
+from experiments.core.workdir import check_workdir, write_config
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub.attack import Answers, HeadAttacks, make_attack
 from experiments.imdb_vub.encoder import Features
 from experiments.imdb_vub.page import AttackedTexts, write_page
-from experiments.imdb_vub.settings import VANILLA, Head, TextConfig, heads_of
+from experiments.imdb_vub.settings import VANILLA, TextConfig
 from ib_jax.models import Classifier
 
 _SHOWN = 20  # texts on the page
-_LOCAL = ("workdir", "results", "data_dir", "cache_dir")  # of this machine
 
 
 def run(config: TextConfig, session: Session) -> list[Record] | None:
@@ -34,7 +31,7 @@ def run(config: TextConfig, session: Session) -> list[Record] | None:
       session: where to show progress and tables, and the command for the records.
 
     Returns:
-      The records in the folder of results, one of each objective, or None if training was stopped and can be resumed.
+      The records, one of each objective, or None if training was stopped and can be resumed.
 
     Raises:
       WorkdirError: the workdir was made with other settings.
@@ -56,22 +53,15 @@ def run(config: TextConfig, session: Session) -> list[Record] | None:
     attacked = [head for each in heads.values() for head in each if config.attacked(head.settings)]
     attacks, start = HeadAttacks(config, features, encoder, attacked, classifiers), time.monotonic()
     answers = {name: attacks.attack(name, session.console) for name in config.attack_names}
-    seconds, results = time.monotonic() - start, pathlib.Path(config.results or workdir / "results")
-    details = {"origin": features.origin, "attack_seconds_of_this_start": seconds}
-    settings = {name: value for name, value in as_dict(config).items() if name not in _LOCAL}
-    common = Record(session.experiment, session.command, settings, [], details, departures(config), environment())
+    details = {"origin": features.origin, "attack_seconds_of_this_start": time.monotonic() - start}
+    results, made = pathlib.Path(config.results or workdir / "results"), []
     for objective, each in heads.items():
         models = [_model(head, attacks, answers) for head in each]
-        records.write(results / f"{objective}.json", dataclasses.replace(common, models=models))
+        made.append(session.record(models, config, details=details, file=objective))
+        records.write(results / f"{objective}.json", made[-1])
     _write_page(workdir / "adversarial.html", [head.settings for head in attacked], answers, texts.class_names)
-    from experiments.core import render  # pandas and matplotlib take a second to import
-    from experiments.imdb_vub.report import report
-
-    make = functools.partial(report, figures=config.figures)
-    written = records.load(results)
-    render.write_report(make, written, results, session.console)
-    session.console.print(f"Records, table and figures are in {results}.", highlight=False)
-    return written
+    session.publish(results, figures=config.figures)
+    return made
 
 
 def train_heads(
@@ -85,10 +75,10 @@ def train_heads(
     inputs, heads, classifiers = features.dataset.train.inputs, {}, {}
     standardise = Standardise(inputs.mean(0), inputs.std(0))
     for objective in (VANILLA, *config.bottlenecks):
-        members, folder = heads_of(config, objective, inputs.shape[-1]), pathlib.Path(config.workdir) / objective
+        members = heads_of(config, inputs.shape[-1], objective, epochs_per_eval=config.epochs_per_eval)
         recipe = head_recipe(members[0], features.dataset, standardise)
         vary = [name for name in (strength_name(objective), "seed") if name]
-        title = f"{len(members)} heads, {objective}"
+        folder, title = pathlib.Path(config.workdir) / objective, f"{len(members)} heads, {objective}"
         trained = train_population(recipe, members, folder, session, vary=vary, title=title, layout=config)
         if trained is None:
             return None
@@ -98,23 +88,20 @@ def train_heads(
 
 def _model(head: TrainedModel, attacks: HeadAttacks, answers: Mapping[str, Answers]) -> Model:
     """What a record holds of a head."""
-    own, summary = head.settings, dict(head.summary)
+    own, summary, outcomes = head.settings, dict(head.summary), {}
     measurements = [Measurement({"split": name}, summary.pop(name)) for name in ("validation", "test")]
-    outcomes = {}
     for name, all_of in answers.items():
         if own.key in all_of:
             measurements += attacks.measure(name, all_of, own)
             outcomes[name] = "".join("-" if each.skipped else "01"[each.success] for each in all_of[own.key])
-    settings = {"objective": own.objective, "beta": own.beta if own.stochastic else None}
     details = summary | {"outcomes": outcomes, "history": curves(head.history)}
-    return Model(own.name, own.seed, measurements, settings, details=details)
+    return Model(own.name, own.seed, measurements, own.own, details=details)
 
 
 def _write_page(
-    path: pathlib.Path, heads: Sequence[Head], answers: Mapping[str, Answers], names: Sequence[str]
+    path: pathlib.Path, heads: Sequence[HeadConfig], answers: Mapping[str, Answers], names: Sequence[str]
 ) -> None:
     """The paper's Table 3 and more: the first texts under each attack, of the first head of each objective."""
-    first = {head.objective: head.key for head in reversed(heads)}
-    keys = [head.key for head in heads if first[head.objective] == head.key]
+    keys = list({head.objective: head.key for head in reversed(heads)}.values())[::-1]
     columns = [AttackedTexts(key, name, all_of[key][:_SHOWN]) for name, all_of in answers.items() for key in keys]
     write_page(path, columns, names, title="Adversarial texts")

@@ -1,20 +1,16 @@
-"""What `experiments.imdb_vub` trains and attacks: its settings, the presets and the heads."""
+"""What `experiments.imdb_vub` trains and attacks: its settings and presets."""
 
 import dataclasses
-import functools
-from typing import Any
-
-import jax.numpy as jnp
 
 from experiments.core import groups, heads
 from experiments.core.groups import split
 from experiments.core.settings import EVALUATION, NOTHING, TRAINING, Preset, SettingError, configure, setting
-from ib_jax import hub, losses, models
+from ib_jax import hub, models
 
 ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError, LookupError)
 """What is missing on the machine: a folder, WordNet, a package."""
 IMDB, TOY = "imdb_reviews", "toy_reviews"
-VANILLA = "cross_entropy"
+VANILLA = heads.DETERMINISTIC
 BOTTLENECKS = ("vib", "vub", "ceb")
 DEEP_WORD_BUG, PWWS = "deep_word_bug", "pwws"
 ATTACKS = (DEEP_WORD_BUG, PWWS)
@@ -93,35 +89,21 @@ class _Attacks(groups.AttackNames):
     workdir="workdirs/imdb_vub",
     dataset=TOY,
     num_validation=100,
-    shard_size=1000,
     num_seeds=2,
-    latent_dim=0,
-    batch_size=32,
-    average_decay=0.999,
     epochs_per_eval=5,
     attacks=DEEP_WORD_BUG,
     choices={"dataset": (TOY, IMDB)},
     paper={"dataset": IMDB, "encoder": "bert-base-uncased", "max_length": 512, "precision": "float32"}
-    | {"betas": (1e-3, 1e-2, 1e-1), "num_seeds": 5, "latent_dim": 0, "num_epochs": 150, "batch_size": 16}
-    | {"learning_rate": 1e-4, "attacks": "deep_word_bug,pwws"},
-    note={"encoder": "fine-tuned", "latent_dim": "half of the features"}
-    | {"num_eval_samples": "1"}
-    | dict.fromkeys(("num_validation", "max_length", "average_decay"), "not said"),
-    least={"num_validation": 1, "latent_dim": 0, "max_length": 1},
-    below={"betas": 1},
+    | {"num_epochs": 150, "batch_size": 16, "attacks": "deep_word_bug,pwws"},
+    note={"encoder": "fine-tuned"} | dict.fromkeys(("num_validation", "max_length"), "not said"),
+    least={"num_validation": 1, "max_length": 1},
     decides={"num_seeds": TRAINING, "epochs_per_eval": NOTHING},
     help={
         "workdir": "Folder of heads, attacks and records; resumed where they stand.",
         "dataset": "Data set, unless --train_file is given.",
         "num_validation": "Training texts held out, by which the best beta of each objective is chosen.",
         "precision": "Of the encoder's products.",
-        "betas": "Of each bottleneck a head for each. CEB weighs the residual by beta / (1 - beta), which makes its "
-        "objective VIB's, but for the bounds.",
-        "num_seeds": "Runs of each head, seeds 0, 1, ...",
-        "latent_dim": "K; 0: half of the features.",
-        "learning_rate": "Adam's at the start, times 0.97 every two epochs.",
         "attacks": f"Of {', '.join(ATTACKS)}, with commas between. pwws needs WordNet.",
-        "num_eval_samples": "Fresh samples of z behind an averaged answer; one is told as well.",
     },
 )
 @dataclasses.dataclass(frozen=True)
@@ -132,17 +114,10 @@ class TextConfig(
     groups.Figures,
     TextSource,
     EncoderSettings,
-    groups.FeatureCache,
-    groups.Bottlenecks,
-    groups.Betas,
-    groups.Seeds,
+    heads.HeadsConfig,
     groups.Members,
-    groups.LatentDim,
-    groups.Fit,
-    groups.AverageDecay,
     groups.EvalEpochs,
     _Attacks,
-    groups.EvalSamples,
 ):
     """One comparison."""
 
@@ -165,31 +140,7 @@ class TextConfig(
         """The attacks by name."""
         return split(self.attacks)
 
-    def attacked(self, head: "Head") -> bool:
+    def attacked(self, head: heads.HeadConfig) -> bool:
         """Whether a head is attacked."""
         named = head.objective in split(self.attacked_objectives) and head.beta in (self.attacked_betas or self.betas)
         return named or head.objective == VANILLA
-
-
-@dataclasses.dataclass(frozen=True)
-class Head(heads.HeadConfig):
-    """The settings of a head: two ReLU layers as wide as the features. `beta` is the strength of any bottleneck."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in records, without its seed."""
-        return f"{self.objective}_beta{self.beta:g}" if self.stochastic else self.objective
-
-    @property
-    def key(self) -> str:
-        """What its attacks are kept by."""
-        return f"{self.name}_seed{self.seed}"
-
-
-def heads_of(config: TextConfig, objective: str, num_features: int) -> list[Head]:
-    """The heads of an objective, in the order of its population; all but bottlenecks have no beta of their own."""
-    make = functools.partial(Head.of, config, num_features, objective=objective, epochs_per_eval=config.epochs_per_eval)
-    strengths: list[dict[str, Any]] = [{}]
-    if objective != VANILLA:
-        strengths = [{"beta": beta, "rho": float(losses.beta_to_rho(jnp.float32(beta)))} for beta in config.betas]
-    return [make(**own, seed=seed) for own in strengths for seed in range(config.num_seeds)]

@@ -8,6 +8,7 @@ import pytest
 
 from experiments.attack_comparison import AttackedModel, AttackEvaluator
 from experiments.core import corrupted_images
+from experiments.core.attacks import suite_keys
 from experiments.core.keys import stream
 from experiments.imagenet_features import attack as imagenet_attacks
 from experiments.imagenet_features import settings as imagenet_settings
@@ -42,7 +43,7 @@ def imagenet():
     made = imagenet_attacks.Attacks(
         imagenet_settings.FeaturesConfig(), apply_fn, None, num_images=COUNT, stochastic=True
     )
-    return lambda scale: made.answers(scale, 0, INDEX, IMAGES) == LABELS[:, None]
+    return lambda scale: made.answers(scale, suite_keys(0), INDEX, IMAGES) == LABELS[:, None]
 
 
 def judge():

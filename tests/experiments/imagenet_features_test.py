@@ -1,9 +1,9 @@
 """Heads on frozen features: a whole run on a tiny network, which goes on where it stood; and a record's report."""
 
 import dataclasses
-import importlib.util
 import io
 import pathlib
+import types
 
 import jax
 import jax.numpy as jnp
@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import feature_fill, records, render
-from experiments.core.heads import Standardise
+from experiments.core import feature_cache, plots, records, render
+from experiments.core.heads import HeadConfig, Standardise
 from experiments.core.records import frame, per_seed
+from experiments.core.report import Figure
 from experiments.core.session import Session
 from experiments.core.settings import departures
 from experiments.core.workdir import WorkdirError
-from experiments.imagenet_features import backbone as keras_backbone
 from experiments.imagenet_features import run as program
 from experiments.imagenet_features.attack import Attacks, findings, outcome, plan
-from experiments.imagenet_features.backbone import open_images
+from experiments.imagenet_features.backbone import Backbone, open_images
 from experiments.imagenet_features.report import report
-from experiments.imagenet_features.settings import PRESETS, FeaturesConfig, Model, head_config, models
+from experiments.imagenet_features.settings import PRESETS, FeaturesConfig
 from ib_jax import data, losses
 
 RECORD = pathlib.Path(__file__).parent / "records" / "imagenet_features.json"
@@ -33,43 +33,47 @@ TINY = {
     "cw_initial_const": 10.0, "cw_learning_rate": 0.1, "attack_batch_size": 32, "num_eval_samples": 3,
     "feature_batch_size": 32, "shard_size": 100, "figures": False,
 }  # fmt: skip
-CEB = Model("ceb", 1e-2, 0)
+CEB = "ceb_beta0.01_seed0"
 
 
 def run(workdir, **settings):
     config = FeaturesConfig(workdir=str(workdir), **TINY | settings)
-    return program.run(config, Session(console=Console(file=io.StringIO(), width=100), command="as tested"))
+    return program.run(config, Session("imagenet_features", "as tested", Console(file=io.StringIO(), width=100)))
 
 
 def tiny_backbone(config, images):
-    keras = keras_backbone.import_keras()
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((8, 8, 3))
-    maps = keras.layers.Conv2D(24, 4, strides=4, activation="relu")(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(maps)))
-    preprocess = keras_backbone.preprocessing("MobileNet")
-    return keras_backbone.wrap(model, preprocess, name="tiny", preprocessing_name="2 x - 1")
+    """A layer on four patches of an image, and one on these, without Keras."""
+    rng = np.random.default_rng(0)
+    variables = {"patches": rng.normal(0, 0.2, (48, 24)), "classes": rng.normal(0, 0.15, (96, 10))}
+
+    def features(variables, images):
+        patches = (2 * images - 1).reshape(-1, 2, 4, 2, 4, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 4, 48)
+        return jax.nn.relu(patches @ variables["patches"]).reshape(-1, 96)
+
+    logits = lambda variables, images: features(variables, images) @ variables["classes"]
+    variables = {name: jnp.asarray(values, jnp.float32) for name, values in variables.items()}
+    return Backbone("tiny", "2 x - 1", variables, features, logits, 96, 10)
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """A small network; and plain programs, since most of the time is compiling."""
     monkeypatch.setattr(program, "load_backbone", tiny_backbone)
+    monkeypatch.setattr(program, "import_keras", lambda: types.SimpleNamespace(__version__="none"))
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
 
 
-def needs_keras():
-    if importlib.util.find_spec("keras") is None:  # importing it here would choose a backend
-        pytest.skip("keras is not installed")
+def only_ceb(config, num_features, **settings):
+    return [HeadConfig.of(config, num_features, "ceb", 1e-2, epochs_per_eval=config.num_epochs)]
 
 
-def answers(workdir, model):
+def answers(workdir, key):
     """By attack: what is kept of it."""
     found = {}
-    for path in sorted((workdir / model.file / "attacks").glob("*.npz")):
+    for path in sorted((workdir / key / "attacks").glob("*.npz")):
         with np.load(path) as arrays:
             found[path.stem] = dict(arrays)
     return found
@@ -77,10 +81,9 @@ def answers(workdir, model):
 
 @pytest.mark.slow
 def test_a_bottleneck_is_trained_and_attacked_and_a_second_run_goes_on_where_the_first_stood(tmp_path, monkeypatch):
-    needs_keras()
-    monkeypatch.setattr(program, "models", lambda *args, **kwargs: [CEB])
+    monkeypatch.setattr(program, "compared", only_ceb)
     assert run(tmp_path) == tmp_path / "results"
-    path = tmp_path / "results" / f"{CEB.file}.json"
+    path = tmp_path / "results" / f"{CEB}.json"
     record, found = records.read(path), answers(tmp_path, CEB)
     numbers, (model,) = frame([record]), record.models
     assert (model.name, model.seed, record.settings["num_queries"]) == ("ceb_beta0.01", 0, 2)
@@ -116,15 +119,14 @@ def test_a_bottleneck_is_trained_and_attacked_and_a_second_run_goes_on_where_the
         raise AssertionError("again")
 
     table = (tmp_path / "results" / "table.md").read_text()
-    monkeypatch.setattr(program.Comparison, "record", refuse)
+    measure = program.Comparison.measure
+    monkeypatch.setattr(program.Comparison, "measure", refuse)
     run(tmp_path)
     assert (tmp_path / "results" / "table.md").read_text() == table
     with pytest.raises(AssertionError, match="again"):
         run(tmp_path, results=str(tmp_path / "elsewhere"))
-    monkeypatch.undo()
     # Without its record, a model's answers are still there: nothing is attacked or trained again.
-    monkeypatch.setattr(program, "load_backbone", tiny_backbone)
-    monkeypatch.setattr(program, "models", lambda *args, **kwargs: [CEB])
+    monkeypatch.setattr(program.Comparison, "measure", measure)
     monkeypatch.setattr(Attacks, "_in_blocks", refuse)
     path.unlink()
     run(tmp_path)
@@ -140,12 +142,11 @@ def test_a_bottleneck_is_trained_and_attacked_and_a_second_run_goes_on_where_the
 
 @pytest.mark.slow
 def test_the_network_and_the_deterministic_head_are_attacked_too(tmp_path):
-    needs_keras()
     results = run(tmp_path, objectives="")
     assert {path.stem for path in results.glob("*.json")} == {"backbone_seed0", "cross_entropy_seed0"}
-    for model in (Model("backbone"), Model("cross_entropy")):
-        test = records.read(results / f"{model.file}.json").models[0].values_at(split="test")
-        found = answers(tmp_path, model)
+    for key in ("backbone_seed0", "cross_entropy_seed0"):
+        test = records.read(results / f"{key}.json").models[0].values_at(split="test")
+        found = answers(tmp_path, key)
         wrong = (found["clean"]["answers"] != found["clean"]["labels"][:, None]).mean(0)
         assert test["error_avg"] == pytest.approx(wrong[1])  # from pixels as from cached features
         assert test["error_one"] == pytest.approx(wrong[0])
@@ -159,13 +160,12 @@ def test_the_network_and_the_deterministic_head_are_attacked_too(tmp_path):
 
 
 def test_a_worker_computes_its_share_of_the_features(tmp_path, monkeypatch):
-    needs_keras()
-    made = []
-    fill = feature_fill.fill
-    monkeypatch.setattr(feature_fill, "fill", lambda cache, *a, **k: made.append(cache) or fill(cache, *a, **k))
+    computed = []
+    give = lambda cache, shards, *args: computed.append((cache.num_shards, list(shards))) or iter(())
+    monkeypatch.setattr(feature_cache, "computed", give)
     assert run(tmp_path, num_workers=2, worker=1, cache_dir=str(tmp_path / "c"), num_eval_images=20) == tmp_path
-    assert [cache.missing() for cache in made] == [[0], [0]]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c"]
+    assert computed == [(2, [1])]  # of 160 and of 20 images, 100 in a shard
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_standardised_features_are_what_the_first_layer_sees():
@@ -225,12 +225,14 @@ def test_what_the_attacks_say_of_their_searches_and_of_each_other():
     }
 
 
-def test_the_report_of_a_stored_record(tmp_path):
+def test_the_report_of_a_stored_record():
     stored = [records.read(RECORD)]
     made = report(frame(stored), stored)
-    render.write(made, tmp_path)
-    assert (tmp_path / "figure.png").stat().st_size > 10_000
-    lines = (tmp_path / "table.md").read_text().splitlines()
+    (figure,) = (block for block in made.blocks if isinstance(block, Figure))
+    drawn = [[len(list(plots.points(line, made.frame, "beta"))) for line in panel.lines] for panel in figure.panels]
+    assert drawn == [[1, 1], [1, 1]]  # of VIB at one beta
+    assert [len(panel.levels) for panel in figure.panels] == [1, 1]  # the deterministic head
+    lines = render.markdown(made).splitlines()
     for line in (
         "| VIB, beta = 0.01 | 1 sample | 96.7 [72.8 ± 1] | 48.3 | 84.5 [53.5 ± 2] | 1.10 [3318 ± 293] |",
         "| VIB, beta = 0.01 | averaged | 96.7 | 44.1 | 83.1 | 1.14 |",
@@ -254,22 +256,23 @@ def test_the_settings_are_the_papers():
     assert departures(dataclasses.replace(paper, backbone="InceptionResNetV2")) == []
     assert list(map(str, departures(dataclasses.replace(paper, num_epochs=3)))) == ["num_epochs 3, in the paper 100"]
     assert (paper.target, paper.bottlenecks) == (805, ("vib", "vub", "ceb"))
-    listed = models(dataclasses.replace(paper, num_seeds=1, betas=(0.1,)), with_backbone=True)
-    assert [model.file for model in listed] == [
+    listed = program.compared(dataclasses.replace(paper, num_seeds=1, betas=(0.1,)), 2048, with_backbone=True)
+    assert [*map(program.key_of, listed)] == [
         "backbone_seed0", "cross_entropy_seed0", "vib_beta0.1_seed0", "vub_beta0.1_seed0", "ceb_beta0.1_seed0"
     ]  # fmt: skip
-    head = head_config(paper, Model("ceb", 1e-2, 3), 2048)
+    head = program.compared(paper, 2048, with_backbone=False)[-2]
+    assert (head.key, head.objective) == ("ceb_beta0.1_seed3", "ceb")
     assert (head.hidden_width, head.latent_dim, head.batch_size, head.num_epochs) == (2048, 1024, 32, 100)
     assert (head.learning_rate, head.decay_rate, head.epochs_per_decay, head.seed) == (1e-4, 0.97, 2.0, 3)
     assert (head.scale_shift, head.encoder_scale, head.average_decay) == (-5.0, "learned", 0.999)
-    assert float(losses.rho_to_beta(head.rho)) == pytest.approx(1e-2)
-    assert head_config(paper, Model("vub", 1e-2, 0), 2048).beta == 1e-2
+    assert float(losses.rho_to_beta(head.rho)) == pytest.approx(1e-1)
 
 
 def test_images_are_enlarged_and_kept_in_256_levels():
-    images = open_images(FeaturesConfig(image_size=16, num_train_images=7))
+    images = open_images(FeaturesConfig(image_size=16, num_train_images=7, num_eval_images=7))
     source, count = images.splits["train"]
-    assert (count, images.splits["evaluation"][1], images.num_classes) == (7, 360, 10)
+    assert (count, images.splits["evaluation"][1], images.num_classes) == (7, 7, 10)
+    assert [count for _, count in open_images(FeaturesConfig(image_size=8)).splits.values()] == [1437, 360]
     found = source.read_rows(np.array([3])).inputs
     assert found.shape == (1, 16, 16, 3)
     assert found.dtype == np.uint8

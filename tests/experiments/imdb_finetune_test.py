@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from rich.console import Console
 
 pytest.importorskip("tokenizers")
@@ -18,8 +17,7 @@ pytest.importorskip("safetensors")
 
 from experiments.core import records
 from experiments.core.session import Session
-from experiments.imdb_finetune import recipe as text_recipe
-from experiments.imdb_finetune import run as imdb_finetune
+from experiments.imdb_finetune import run as finetune
 from experiments.imdb_finetune.settings import PRESETS, FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import encoder_for
@@ -37,33 +35,22 @@ VOLATILE = ("seconds", "texts_per_second")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tiny(tmp_path_factory):
-    """Programs of one length, of a BERT that compiles quickly; a program is compiled once for all tests."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("cache")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
+def tiny():
+    """Programs of one length, of a BERT that compiles quickly."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_encoder, "_RANDOM_CONFIG", TINY)
         patch.setattr(text_encoder, "LENGTHS", ())
-        for values in (settings, before):
-            for name, value in values.items():
-                jax.config.update(name, value)
-            compilation_cache.reset_cache()
-            if values is settings:
-                yield
+        yield
 
 
 @functools.cache
 def make_recipe(config=SMALL):
-    texts = text_recipe.load_texts(config)
-    return text_recipe.TextRecipe(config, texts, encoder_for(config, texts))
+    texts = finetune.load_texts(config)
+    return finetune.TextRecipe(config, texts, encoder_for(config, texts))
 
 
 def run(workdir, **settings):
-    return imdb_finetune.run(
+    return finetune.run(
         dataclasses.replace(SMALL, workdir=str(workdir), **settings), Session(console=Console(file=io.StringIO()))
     )
 
@@ -111,7 +98,7 @@ def test_the_export_makes_the_features_of_the_trained_encoder(whole):
     workdir, _ = whole
     recipe, params = make_recipe(), state_of(workdir).params
     loaded = text_encoder.load_encoder(str(workdir / "encoder"), (), max_length=40)
-    texts = recipe.texts.test.texts
+    texts = recipe.dataset.test.texts
     tokens = data.pad_tokens(loaded.tokenise(texts), 40)
     np.testing.assert_array_equal(tokens, data.pad_tokens(recipe.encoder.tokenise(texts), 40))
     # What the bottleneck's layer is given, caught inside the trained model.
@@ -131,18 +118,18 @@ def test_the_export_makes_the_features_of_the_trained_encoder(whole):
 def test_the_record_tells_the_errors_of_texts_encoded_one_at_a_time_whatever_the_lengths(whole, monkeypatch):
     workdir, results = whole
     recipe, params = make_recipe(), state_of(workdir).params
-    labels = recipe.texts.test.labels
+    labels = recipe.dataset.test.labels
     encode = jax.jit(functools.partial(recipe.model.encode, params))
-    each = [encode(data.pad_tokens([tokens], 40)) for tokens in recipe.encoder.tokenise(recipe.texts.test.texts)]
+    each = [encode(data.pad_tokens([tokens], 40)) for tokens in recipe.encoder.tokenise(recipe.dataset.test.texts)]
     encoding = jax.tree.map(lambda *fields: jnp.concatenate(fields), *each)
-    keys = jnp.stack([jax.random.fold_in(text_recipe.TextEvaluator(recipe)._key, row) for row in range(len(labels))])
+    keys = jnp.stack([jax.random.fold_in(finetune.TextEvaluator(recipe)._key, row) for row in range(len(labels))])
     terms = evaluation.evaluate_examples(
         keys, None, labels, encode_fn=lambda _: encoding, decode_fn=functools.partial(recipe.model.decode, params),
         prior=recipe.model.prior(params), num_samples=2,
     )  # fmt: skip
     expected = evaluation.summarise(terms, labels, 2)
     monkeypatch.setattr(text_encoder, "LENGTHS", (14,))
-    of_two_lengths = text_recipe.TextEvaluator(recipe).during_training(params)
+    of_two_lengths = finetune.TextEvaluator(recipe).during_training(params)
     recorded = {split: results.models[0].values_at(split=split) for split in ("validation", "test")}
     for found in (recorded, of_two_lengths):
         assert found["test"].keys() == expected.keys()
@@ -153,13 +140,13 @@ def test_the_record_tells_the_errors_of_texts_encoded_one_at_a_time_whatever_the
 
 
 def test_the_texts_held_out_are_those_of_the_frozen_features():
-    texts = text_recipe.load_texts(SMALL)
+    texts = finetune.load_texts(SMALL)
     everything = data.load_text("toy_reviews").train.texts
     held_out = np.random.default_rng(0).permutation(1600)[-10:]  # imdb_vub's draw
     assert texts.validation.texts == tuple(everything[row] for row in held_out)
     rest = [text for text in everything if text not in texts.validation.texts]
     assert texts.train.texts == tuple(rest[:90])
-    other_seed = text_recipe.load_texts(dataclasses.replace(SMALL, seed=5))
+    other_seed = finetune.load_texts(dataclasses.replace(SMALL, seed=5))
     assert other_seed.validation.texts == texts.validation.texts
 
 
@@ -185,10 +172,10 @@ def test_batches_hold_the_texts_of_their_labels_and_go_on_anywhere(monkeypatch):
 def test_each_parameter_has_the_rate_of_its_depth():
     config = dataclasses.replace(SMALL, layer_decay=0.5, warmup_share=0.2, weight_decay=0.0, head_layers=1)
     encoder = dataclasses.replace(make_recipe().encoder, config=dataclasses.replace(TINY, num_hidden_layers=2))
-    model = text_recipe.make_classifier(config, encoder, np.array([0.5, 0.5]))
+    model = finetune.make_classifier(config, encoder, np.array([0.5, 0.5]))
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 2), int))
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    optimizer = text_recipe.make_optimizer(config, 10, 2)
+    optimizer = finetune.make_optimizer(config, 10, 2)
     state, update, found = optimizer.init(params), jax.jit(optimizer.update), []
     for _ in range(10):
         # A constant gradient moves Adam by its rate, whatever its size.
@@ -218,8 +205,9 @@ def test_each_parameter_has_the_rate_of_its_depth():
     ],
 )
 def test_every_objective_makes_a_step(objective, entries):
-    recipe = make_recipe(dataclasses.replace(SMALL, objective=objective, num_frozen=1, dropout=0.1))
-    state = recipe.init()
+    config = dataclasses.replace(SMALL, objective=objective, num_frozen=1, dropout=0.1)
+    recipe = finetune.TextRecipe(config, make_recipe().dataset, make_recipe().encoder)
+    state = jax.eval_shape(recipe.init)
     assert set(state.params) == entries
     assert ("Dense_0" in state.params["encoder"]) == (objective != "cross_entropy")
     batch = training.Batch(jnp.zeros((4, 5), int), jnp.zeros(4, int))
@@ -228,7 +216,7 @@ def test_every_objective_makes_a_step(objective, entries):
     assert {"cross_entropy": "accuracy", "vib": "rate", "ceb": "residual"}[objective] in metrics
 
 
-def test_presets_and_what_is_refused(tmp_path):
+def test_presets_and_what_is_refused(tmp_path, monkeypatch):
     assert FinetuneConfig(**PRESETS["paper"].values).encoder == "bert-base-uncased"
     assert FinetuneConfig(**PRESETS["small"].values).max_length == 128
     for settings, message in [
@@ -241,20 +229,21 @@ def test_presets_and_what_is_refused(tmp_path):
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(SMALL, **settings)
     for settings, message in [
-        ({"batch_size": 91}, "batch_size must be between 1 and the 90 training examples, got 91"),
-        ({"num_validation": 1600}, "num_validation is 1600"),
         ({"max_length": 513}, "max_length must be at most 512"),
+        ({"num_validation": 1600}, "num_validation is 1600"),
+        ({"batch_size": 91}, "batch_size must be between 1 and the 90 training examples, got 91"),
         ({"num_frozen": 2}, "num_frozen must be between 0 and num_layers = 1, got 2"),
     ]:
         with pytest.raises(ValueError, match=message):
             run(tmp_path / "refused", **settings)
+        monkeypatch.setattr(finetune, "encoder_for", lambda *args: make_recipe().encoder)
     assert not (tmp_path / "refused").exists()
 
 
 PROGRAM = """
 import dataclasses, sys
 import jax, numpy as np
-from experiments.imdb_finetune import recipe as text_recipe
+from experiments.imdb_finetune import run as finetune
 from experiments.imdb_finetune.settings import FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import encoder_for
@@ -265,12 +254,12 @@ text_encoder._RANDOM_CONFIG = models.BertConfig(
 text_encoder.LENGTHS = (14,)
 config = FinetuneConfig(num_train_texts=80, num_test_texts=9, num_validation=0, num_epochs=1, max_length=40,
                         objective="vub", num_eval_samples=2, eval_batch_size=8)
-texts = text_recipe.load_texts(config)
-recipe = text_recipe.TextRecipe(config, texts, encoder_for(config, texts))
+texts = finetune.load_texts(config)
+recipe = finetune.TextRecipe(config, texts, encoder_for(config, texts))
 state = recipe.init()
 placed, traces = recipe.run_from(state)(training.replicate(state))
 params = training.unreplicate(placed).params
-numbers = text_recipe.TextEvaluator(recipe).during_training(params)["test"]
+numbers = finetune.TextEvaluator(recipe).during_training(params)["test"]
 leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 losses = np.concatenate([training.unreplicate(trace)["loss"] for trace in traces])
 np.savez(sys.argv[1], **leaves, losses=losses, numbers=np.array(list(numbers.values())))

@@ -75,7 +75,7 @@ def test_what_is_marked(original: str, perturbed: str, expected: str) -> None:
     assert as_html(edits(original, perturbed)) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.text(alphabet="ab <&\n,é😀", max_size=25), st.text(alphabet="ab <&\n,é😀", max_size=25))
 def test_nothing_is_lost(original: str, perturbed: str) -> None:
     found = edits(original, perturbed)
@@ -133,14 +133,6 @@ def test_the_page_is_a_row_a_text_and_a_column_an_attack() -> None:
 @pytest.mark.parametrize("columns", [[], [AttackedTexts("m", "a", [])]])
 def test_no_results(columns) -> None:
     assert "No texts." in page(columns, CLASSES, title="none")
-
-
-def test_columns_must_be_of_the_same_texts() -> None:
-    columns = [AttackedTexts("m", "a", [result("one", "oen")]), AttackedTexts("m", "b", [result("two", "tow")])]
-    with pytest.raises(ValueError, match="same texts; those of m, b are others"):
-        page(columns, CLASSES, title="t")
-    with pytest.raises(ValueError, match="must be of 1 texts, got 0"):
-        page([AttackedTexts("m", "a", [result("one", "oen")], [])], CLASSES, title="t")
 
 
 def test_the_file(tmp_path) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.core import feature_fill
+from experiments.core import feature_cache
 from experiments.core.settings import SettingError
 from experiments.imagenet_features import backbone as keras_backbone
 from experiments.imagenet_features.settings import FeaturesConfig
@@ -89,11 +89,11 @@ def test_weights_of_a_file_are_loaded(mobilenet, images, tmp_path):
     model.save_weights(path)
     loaded = keras_backbone.load(dataclasses.replace(CONFIG, weights=str(path)), 7)
     assert loaded.num_classes == 7
-    assert feature_fill.digest(loaded.variables) != feature_fill.digest(early.variables)  # more of the network
+    assert feature_cache.digest(loaded.variables) != feature_cache.digest(early.variables)  # more of the network
     again = keras_backbone.wrap(
         model, keras_backbone.preprocessing("MobileNet"), name="", preprocessing_name="", layer=LAYER
     )
-    assert feature_fill.digest(loaded.variables) == feature_fill.digest(again.variables)
+    assert feature_cache.digest(loaded.variables) == feature_cache.digest(again.variables)
 
 
 @pytest.mark.parametrize("name", ["ResNet50", "MobileNet", "DenseNet121"])

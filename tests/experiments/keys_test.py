@@ -154,8 +154,8 @@ def imagenet():
         data.ArraySource(data.Split(IMAGES, LABELS)), num_images=COUNT, stochastic=True,
     )  # fmt: skip
     return found.programs, ("_predict",), [
-        lambda: found.transfer_source({}, SEED).images(found.specs[-4], IMAGES, LABELS),
-        lambda: found.answers({}, SEED, np.arange(COUNT), IMAGES),
+        lambda: found.transfer_source({}, suite_keys(SEED), stochastic=False).images(found.specs[-4], IMAGES, LABELS),
+        lambda: found.answers({}, suite_keys(SEED), np.arange(COUNT), IMAGES),
     ]  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """The settings of `experiments.attack_comparison`, and the attacks it compares, with the other libraries' settings."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -57,7 +56,6 @@ OFFICIAL = {"norm": "Linf", "version": "standard"}
         "output": "JSON record. Default: experiments/results/attack_comparison/<dataset>.json.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class ComparisonConfig(
     groups.Seed,
     groups.Output,

@@ -1,6 +1,5 @@
 """The settings of `experiments.benchmark`."""
 
-import dataclasses
 import re
 
 from experiments.core import groups
@@ -36,7 +35,6 @@ def family(name: str) -> tuple[str, int, int]:
     return ("wrn", int(depth), int(width)) if wide else ("resnet", int(layers), 1)
 
 
-@dataclasses.dataclass(frozen=True)
 class _Suite(groups.Output, groups.Peers):
     group = "Benchmark"
 
@@ -48,7 +46,6 @@ class _Suite(groups.Output, groups.Peers):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class _Sweep(Settings):
     group = "Sweep"
 
@@ -66,7 +63,6 @@ class _Sweep(Settings):
     )
 
 
-@dataclasses.dataclass(frozen=True)
 class _Attacks(groups.Checkpoint, groups.Dataset, groups.Epochs, groups.NumImages):
     group = "Attacks"
 
@@ -77,7 +73,6 @@ class _Attacks(groups.Checkpoint, groups.Dataset, groups.Epochs, groups.NumImage
     pictures: int = setting(128, "Augment: pictures of a batch.", unit="images", least=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class _Images(groups.ImageSize):
     group = "Images"
 
@@ -122,7 +117,6 @@ class _Images(groups.ImageSize):
         "image_size": "Side of the images; 0: 32 for Wide ResNets, 224 for ResNets.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class Config(_Suite, groups.Batch, groups.LatentDim, groups.HiddenWidth, groups.Precision, _Sweep, _Attacks, _Images):
     """One benchmark."""
 

@@ -1,6 +1,5 @@
 """The settings of `experiments.cifar10_ceb`: the image experiments', the Wide ResNet, and the presets."""
 
-import dataclasses
 from typing import Any
 
 from absl.flags import FlagValues
@@ -43,7 +42,6 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
     choices={"dataset": DATASETS},
     paper={"dataset": "cifar10", "num_epochs": 1500, "learning_rate": 1e-3, "schedule": "gated_rho"},
 )
-@dataclasses.dataclass(frozen=True)
 class Cifar10Config(ImageConfig):
     """One run of a Wide ResNet."""
 
@@ -73,7 +71,6 @@ class Cifar10Config(ImageConfig):
         "results": "Folder of records and figures. Default: results/ in the workdir.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class SweepSettings(groups.Seeds, groups.Members, groups.Results):
     """Which models are trained and measured together."""
 

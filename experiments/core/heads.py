@@ -3,7 +3,6 @@
 A head is trained as any model: by `runner.train`, or `population.PopulationTrainer`, with `head_recipe`.
 """
 
-import dataclasses
 from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
@@ -41,7 +40,6 @@ _SHARED = ("dataset", "num_epochs", "batch_size", "learning_rate", "average_deca
         "num_eval_samples": "Fresh samples of z behind an averaged answer; one is told as well.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class HeadsConfig(
     groups.FeatureCache,
     groups.Bottlenecks,
@@ -56,7 +54,6 @@ class HeadsConfig(
 
 
 @configure(scale_shift=-5.0)
-@dataclasses.dataclass(frozen=True)
 class HeadConfig(
     groups.Run,
     groups.Data,

@@ -1,6 +1,5 @@
 """What the settings of the image experiments have in common, and the attacks on their models: flags and plan."""
 
-import dataclasses
 from typing import Any
 
 from experiments.core import groups
@@ -34,7 +33,6 @@ SCHEDULES = ("gated_rho", "linear_gamma", "constant")
         "num_eval_samples": "Samples of z behind the averaged prediction; the paper takes the mean code.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class ImageConfig(
     groups.Run,
     groups.ScaleEpochs,
@@ -61,7 +59,6 @@ class ImageConfig(
     decides={"attack_batch_size": EVALUATION},
     paper={"pgd_steps": 20},
 )
-@dataclasses.dataclass(frozen=True)
 class ImageAttacks(
     groups.L2Epsilons,
     groups.PgdSteps,
@@ -88,7 +85,6 @@ class ImageAttacks(
         "num_attack_images": "First test images that are attacked; 0 attacks none.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class AttackSettings(ImageAttacks, groups.Radius):
     """What each trained model is attacked with."""
 

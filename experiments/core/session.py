@@ -12,6 +12,7 @@ from experiments.core import records
 from experiments.core.records import Model, Record
 from experiments.core.settings import Settings, departures, recorded
 from experiments.core.workdir import environment
+from ib_jax import training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Session:
 
         module = importlib.import_module(f"experiments.{self.experiment}.report")
         if made is None:
+            training.from_main(0)  # from here on there is what process 0 has written
             made = records.load(folder, recursive=getattr(module, "RECURSIVE", False))
         render.write_report(lambda frame, loaded: module.report(frame, loaded, **options), made, folder, self.console)
         self.console.print(f"Records, table and figures are in {folder}.", highlight=False)

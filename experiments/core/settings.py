@@ -110,12 +110,7 @@ class Settings:
         super().__init_subclass__(**kwargs)
         if group:
             cls.group = group
-        declared = {name: value for name, value in vars(cls).items() if isinstance(value, dataclasses.Field)}
         dataclasses.dataclass(frozen=True)(cls)
-        # Until no class of an experiment has the decorator any more: it must find what it found without this method.
-        for name, field in declared.items():
-            setattr(cls, name, field)
-        del cls.__setattr__, cls.__delattr__
 
     def __post_init__(self) -> None:
         self.check()

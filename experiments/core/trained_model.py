@@ -23,8 +23,6 @@ from experiments.core.workdir import WorkdirError
 from ib_jax import training
 from ib_jax.types import Params
 
-LOCAL = ("workdir", "data_dir")
-"""Settings of this machine, which no record keeps."""
 _SIZES = ("num_parameters", "steps", "training_seconds")
 """What the details of a model's record hold of every model; the rest is its summary."""
 _DATA = ("dataset", "data_dir", "num_validation", "num_train_images", "image_size", "input_pipeline")

@@ -20,7 +20,6 @@ from ib_jax import corruptions
         "seed": "Seed of the corruptions' noise.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class CorruptionSettings(groups.DataDir, groups.Results, groups.Seed, groups.NumImages):
     """Which models are evaluated, and on what."""
 
@@ -81,7 +80,6 @@ class CorruptionSettings(groups.DataDir, groups.Results, groups.Seed, groups.Num
         "num_square_images": "First of these attacked by Square.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class CorruptionAttacks(ImageAttacks):
     """What decides the attacks, and nothing without them."""
 

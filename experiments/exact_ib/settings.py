@@ -1,7 +1,5 @@
 """The settings of `experiments.exact_ib`."""
 
-import dataclasses
-
 from experiments.core import groups
 from experiments.core.settings import configure, setting
 
@@ -10,7 +8,6 @@ from experiments.core.settings import configure, setting
     results="workdirs/exact_ib",
     help={"seed": "Seed of parameters and noise.", "results": "Folder of the records, the table and the figure."},
 )
-@dataclasses.dataclass(frozen=True)
 class ExactConfig(groups.Seed, groups.Results):
     """The problems, and how long they are trained on."""
 

@@ -1,6 +1,5 @@
 """The settings of the experiment on features' entropy and robustness: data, network, attacks, grids."""
 
-import dataclasses
 from typing import Any
 
 from experiments.core import groups
@@ -43,7 +42,6 @@ PRESETS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class _Models(groups.Seeds, groups.ScaleWidth, groups.Fit):
     group = "Training"
 
@@ -69,7 +67,6 @@ class _Models(groups.Seeds, groups.ScaleWidth, groups.Fit):
             raise SettingError(f"--warm_up must be below --num_epochs={self.num_epochs}, got {self.warm_up}")
 
 
-@dataclasses.dataclass(frozen=True)
 class _Attacks(
     groups.Epsilon,
     groups.DeepfoolSteps,
@@ -87,7 +84,6 @@ class _Attacks(
     deepfool_candidates: int = setting(4, "Classes that DeepFool considers, the label among them.", least=2)
 
 
-@dataclasses.dataclass(frozen=True)
 class _Counted(Settings):
     group = "Evaluation"
 
@@ -139,7 +135,6 @@ class _Counted(Settings):
         "epsilon": "L-inf radius of FGSM, and of PGD, transfer and Square.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class FeatureConfig(
     groups.Recipe, groups.Results, groups.Dataset, groups.DataDir, groups.TrainImages, _Models, _Attacks, _Counted
 ):

@@ -1,7 +1,5 @@
 """The settings: a model and whom it is trained against, which models are compared, and how they are attacked."""
 
-import dataclasses
-
 from experiments.core import groups
 from experiments.core.settings import (
     EVALUATION,
@@ -47,7 +45,6 @@ PRESETS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class Adversary(Settings):
     """Whom a model is trained against."""
 
@@ -75,7 +72,6 @@ class Adversary(Settings):
             raise SettingError(f"--adversary must be {PGD} with --consistency, got {self.adversary}")
 
 
-@dataclasses.dataclass(frozen=True)
 class _Network(groups.ScaleWidth, groups.LatentDim, groups.ScaleShift):
     network: str = setting("mlp", "mlp, CNN-MLP or all-CNN.", paper=OneOf(*NETWORKS), choices=NETWORKS)
     num_layers: int = setting(3, "N of {512}xN-{256}xN-2K.", paper=3, least=1)
@@ -110,7 +106,6 @@ class _Network(groups.ScaleWidth, groups.LatentDim, groups.ScaleShift):
         "input_pipeline": "Whether the images lie on the device.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class AdversarialConfig(
     groups.Run,
     groups.Data,
@@ -144,7 +139,6 @@ class AdversarialConfig(
         "results": "Folder of records, table and figure. Default: results/ in the workdir.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class SweepSettings(groups.Betas, groups.Seeds, groups.Results):
     """Which models are trained and attacked together."""
 
@@ -193,7 +187,6 @@ class SweepSettings(groups.Betas, groups.Seeds, groups.Results):
         "num_eot_samples": "Samples of z averaged in each gradient with EOT, and in each query.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class AttackSettings(
     groups.AttackImages,
     groups.FgsmEpsilons,

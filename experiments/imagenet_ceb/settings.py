@@ -1,6 +1,5 @@
 """The settings of `experiments.imagenet_ceb`: the image experiments', the ResNet, and the presets."""
 
-import dataclasses
 from typing import Any
 
 from absl.flags import FlagValues
@@ -54,7 +53,6 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
         "scale_epochs": "Factor of the preset's epochs, and of the steps in which rho falls.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class ImageNetConfig(ImageConfig, groups.ImageSize):
     """One run of a ResNet."""
 
@@ -89,6 +87,5 @@ class ImageNetConfig(ImageConfig, groups.ImageSize):
     paper={"num_attack_images": 50_000, "radius": 16.0, "pgd_path": 2.5, "num_corrupted_images": None},
     note={"l2_epsilons": "16", "pgd_path": ""},
 )
-@dataclasses.dataclass(frozen=True)
 class ImageNetAttacks(AttackSettings):
     """What a trained model is attacked with; nothing, unless asked for."""

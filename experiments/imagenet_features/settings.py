@@ -1,7 +1,5 @@
 """What `experiments.imagenet_features` compares: its settings and presets."""
 
-import dataclasses
-
 from experiments.core import groups, heads
 from experiments.core.settings import EVALUATION, NOTHING, OneOf, Preset, SettingError, Settings, configure, setting
 
@@ -22,7 +20,6 @@ PRESETS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class _Network(Settings, group="Features"):
     backbone: str = setting(
         "MobileNet", "Network of keras.applications.", paper=OneOf("InceptionV3", "InceptionResNetV2"), note="VUB, VIB"
@@ -56,7 +53,6 @@ class _Network(Settings, group="Features"):
             raise SettingError(f"--worker must be below --num_workers={self.num_workers}, got {self.worker}")
 
 
-@dataclasses.dataclass(frozen=True)
 class _Attacks(
     groups.FgsmEpsilons,
     groups.FgsmImages,
@@ -118,7 +114,6 @@ class _Attacks(
         "num_eot_samples": "Samples of z averaged in each gradient; one is tried as well.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class FeaturesConfig(
     groups.Recipe,
     groups.Workdir,

@@ -1,6 +1,5 @@
 """The settings of `experiments.imdb_finetune`, and its presets."""
 
-import dataclasses
 import math
 
 from experiments.core import groups
@@ -23,19 +22,16 @@ PRESETS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class _Texts(TextSource):
     num_train_texts: int = setting(0, "Only the first training texts; 0 is all of them.", unit="texts", least=0)
     num_test_texts: int = setting(0, "The same of the test texts.", unit="texts", least=0, decides=EVALUATION)
 
 
-@dataclasses.dataclass(frozen=True)
 class _Network(EncoderSettings, groups.LatentDim):
     head_layers: int = setting(0, "ReLU layers as wide as the BERT between it and the code.", least=0)
     dropout: float = setting(0.1, "Rate in the BERT.", least=0, below=1)
 
 
-@dataclasses.dataclass(frozen=True)
 class _Training(Settings):
     group = "Training"
 
@@ -75,7 +71,6 @@ class _Training(Settings):
         "weight_decay": "Decoupled weight decay, of matrices alone.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class FinetuneConfig(
     groups.Run,
     _Texts,

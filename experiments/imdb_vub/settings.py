@@ -1,7 +1,5 @@
 """What `experiments.imdb_vub` trains and attacks: its settings and presets."""
 
-import dataclasses
-
 from experiments.core import groups, heads
 from experiments.core.groups import split
 from experiments.core.settings import EVALUATION, NOTHING, TRAINING, Preset, SettingError, configure, setting
@@ -34,17 +32,14 @@ PRESETS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class TextSource(groups.Data, groups.TextFiles):
     """Where texts come from; see `load_texts`."""
 
 
-@dataclasses.dataclass(frozen=True)
 class EncoderSettings(groups.Encoder, groups.Pooling, groups.Precision):
     """A BERT; see `encoder_for`."""
 
 
-@dataclasses.dataclass(frozen=True)
 class _Attacks(groups.AttackNames):
     attacked_objectives: str = setting(
         ",".join(BOTTLENECKS), "Bottlenecks attacked beside the deterministic heads.", note="both", decides=NOTHING
@@ -106,7 +101,6 @@ class _Attacks(groups.AttackNames):
         "attacks": f"Of {', '.join(ATTACKS)}, with commas between. pwws needs WordNet.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class TextConfig(
     groups.Recipe,
     groups.Workdir,

@@ -1,6 +1,5 @@
 """The settings of `experiments.information_curve` beside those of each model, and the members that they make."""
 
-import dataclasses
 import itertools
 
 import numpy as np
@@ -32,7 +31,6 @@ VARIED = ("beta", "rho", "latent_dim")
         "results": "Folder of records and figures. Default: results/ in the workdir.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class CurveConfig(groups.Betas, groups.Seeds, groups.Members, groups.Results):
     """Which members the populations have, and how they are laid out."""
 

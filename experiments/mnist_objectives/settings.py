@@ -1,7 +1,5 @@
 """The settings of `experiments.mnist_objectives`."""
 
-import dataclasses
-
 from experiments.core import groups
 from experiments.core.settings import configure, setting
 from experiments.mnist_vib import DATASETS
@@ -26,7 +24,6 @@ __all__ = ("PRESETS", "CompareConfig")
         "results": "Folder of the records. Default: results/ in the workdir.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class CompareConfig(
     groups.Recipe, groups.Workdir, groups.Results, groups.Dataset, groups.Validation, groups.Seeds, groups.Epochs
 ):

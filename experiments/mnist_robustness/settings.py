@@ -1,6 +1,5 @@
 """The settings of `experiments.mnist_robustness`, and the models that it compares."""
 
-import dataclasses
 from typing import Any, NamedTuple
 
 from experiments.core import groups
@@ -50,7 +49,6 @@ DETERMINISTIC, DROPOUT, VIB = "cross_entropy", "dropout", "vib"
         "num_eval_samples": "Fresh samples of z behind each answer.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class RobustnessConfig(
     groups.Recipe,
     groups.Workdir,

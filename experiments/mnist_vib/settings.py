@@ -1,7 +1,5 @@
 """The settings of `experiments.mnist_vib`, and its presets."""
 
-import dataclasses
-
 from experiments.core import groups
 from experiments.core.settings import (
     BOTTLENECKS,
@@ -45,7 +43,6 @@ RECIPES = {
 """The same for a program that trains many such models: `--preset` names their recipe, and sets the data set alone."""
 
 
-@dataclasses.dataclass(frozen=True)
 class _Objective(groups.Objective, groups.Beta, groups.Rho, groups.Schedule, groups.TrainSamples):
     anneal_epochs: float = setting(1.0, "Length of a linear schedule.", unit="epochs", above=0, objectives=BOTTLENECKS)
     label_smoothing: float = setting(
@@ -73,7 +70,6 @@ class _Objective(groups.Objective, groups.Beta, groups.Rho, groups.Schedule, gro
             raise SettingError(f"--beta must be in (0, 1) with --schedule={self.schedule}, got {self.beta}")
 
 
-@dataclasses.dataclass(frozen=True)
 class _Network(groups.LatentDim, groups.HiddenWidth, groups.ScaleShift, groups.Precision):
     encoder_scale: str = setting(
         "learned",
@@ -96,7 +92,6 @@ class _Network(groups.LatentDim, groups.HiddenWidth, groups.ScaleShift, groups.P
     initializer: str = setting("xavier_uniform", "Initial weights.", paper="xavier_uniform", choices=INITIALIZERS)
 
 
-@dataclasses.dataclass(frozen=True)
 class _Attacks(groups.AttackImages, groups.Eot):
     attack_epsilons: tuple[float, ...] = setting(
         (0.1, 0.2, 0.3), "L-inf radii.", unit=groups.SHARE, least=0, empty=True, decides=EVALUATION
@@ -150,7 +145,6 @@ class _Attacks(groups.AttackImages, groups.Eot):
     },
     least={"num_attack_images": 0},
 )
-@dataclasses.dataclass(frozen=True)
 class Config(
     groups.Run,
     groups.Figures,

@@ -1,6 +1,5 @@
 """What `experiments.text_attack_comparison` compares, and with what settings."""
 
-import dataclasses
 from typing import Literal, NamedTuple
 
 from experiments.core import groups
@@ -35,7 +34,6 @@ ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError)
         "output": "JSON record. Default: experiments/results/text_attack_comparison/<dataset>.json.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class TextComparisonConfig(
     groups.Seed,
     groups.Output,

@@ -1,7 +1,5 @@
 """The settings of `experiments.theorems`."""
 
-import dataclasses
-
 from experiments.core import groups
 from experiments.core.settings import configure, setting
 
@@ -11,7 +9,6 @@ from experiments.core.settings import configure, setting
     least={"seed": 0},
     help={"seed": "Seed of all draws.", "results": "Folder of the record, the table and the figures."},
 )
-@dataclasses.dataclass(frozen=True)
 class TheoremsConfig(groups.Seed, groups.Results):
     """The problems that are drawn."""
 

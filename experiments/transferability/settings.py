@@ -1,6 +1,5 @@
 """The settings of `experiments.transferability`: the pairs, how they are trained, and what they are attacked with."""
 
-import dataclasses
 import itertools
 import math
 from typing import Any
@@ -27,7 +26,6 @@ PRESETS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
 class _Pairs(Settings):
     group = "Pairs"
 
@@ -67,7 +65,6 @@ class _Pairs(Settings):
         "num_eot_samples": "Samples of z averaged in each gradient of PGD; FGSM takes one.",
     },
 )
-@dataclasses.dataclass(frozen=True)
 class PairConfig(
     groups.Run,
     groups.Results,

@@ -232,7 +232,6 @@ def test_images_of_another_size_or_kind_are_refused(folder, monkeypatch, tmp_pat
 
 def test_imagenet_a_is_judged_among_its_own_classes(tmp_path, monkeypatch):
     @configure(choices={"dataset": ("imagenet2012",)})
-    @dataclasses.dataclass(frozen=True)
     class OnImageNet(cifar10_ceb.Config):
         """A small network that says it is ImageNet's."""
 

@@ -73,11 +73,9 @@ PROGRAM = '''
 
 Run:  so
 """
-import dataclasses
 from experiments.core import app, groups
 from experiments.core.settings import Preset
 
-@dataclasses.dataclass(frozen=True)
 class Config(groups.Recipe, groups.Dataset, groups.Seed):
     pass
 

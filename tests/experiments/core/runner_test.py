@@ -53,7 +53,7 @@ def test_a_workdir_says_all_of_the_model(whole):
     epochs = [each.at["epoch"] for each in model.measurements if each.at["split"] == "test" and "epoch" in each.at]
     assert epochs == [1.0, 2.0, 3.0]
     config = json.loads((workdir / "config.json").read_text())
-    assert record.settings == {name: value for name, value in config.items() if name not in trained_model.LOCAL}
+    assert record.settings == {name: value for name, value in config.items() if name not in ("workdir", "data_dir")}
     errors = {row["step"]: row["validation"]["error_avg"] for row in trained.evaluations}
     assert errors[model.details["best_step"]] == min(errors.values())
 

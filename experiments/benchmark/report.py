@@ -1,15 +1,34 @@
 """What the benchmark says: each suite's tables by their columns, its targets, and what else there is to know."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.benchmark.settings import AVX512, LIBRARIES, PEERS, SUITES
-from experiments.core.records import Model, Record
+from experiments.benchmark.tables import (
+    COMPILE,
+    FIRST,
+    OF_ALL,
+    PEAK,
+    SHARES,
+    SPEED,
+    STEP,
+    Columns,
+    Rows,
+    Timed,
+    column,
+    computed,
+    faster,
+    fastest,
+    over,
+    table,
+    tables_of,
+    target,
+)
+from experiments.core.records import Record
 from experiments.core.report import Grid, Report, Text
-from experiments.core.tables import DASH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,112 +52,6 @@ ATTACK_GOALS = {
 }
 """How much faster than the fastest of these, as installed and with AVX-512 forced."""
 EIGHT_RADII_GOAL, AUGMENT_GOAL, CORRUPTION_GOAL, IMAGE_GOAL, MFU_GOAL = 5.0, 5.0, 5.0, 0.9, 0.4
-
-
-class Timed:
-    """A row of a record, a model there."""
-
-    def __init__(self, model: Model):
-        self.settings, self.details = model.settings, model.details
-        self.name, self.label, self.status = self.settings["row"], self.settings["label"], self.details["status"]
-        self.measured = self.status == "measured"
-        self._first: Mapping[str, Any] = model.values_at()
-        self._rounds = [each.values for each in model.measurements if each.at]
-
-    def rounds(self, name: str) -> np.ndarray:
-        """A number of each round, or the row's only one; NaN where there is none."""
-        known = [values[name] for values in self._rounds if values.get(name) is not None]
-        return np.array(known or [self._first.get(name)], np.float64)
-
-    def median(self, name: str) -> float:
-        """Of a number's rounds."""
-        return float(np.median(self.rounds(name)))
-
-    @property
-    def rates(self) -> np.ndarray:
-        """Images a second of each round."""
-        return self.rounds("images_per_second")
-
-
-Rows = Mapping[str, Timed]
-
-
-def tables_of(record: Record) -> dict[str, dict[str, Timed]]:
-    """The rows of a record by table and name."""
-    tables: dict[str, dict[str, Timed]] = {}
-    for row in map(Timed, record.models):
-        tables.setdefault(row.settings["table"], {})[row.name] = row
-    return tables
-
-
-def over(row: Timed, reference: Timed) -> np.ndarray:
-    """A row's speed in those of another, round by round, for each device with arithmetic of its own."""
-    return row.rates / reference.rates * (reference.median("own_devices") / row.median("own_devices"))
-
-
-def fastest(rows: Rows, names: Sequence[str]) -> Timed | None:
-    """Of those that were measured."""
-    known = [rows[name] for name in names if name in rows and rows[name].measured]
-    return max(known, key=lambda row: row.median("images_per_second"), default=None)
-
-
-# ---- what a record is shown as ----
-
-
-def median(values: np.ndarray, form: str = ".2f", spread: bool = True) -> str:
-    """The median of the rounds and their range; a dash for no number."""
-    if np.isnan(values).any():
-        return DASH
-    text = format(np.median(values), form)
-    return f"{text} ({values.min():{form}}-{values.max():{form}})" if spread else text
-
-
-Columns = dict[str, Callable[[Timed], str]]
-"""What a row says, by the title of the column."""
-
-
-def column(title: str, name: str, form: str = ".2f", *, spread: bool = False, scale: float = 1.0) -> Columns:
-    """A number of each row."""
-    return {title: lambda row: median(scale * row.rounds(name), form, spread)}
-
-
-FIRST, COMPILE = column("first, s", "first_seconds", ".1f"), column("compile, s", "compile_seconds", ".1f")
-SPEED = column("images/s (range)", "images_per_second", ",.0f", spread=True)
-OF_ALL = column("images/s x models (range)", "images_per_second", ",.0f", spread=True)
-STEP, PEAK = column("step, ms", "step_ms"), column("of peak", "mfu", ".0%")
-SHARES = PEAK | column("XLA's", "mfu_xla", ".0%")
-
-
-def computed(title: str, values: Mapping[str, np.ndarray], form: str = ".2f", *, spread: bool = True) -> Columns:
-    """What was computed for some rows, by their names."""
-    return {title: lambda row: median(values[row.name], form, spread) if row.name in values else DASH}
-
-
-def faster(title: str, reference: Timed, rows: Iterable[Timed]) -> Columns:
-    """How much faster a row is than others."""
-    return computed(title, {row.name: reference.rates / row.rates for row in rows if row is not reference})
-
-
-def table(
-    title: str,
-    rows: Rows,
-    columns: Columns,
-    corner: str = "",
-    label: Callable[[Timed], str] = lambda row: row.label,
-) -> Grid:
-    """A table; a row that could not be measured says why."""
-    cells = []
-    for row in rows.values():
-        absent = [DASH, row.status, *[DASH] * (len(columns) - 2)]
-        cells.append([label(row), *([each(row) for each in columns.values()] if row.measured else absent)])
-    return Grid([corner, *columns], cells, title)
-
-
-def target(name: str, goal: float, values: np.ndarray, *, at_most: bool = False) -> str:
-    """What was promised, and the median of what was measured; met from the goal on, or below it."""
-    measured = np.median(values)
-    met = measured < goal if at_most else measured >= goal
-    return f"{name}: {measured:.2f}, target {'under ' * at_most}{goal:g}: {'met' if met else 'missed'}"
 
 
 Section = Grid | str

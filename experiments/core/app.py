@@ -1,5 +1,6 @@
 """A program: flags, presets and `--help`, the processes it runs in, and what becomes of an error."""
 
+import functools
 import os
 import sys
 import traceback
@@ -11,10 +12,9 @@ from absl import app, logging
 from rich.console import Console
 
 from experiments.core import flags, workdir
-from experiments.core.groups import Machine
 from experiments.core.records import RecordError
 from experiments.core.session import Session
-from experiments.core.settings import Preset, SettingError, Settings
+from experiments.core.settings import NOTHING, Preset, SettingError, Settings, setting
 from ib_jax import data, training
 
 STOPPED = 143  # exit status of a process ended by SIGTERM: stopped and saved
@@ -28,6 +28,24 @@ USER_ERRORS = (
     training.NonFiniteLossError,
 )
 """What is told in one line; any other error keeps its traceback."""
+
+
+_machine = functools.partial(setting, decides=NOTHING)
+
+
+class Machine(Settings, group="Machine"):
+    """Processes, and where compiled programs are kept; no result depends on them."""
+
+    coordinator_address: str = _machine(
+        "", "host:port of process 0, the same for every process. TPU pods, Slurm and Open MPI need none of these three."
+    )
+    num_processes: int = _machine(0, "Processes of the run; 0: as the environment says, or one.")
+    process_id: int = _machine(-1, "Number of this process, from 0; -1: as the environment says.")
+    compilation_cache: str = _machine(
+        "",
+        "Folder in which compiled programs are kept, so that the next start does not compile them again. On a CPU JAX "
+        "warns of machine features then; TF_CPP_MIN_LOG_LEVEL=3 before the command keeps it quiet.",
+    )
 
 
 def main(

@@ -77,16 +77,6 @@ class Data(Dataset, DataDir, Validation):
     """A data set and what is held out of it."""
 
 
-class TextFiles(Settings, group="Data"):
-    train_file: str = setting("", "File of texts of one's own: .tsv, .csv or .jsonl with columns as SST-2's.")
-    test_file: str = setting("", "Its test texts.")
-
-    def check(self) -> None:
-        super().check()
-        if bool(self.train_file) != bool(self.test_file):
-            raise SettingError("--train_file and --test_file must be given together")
-
-
 class ImageSize(Settings, group="Data"):
     image_size: int = setting(224, "Side of the images.", unit="pixels", least=1)
 
@@ -147,15 +137,6 @@ class Rho(Settings, group="Objective"):
     )
 
 
-class OneRho(Rho):
-    """Rho for every bottleneck; vib and vub take their beta from it."""
-
-    @property
-    def beta(self) -> float:
-        """The weight of the rate."""
-        return 1.0 / (1.0 + math.exp(self.rho))
-
-
 class TrainSamples(Settings, group="Objective"):
     num_train_samples: int = setting(
         1, "Bottlenecks: samples of z for each example and step.", least=1, objectives=BOTTLENECKS
@@ -164,14 +145,6 @@ class TrainSamples(Settings, group="Objective"):
 
 class Schedule(Settings, group="Objective"):
     schedule: str = setting("constant", "How the strength is reached.", objectives=BOTTLENECKS)
-
-
-class JumpStart(Schedule):
-    """CEB's ways from rho = 100 down to the rho that is set."""
-
-    gate_epochs: float = setting(2.0, "gated_rho: time down to 10.", unit="epochs", above=0)
-    target_epochs: float = setting(1.0, "gated_rho: time from 10 to rho.", unit="epochs", above=0)
-    anneal_steps: int = setting(12_000, "linear_gamma: time to rho.", unit="steps", least=1)
 
 
 class LatentDim(Settings, group="Network"):
@@ -186,10 +159,6 @@ class ScaleShift(Settings, group="Network"):
     scale_shift: float = setting(
         0.0, "Added before the softplus that gives the scale of p(z|x).", objectives=BOTTLENECKS
     )
-
-
-class ScaleEpochs(Settings, group="Run"):
-    scale_epochs: float = _free(1.0, "Factor of the preset's epochs.", above=0)
 
 
 class ScaleWidth(Settings, group="Network"):
@@ -211,19 +180,6 @@ class Encoder(Settings, group="Network"):
         "random: untrained and small.",
     )
     max_length: int = setting(48, "Tokens that a text is cut to.", unit="tokens", least=3)
-
-
-class Pooling(Settings, group="Network"):
-    pooling: str = setting(
-        "mean", "How a text's vector is made of its tokens'.", note="not said", choices=("mean", "cls", "pooler")
-    )
-
-
-class FeatureCache(Settings, group="Features"):
-    cache_dir: str = _folder(
-        "Folder of feature caches, any number beside each other. Default: features/ in the workdir."
-    )
-    shard_size: int = _free(1000, "Examples of one file of the cache.", least=1)
 
 
 class Epochs(Settings, group="Training"):
@@ -316,23 +272,6 @@ class Members(MembersAtOnce):
     )
 
 
-class Bottlenecks(Settings, group="Sweep"):
-    objectives: str = _free(
-        "vib,vub,ceb",
-        "Bottlenecks with commas between: vib, vub, ceb. A deterministic head is always trained too.",
-        note="vib,vub",
-    )
-
-    @property
-    def bottlenecks(self) -> tuple[str, ...]:
-        """The bottlenecks by name."""
-        return split(self.objectives)
-
-    def check(self) -> None:
-        super().check()
-        check_names("objectives", self.bottlenecks, ("vib", "vub", "ceb"))
-
-
 class AttackImages(Settings, group="Attacks"):
     num_attack_images: int = _evaluated(1000, "First test images that are attacked.", unit="images", least=1)
 
@@ -349,10 +288,6 @@ class Radius(Settings, group="Attacks"):
     radius: float = _evaluated(0.1, "The L-inf radius of which more is measured.", above=0)
 
 
-class L2Epsilons(Settings, group="Attacks"):
-    l2_epsilons: tuple[float, ...] = _evaluated((), "L2 radii.", above=0)
-
-
 class FgsmEpsilons(Settings, group="Attacks"):
     fgsm_epsilons: tuple[float, ...] = _evaluated((0.1, 0.3, 0.5), "Radii of FGSM.", unit=SHARE, above=0, distinct=True)
 
@@ -363,10 +298,6 @@ class PgdEpsilons(Settings, group="Attacks"):
 
 class PgdSteps(Settings, group="Attacks"):
     pgd_steps: int = _evaluated(20, "Steps of PGD.", unit="steps", least=1)
-
-
-class PgdPath(Settings, group="Attacks"):
-    pgd_path: float = _evaluated(4 / 3, "A step of PGD is this times epsilon / steps.", above=0)
 
 
 class Eot(Settings, group="Attacks"):
@@ -437,21 +368,6 @@ class Checkpoint(Settings, group="Network"):
 
 class Peers(Settings, group="Peers"):
     peers: str = _free("", "Other libraries' ways, with commas between.")
-
-
-class Machine(Settings, group="Machine"):
-    """Processes, and where compiled programs are kept; no result depends on them."""
-
-    coordinator_address: str = _free(
-        "", "host:port of process 0, the same for every process. TPU pods, Slurm and Open MPI need none of these three."
-    )
-    num_processes: int = _free(0, "Processes of the run; 0: as the environment says, or one.")
-    process_id: int = _free(-1, "Number of this process, from 0; -1: as the environment says.")
-    compilation_cache: str = _free(
-        "",
-        "Folder in which compiled programs are kept, so that the next start does not compile them again. On a CPU JAX "
-        "warns of machine features then; TF_CPP_MIN_LOG_LEVEL=3 before the command keeps it quiet.",
-    )
 
 
 def split(names: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.core import groups, networks
 from experiments.core.recipe import VIB, Recipe
-from experiments.core.settings import BOTTLENECKS, configure
+from experiments.core.settings import BOTTLENECKS, NOTHING, Settings, configure, setting
 from ib_jax import data, losses
 from ib_jax.models import Classifier
 from ib_jax.types import Array
@@ -21,6 +21,31 @@ DETERMINISTIC = "cross_entropy"
 _CONSTANT = 1e-6  # of the largest deviation: a feature that varies less does not vary
 
 _SHARED = ("dataset", "num_epochs", "batch_size", "learning_rate", "average_decay", "num_eval_samples")
+
+
+class FeatureCache(Settings, group="Features"):
+    cache_dir: str = setting(
+        "", "Folder of feature caches, any number beside each other. Default: features/ in the workdir.", local=True
+    )
+    shard_size: int = setting(1000, "Examples of one file of the cache.", least=1, decides=NOTHING)
+
+
+class Bottlenecks(Settings, group="Sweep"):
+    objectives: str = setting(
+        "vib,vub,ceb",
+        "Bottlenecks with commas between: vib, vub, ceb. A deterministic head is always trained too.",
+        note="vib,vub",
+        decides=NOTHING,
+    )
+
+    @property
+    def bottlenecks(self) -> tuple[str, ...]:
+        """The bottlenecks by name."""
+        return groups.split(self.objectives)
+
+    def check(self) -> None:
+        super().check()
+        groups.check_names("objectives", self.bottlenecks, ("vib", "vub", "ceb"))
 
 
 @configure(
@@ -41,8 +66,8 @@ _SHARED = ("dataset", "num_epochs", "batch_size", "learning_rate", "average_deca
     },
 )
 class HeadsConfig(
-    groups.FeatureCache,
-    groups.Bottlenecks,
+    FeatureCache,
+    Bottlenecks,
     groups.Betas,
     groups.Seeds,
     groups.LatentDim,

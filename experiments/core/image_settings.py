@@ -1,14 +1,44 @@
 """What the settings of the image experiments have in common, and the attacks on their models: flags and plan."""
 
+import math
 from typing import Any
 
 from experiments.core import groups
 from experiments.core.attacks import SOURCE
-from experiments.core.settings import EVALUATION, NOTHING, SettingError, configure, setting
+from experiments.core.settings import EVALUATION, NOTHING, SettingError, Settings, configure, setting
 from ib_jax.evaluation import AttackSpec
 
 LEVELS = 255.0  # radii are given in levels of a pixel; images lie in [0, 1]
 SCHEDULES = ("gated_rho", "linear_gamma", "constant")
+
+
+class OneRho(groups.Rho):
+    """Rho for every bottleneck; vib and vub take their beta from it."""
+
+    @property
+    def beta(self) -> float:
+        """The weight of the rate."""
+        return 1.0 / (1.0 + math.exp(self.rho))
+
+
+class JumpStart(groups.Schedule):
+    """CEB's ways from rho = 100 down to the rho that is set."""
+
+    gate_epochs: float = setting(2.0, "gated_rho: time down to 10.", unit="epochs", above=0)
+    target_epochs: float = setting(1.0, "gated_rho: time from 10 to rho.", unit="epochs", above=0)
+    anneal_steps: int = setting(12_000, "linear_gamma: time to rho.", unit="steps", least=1)
+
+
+class ScaleEpochs(Settings, group="Run"):
+    scale_epochs: float = setting(1.0, "Factor of the preset's epochs.", above=0, decides=NOTHING)
+
+
+class L2Epsilons(Settings, group="Attacks"):
+    l2_epsilons: tuple[float, ...] = setting((), "L2 radii.", above=0, decides=EVALUATION)
+
+
+class PgdPath(Settings, group="Attacks"):
+    pgd_path: float = setting(4 / 3, "A step of PGD is this times epsilon / steps.", above=0, decides=EVALUATION)
 
 
 @configure(
@@ -35,13 +65,13 @@ SCHEDULES = ("gated_rho", "linear_gamma", "constant")
 )
 class ImageConfig(
     groups.Run,
-    groups.ScaleEpochs,
+    ScaleEpochs,
     groups.ScaleWidth,
     groups.Data,
     groups.TrainImages,
     groups.ScaledObjective,
-    groups.OneRho,
-    groups.JumpStart,
+    OneRho,
+    JumpStart,
     groups.TrainSamples,
     groups.LatentDim,
     groups.Precision,
@@ -60,9 +90,9 @@ class ImageConfig(
     paper={"pgd_steps": 20},
 )
 class ImageAttacks(
-    groups.L2Epsilons,
+    L2Epsilons,
     groups.PgdSteps,
-    groups.PgdPath,
+    PgdPath,
     groups.Eot,
     groups.AttackImages,
     groups.Square,

@@ -28,10 +28,10 @@ def write(report: Report, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     paths[0].write_text(markdown(report))
     figures = [block for block in report.blocks if not isinstance(block, (Text, Grid))]
     if figures:
-        from experiments.core import plots  # matplotlib takes a second to import
+        from experiments.core import drawing  # matplotlib takes a second to import
 
         for figure in figures:
-            plots.draw(figure, report.frame, folder / figure.file)
+            drawing.draw(figure, report.frame, folder / figure.file)
             paths.append(folder / figure.file)
     return paths
 

@@ -2,7 +2,7 @@
 
 from experiments.core import groups, heads
 from experiments.core.groups import split
-from experiments.core.settings import EVALUATION, NOTHING, TRAINING, Preset, SettingError, configure, setting
+from experiments.core.settings import EVALUATION, NOTHING, TRAINING, Preset, SettingError, Settings, configure, setting
 from ib_jax import hub, models
 
 ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError, LookupError)
@@ -32,11 +32,27 @@ PRESETS = {
 }
 
 
-class TextSource(groups.Data, groups.TextFiles):
+class TextFiles(Settings, group="Data"):
+    train_file: str = setting("", "File of texts of one's own: .tsv, .csv or .jsonl with columns as SST-2's.")
+    test_file: str = setting("", "Its test texts.")
+
+    def check(self) -> None:
+        super().check()
+        if bool(self.train_file) != bool(self.test_file):
+            raise SettingError("--train_file and --test_file must be given together")
+
+
+class Pooling(Settings, group="Network"):
+    pooling: str = setting(
+        "mean", "How a text's vector is made of its tokens'.", note="not said", choices=("mean", "cls", "pooler")
+    )
+
+
+class TextSource(groups.Data, TextFiles):
     """Where texts come from; see `load_texts`."""
 
 
-class EncoderSettings(groups.Encoder, groups.Pooling, groups.Precision):
+class EncoderSettings(groups.Encoder, Pooling, groups.Precision):
     """A BERT; see `encoder_for`."""
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.core.plots import Figure, Level, Line, Panel, draw_panel
+from experiments.core.drawing import draw_panel
+from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record, distinct, groups, per_model, where
 from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, attack_label
 

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from experiments.core import claims, plots, records, render
+from experiments.core import claims, drawing, records, render
 from experiments.core.records import Record
 from experiments.core.report import Cell, Departures, Grid, Report, Text, number
 from experiments.core.tables import DASH
@@ -77,7 +77,7 @@ def _experiment(page: Page, site: pathlib.Path) -> dict[str, Any]:
             if (page.folder / block.file).exists():
                 shutil.copyfile(page.folder / block.file, site / file)
             else:
-                plots.draw(block, page.report.frame, site / file)
+                drawing.draw(block, page.report.frame, site / file)
             block = dataclasses.replace(block, file=file)
         blocks.append(markupsafe.Markup(render.html_block(block)))
     shown = any(isinstance(section, Departures) for section in page.report.sections)

@@ -8,7 +8,7 @@ from concurrent import futures
 
 import pytest
 
-from experiments.benchmark import report
+from experiments.benchmark.tables import tables_of
 from experiments.core import records
 from tests.forced_devices import forced_devices
 
@@ -40,7 +40,7 @@ def finish(*processes: subprocess.Popen) -> list[tuple[int, str, str]]:
 
 
 def check_rows(record: records.Record, counts: list[int], num_processes: int, global_batch_size: int) -> None:
-    tables = report.tables_of(record)
+    tables = tables_of(record)
     for kind, row in ((kind, row) for kind, rows in tables.items() for row in rows.values()):
         count = row.settings["devices"]
         assert row.settings["batch_size"] == (6 * count if kind == "weak" else global_batch_size)
@@ -62,7 +62,7 @@ def test_two_devices(tmp_path: pathlib.Path) -> None:
     assert record.details["variables"]["PJRT_NPROC"] == "64"
     assert "The devices of a CPU share its cores" in printed
     # the mean loss of two devices is that of the same global batch, whatever their number
-    losses = [row.median("last_loss") for row in report.tables_of(record)["strong"].values()]
+    losses = [row.median("last_loss") for row in tables_of(record)["strong"].values()]
     assert losses[0] == pytest.approx(losses[1], rel=0.5)
 
 

@@ -19,6 +19,7 @@ from experiments.benchmark import images, machine, measure, mlp, report, run, se
 from experiments.benchmark.machine import Cost
 from experiments.benchmark.measure import Plan, Row
 from experiments.benchmark.settings import Config
+from experiments.benchmark.tables import Timed, tables_of
 from experiments.cifar10_ceb import FUNCTIONS
 from experiments.core import networks, records, render
 from experiments.core import worker as core_worker
@@ -134,7 +135,7 @@ def test_projection_of_the_papers_sweep() -> None:
 
 
 def test_efficiency_is_of_as_many_single_devices() -> None:
-    made = {"1": report.Timed(timed_row("1", 100, 200)), "4": report.Timed(timed_row("4", 400, 200, own=4))}
+    made = {"1": Timed(timed_row("1", 100, 200)), "4": Timed(timed_row("4", 400, 200, own=4))}
     assert report.efficiency(made)["4"].tolist() == [1.0, 0.25]
     rows = [timed_row(str(count), 100, table="weak", own=count, processes=1) for count in (1, 2)]
     devices = {"local": 2, "total": 2, "processes": 1}
@@ -521,14 +522,14 @@ TINY |= {"image_size": 8, "image_batch_size": 6, "image_steps": 2, "image_networ
 TINY |= {"num_images": 12, "cw_images": 6, "slow_images": 3, "min_seconds": 0.0}
 
 
-def measured(tmp_path: Any, suite: str, **more: Any) -> tuple[dict[str, dict[str, report.Timed]], Any, str]:
+def measured(tmp_path: Any, suite: str, **more: Any) -> tuple[dict[str, dict[str, Timed]], Any, str]:
     """A tiny run: the rows by table and name, the record's details, and what was printed."""
     printed, output = io.StringIO(), tmp_path / f"{suite}.json"
     config = Config(**(TINY | {"suite": suite, "output": str(output)} | more))
     session = Session("benchmark", "the command", Console(file=printed, width=200))
     run.run(config, session, matmul_sizes=(8, 16))
     record = records.read(output)
-    tables = report.tables_of(record)
+    tables = tables_of(record)
     for row in (row for rows in tables.values() for row in rows.values()):
         text = row.settings["corruption"] if suite == "corruptions" else row.label
         assert text in printed.getvalue()

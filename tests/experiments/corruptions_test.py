@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from experiments import cifar10_ceb, imagenet_ceb
-from experiments.core import image_models, plots, records, render, trained_model
+from experiments.core import drawing, image_models, plots, records, render, trained_model
 from experiments.core.image_settings import plan
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record, write_json
@@ -324,7 +324,7 @@ def test_the_table_has_the_papers_numbers_beside_ours(tmp_path):
     assert "relative to AlexNet" in text
     assert "accuracy in per cent on the same 4 images" in text
     (figure,) = [block for block in report.blocks if isinstance(block, plots.Figure)]
-    plots.draw(dataclasses.replace(figure, panels=figure.panels[:2]), report.frame, tmp_path / "figure3.png")
+    drawing.draw(dataclasses.replace(figure, panels=figure.panels[:2]), report.frame, tmp_path / "figure3.png")
     assert (tmp_path / "figure3.png").stat().st_size > 10_000
 
 

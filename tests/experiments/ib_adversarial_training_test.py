@@ -7,7 +7,7 @@ import pytest
 from absl import flags as absl_flags
 from rich.console import Console
 
-from experiments.core import flags, plots, records
+from experiments.core import drawing, flags, records
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.trained_model import TrainedModel
@@ -71,7 +71,7 @@ def test_the_smallest_case_is_trained_and_reported(tmp_path, monkeypatch):
 def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_path, monkeypatch):
     monkeypatch.setattr(AttackPrograms, "attack", noise)
     monkeypatch.setattr(AttackSuite, "_model_findings", lambda *args: [])
-    monkeypatch.setattr(plots, "draw", lambda *args: None)
+    monkeypatch.setattr(drawing, "draw", lambda *args: None)
     monkeypatch.setattr(ib_run, "train_population", untrained)
     config = dataclasses.replace(TINY, workdir=str(tmp_path))
     results = run(config, SWEEP, ATTACK, SESSION)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import feature_cache, plots, records, render
+from experiments.core import drawing, feature_cache, records, render
 from experiments.core.heads import HeadConfig, Standardise
 from experiments.core.records import frame, per_seed
 from experiments.core.report import Figure
@@ -229,7 +229,7 @@ def test_the_report_of_a_stored_record():
     stored = [records.read(RECORD)]
     made = report(frame(stored), stored)
     (figure,) = (block for block in made.blocks if isinstance(block, Figure))
-    drawn = [[len(list(plots.points(line, made.frame, "beta"))) for line in panel.lines] for panel in figure.panels]
+    drawn = [[len(list(drawing.points(line, made.frame, "beta"))) for line in panel.lines] for panel in figure.panels]
     assert drawn == [[1, 1], [1, 1]]  # of VIB at one beta
     assert [len(panel.levels) for panel in figure.panels] == [1, 1]  # the deterministic head
     lines = render.markdown(made).splitlines()

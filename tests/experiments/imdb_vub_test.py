@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from experiments.core import plots, records, render
+from experiments.core import drawing, records, render
 from experiments.core.heads import heads_of
 from experiments.core.records import Measurement, Record
 from experiments.core.report import Figure
@@ -166,9 +166,11 @@ def test_the_report_of_a_stored_record(tmp_path):
     stored = [records.read(RECORD)]
     made = report(records.frame(stored), stored)
     plane, robustness = (block for block in made.blocks if isinstance(block, Figure))
-    plots.draw(plane, made.frame, tmp_path / plane.file)
+    drawing.draw(plane, made.frame, tmp_path / plane.file)
     assert (tmp_path / "figure3.png").stat().st_size > 10_000
-    drawn = [[len(list(plots.points(line, made.frame, "beta"))) for line in panel.lines] for panel in robustness.panels]
+    drawn = [
+        [len(list(drawing.points(line, made.frame, "beta"))) for line in panel.lines] for panel in robustness.panels
+    ]
     assert drawn == [[1, 1, 0], [1, 1, 0] * 2, [1, 1, 0], [1, 1, 0]]  # of VIB, VUB and no CEB; of success transfer, too
     lines = render.markdown(made).splitlines()
     for line in (

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.core import plots, records, render
+from experiments.core import drawing, records, render
 from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from experiments.information_curve import run as information_curve
@@ -111,7 +111,7 @@ def test_a_member_that_diverges_is_reported_and_the_others_are_there(whole):
 
 
 def test_the_report_of_a_stored_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(plots, "DPI", 40)
+    monkeypatch.setattr(drawing, "DPI", 40)
     found = [records.read(pathlib.Path(__file__).parent / "records" / "information_curve.json")]
     made = report(records.frame(found), found)
     render.write(made, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.core import plots, records, render
+from experiments.core import drawing, records, render
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES, Preset
@@ -53,7 +53,7 @@ def compare(tmp_path, **settings):
 
 
 def test_it_tunes_on_held_out_images_and_reports_seeds_at_the_best_strength(tmp_path, runs, monkeypatch):
-    monkeypatch.setattr(plots, "draw", lambda *args: None)
+    monkeypatch.setattr(drawing, "draw", lambda *args: None)
     results = compare(tmp_path)
     made = records.load(results, recursive=True)
     assert {record.experiment for record in made} == {"mnist_objectives"}

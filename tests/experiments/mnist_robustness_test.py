@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import plots, records, render, runner
+from experiments.core import drawing, records, render, runner
 from experiments.core.attacks import AttackedModel, ModelAttacks
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
@@ -112,7 +112,7 @@ def test_what_has_a_record_is_not_trained_or_attacked_again(workdir, monkeypatch
 
 
 def test_the_report_of_stored_records(tmp_path, monkeypatch):
-    monkeypatch.setattr(plots, "DPI", 40)
+    monkeypatch.setattr(drawing, "DPI", 40)
     stored = records.read(STORED)
     images = np.linspace(0, 1, 2 * 4 * 4).reshape(2, 4, 4)
     attacked = {"pixels": attack.pack(images), "answers": [1, 7], "l2": [0.5, 0.0]}

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.core import flags, plots, records
+from experiments.core import drawing, flags, records
 from experiments.core.recipe import Recipe
 from experiments.core.report import attack_label
 from experiments.core.session import Session
@@ -41,7 +41,7 @@ def labels(numbers):
 @pytest.mark.standard
 def test_a_run_leaves_a_record_and_what_the_figures_are_drawn_from(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(plots, "draw", lambda figure, frame, path: drawn.append(path.name))  # report_test draws them
+    monkeypatch.setattr(drawing, "draw", lambda figure, frame, path: drawn.append(path.name))  # report_test draws them
     record, text = run(tmp_path)
     (model,), test = record.models, record.models[0].values_at(split="test")
     numbers = records.frame([records.read(tmp_path / "results.json")])

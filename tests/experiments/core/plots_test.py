@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Canvas
 
-from experiments.core import plots
+from experiments.core import drawing
 from experiments.core.plots import MARKERS, Bars, Figure, Level, Line, Panel, Scatter
 from experiments.core.records import Measurement, Model, Record, frame, where
 from experiments.core.report import Column, Row
@@ -31,12 +31,12 @@ FRAME = make()
 
 def draw(panel):
     axes = Canvas().subplots()
-    plots.draw_panel(axes, panel, FRAME)
+    drawing.draw_panel(axes, panel, FRAME)
     return axes
 
 
 def means(line, x=""):
-    return [(float(a.mean()), pytest.approx(float(b.mean()))) for a, b in plots.points(line, FRAME, x)]
+    return [(float(a.mean()), pytest.approx(float(b.mean()))) for a, b in drawing.points(line, FRAME, x)]
 
 
 def test_a_line_goes_over_a_setting_from_left_to_right():
@@ -136,8 +136,8 @@ def test_a_figure_is_of_panels_functions_or_all_a_functions_own(tmp_path):
     panel = Panel(lines=[Line("e", "error", at={"split": "test"})], x="beta")
     custom = lambda axes, numbers: seen.append(len(numbers))
     figure = Figure("a.png", [panel, custom, panel], columns=2, legend=2, suptitle="s", share="y")
-    plots.draw(figure, FRAME, tmp_path / "a.png")
-    plots.draw(Figure("b.png", draw=lambda canvas, numbers: canvas.subplots()), FRAME, tmp_path / "b.png")
+    drawing.draw(figure, FRAME, tmp_path / "a.png")
+    drawing.draw(Figure("b.png", draw=lambda canvas, numbers: canvas.subplots()), FRAME, tmp_path / "b.png")
     assert seen == [len(FRAME)]
     for name in "ab":
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -1,16 +1,21 @@
 """The house of experiments: core knows none, they know each other by their fronts, and nothing circles."""
 
 import ast
+import dataclasses
 import graphlib
+import inspect
 import pathlib
 import re
 
 import pytest
 
 import experiments
+from tests.experiments.core import declared
 
 HOUSE = pathlib.Path(experiments.__file__).parent
 FILES = sorted(path.relative_to(HOUSE) for path in HOUSE.rglob("*.py"))
+TWICE = {"augment", "depth", "width"}
+"""Settings that are another thing in each of two experiments: of a WRN and a ResNet, and of an MLP."""
 COMMANDS = sorted(path.parent.name for path in HOUSE.glob("*/__main__.py"))
 
 
@@ -92,3 +97,15 @@ def test_a_command_says_what_it_is(name):
 ])  # fmt: skip
 def test_imports_are_found(source, found):
     assert list(targets(source)) == found
+
+
+def test_a_setting_is_declared_once():
+    names = [
+        field.name
+        for group in declared.classes().values()
+        for field in dataclasses.fields(group)
+        if field.name in inspect.get_annotations(group)
+    ]
+    twice = {name for name in names if names.count(name) > 1}
+    assert len(names) > 200
+    assert twice <= TWICE

@@ -32,7 +32,7 @@ MAY_MAKE_KEYS = {
     "exact_ib/run": "the same, of each objective",
     "imdb_vub/encoder": "the weights of the random encoder, which must not change",
     "benchmark/attacks": "only the time counts, here and in the next",
-    "benchmark/device": "",
+    "benchmark/machine": "",
     "benchmark/images": "",
     "benchmark/transforms": "",
 }

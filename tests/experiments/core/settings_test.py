@@ -1,12 +1,12 @@
 """Ranges, composition, presets and departures, on settings made up here."""
 
 import dataclasses
-import inspect
 import math
 
 import pytest
 
 from experiments.core import groups
+from experiments.core.image_settings import OneRho
 from experiments.core.settings import (
     NOTHING,
     OneOf,
@@ -19,6 +19,7 @@ from experiments.core.settings import (
     refusing,
     setting,
 )
+from experiments.imdb_vub.settings import TextFiles
 
 
 class Ranges(Settings):
@@ -123,7 +124,7 @@ def test_rules_of_all_groups_are_checked():
             if self.odd % 2 == 0:
                 raise SettingError("--odd must be odd")
 
-    class Both(groups.Epochs, Odd, groups.TextFiles):
+    class Both(groups.Epochs, Odd, TextFiles):
         pass
 
     for settings, flag in (({"odd": 2}, "--odd"), ({"num_epochs": 0}, "--num_epochs"), ({"test_file": "x"}, "--train")):
@@ -169,7 +170,7 @@ def test_strength_and_name_of_an_objective():
         "cross_entropy",
     )
 
-    class ByRho(groups.Objective, groups.OneRho):
+    class ByRho(groups.Objective, OneRho):
         pass
 
     assert (ByRho(rho=0.0).name, ByRho(rho=0.0).beta) == ("vib_rho0", 0.5)
@@ -184,14 +185,3 @@ def test_the_library_s_word_on_sizes_becomes_a_setting_s():
 
 def test_all_settings_flat():
     assert as_dict(groups.Seed(seed=1), groups.Epochs()) == {"seed": 1, "num_epochs": 10}
-
-
-def test_every_field_of_the_groups_is_declared_once():
-    declared = [
-        name
-        for group in vars(groups).values()
-        if isinstance(group, type) and issubclass(group, Settings)
-        for name in inspect.get_annotations(group)
-        if name != "group"
-    ]
-    assert len(declared) == len(set(declared)) > 60

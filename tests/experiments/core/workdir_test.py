@@ -8,9 +8,9 @@ import pytest
 from experiments.core import groups, workdir
 from experiments.core.settings import EVALUATION, NOTHING, TRAINING
 from experiments.core.workdir import WorkdirError, check_reuse, check_workdir
-from experiments.mnist_vib.settings import Config
+from tests.experiments.core import declared
 
-GROUPS = {name: group for name, group in vars(groups).items() if dataclasses.is_dataclass(group)} | {"Config": Config}
+GROUPS = declared.classes()
 
 
 def another(value):

@@ -87,22 +87,22 @@ class ModelAttacks:
 
     def params(self, model: AttackedModel) -> Params:
         """The parameters of a model, on the device."""
-        which = model.name, model.seed
-        if which not in self._params:
-            self._params[which] = jax.device_put(model.load())
-        return self._params[which]
+        key = model.name, model.seed
+        if key not in self._params:
+            self._params[key] = jax.device_put(model.load())
+        return self._params[key]
 
     def work(self, models: Iterable[AttackedModel]) -> float:
         """What all attacks on some models cost, roughly, in images times passes forth and back."""
         return sum(work_of(spec, len(suite.labels)) for suite in map(self.suite, models) for spec in suite.specs)
 
     def _source(self, model: AttackedModel) -> TransferSource:
-        which = model.name, model.seed
-        if which not in self._sources:
-            self._sources[which] = self.suite(model).transfer_source(
+        key = model.name, model.seed
+        if key not in self._sources:
+            self._sources[key] = self.suite(model).transfer_source(
                 self.params(model), suite_keys(model.seed), stochastic=model.stochastic
             )
-        return self._sources[which]
+        return self._sources[key]
 
 
 def attack_trained(

@@ -106,11 +106,11 @@ class Attacks:
                 jnp.full(len(rows), self._config.target, jnp.int32) if spec.targeted else None,
                 chunk_size=self.programs.batch_size,
             )
-            told: dict[str, Any] = {"success": result.success, "blocked": result.blocked}
+            outcome: dict[str, Any] = {"success": result.success, "blocked": result.blocked}
             if spec.is_minimal:
                 difference = jnp.asarray(result.inputs - images)
-                told |= {norm: np.asarray(losses.perturbation_norm(difference, norm)) for norm in ("l2", "linf")}
-            return judge(rows, np.asarray(result.inputs), labels) | told
+                outcome |= {norm: np.asarray(losses.perturbation_norm(difference, norm)) for norm in ("l2", "linf")}
+            return judge(rows, np.asarray(result.inputs), labels) | outcome
 
         clean = self._kept(pathlib.Path(folder) / "clean.npz", self._many, judge)
         attacked: dict[AttackSpec | None, Arrays] = {None: clean | {"before": clean["answers"]}}
@@ -212,14 +212,14 @@ def outcome(arrays: Arrays, column: int, target: int | None = None) -> dict[str,
 
 def findings(attacked: Attacked) -> Sequence[dict[str, Any]]:
     """What the attacks say of their searches, and what looks suspicious about PGD beside the others."""
-    told: list[evaluation.Finding] = []
+    found: list[evaluation.Finding] = []
     for spec, arrays in attacked.items():
         if spec is not None and not spec.source:
             success, blocked = map(jnp.asarray, (arrays["success"], arrays["blocked"]))
-            told += evaluation.check_search(AttackResult(jnp.zeros(0), success, blocked=blocked), name=spec.label)
+            found += evaluation.check_search(AttackResult(jnp.zeros(0), success, blocked=blocked), name=spec.label)
     result = _result(attacked, 1)
-    told += suite_findings(result.rows, result.right(), at_mean=False, bounds=(0.0, 1.0))
-    return [finding._asdict() for finding in told]
+    found += suite_findings(result.rows, result.right(), at_mean=False, bounds=(0.0, 1.0))
+    return [finding._asdict() for finding in found]
 
 
 def _result(attacked: Attacked, column: int) -> SuiteResult:

@@ -1,7 +1,7 @@
 """Train Wide ResNets through the conditional entropy bottleneck, attack and corrupt them, and draw Figures 1 and 2.
 
 Paper:    Fischer and Alemi, CEB Improves Model Robustness (2020): section 3.1, Figures 1 and 2.
-Run:      python -m experiments.cifar10_ceb                                  digits, no download, two minutes
+Run:      python -m experiments.cifar10_ceb                                  digits, no download, some minutes
           python -m experiments.cifar10_ceb --preset=small --rhos=2,3,4,6    as measured here, an hour and a half
           python -m experiments.cifar10_ceb --preset=paper --precision=bfloat16 --rhos=1,2,3,4,5
           python -m experiments.cifar10_ceb --preset=paper --scale_epochs=0.02 --objective=vib --rho=3

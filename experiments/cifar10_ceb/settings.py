@@ -15,7 +15,7 @@ NORMS = ("none", "batch")
 AUGMENTS = ("none", "flip_crop", "autoaugment", "autoaugment_95")
 
 PRESETS = {
-    "quick": Preset("digits, no download, under a minute on two cores.", {"num_epochs": 12, "gate_epochs": 1.0}),
+    "quick": Preset("digits, no download, some minutes on two cores.", {"num_epochs": 12, "gate_epochs": 1.0}),
     "small": Preset(
         "WRN-10-2 on CIFAR-10 for a few epochs, too few to overfit, so that the images are not changed.",
         {"dataset": "cifar10", "width": 2, "num_epochs": 4, "gate_epochs": 0.5, "target_epochs": 0.5}

@@ -108,10 +108,11 @@ def _origin(environments: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def overview(page: Page) -> list[dict[str, Any]]:
     """A row for each headline of a report, one without numbers where it has none."""
     count = len({each["name"] for record in page.records for each in record.departures})
+    as_paper = "as the paper, where it says" if page.report.paper else ""
     row = _row(page.report.title, page.about) | {
         "page": page.file,
         "item": page.report.paper,
-        "status": f"{_plural(count, 'setting')} of our own" if count else "as the paper, where it says",
+        "status": f"{_plural(count, 'setting')} of our own" if count else as_paper,
         "size": _size(page.records),
         "command": page.records[0].command,
     }

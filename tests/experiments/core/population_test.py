@@ -127,7 +127,7 @@ def two_programs(monkeypatch):
     monkeypatch.setattr(training, "plan_programs", of_two)
 
 
-@pytest.mark.standard
+@pytest.mark.slow
 def test_a_stopped_population_of_two_programs_goes_on_to_the_same_end(together, tmp_path, monkeypatch, two_programs):
     with pytest.MonkeyPatch.context() as patch:
         tiny.stop_after(patch, 3)

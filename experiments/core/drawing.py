@@ -112,9 +112,8 @@ def _draw_lines(axes: "Axes", panel: Panel, frame: "pd.DataFrame") -> None:
             for x, y in pairs:
                 target.plot(np.broadcast_to(x, y.shape), y, ".", color=color, alpha=0.5, markersize=3)
     for level in panel.levels:
-        draw_level: Any = axes.axvline if level.vertical else axes.axhline
         style = {"color": level.color, "linestyle": level.style, "linewidth": 1, "label": level.label or None}
-        draw_level(float(np.mean(level.value)), **style)
+        axes.axhline(float(np.mean(level.value)), **style)
     xlabel = panel.x if panel.xlabel is None else panel.xlabel
     axes.set(xlabel=xlabel, ylabel=panel.ylabel, xscale=panel.xscale, yscale=panel.yscale)
     axes.set(xlim=panel.xlim, ylim=panel.ylim)  # after the scales, which set limits

@@ -53,21 +53,19 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """A straight line of reference, such as the paper's number.
+    """A level line of reference, such as the paper's number.
 
     Attributes:
       value: where it is; the mean of several.
       label: in the legend.
       color: of Matplotlib.
       style: of the line.
-      vertical: whether it stands.
     """
 
     value: Any
     label: str = ""
     color: str = "0.5"
     style: str = ":"
-    vertical: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from experiments.benchmark import attacks, images, mlp, transforms
 from experiments.benchmark.machine import MatrixPeak, peak_memory
 from experiments.benchmark.measure import Plan, measure
 from experiments.benchmark.settings import ALL, RESULTS, SUITES, Config
-from experiments.core import records
+from experiments.core import frames, records
 from experiments.core.records import Record
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
@@ -74,6 +74,6 @@ def _run_suite(config: Config, session: Session, matmul_sizes: Sequence[int]) ->
     from experiments.benchmark import report  # pandas takes a second to import
     from experiments.core import render
 
-    render.show(report.report(records.frame([record]), [record]), session.console)
+    render.show(report.report(frames.frame([record]), [record]), session.console)
     session.console.print(f"The record is {config.output}.", highlight=False)
     return record

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.core.claims import Claim
+from experiments.core.frames import per_model, where
 from experiments.core.image_models import AVERAGE
 from experiments.core.image_report import (
     NORMS,
@@ -17,7 +18,7 @@ from experiments.core.image_report import (
     with_levels,
 )
 from experiments.core.plots import Bars, Figure, Level, Line, Panel
-from experiments.core.records import Record, per_model, where
+from experiments.core.records import Record
 from experiments.core.report import Claims, Column, Departures, Headline, Report, Row, Table, Text, values_of
 from experiments.core.settings import BOTTLENECKS
 

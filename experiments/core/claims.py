@@ -23,7 +23,7 @@ class Claim:
 
     Attributes:
       text: the statement.
-      larger: ours that should be the larger, one for each seed, or by seed as `records.per_seed` gives them.
+      larger: ours that should be the larger, one for each seed, or by seed as `frames.per_seed` gives them.
       smaller: ours that should be the smaller, for the same seeds; 0 where `larger` is a difference, or a coefficient.
       paper: the paper's difference, or None.
       least: the difference that is asked for, where more than none is.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.core.frames import per_model, where
 from experiments.core.plots import MARKERS, Bars, Figure, Line, Panel, Scatter
-from experiments.core.records import per_model, where
 from experiments.core.tables import values_of
 
 if TYPE_CHECKING:  # matplotlib takes a second to import, and is imported where something is drawn

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.core.corrupted_images import ALL
+from experiments.core.frames import groups, where
 from experiments.core.image_models import AVERAGE
 from experiments.core.image_settings import LEVELS
-from experiments.core.records import Record, groups, where
+from experiments.core.records import Record
 from experiments.core.report import Column, Grid, Row, Table
 from experiments.core.settings import BOTTLENECKS
 

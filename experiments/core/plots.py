@@ -23,7 +23,7 @@ class Line:
     Attributes:
       label: in the legend.
       metric: the name of a number; or a function from the part of the frame at an x to numbers of its models.
-      at: conditions of the measurement, as of `records.where`.
+      at: conditions of the measurement, as of `frames.where`.
       frame: the part of the report's frame that it is about.
       x: in place of the panel's; the name of a setting or a condition, or of another metric at the same `at`.
       over: where x is a metric, the setting or condition that goes along the line, or points for each model without.

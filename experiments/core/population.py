@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.core import groups, records, runner, trained_model
+from experiments.core import groups, json_files, runner, trained_model
 from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.recipe import Recipe
 from experiments.core.session import Session
@@ -96,7 +96,7 @@ class PopulationTrainer:
 
     def train(self) -> list[TrainedModel] | None:
         """Trains what is not trained yet; every member, or None if stopped."""
-        records.write_json(self._begun, {"members_per_program": self.plan.members_per_program})
+        json_files.write_json(self._begun, {"members_per_program": self.plan.members_per_program})
         for index, group in enumerate(self.plan.groups()):
             if self._done(index).exists():
                 continue
@@ -113,7 +113,7 @@ class PopulationTrainer:
     def seconds(self) -> float:
         """Training time of all programs, evaluation in it, of earlier starts too."""
         logs = sorted(self._folder.glob("program*/metrics.jsonl"))
-        return float(sum(row["seconds"] for log in logs for row in records.read_jsonl(log)))
+        return float(sum(row["seconds"] for log in logs for row in json_files.read_jsonl(log)))
 
     def _train_program(self, index: int, group: range) -> bool:
         """Whether the program is trained to its end."""
@@ -143,13 +143,13 @@ class PopulationTrainer:
         if self._export is not None:
             for place, member in enumerate(group):
                 self._export(member, training.member(population, place))
-        records.write_json(self._done(index), rows)  # last: a program that has it is not trained again
+        json_files.write_json(self._done(index), rows)  # last: a program that has it is not trained again
         return True
 
     def _models(self, index: int, group: range) -> list[TrainedModel]:
         """The members of a program that is trained."""
         rows, folder = json.loads(self._done(index).read_text()), self._done(index).parent
-        log, seconds = records.read_jsonl(folder / "metrics.jsonl"), self.seconds
+        log, seconds = json_files.read_jsonl(folder / "metrics.jsonl"), self.seconds
         params = functools.cache(functools.partial(self._params, folder, group))
         return [
             TrainedModel(
@@ -237,9 +237,9 @@ def train_in_workdirs(
     ).train()
     for model in trained or ():  # when all are trained: a member that has results is in no population any more
         workdir = pathlib.Path(model.settings.workdir)
-        records.rewind_jsonl(workdir / "metrics.jsonl", -1)
+        json_files.rewind_jsonl(workdir / "metrics.jsonl", -1)
         for row in model.history:
-            records.append_jsonl(workdir / "metrics.jsonl", row)
+            json_files.append_jsonl(workdir / "metrics.jsonl", row)
         summary = {"num_members": len(members), **model.summary, "train_history": curves(model.history)}
         trained_model.write_results(workdir, recipe, dataclasses.replace(model, summary=summary), session)
     return trained

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from experiments.core.records import Record, frame
+from experiments.core.frames import frame
+from experiments.core.records import Record
 from experiments.core.report import Cell, Grid, Report, Text
 from ib_jax import training
 

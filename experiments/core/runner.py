@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
+from experiments.core import json_files
 from experiments.core import progress as show
-from experiments.core import records
 from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.recipe import Recipe, Stretch
 from experiments.core.session import Session
@@ -74,7 +74,7 @@ def train(
             f"Stopped and saved at step {int(state.step)}. The same command with --workdir={workdir} goes on."
         )
         return None
-    params, history = averaged(state), records.read_jsonl(workdir / "metrics.jsonl")
+    params, history = averaged(state), json_files.read_jsonl(workdir / "metrics.jsonl")
     summary = {"best_step": best_step, **details, **evaluator.at_end(params)}
     trained = TrainedModel(config, lambda: params, summary, history, sum(row["seconds"] for row in history))
     record = write_results(workdir, recipe, trained, session)
@@ -118,7 +118,7 @@ def fit(
             state = checkpoints.restore(state)
             session.console.print(f"Going on from step {int(state.step)} of {folder}.", highlight=False)
         first = int(state.step)
-        records.rewind_jsonl(log, first)
+        json_files.rewind_jsonl(log, first)
         clock = monotonic()
 
         def report(progress: training.Progress) -> None:
@@ -132,7 +132,7 @@ def fit(
                 f"{unit}_per_second": progress.examples_per_second,
                 "seconds": now - clock,
             }
-            records.append_jsonl(log, row | dict(progress.evaluation or {}))
+            json_files.append_jsonl(log, row | dict(progress.evaluation or {}))
             clock = now
             line(progress)
 

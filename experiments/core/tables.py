@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.core.records import values_by_model
+from experiments.core.frames import values_by_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,7 @@ class Row(_Line):
     Attributes:
       label: the text of the first column, or a tuple of texts, one for each of the table's `corner`.
       metric: the name of a number; or a function from the cell's part of the frame to a number, numbers, text or Cell.
-      at: conditions of the measurement, as of `records.where`.
+      at: conditions of the measurement, as of `frames.where`.
       frame: the part of the report's frame that it is about: the models of a row.
       unit: shown after the number; "%" also multiplies it by 100.
       digits: after the point, or a format such as ",.0f" or ".3g". Default 1.

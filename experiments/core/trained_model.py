@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from experiments.core import records
+from experiments.core import json_files, records
 from experiments.core.evaluator import SPLITS
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
@@ -116,7 +116,7 @@ def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None) -> Tra
         own.config,
         lambda: restore_params(own, workdir),
         splits | {name: value for name, value in model.details.items() if name not in _SIZES},
-        records.read_jsonl(workdir / "metrics.jsonl"),
+        json_files.read_jsonl(workdir / "metrics.jsonl"),
         model.details["training_seconds"],
         record,
     )

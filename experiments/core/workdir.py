@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from experiments.core import records
+from experiments.core import json_files
 from experiments.core.settings import STAGES, TRAINING, Settings, as_dict
 from ib_jax import training
 
@@ -46,7 +46,7 @@ def check_reuse(
       WorkdirError: some differ; the message lists them.
     """
     decisive = [name for each in settings for name in deciding(each, stage) if name not in without]
-    now = records.plain(as_dict(*settings))
+    now = json_files.plain(as_dict(*settings))
     different = [name for name in decisive if recorded.get(name) != now[name]]
     if different:
         listed = "\n".join(f"  --{name}: {recorded.get(name)} there, {now[name]} now" for name in different)
@@ -75,7 +75,7 @@ def check_workdir(workdir: str | os.PathLike[str], *settings: Settings, stage: s
 
 def write_config(workdir: str | os.PathLike[str], *settings: Settings) -> None:
     """Writes the settings into a folder, which from now on stands for them."""
-    records.write_json(pathlib.Path(workdir) / CONFIG, as_dict(*settings))
+    json_files.write_json(pathlib.Path(workdir) / CONFIG, as_dict(*settings))
 
 
 def new_workdir(name: str) -> str:

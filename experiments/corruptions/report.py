@@ -4,6 +4,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.core.frames import per_model, where
 from experiments.core.image_models import AVERAGE, IMAGENET
 from experiments.core.image_report import (
     Group,
@@ -17,7 +18,7 @@ from experiments.core.image_report import (
     with_levels,
 )
 from experiments.core.plots import Figure, Level, Line, Panel
-from experiments.core.records import Record, per_model, where
+from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, values_of
 from ib_jax import corruptions
 

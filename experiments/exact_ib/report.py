@@ -4,8 +4,9 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.core.frames import where
 from experiments.core.plots import Figure
-from experiments.core.records import Record, where
+from experiments.core.records import Record
 from experiments.core.report import Grid, Headline, Report
 
 if TYPE_CHECKING:

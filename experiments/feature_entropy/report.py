@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.core.claims import Claim, correlate
+from experiments.core.frames import groups, per_model, where
 from experiments.core.plots import Figure, Line, Panel
-from experiments.core.records import Record, groups, per_model, where
+from experiments.core.records import Record
 from experiments.core.report import Claims, Column, Departures, Headline, Report, Row, Table, Text
 from experiments.core.tables import ATTACKS
 from experiments.feature_entropy.measure import GRIDS, OWN, SHARED

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.core.claims import Claim
+from experiments.core.frames import distinct, groups, per_seed, where
 from experiments.core.plots import Bars, Figure, Line, Panel
-from experiments.core.records import Record, distinct, groups, per_seed, where
+from experiments.core.records import Record
 from experiments.core.report import Claims, Column, Departures, Findings, Headline, Report, Row, Table
 from experiments.ib_adversarial_training import paper
 from experiments.ib_adversarial_training.paper import ATTACKS

@@ -6,8 +6,9 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.core.frames import distinct, groups, per_model, where
 from experiments.core.plots import Figure, Level, Line, Panel
-from experiments.core.records import Record, distinct, groups, per_model, where
+from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Findings, Headline, Report, Row, Table
 from experiments.imagenet_features.settings import BACKBONE, DETERMINISTIC
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.special
 from rich.console import Console
 
-from experiments.core import progress, records
+from experiments.core import json_files, progress
 from experiments.core.heads import HeadConfig
 from experiments.core.keys import stream
 from experiments.core.records import Measurement
@@ -169,7 +169,7 @@ class HeadAttacks:
                 for (row, _, key), result in zip(todo, runner(_SEED, texts, self._labels[asked], heads), strict=True):
                     known[row][key] = result._asdict()
                 for row, answers in known.items():
-                    records.write_json(paths[row], answers)
+                    json_files.write_json(paths[row], answers)
         return list(known.values())
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.stats
 
+from experiments.core.frames import groups, per_seed, values_by_model, where
 from experiments.core.plots import Figure, Level, Line, Panel
-from experiments.core.records import Model, Record, groups, per_seed, values_by_model, where
+from experiments.core.records import Model, Record
 from experiments.core.report import Claim, Claims, Column, Departures, Headline, Report, Row, Table, Text, number
 from experiments.imdb_vub.settings import IMDB, VANILLA
 

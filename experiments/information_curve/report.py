@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.core.drawing import draw_panel
+from experiments.core.frames import distinct, groups, per_model, where
 from experiments.core.plots import Figure, Level, Line, Panel
-from experiments.core.records import Record, distinct, groups, per_model, where
+from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, attack_label
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.core.frames import distinct, per_model, where
 from experiments.core.plots import Figure, Line, Panel
-from experiments.core.records import Record, distinct, per_model, where
+from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Grid, Headline, Report, Row, Table, attack_label, number
 from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
 

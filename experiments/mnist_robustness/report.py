@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.core.frames import groups, per_model, per_seed, where
 from experiments.core.plots import Figure, Level, Line, Panel
-from experiments.core.records import Record, groups, per_model, per_seed, where
+from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Findings, Grid, Headline, Report, Row, Table, Text
 from experiments.core.tables import cell_of, number, values_of
 from experiments.mnist_robustness.attack import ONE, PGD_STEPS, ZERO, unpack

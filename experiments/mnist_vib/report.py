@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.core.frames import distinct, groups, per_model, where
 from experiments.core.plots import Figure, Line, Panel
-from experiments.core.records import Record, distinct, groups, per_model, where
+from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, attack_label
 from experiments.mnist_vib.attack import ELLIPSE
 

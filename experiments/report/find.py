@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from types import ModuleType
 
-from experiments.core import records
+from experiments.core import frames, records
 from experiments.core.records import Record
 from experiments.core.report import Report
 
@@ -63,5 +63,5 @@ def load(name: str, folder: pathlib.Path) -> list[Record]:
 def make(name: str, folder: pathlib.Path, loaded: Sequence[Record] = ()) -> Report:
     """The report of a folder of records, which are loaded if they are not yet; raises as `load`."""
     loaded = loaded or load(name, folder)
-    report: Report = module(name).report(records.frame(loaded), loaded)
+    report: Report = module(name).report(frames.frame(loaded), loaded)
     return report

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from experiments.core import claims, drawing, records, render
+from experiments.core import claims, drawing, frames, render
 from experiments.core.records import Record
 from experiments.core.report import Cell, Departures, Grid, Report, Text, number
 from experiments.core.tables import DASH
@@ -46,7 +46,7 @@ def build(site: pathlib.Path, names: Sequence[str] = ()) -> list[pathlib.Path]:
     pages = [Page(name, folder) for name in names or find.names() for folder in find.folders(name)]
     for page in pages:
         (site / page.file).write_text(templates.get_template("experiment.html").render(_experiment(page, site)))
-    numbers = pd.concat([page.report.frame for page in pages]) if pages else records.frame([])
+    numbers = pd.concat([page.report.frame for page in pages]) if pages else frames.frame([])
     numbers.to_csv(site / "numbers.csv", index=False)
     rows = [row for page in pages for row in overview(page)]
     rows += [_without_records(name) for name in names or find.commands() if name not in {page.name for page in pages}]

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.core.records import Record, distinct, per_model, where
+from experiments.core.frames import distinct, per_model, where
+from experiments.core.records import Record
 from experiments.core.report import Cell, Column, Headline, Report, Row, Table, Text
 from experiments.text_attack_comparison.settings import ATTACKS
 

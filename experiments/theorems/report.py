@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.core.frames import where
 from experiments.core.plots import Figure, Line, Panel
-from experiments.core.records import Model, Record, where
+from experiments.core.records import Model, Record
 from experiments.core.report import Column, Grid, Headline, Report, Row, Table, Text
 from experiments.theorems.toy import toy_problem
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.core.claims import Claim, Correlation, correlate
+from experiments.core.frames import distinct, diverged, groups, where, without_diverged
 from experiments.core.plots import Figure, Scatter
-from experiments.core.records import Record, distinct, diverged, groups, where, without_diverged
+from experiments.core.records import Record
 from experiments.core.report import (
     Claims,
     Column,

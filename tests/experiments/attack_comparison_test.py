@@ -14,7 +14,7 @@ from rich.console import Console
 
 from experiments.attack_comparison import AttackedModel, AttackEvaluator, Peers, load_model, peers, report, run
 from experiments.attack_comparison.settings import DETERMINISTIC, GROUPS, ComparisonConfig, comparisons, deepfool, pgd
-from experiments.core import records, render
+from experiments.core import frames, records, render
 from experiments.core import worker as torch_worker
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
@@ -230,7 +230,7 @@ def test_the_table_of_a_record() -> None:
     versions = {"torch": "2.13.0", "foolbox": "3.3.4", "threads": 2}
     details = {"peers": versions, "num_images": 1000, "clean_accuracy": 0.983}
     found = [Record("attack_comparison", "", {}, [first, second], details)]
-    table = render.markdown(report.report(records.frame(found), found))
+    table = render.markdown(report.report(frames.frame(found), found))
     assert "## mnist, first 1000 test images, 98.3% classified right" in table
     assert "2 starts; torch 2.13.0, foolbox 3.3.4" in table
     assert "| PGD-40, L-inf | 0.1 | 30.0% | foolbox.LinfPGD | 29.0% | +1.0 ± 5.1 points | within chance |" in table

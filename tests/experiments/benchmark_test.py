@@ -21,7 +21,7 @@ from experiments.benchmark.measure import Plan, Row
 from experiments.benchmark.settings import Config
 from experiments.benchmark.tables import Timed, tables_of
 from experiments.cifar10_ceb import FUNCTIONS
-from experiments.core import networks, records, render
+from experiments.core import frames, networks, records, render
 from experiments.core import worker as core_worker
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.report import Report
@@ -72,7 +72,7 @@ def targets_of(record: Record) -> list[str]:
 
 def text_of(record: Record) -> str:
     printed = io.StringIO()
-    render.show(report.report(records.frame([record]), [record]), Console(file=printed, width=200))
+    render.show(report.report(frames.frame([record]), [record]), Console(file=printed, width=200))
     return printed.getvalue()
 
 
@@ -245,7 +245,7 @@ def test_a_step_against_pgd_20_is_held_against_21_plain_ones(slower: float, verd
 
 def test_all_records_make_one_file() -> None:
     found = [sweep_record(), attacks_record()]
-    text = render.markdown(report.report(records.frame(found), found))
+    text = render.markdown(report.report(frames.frame(found), found))
     assert "## sweep\n\n`the command` on a CPU, 2 cores, 1 device (cpu cpu); jax 1, commit 0123456." in text
     assert "## attacks" in text
 

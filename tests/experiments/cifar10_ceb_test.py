@@ -11,7 +11,7 @@ from experiments.cifar10_ceb import report as cifar10_report
 from experiments.cifar10_ceb import run as cifar10_ceb
 from experiments.cifar10_ceb.settings import PRESETS, Cifar10Config, SweepSettings
 from experiments.cifar10_ceb.settings import scaled as scaled_by_flags
-from experiments.core import records, render
+from experiments.core import frames, records, render
 from experiments.core.image_settings import LEVELS, AttackSettings, plan
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
@@ -73,12 +73,12 @@ def test_every_model_has_a_record_of_every_attack(finished):
     found = {record.file: record for record in records.load(results)}
     assert set(found) == {"cross_entropy_seed0", "ceb_rho2_seed0", "ceb_rho5_seed0"}
     for name, record in found.items():
-        numbers = records.frame([record])
-        attacked = records.where(numbers, together=None, metric="accuracy", attack=["pgd", "square"])
+        numbers = frames.frame([record])
+        attacked = frames.where(numbers, together=None, metric="accuracy", attack=["pgd", "square"])
         assert len(attacked) == len(plan(ONCE, stochastic=name.startswith("ceb")))
-        together = records.where(numbers, together=True)
+        together = frames.where(numbers, together=True)
         assert set(together["num_images"]) == {3}
-        assert records.where(together, attack="worst")["value"].item() == pytest.approx(together["value"].min())
+        assert frames.where(together, attack="worst")["value"].item() == pytest.approx(together["value"].min())
         assert set(numbers["source"].dropna()) == {"ceb_rho2" if name.startswith("cross") else "cross_entropy"}
         assert record.models[0].settings["network"] == "WRN-10-1, flip_crop"
         assert config.workdir not in (results / f"{name}.json").read_text()  # nothing of this machine
@@ -125,7 +125,7 @@ def test_the_report_says_whether_the_trend_is_that_of_the_paper(tmp_path):
         record(objective, rho, tuple(value + change for value in accuracies), seed)
         for objective, rho, accuracies in models for seed, change in [(0, 0.0), (1, 0.02)]
     ]  # fmt: skip
-    report = cifar10_report.report(records.frame(made), made)
+    report = cifar10_report.report(frames.frame(made), made)
     lines = render.markdown(report).splitlines()
     render.write(report, tmp_path)
     assert (tmp_path / "figure1.png").stat().st_size > 10_000

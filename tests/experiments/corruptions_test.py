@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from experiments import cifar10_ceb, imagenet_ceb
-from experiments.core import drawing, image_models, plots, records, render, trained_model
+from experiments.core import drawing, frames, image_models, plots, records, render, trained_model
 from experiments.core.image_settings import plan
+from experiments.core.json_files import write_json
 from experiments.core.recipe import Recipe
-from experiments.core.records import Measurement, Model, Record, write_json
+from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.settings import configure
 from experiments.core.workdir import WorkdirError
@@ -300,7 +301,7 @@ def fake(network, objective, rho, seed, level, dataset="imagenet2012", attacked=
 
 
 def table_of(made):
-    report = corruptions_report.report(records.frame(made), made)
+    report = corruptions_report.report(frames.frame(made), made)
     text = render.markdown(report)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
     return {row[0]: row[1:] for row in rows}, text, report

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.core import records, render
+from experiments.core import frames, records, render
 from experiments.exact_ib import run as exact_ib
 from experiments.exact_ib.problems import discrete_problem, gaussian_problem
 from experiments.exact_ib.run import OBJECTIVES
@@ -53,10 +53,10 @@ def test_gaussian_codes_of_a_discrete_problem_come_to_the_exact_curve_where_it_i
 
 def test_the_committed_records_hold_what_the_experiment_claims():
     (folder,) = find.folders("exact_ib")
-    numbers = records.frame(records.load(folder))
+    numbers = frames.frame(records.load(folder))
     assert (folder / "table.md").read_text() == render.markdown(find.make("exact_ib", folder))
-    for (_, _), part in records.groups(numbers, "problem", "objective"):
-        zy, frontier, shortfall, contained = (records.per_model(part, name) for name in METRICS)
+    for (_, _), part in frames.groups(numbers, "problem", "objective"):
+        zy, frontier, shortfall, contained = (frames.per_model(part, name) for name in METRICS)
         assert len(zy) == 8
         assert (zy <= frontier + 1e-9).all()  # above the curve: more rate for the same
         assert (shortfall[(contained > 0) & (zy > 1e-3)] < 0.01).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from experiments.core import records, render
+from experiments.core import frames, records, render
 from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from experiments.feature_entropy import measure as feature_entropy_measure
@@ -100,13 +100,13 @@ def test_the_record_holds_every_model(folder, record):
         None, None, None, 10, None, 20,
     ]  # fmt: skip
     assert (folder[0] / "figure.png").stat().st_size > 1000
-    numbers = records.frame([record])
-    worst = records.per_model(numbers, "accuracy", attack="worst")
+    numbers = frames.frame([record])
+    worst = frames.per_model(numbers, "accuracy", attack="worst")
     for other in [{"attack": "clean", "together": True}, {"attack": "pgd"}, {"attack": "square"}]:
-        assert (worst <= records.per_model(numbers, "accuracy", **other)).all()
+        assert (worst <= frames.per_model(numbers, "accuracy", **other)).all()
     source = numbers["source"].dropna().unique()
     assert list(source) == ["none 0, seed 1"]  # no seed of a measured model
-    assert (worst <= records.per_model(numbers, "accuracy", attack="pgd", source=source[0])).all()
+    assert (worst <= frames.per_model(numbers, "accuracy", attack="pgd", source=source[0])).all()
 
 
 @pytest.mark.slow
@@ -231,7 +231,7 @@ def test_a_dead_unit_is_zero_on_every_image(made, monkeypatch):
 
 def test_the_report_of_a_stored_record(tmp_path):
     record = records.read(pathlib.Path(__file__).parent / "records" / "feature_entropy.json")
-    numbers = records.frame([record])
+    numbers = frames.frame([record])
     made = feature_entropy_report.report(numbers, [record])
     assert {path.name for path in render.write(made, tmp_path)} == {"table.md", "figure.png"}
     text = (tmp_path / "table.md").read_text()
@@ -239,11 +239,11 @@ def test_the_report_of_a_stored_record(tmp_path):
     bits = [
         model.values_at(num_images=10000, grid="own range", estimator="jvhw")["entropy_bits"] for model in record.models
     ]
-    robust = records.per_model(numbers, "robustness")
+    robust = frames.per_model(numbers, "robustness")
     expected = scipy.stats.spearmanr(bits, robust)
     cell = f"Spearman {expected.statistic:.3g} (p {expected.pvalue:.3g})"
     assert f"| FGSM, own range, JVHW | 4 | {cell}; Pearson" in text
-    attacked = 100 * records.per_model(records.where(numbers, ratio=0.5), "robustness")
+    attacked = 100 * frames.per_model(frames.where(numbers, ratio=0.5), "robustness")
     assert f"| FGSM | 0.5 | {attacked.mean():.1f} ± {attacked.std():.1f} |" in text
     assert "DeepFool | 0" not in text
 

@@ -7,7 +7,7 @@ import pytest
 from absl import flags as absl_flags
 from rich.console import Console
 
-from experiments.core import drawing, flags, records
+from experiments.core import drawing, flags, frames, records
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.trained_model import TrainedModel
@@ -89,7 +89,7 @@ def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_pat
         own |= {"source": "cross_entropy"} if "source" in own else {}
         assert own.items() <= each.at.items()
     assert all(0 <= each.values["accuracy"] <= 1 and each.values["rate_bits"] > 0 for each in attacked)
-    part = records.where(records.frame([record]), together=True, epsilon=0.3)
+    part = frames.where(frames.frame([record]), together=True, epsilon=0.3)
     assert set(part["num_images"]) == {4}  # Square's
     assert part["value"].min() == part[part["attack"] == "worst"]["value"].item()
     assert not any("rate_bits" in each.values for each in made["cross_entropy_seed0"].models[0].measurements)

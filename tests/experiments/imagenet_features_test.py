@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from experiments.core import drawing, feature_cache, records, render
+from experiments.core.frames import frame, per_seed
 from experiments.core.heads import HeadConfig, Standardise
-from experiments.core.records import frame, per_seed
 from experiments.core.report import Figure
 from experiments.core.session import Session
 from experiments.core.settings import departures

@@ -15,7 +15,7 @@ from rich.console import Console
 pytest.importorskip("tokenizers")
 pytest.importorskip("safetensors")
 
-from experiments.core import records
+from experiments.core import json_files
 from experiments.core.session import Session
 from experiments.imdb_finetune import run as finetune
 from experiments.imdb_finetune.settings import PRESETS, FinetuneConfig
@@ -61,7 +61,7 @@ def state_of(workdir, step=None):
 
 
 def rows(workdir):
-    found = records.read_jsonl(workdir / "metrics.jsonl")
+    found = json_files.read_jsonl(workdir / "metrics.jsonl")
     return [{name: value for name, value in row.items() if name not in VOLATILE} for row in found]
 
 

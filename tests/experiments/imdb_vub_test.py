@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from experiments.core import drawing, records, render
+from experiments.core import drawing, frames, records, render
 from experiments.core.heads import heads_of
 from experiments.core.records import Measurement, Record
 from experiments.core.report import Figure
@@ -164,7 +164,7 @@ def test_what_an_attack_needs_is_missed_at_the_start(tmp_path, monkeypatch):
 @pytest.mark.standard
 def test_the_report_of_a_stored_record(tmp_path):
     stored = [records.read(RECORD)]
-    made = report(records.frame(stored), stored)
+    made = report(frames.frame(stored), stored)
     plane, robustness = (block for block in made.blocks if isinstance(block, Figure))
     drawing.draw(plane, made.frame, tmp_path / plane.file)
     assert (tmp_path / "figure3.png").stat().st_size > 10_000
@@ -182,7 +182,7 @@ def test_the_report_of_a_stored_record(tmp_path):
     ):
         assert line in lines, line
     stored[0].details["origin"]["data"]["test"]["dataset"] = "mine"
-    made = report(records.frame(stored), stored, figures=False)
+    made = report(frames.frame(stored), stored, figures=False)
     assert "[" not in render.markdown(made)  # the paper's numbers are those of IMDB
 
 
@@ -198,7 +198,7 @@ def report_of(vib, vub):
     origin = {"encoder": {"name": "e"}, "data": {"test": {"dataset": "imdb_reviews"}}}
     parts = {"cross_entropy": [head("cross_entropy", None, 0, 0.2)], "vib": vib, "vub": vub}
     made = [Record("imdb_vub", "", {}, own, {"origin": origin}, file=name) for name, own in parts.items()]
-    return report(records.frame(made), made, figures=False)
+    return report(frames.frame(made), made, figures=False)
 
 
 def test_claims_are_tested_between_the_betas_that_validation_chooses():

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.core import drawing, records, render
+from experiments.core import drawing, frames, records, render
 from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from experiments.information_curve import run as information_curve
@@ -113,7 +113,7 @@ def test_a_member_that_diverges_is_reported_and_the_others_are_there(whole):
 def test_the_report_of_a_stored_record(tmp_path, monkeypatch):
     monkeypatch.setattr(drawing, "DPI", 40)
     found = [records.read(pathlib.Path(__file__).parent / "records" / "information_curve.json")]
-    made = report(records.frame(found), found)
+    made = report(frames.frame(found), found)
     render.write(made, tmp_path)
     table = (tmp_path / "table.md").read_text()
     assert "| 0.001 | 3.49 % [3.18] | 3.56 % [3.24] | 0.43 % | 175.44 | 2.933 | 18.4 % | 4.7 % |" in table

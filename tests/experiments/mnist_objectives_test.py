@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.core import drawing, records, render
+from experiments.core import drawing, frames, records, render
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES, Preset
@@ -106,7 +106,7 @@ def test_a_small_comparison_from_end_to_end(tmp_path, monkeypatch):
     assert tuned.experiment == final.experiment == "mnist_objectives"
     assert (tuned.settings["num_validation"], final.settings["num_validation"]) == (239, 0)
     assert not any("attack" in each.at for each in tuned.models[0].measurements)
-    assert records.per_seed(records.frame([final]), "accuracy", attack="pgd", norm="l2")[0] <= 1.0
+    assert frames.per_seed(frames.frame([final]), "accuracy", attack="pgd", norm="l2")[0] <= 1.0
 
 
 def test_the_report_of_stored_records(tmp_path):
@@ -119,7 +119,7 @@ def test_the_report_of_stored_records(tmp_path):
             made.append(Record("mnist_objectives", "", own, [model], file=f"tuning/{objective}_beta{beta:g}"))
         own = {**stored.settings, "objective": objective}
         made.append(dataclasses.replace(stored, settings=own, file=f"seeds/{objective}_seed0"))
-    render.write(report(records.frame(made), made), tmp_path)
+    render.write(report(frames.frame(made), made), tmp_path)
     table = (tmp_path / "table.md").read_text()
     assert "|  | vib, beta = 0.001 | ceb, rho = 6.91 |" in table
     assert "| accuracy, FGSM, 0.1, % | 63.5 | 63.5 |" in table

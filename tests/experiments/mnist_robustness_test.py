@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import drawing, records, render, runner
+from experiments.core import drawing, frames, json_files, records, render, runner
 from experiments.core.attacks import AttackedModel, ModelAttacks
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
@@ -47,7 +47,7 @@ def workdir(tmp_path_factory):
     def copy_or_train(recipe, folder, session, **settings):
         if recipe.config.objective != "vib" and (path / NAMES[0]).exists():
             shutil.copytree(path / NAMES[0], folder)
-            records.write_json(pathlib.Path(folder) / "config.json", dataclasses.asdict(recipe.config))
+            json_files.write_json(pathlib.Path(folder) / "config.json", dataclasses.asdict(recipe.config))
         return train(recipe, folder, session, **settings)
 
     jax.config.update("jax_disable_most_optimizations", True)
@@ -125,7 +125,7 @@ def test_the_report_of_stored_records(tmp_path, monkeypatch):
         ]
         own[1] = dataclasses.replace(own[1], findings=[message] * (1 + seed))
         made.append(dataclasses.replace(stored, models=own, file=f"seed{seed}"))
-    paths = render.write(report(records.frame(made), made), tmp_path)
+    paths = render.write(report(frames.frame(made), made), tmp_path)
     assert {path.name for path in paths} == FIGURES | {"table.md"}
     assert all((tmp_path / name).stat().st_size > 1000 for name in FIGURES)
     table = (tmp_path / "table.md").read_text()

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from experiments import mnist_vib
-from experiments.core import drawing, flags, records
+from experiments.core import drawing, flags, frames, records
 from experiments.core.recipe import Recipe
 from experiments.core.report import attack_label
 from experiments.core.session import Session
@@ -35,7 +35,7 @@ def run(workdir, **settings):
 
 def labels(numbers):
     """Of the attacks in a frame."""
-    return [attack_label(at) for at in records.distinct(numbers, "attack", "num_steps", "norm", "targeted") if at]
+    return [attack_label(at) for at in frames.distinct(numbers, "attack", "num_steps", "norm", "targeted") if at]
 
 
 @pytest.mark.standard
@@ -44,11 +44,11 @@ def test_a_run_leaves_a_record_and_what_the_figures_are_drawn_from(tmp_path, mon
     monkeypatch.setattr(drawing, "draw", lambda figure, frame, path: drawn.append(path.name))  # report_test draws them
     record, text = run(tmp_path)
     (model,), test = record.models, record.models[0].values_at(split="test")
-    numbers = records.frame([records.read(tmp_path / "results.json")])
-    assert records.per_seed(numbers, "error_avg", split="test")[0] == test["error_avg"]
+    numbers = frames.frame([records.read(tmp_path / "results.json")])
+    assert frames.per_seed(numbers, "error_avg", split="test")[0] == test["error_avg"]
     assert labels(numbers) == ["clean", "PGD-1 L2"]
-    clean = records.per_seed(numbers, "accuracy", attack="clean")
-    assert records.per_seed(numbers, "accuracy", attack="pgd", epsilon=0.0).equals(clean)
+    clean = frames.per_seed(numbers, "accuracy", attack="clean")
+    assert frames.per_seed(numbers, "accuracy", attack="pgd", epsilon=0.0).equals(clean)
     assert all(part in text for part in ("PGD-1 L2", "error, 3 samples", "images/s"))
     assert record.environment["versions"]["jax"]
     assert not {"workdir", "data_dir"} & set(record.settings)
@@ -77,10 +77,10 @@ def test_every_objective_trains_and_each_kind_is_attacked(tmp_path, objective):
     assert epochs["train"][1]["loss"] < epochs["train"][0]["loss"]
     np.testing.assert_allclose(epochs["test"][1]["error_avg"], test["error_avg"])
     if objective in ATTACKED:
-        numbers = records.frame([record])
+        numbers = frames.frame([record])
         assert labels(numbers) == ["clean", "FGSM", "PGD-1", "PGD-1 targeted", "PGD-1 L2"]
-        clean = records.per_seed(numbers, "accuracy", attack="clean")
-        assert records.per_seed(numbers, "accuracy", attack="fgsm", epsilon=0.0).equals(clean)
+        clean = frames.per_seed(numbers, "accuracy", attack="clean")
+        assert frames.per_seed(numbers, "accuracy", attack="fgsm", epsilon=0.0).equals(clean)
     assert not list(tmp_path.glob("*.png"))
 
 

@@ -6,7 +6,7 @@ import html.parser
 import pandas as pd
 import pytest
 
-from experiments.core import records, render
+from experiments.core import frames, records, render
 from experiments.core.records import RecordError
 from experiments.report import __main__ as program
 from experiments.report import find, site
@@ -30,7 +30,7 @@ def test_all_committed_records_load_in_one_call_and_say_whose_they_are():
     loaded = records.load(find.RESULTS, recursive=True)
     assert [record.experiment for record in loaded] == [record.file.split("/")[0] for record in loaded]
     assert {record.experiment for record in loaded} == {name for name in find.names() if find.folders(name)}
-    assert len(records.frame(loaded)) > 20_000
+    assert len(frames.frame(loaded)) > 20_000
 
 
 @pytest.mark.standard

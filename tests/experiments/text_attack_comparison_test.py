@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.core import records, render
+from experiments.core import frames, records, render
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
@@ -264,7 +264,7 @@ def test_the_report(tmp_path) -> None:
         "text_attack_comparison", "", dataclasses.asdict(TINY), [attacked],
         details={"processes": processes, "not_measured": []}, environment={"machine": {"cpu": "a CPU", "cores": 2}},
     )  # fmt: skip
-    made = report(records.frame([record]), [record])
+    made = report(frames.frame([record]), [record])
     render.write(made, tmp_path)
     table = (tmp_path / "table.md").read_text()
     for row in (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from experiments.core import records, render
+from experiments.core import frames, records, render
 from experiments.core.recipe import Recipe
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
@@ -244,7 +244,7 @@ def test_an_image_that_an_attack_puts_right_stands_for_no_classifier_and_counts_
 
 def test_the_report_of_a_stored_record(tmp_path):
     record = records.read(STORED)
-    made = transferability_report.report(records.frame([record]), [record])
+    made = transferability_report.report(frames.frame([record]), [record])
     assert {path.name for path in render.write(made, tmp_path)} == {"table.md", "figure.png"}
     text = (tmp_path / "table.md").read_text()
     assert "8 pairs on mnist: encoders of 1, 2 hidden layers" in text
@@ -260,7 +260,7 @@ def test_diverged_pairs_are_left_out():
     record = records.read(STORED)
     first = dataclasses.replace(record.models[0], details={"diverged_at": 4})
     record = dataclasses.replace(record, models=[first, *record.models[1:]])
-    made = transferability_report.report(records.frame([record]), [record])
+    made = transferability_report.report(frames.frame([record]), [record])
     text = render.markdown(made)
     assert "8 pairs on mnist (1 diverged and are left out)" in text
     assert "of the 14 gaps exceed 4 tau" in text

@@ -6,8 +6,9 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 
 from experiments.core import drawing
+from experiments.core.frames import frame, where
 from experiments.core.plots import MARKERS, Bars, Figure, Level, Line, Panel, Scatter
-from experiments.core.records import Measurement, Model, Record, frame, where
+from experiments.core.records import Measurement, Model, Record
 from experiments.core.report import Column, Row
 
 

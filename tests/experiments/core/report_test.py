@@ -10,8 +10,9 @@ from rich.console import Console
 
 from experiments.core import render
 from experiments.core.claims import Claim
+from experiments.core.frames import frame, where
 from experiments.core.plots import Figure, Line, Panel
-from experiments.core.records import Measurement, Model, Record, frame, where
+from experiments.core.records import Measurement, Model, Record
 from experiments.core.report import (
     Cell,
     Claims,

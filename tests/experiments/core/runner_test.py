@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.core import records, runner, trained_model
+from experiments.core import json_files, records, runner, trained_model
 from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from ib_jax import training
@@ -24,7 +24,7 @@ def train(workdir, **settings):
 
 def rows(workdir):
     volatile = ("seconds", "images_per_second")
-    found = records.read_jsonl(workdir / "metrics.jsonl")
+    found = json_files.read_jsonl(workdir / "metrics.jsonl")
     return [{name: value for name, value in row.items() if name not in volatile} for row in found]
 
 
@@ -65,7 +65,7 @@ def test_a_stopped_run_ends_as_an_uninterrupted_one(whole, tmp_path, monkeypatch
         assert train(tmp_path) is None
     assert not trained_model.is_finished(tmp_path)
     assert [row["step"] for row in rows(tmp_path)] == [2, 4, 6]
-    records.append_jsonl(tmp_path / "metrics.jsonl", {"step": 8})  # logged, but after the checkpoint
+    json_files.append_jsonl(tmp_path / "metrics.jsonl", {"step": 8})  # logged, but after the checkpoint
     resumed = train(tmp_path)
     assert rows(tmp_path) == rows(workdir)
     assert resumed.summary == trained.summary
@@ -141,7 +141,7 @@ def test_what_is_no_finished_model_is_refused(whole, tmp_path):
         ("mnist_vib", "settings that mnist_vib does not know: gamma"),
     ]:
         records.write(tmp_path / "results.json", records.Record(name, "", {}, []))
-        records.write_json(tmp_path / "config.json", {"gamma": 1})
+        json_files.write_json(tmp_path / "config.json", {"gamma": 1})
         with pytest.raises(ValueError, match=message):
             trained_model.open_recipe(tmp_path)
     with pytest.raises(FileNotFoundError, match="the folder checkpoints/ is missing"):

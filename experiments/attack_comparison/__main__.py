@@ -16,7 +16,7 @@ Units:    inputs lie in [0, 1], and so do radii and distances.
 Expect:   at a radius, a robust accuracy at most 0.5 points above theirs (AutoAttack: 0.3); without one, a median
           perturbation at most 2 % larger. The median is over images that were classified right, a failure infinitely
           far.
-Leaves:   a JSON record, by default experiments/results/attack_comparison/<dataset>.json, and table.md beside it, made
+Leaves:   a JSON record, by default workdirs/attack_comparison/<dataset>.json, and table.md beside it, made
           of all records there.
 """
 

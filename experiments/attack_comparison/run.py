@@ -26,7 +26,7 @@ from ib_jax import AttackResult, attacks, data, evaluation, losses, models
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.types import Array, Params
 
-RESULTS = pathlib.Path("experiments/results/attack_comparison")
+RESULTS = pathlib.Path("workdirs/attack_comparison")
 TOLERANCE = 1e-5  # what float32 may add to a distance or take a pixel beyond its range
 BOUNDARY = 1e-4  # of the largest logit: a lead of the label so small that rounding decides
 _ACCOUNT = ("by_its_own_account", "warnings", "standing", "status")

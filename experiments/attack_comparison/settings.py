@@ -53,7 +53,7 @@ OFFICIAL = {"norm": "Linf", "version": "standard"}
         "batch_size": "Images attacked at a time, on both sides.",
         "num_queries": "Queries of Square, and of Square in AutoAttack.",
         "seed": "First seed of both sides; their random numbers differ all the same.",
-        "output": "JSON record. Default: experiments/results/attack_comparison/<dataset>.json.",
+        "output": "JSON record. Default: workdirs/attack_comparison/<dataset>.json.",
     },
 )
 class ComparisonConfig(

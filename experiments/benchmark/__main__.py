@@ -27,7 +27,7 @@ Expect:   on two cores at least 2.5 times eager PyTorch with plain Adam, no less
           5 times the time of one. AutoAugment 5 times the fastest way of torchvision at 32 x 32. Convolutional networks
           at least 0.9 times the speed of their steps in a Python loop, in training, in a population and under attack;
           on a GPU or TPU 40 % of the bfloat16 peak.
-Leaves:   a JSON record, by default experiments/results/benchmark/<suite>.json.
+Leaves:   a JSON record, by default workdirs/benchmark/<suite>.json.
 """
 
 from experiments.benchmark.run import run

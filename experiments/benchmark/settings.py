@@ -20,7 +20,7 @@ PEERS: dict[str, tuple[str, ...]] = {
 """The suites in the order of `all`, each with what JAX is held against. eager: plain Adam; fused: fused Adam; compile:
 torch.compile and fused Adam; -avx512: MKL's AVX-512 path forced."""
 SUITES = tuple(PEERS)
-RESULTS, TORCH_WORKER = "experiments/results/benchmark", "experiments.benchmark.torch_worker"
+RESULTS, TORCH_WORKER = "workdirs/benchmark", "experiments.benchmark.torch_worker"
 CPU_NETWORKS, NETWORKS = "wrn-10-2", "wrn-28-10,resnet-50"
 
 _NAME = re.compile(r"(wrn)-(\d+)-(\d+)|(resnet)-(50|101|152)")

@@ -52,7 +52,7 @@ class Results(Settings, group="Run"):
 
 
 class Output(Settings, group="Run"):
-    output: str = _folder("JSON record. Default: under experiments/results/.")
+    output: str = _folder("JSON record. Default: under workdirs/.")
 
 
 class Dataset(Settings, group="Data"):

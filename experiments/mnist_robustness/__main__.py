@@ -4,7 +4,7 @@ Paper:    Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottlenec
           attacks are FGSM and Carlini-Wagner L2. Beside each stands what a stochastic model needs to be judged fairly:
           gradients averaged over samples of z (EOT), PGD, images made on another model, and Square, which asks for no
           gradient; gradient masking has been blamed for much of the published robustness (Korshunova et al., 2021).
-Run:      python -m experiments.mnist_robustness                       digits, no download
+Run:      python -m experiments.mnist_robustness                       four models of digits, no download
           python -m experiments.mnist_robustness --dataset=mnist
 Does:     trains each model with each seed, or takes it from the workdir; attacks it; checks models and results for
           signs of masked gradients. A model with a record is not attacked again.

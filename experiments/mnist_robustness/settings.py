@@ -1,15 +1,26 @@
 """The settings of `experiments.mnist_robustness`, and the models that it compares."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 from experiments.core import groups
 from experiments.core.settings import EVALUATION, NOTHING, TRAINING, SettingError, configure, setting
-from experiments.mnist_vib import RECIPES as PRESETS
+from experiments.mnist_vib import RECIPES
 
 __all__ = ("PRESETS", "RobustnessConfig")
 
 DATASETS = ("digits", "mnist", "fashion_mnist")
 DETERMINISTIC, DROPOUT, VIB = "cross_entropy", "dropout", "vib"
+_SMALL = {"betas": (1e-3, 1e-1), "num_seeds": 1, "fgsm_epsilons": (0.175, 0.35)} | {
+    "num_fgsm_images": 100,
+    "num_attack_images": 100,
+    "num_square_images": 50,
+    "num_queries": 200,
+    "num_cw_images": 20,
+    "cw_steps": 50,
+}
+
+PRESETS = RECIPES | {"compare": dataclasses.replace(RECIPES["compare"], by_dataset={"digits": _SMALL})}
 
 
 @configure(

@@ -16,7 +16,7 @@ Method:   a frozen BERT, the mean of its tokens' vectors and a linear head fitte
           does otherwise at equal settings stands at the head of `experiments/text_attack_comparison/textattack.py`.
 Expect:   success rate (McNemar's test) and words changed (paired t-test) within sampling error, and at least 10 times
           fewer seconds.
-Leaves:   a JSON record, by default experiments/results/text_attack_comparison/<dataset>.json, a page of adversarial
+Leaves:   a JSON record, by default workdirs/text_attack_comparison/<dataset>.json, a page of adversarial
           texts side by side, and table.md made of all records there.
 """
 

@@ -23,7 +23,7 @@ from experiments.text_attack_comparison.textattack import TextAttack
 from ib_jax import data
 from ib_jax.attacks import text
 
-RESULTS = pathlib.Path("experiments/results/text_attack_comparison")
+RESULTS = pathlib.Path("workdirs/text_attack_comparison")
 UNKNOWN = "[UNK]"
 
 

@@ -31,7 +31,7 @@ ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError)
         "peers": "Ways to run TextAttack, with commas between: lean pads a batch to its longest text, own is its own "
         "HuggingFaceModelWrapper, which pads each text to --max_length; either with _avx512, which forces MKL's path "
         "on. Empty: none.",
-        "output": "JSON record. Default: experiments/results/text_attack_comparison/<dataset>.json.",
+        "output": "JSON record. Default: workdirs/text_attack_comparison/<dataset>.json.",
     },
 )
 class TextComparisonConfig(

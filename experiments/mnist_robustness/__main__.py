@@ -11,7 +11,8 @@ Does:     trains each model with each seed, or takes it from the workdir; attack
 Units:    inputs lie in [0, 1], and so does epsilon. The paper does not say in which units its epsilon is; its authors'
           notebook scales images to [-1, 1], where 0.35 would be 0.175 here. Both are among the radii.
 Cost:     on MNIST training takes some 75 s for each of 18 models on two CPU cores; the first attack of each kind then
-          compiles, for minutes in all, and each model takes one or two minutes.
+          compiles, for minutes in all, and each model takes one or two minutes. On digits nine minutes in all beside
+          another program.
 Expect:   (two seeds of 20 epochs, up to 1,000 MNIST images, K = 256) with one sample of z in each gradient
           untargeted Carlini-Wagner succeeds against 3 to 16 % of VIB's images, as in the paper; with forty against 99
           to 100 %, and only the distance to a given class grows with beta. Under FGSM VIB keeps up to 3.4 times the

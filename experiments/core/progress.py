@@ -11,6 +11,8 @@ from rich.table import Table
 
 from ib_jax.training import Progress as TrainingProgress
 
+_SILENCE = 10.0  # seconds without a line in a log
+
 
 class _Line:
     """A bar of rich, which is drawn on a terminal alone."""
@@ -28,13 +30,14 @@ class _Line:
 
 
 class ProgressLine(_Line):
-    """One line with the epoch, the loss, the speed and the time left; a plain line each evaluation in a log."""
+    """One line with the epoch, loss, speed and time left; in a log one for each evaluation, and every ten seconds."""
 
     def __init__(self, console: Console, *, first_step: int, steps_per_epoch: int, unit: str = "images"):
         numbers = TextColumn("loss {task.fields[loss]} nats  {task.fields[speed]:,.0f} " + f"{unit}/s")
         left = TimeRemainingColumn(elapsed_when_finished=True)
         super().__init__(console, TextColumn("epoch {task.fields[epoch]}"), BarColumn(), numbers, left)
         self._steps_per_epoch, self._first_step, self._unit = steps_per_epoch, first_step, unit
+        self._shown = self._start
         self._task = self._bar.add_task("", total=None, epoch="0", loss="-", speed=0.0, completed=first_step)
 
     def __call__(self, progress: TrainingProgress) -> None:
@@ -44,12 +47,14 @@ class ProgressLine(_Line):
         self._bar.update(
             self._task, total=progress.num_steps, completed=progress.step, epoch=epochs, loss=loss, speed=speed
         )
-        if not self._console.is_terminal and progress.evaluation is not None:
+        now, found = time.monotonic(), progress.evaluation
+        if not self._console.is_terminal and (found is not None or now - self._shown > _SILENCE):
             share = (progress.step - self._first_step) / max(1, progress.num_steps - self._first_step)
-            error = _range(progress.evaluation["test"]["error_avg"], "{:.2%}")
-            left = (time.monotonic() - self._start) * (1 - share) / share
-            done = f"epoch {epochs}  loss {loss} nats  test error {error}"
-            self._console.print(f"{done}  {speed:,.0f} {self._unit}/s  {left:,.0f} s left", highlight=False)
+            error = "" if found is None else f"test error {_range(found['test']['error_avg'], '{:.2%}')}  "
+            left = (now - self._start) * (1 - share) / share
+            done = f"epoch {epochs}  loss {loss} nats  {error}{speed:,.0f} {self._unit}/s"
+            self._console.print(f"{done}  {left:,.0f} s left", highlight=False)
+            self._shown = now
 
 
 class WorkLine(_Line):

@@ -12,8 +12,8 @@ SIGNIFICANT = 0.05
 RULE = (
     "Confirmed: as stated with every seed (or, where there is a test, with p < 0.05 after Holm's correction over all "
     "tests of this report), and on average by at least half of the paper's difference where it gives one. Weaker: as "
-    "stated on average. Not found: neither. n is the number of seeds, or of points behind a test; three seeds are too "
-    "few for a test at 5 %."
+    "stated on average (or, with a test, with p < 0.05 before the correction). Not found: neither. n is the number of "
+    "seeds, or of points behind a test; three seeds are too few for a test at 5 %."
 )
 
 
@@ -27,7 +27,7 @@ class Claim:
       smaller: ours that should be the smaller, for the same seeds; 0 where `larger` is a difference, or a coefficient.
       paper: the paper's difference, or None.
       least: the difference that is asked for, where more than none is.
-      p_value: of a test, where there is one; the rule then asks this in place of every seed.
+      p_value: of a test, where there is one; the rule then asks this in place of every seed, and of their mean.
       n: points behind the test, where it is not one for each seed.
       unit: of the difference.
       digits: of the difference.
@@ -98,6 +98,8 @@ def _verdict(claim: Claim, p_value: float | None) -> str:
     differences = claim.differences
     mean = float(differences.mean()) if differences.size else math.nan
     if not mean > claim.least:
+        return NOT_FOUND
+    if claim.p_value is not None and not claim.p_value < SIGNIFICANT:  # NaN is not
         return NOT_FOUND
     enough = claim.paper is None or mean >= 0.5 * claim.paper
     sure = bool((differences > claim.least).all()) if p_value is None else p_value < SIGNIFICANT

@@ -20,7 +20,9 @@ _SMALL = {"betas": (1e-3, 1e-1), "num_seeds": 1, "fgsm_epsilons": (0.175, 0.35)}
     "cw_steps": 50,
 }
 
-PRESETS = RECIPES | {"compare": dataclasses.replace(RECIPES["compare"], by_dataset={"digits": _SMALL})}
+PRESETS = RECIPES | {
+    name: dataclasses.replace(RECIPES[name], by_dataset={"digits": _SMALL}) for name in ("quick", "compare")
+}
 
 
 @configure(

@@ -19,7 +19,7 @@ from experiments.core.workdir import WorkdirError
 from experiments.mnist_robustness import attack
 from experiments.mnist_robustness import run as mnist_robustness
 from experiments.mnist_robustness.report import report
-from experiments.mnist_robustness.settings import RobustnessConfig, Trial, trials
+from experiments.mnist_robustness.settings import PRESETS, RobustnessConfig, Trial, trials
 from ib_jax import AttackResult, DiagGaussian, attacks, data, evaluation, losses
 from ib_jax.models import Classifier
 
@@ -216,3 +216,10 @@ def test_summaries():
     assert np.isnan(list(nothing.values())).all()
     images = np.linspace(0.0, 1.0, 2 * 3 * 4).reshape(2, 3, 4)
     np.testing.assert_allclose(attack.unpack(attack.pack(images), (2, 3, 4)), images, atol=0.5 / 255 + 1e-9)
+
+
+@pytest.mark.parametrize("preset", ["quick", "compare"])
+def test_the_digits_are_a_small_case_and_mnist_is_not(preset):
+    small, large = (RobustnessConfig(**PRESETS[preset].on(dataset), preset=preset) for dataset in ("digits", "mnist"))
+    assert (len(trials(small)), len(trials(large))) == (4, 18)
+    assert (small.num_cw_images, large.num_cw_images) == (20, RobustnessConfig.num_cw_images)

@@ -12,21 +12,22 @@ import ib_jax
 PACKAGE = pathlib.Path(ib_jax.__file__).parent
 MAY_IMPORT = {
     "types": set(),
+    "files": set(),
     "loops": set(),
     "hub": set(),
     "strings": set(),
     "losses": {"types"},
     "bounds": {"types", "losses"},
     "attacks": {"types", "losses", "loops", "strings"},
-    "evaluation": {"types", "losses", "attacks"},
+    "evaluation": {"types", "files", "losses", "attacks"},
     "augment": {"types"},
-    "data": {"types", "hub", "strings"},
-    "models": {"types", "losses", "hub"},
-    "training": {"types", "loops"},
+    "data": {"types", "files", "hub", "strings"},
+    "models": {"types", "files", "losses", "hub"},
+    "training": {"types", "files", "loops"},
     "exact": {"types"},
     "corruptions": {"types"},
 }
-FILES = {"types", "loops", "hub", "strings"}
+FILES = {"types", "files", "loops", "hub", "strings"}
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 
 

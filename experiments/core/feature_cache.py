@@ -10,7 +10,6 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import queue
 import time
@@ -24,6 +23,7 @@ from rich.console import Console
 
 from experiments.core import progress
 from ib_jax import data
+from ib_jax.files import read_json, write_whole
 from ib_jax.types import Array, Params
 
 Compute = Callable[[Params, range, jax.Device], tuple[np.ndarray, np.ndarray]]
@@ -85,7 +85,7 @@ class FeatureCache:
           CacheCorruptError: the folder's statement is another one.
         """
         path = self.folder / "features.json"
-        if path.exists() and json.loads(path.read_text()) != self._whole_statement:
+        if path.exists() and read_json(path, "delete the folder") != self._whole_statement:
             raise CacheCorruptError(f"{path} does not say what its folder's name stands for; delete the folder")
         return [index for index in range(self.num_shards) if not self._path(index).exists()]
 
@@ -102,8 +102,8 @@ class FeatureCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         statement = self.folder / "features.json"
         if not statement.exists():
-            _write_whole(statement, lambda file: file.write(json.dumps(self._whole_statement, indent=1).encode()))
-        _write_whole(self._path(index), lambda file: np.save(file, shard))
+            write_whole(statement, lambda file: file.write(json.dumps(self._whole_statement, indent=1).encode()))
+        write_whole(self._path(index), lambda file: np.save(file, shard))
 
     def shards(self) -> Iterator[np.ndarray]:
         """The shards in order, mapped into memory: records with fields `features` [n, F] and `label` [n].
@@ -255,10 +255,3 @@ def _digest(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         sha.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()
-
-
-def _write_whole(path: pathlib.Path, write: Callable[[Any], object]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with open(partial, "wb") as file:
-        write(file)
-    os.replace(partial, path)

@@ -21,8 +21,8 @@ from experiments.imagenet_features.settings import FeaturesConfig
 from ib_jax import AttackResult, data, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.evaluation import AttackPrograms, AttackRow, AttackSpec, SuiteKeys, SuiteResult, TransferSource
-from ib_jax.evaluation.stored import write_whole
 from ib_jax.evaluation.suite_findings import suite_findings
+from ib_jax.files import write_whole
 from ib_jax.types import Array, Params
 
 _ORDER = 3  # seed of the order in which images are taken

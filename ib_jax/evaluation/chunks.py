@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 from ib_jax import losses
-from ib_jax.evaluation.stored import digest, write_whole
+from ib_jax.evaluation.stored import digest
+from ib_jax.files import read_json, write_whole
 from ib_jax.types import Array, AttackResult, Params
 
 _FORMAT = 2  # of the files in a folder; the first kept no types and knew fewer fields of a result
@@ -173,7 +174,7 @@ class _Store:
         path = self._folder / "evaluation.json"
         if not path.exists():
             write_whole(path, lambda file: file.write(json.dumps(statement).encode()))
-        there = json.loads(path.read_text())
+        there = read_json(path, "delete the folder")
         if there.get("format") != _FORMAT:
             raise ValueError(_refusal(self._folder))
         for field, value in statement.items():

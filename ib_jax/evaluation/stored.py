@@ -1,9 +1,6 @@
-"""Files of evaluations that go on after a kill: written whole or not at all, and bound to what they were made from."""
+"""What binds the files of an evaluation to what they were made from."""
 
 import hashlib
-import os
-import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,11 +17,3 @@ def digest(content: Any) -> str:
         found.update(f"{jax.random.key_impl(leaf) if is_key else ''}{array.dtype}{array.shape}".encode())
         found.update(array.tobytes())
     return found.hexdigest()
-
-
-def write_whole(path: pathlib.Path, write: Callable[[Any], object]) -> None:
-    """A file that is there whole or not at all, whenever the process is killed."""
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        write(file)
-    os.replace(partial, path)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ib_jax.evaluation.attack_spec import AttackSpec
-from ib_jax.evaluation.stored import digest, write_whole
+from ib_jax.evaluation.stored import digest
+from ib_jax.files import read_json, write_whole
 
 _FORMAT = 1
 _STATEMENT = "suite.json"
@@ -43,7 +44,7 @@ class SuiteFolder:
         path = self._folder / _STATEMENT
         if not path.exists():
             write_whole(path, lambda file: file.write(json.dumps(statement, indent=1).encode()))
-        there = json.loads(path.read_text())
+        there = read_json(path, "delete the folder")
         for field, value in statement.items():
             if there.get(field) != value:
                 raise ValueError(f"folder {self._folder} holds {_difference(field, there.get(field), value)}")

@@ -96,7 +96,7 @@ def make_folder(path: str | os.PathLike[str], name: str) -> pathlib.Path:
     Example:
       >>> make_folder(__file__, "workdir")
       Traceback (most recent call last):
-      FileExistsError: workdir is '/...files.py', which cannot be a folder (File exists); name one that can be written to
+      FileExistsError: workdir is '/...files.py', which cannot be a folder (File exists); name one that can be ...
     """
     folder = local_path(path, name)
     try:
@@ -230,12 +230,22 @@ def one_line(error: object) -> str:
     return line if len(line) <= 200 else f"{line[:197]}..."
 
 
-def _told(path: str | os.PathLike[str], error: Exception, remedy: str) -> str:
+def visible_damage(path: str | os.PathLike[str]) -> str | None:
+    """What is wrong with a file at first sight, whatever it should hold: "empty", "nothing but zeros", a pointer.
+
+    Example:
+      >>> visible_damage("/dev/null"), visible_damage(__file__)
+      ('empty', None)
+    """
     with open(path, "rb") as file:
         start = file.read(4096)
     if start.startswith(_POINTER):
-        return f"{path} is only the pointer that git-lfs leaves for a large file; fetch the file, as by git lfs pull"
+        return "only the pointer that git-lfs leaves for a large file, to be fetched by git lfs pull"
+    if start.strip(b"\0 \n\r\t"):
+        return None
+    return "nothing but zeros" if b"\0" in start else "empty"
+
+
+def _told(path: str | os.PathLike[str], error: Exception, remedy: str) -> str:
     what = one_line(error) if type(error) is ValueError else f"{type(error).__name__}: {one_line(error)}"
-    if not start.strip(b"\0 \n\r\t"):
-        what = "nothing but zeros" if b"\0" in start else "empty"
-    return f"{path} is damaged ({what}); {remedy}"
+    return f"{path} is damaged ({visible_damage(path) or what}); {remedy}"

@@ -2,8 +2,14 @@
 
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 
+from ib_jax.files import is_url, local_path, one_line
+
+_CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
+_LOCAL = re.compile(r"[./~\\]|.*(\\|/.*/)|.*/$")  # a name on the hub is NAME or OWNER/NAME
+_WANTED = "a folder with config.json, model.safetensors and tokenizer.json"
 MODEL_FILES = ("config.json", "*.safetensors", "tokenizer.json")
 
 
@@ -22,7 +28,8 @@ def local_folder(name: str | os.PathLike[str], *, files: Sequence[str] = MODEL_F
       The folder.
 
     Raises:
-      HubUnavailableError: there is no such folder, and huggingface_hub is missing or cannot get it.
+      HubUnavailableError: there is no such folder, and huggingface_hub is missing or cannot get it; or the name is an
+        address.
 
     Example:
       >>> import tempfile
@@ -30,22 +37,49 @@ def local_folder(name: str | os.PathLike[str], *, files: Sequence[str] = MODEL_F
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     hub.local_folder(folder).is_dir()
       True
+      >>> hub.local_folder("https://huggingface.co/bert-base-uncased")
+      Traceback (most recent call last):
+      ib_jax.hub.HubUnavailableError: model is 'https://huggingface.co/bert-base-uncased'; give its name on the hub \
+alone, such as bert-base-uncased, or a folder of this machine
     """
-    path = pathlib.Path(name).expanduser()
+    text = os.fspath(name)
+    if is_url(text):
+        raise HubUnavailableError(
+            f"model is {text!r}; give its name on the hub alone, such as bert-base-uncased, or a folder of this machine"
+        )
+    try:
+        path = local_path(name, "model")
+    except ValueError as error:
+        raise HubUnavailableError(str(error)) from None
     if path.is_dir():
         return path
-    text = os.fspath(name)
+    if path.exists() or _LOCAL.match(text):
+        what = "a file" if path.exists() else "no folder"
+        raise HubUnavailableError(f"model is {text!r}, which is {what} here; give {_WANTED}")
+    if not _has_cache():
+        raise HubUnavailableError(
+            f"{text!r} is no folder here, and without a home folder there is no place for the hub's files; set the "
+            f"environment variable HF_HOME, or give {_WANTED}"
+        )
     try:
         import huggingface_hub
     except ImportError:
         raise HubUnavailableError(
             f"{text!r} is no folder here, and huggingface_hub, which could download it, is not installed: "
-            "pip install 'ib-jax[text]', or give a folder with config.json, model.safetensors and tokenizer.json"
+            f"pip install 'ib-jax[text]', or give {_WANTED}"
         ) from None
     try:
         return pathlib.Path(huggingface_hub.snapshot_download(text, allow_patterns=list(files)))
     except Exception as error:  # errors of many libraries, as a name may be misspelt or the network away
         raise HubUnavailableError(
-            f"{text!r} is no folder here, and the hub did not give it ({type(error).__name__}: {error}). Check "
-            "the name and the network, or give a folder with config.json, model.safetensors and tokenizer.json"
+            f"{text!r} is no folder here, and the hub did not give it ({type(error).__name__}: {one_line(error)}). "
+            f"Check the name and the network, or give {_WANTED}"
         ) from error
+
+
+def _has_cache() -> bool:
+    """Whether huggingface_hub has a place of its own; without one it would make a folder by the name of ~."""
+    try:
+        return any(map(os.environ.get, _CACHES)) or local_path("~", "home").is_absolute()
+    except ValueError:
+        return False

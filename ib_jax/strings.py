@@ -61,6 +61,20 @@ def string(value: Any, message: str) -> str:
     return str.__str__(value)
 
 
+def is_unicode(text: str) -> bool:
+    r"""Whether it can be encoded: it holds no half of a surrogate pair, such as JSON's "\ud83d" alone.
+
+    Example:
+      >>> is_unicode("good \U0001f600"), is_unicode("good \ud83d")
+      (True, False)
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def shown(value: Any) -> str:
     """A value for a message: one line, not too long.
 

@@ -3,7 +3,8 @@
 A shard is a `.npy` file of records (features float32 [F], label int32), written whole or not at all. The folder's name
 holds a hash of the statement in its `features.json`: network, weights, preprocessing, images. Another network or data
 set has another folder, so what lies in one always belongs together; a run that was killed goes on with the first shard
-that is missing.
+that is missing. A shard that is damaged is refused by its name, before any is computed, and never made again unasked:
+delete it for that.
 """
 
 import concurrent.futures
@@ -23,16 +24,17 @@ from rich.console import Console
 
 from experiments.core import progress
 from ib_jax import data
-from ib_jax.files import read_json, write_whole
+from ib_jax.files import DamagedFileError, local_path, make_folder, reading, write_whole
 from ib_jax.types import Array, Params
 
 Compute = Callable[[Params, range, jax.Device], tuple[np.ndarray, np.ndarray]]
 """(variables on the device, rows of the source, device) -> features float32 [n, F] and labels int32 [n]."""
 
+_REMEDY = "delete it to have it computed again"
 _SAMPLED = 16  # records whose digest stands for the data
 
 
-class CacheCorruptError(ValueError):
+class CacheCorruptError(DamagedFileError):
     """A file of the cache is not what it should be; the message names it."""
 
 
@@ -82,12 +84,18 @@ class FeatureCache:
         """The shards that are not there yet.
 
         Raises:
-          CacheCorruptError: the folder's statement is another one.
+          CacheCorruptError: the folder's statement is another one, or a shard has not the length that it should.
         """
         path = self.folder / "features.json"
-        if path.exists() and read_json(path, "delete the folder") != self._whole_statement:
-            raise CacheCorruptError(f"{path} does not say what its folder's name stands for; delete the folder")
-        return [index for index in range(self.num_shards) if not self._path(index).exists()]
+        if path.exists():
+            with reading(path, "delete its folder", CacheCorruptError):
+                there = json.loads(path.read_bytes())
+            if there != self._whole_statement:
+                raise CacheCorruptError(f"{path} does not say what its folder's name stands for; delete the folder")
+        missing = [index for index in range(self.num_shards) if not self._path(index).exists()]
+        for index in set(range(self.num_shards)) - set(missing):
+            self._open(index)
+        return missing
 
     def write(self, index: int, features: np.ndarray, labels: np.ndarray) -> None:
         """Writes a shard whole or not at all.
@@ -99,7 +107,7 @@ class FeatureCache:
             raise FloatingPointError(f"features of shard {index} are not finite; the network or its weights are broken")
         shard = np.empty(len(labels), self._dtype)
         shard["features"], shard["label"] = features, labels
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, "cache_dir")
         statement = self.folder / "features.json"
         if not statement.exists():
             write_whole(statement, lambda file: file.write(json.dumps(self._whole_statement, indent=1).encode()))
@@ -112,16 +120,7 @@ class FeatureCache:
           FileNotFoundError: one has not been computed.
           CacheCorruptError: one is damaged.
         """
-        for index in range(self.num_shards):
-            path, count = self._path(index), len(self.rows(index))
-            try:
-                shard = np.load(path, mmap_mode="r")
-            except (ValueError, EOFError) as error:
-                raise CacheCorruptError(f"{path} is damaged ({error}); delete it to have it computed again") from error
-            if shard.dtype != self._dtype or shard.shape != (count,):
-                holds = f"{len(shard)} records of {shard.dtype}, expected {count} records of {self._dtype}"
-                raise CacheCorruptError(f"{path} holds {holds}; delete it")
-            yield shard
+        yield from map(self._open, range(self.num_shards))
 
     def read(self) -> data.Split:
         """All features, float32 [N, F], and labels, int32 [N], in memory; errors as of `shards`."""
@@ -141,6 +140,15 @@ class FeatureCache:
     def rows(self, index: int) -> range:
         """The rows of the source that make a shard."""
         return range(index * self.shard_size, min((index + 1) * self.shard_size, self.num_images))
+
+    def _open(self, index: int) -> np.ndarray:
+        path, count = self._path(index), len(self.rows(index))
+        with reading(path, _REMEDY, CacheCorruptError):
+            shard = np.load(path, mmap_mode="r")
+        if shard.dtype != self._dtype or shard.shape != (count,):
+            holds = f"{shard.shape} of {shard.dtype}, expected ({count},) of {self._dtype}"
+            raise CacheCorruptError(f"{path} holds {holds}; {_REMEDY}")
+        return shard
 
     def _path(self, index: int) -> pathlib.Path:
         return self.folder / f"shard_{index:06d}.npy"
@@ -173,7 +181,8 @@ def fill_caches(
       unit: of the examples.
       share: (i, n): of every n shards the one numbered i. Programs on n machines that see the folder fill it together.
     """
-    root, caches = pathlib.Path(config.cache_dir or pathlib.Path(config.workdir) / "features"), {}
+    caches: dict[str, FeatureCache] = {}
+    root = local_path(config.cache_dir or pathlib.Path(config.workdir) / "features", "cache_dir")
     for split, source in sources.items():
         statement = {**network, "data": source.statement}
         caches[split] = cache = FeatureCache(root, statement, source.num_examples, num_features, config.shard_size)

@@ -22,7 +22,7 @@ from ib_jax import AttackResult, data, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.evaluation import AttackPrograms, AttackRow, AttackSpec, SuiteKeys, SuiteResult, TransferSource
 from ib_jax.evaluation.suite_findings import suite_findings
-from ib_jax.files import write_whole
+from ib_jax.files import DamagedFileError, make_folder, read_arrays, write_whole
 from ib_jax.types import Array, Params
 
 _ORDER = 3  # seed of the order in which images are taken
@@ -168,14 +168,18 @@ class Attacks:
         return np.flatnonzero((labels == answers[:, 1]) & (labels != self._config.target))
 
     def _kept(self, path: pathlib.Path, rows: np.ndarray, make: Callable[..., Arrays], block: int = _BLOCK) -> Arrays:
-        """The arrays of a file, made and written whole if it is not there."""
+        """The arrays of a file, made and written whole if it is not there; a damaged one is refused by its name."""
         if not path.exists():
             start, arrays = time.monotonic(), self._in_blocks(rows, make, block)
             arrays["seconds"] = np.array(time.monotonic() - start)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent, "workdir")
             write_whole(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
-        with np.load(path) as stored:
-            return dict(stored)
+        arrays = read_arrays(path, "delete it to have its attack made again")
+        if len(arrays.get("labels", ())) != len(rows):
+            raise DamagedFileError(
+                f"{path} is not of these {len(rows)} images; delete it to have its attack made again"
+            )
+        return arrays
 
     def _in_blocks(self, rows: np.ndarray, make: Callable[..., Arrays], block: int = _BLOCK) -> Arrays:
         parts = []

@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ib_jax.files import DamagedFileError
+
 
 class DatasetUnavailableError(RuntimeError):
     """The data set is not on this machine and could not be fetched; the message says where to get it."""
 
 
-class DatasetCorruptError(ValueError):
+class DatasetCorruptError(DamagedFileError):
     """A file of the data set is not what it should be; the message names it, what was expected and what was found."""
 
 

@@ -14,6 +14,7 @@ from ib_jax.data import raw_files
 from ib_jax.data.dataset import Split
 from ib_jax.data.quiet import no_progress_bars
 from ib_jax.data.spec import ImageSpec, RawData
+from ib_jax.files import one_line
 
 
 def is_prepared(folder: Path) -> bool:
@@ -35,6 +36,7 @@ def prepare(spec: ImageSpec, data_dir: Path) -> None:
       ValueError: if only tensorflow-datasets can prepare it.
       DatasetUnavailableError: if raw files are missing and cannot be downloaded.
       DatasetCorruptError: if a raw file has another checksum, is malformed, or holds something unexpected.
+      OSError: if the file system refuses; nothing is left that passes for a prepared copy.
     """
     if spec.read_raw is None:
         raise ValueError(f"{spec.name} cannot be prepared here, but by tensorflow-datasets")
@@ -58,10 +60,14 @@ def _write(spec: ImageSpec, raw: RawData, data_dir: Path) -> None:
                 download_dir=data_dir / "downloads",
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False),
             )
-    except OSError:
+    except (OSError, RuntimeError) as error:  # the second is array_record's
         # Another process may have put its copy in place meanwhile; it is as good as ours.
         if not is_prepared(spec.prepared_dir(data_dir)):
-            raise
+            kind = type(error) if isinstance(error, OSError) else OSError
+            raise kind(
+                f"the prepared copy of {spec.name} cannot be written to {spec.prepared_dir(data_dir)} "
+                f"({one_line(error)}); give it space and leave to write there, or pass another data_dir"
+            ) from error
 
 
 @functools.cache

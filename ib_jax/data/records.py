@@ -15,6 +15,7 @@ from ib_jax.data.advice import how_to_convert, how_to_replace
 from ib_jax.data.crops import Decode
 from ib_jax.data.dataset import DatasetCorruptError, DatasetUnavailableError, Split
 from ib_jax.data.spec import ImageSpec
+from ib_jax.files import one_line, visible_damage
 
 
 class Records:
@@ -76,7 +77,7 @@ class Records:
             name = f" ({record['file_name'].decode()})" if "file_name" in record else ""
             raise DatasetCorruptError(
                 f"{self._spec.name}: image {row}{name} of the {self._split_name} split in {self._folder} could not be "
-                f"decoded ({type(error).__name__}: {error}). {how_to_replace(self._spec, self._folder)}"
+                f"decoded ({type(error).__name__}: {one_line(error)}). {how_to_replace(self._spec, self._folder)}"
             ) from error
 
 
@@ -108,9 +109,11 @@ def damage_named(spec: ImageSpec, folder: Path) -> Iterator[None]:
     except Exception as error:
         # Damage shows as many things: RuntimeError from array_record, OSError and SyntaxError from PIL, ParseError
         # from protobuf. They have no common class below this one, and mean the same to the reader.
+        files = [path for path in sorted(folder.glob("*")) if path.is_file()]
+        seen = [f"{path.name} is {damage}" for path in files if (damage := visible_damage(path))]
         raise DatasetCorruptError(
-            f"{spec.name}: the prepared copy in {folder} could not be read ({type(error).__name__}: {error}). "
-            f"{how_to_replace(spec, folder)}"
+            f"{spec.name}: the prepared copy in {folder} could not be read "
+            f"({'; '.join(seen[:3]) or f'{type(error).__name__}: {one_line(error)}'}). {how_to_replace(spec, folder)}"
         ) from error
 
 

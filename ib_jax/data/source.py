@@ -11,6 +11,7 @@ from ib_jax.data.dataset import DatasetCorruptError, DatasetUnavailableError, Sp
 from ib_jax.data.prepare import is_prepared, prepare
 from ib_jax.data.records import Exact, Records
 from ib_jax.data.spec import ImageSpec
+from ib_jax.files import local_path, one_line
 
 _CHUNK = 4096  # records read at a time: enough to make the batched read pay, few enough to stay small
 
@@ -23,10 +24,33 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
         tensorflow_datasets in the home folder.
 
     Returns:
-      The folder, with `~` resolved; it need not exist.
+      The folder, absolute, with `~` resolved; it need not exist.
+
+    Raises:
+      ValueError: it is the address of a bucket or a server.
+      NotADirectoryError: it is a file, or lies below one.
+      DatasetUnavailableError: it is not given, and there is no home folder.
+
+    Example:
+      >>> resolve_data_dir("gs://tfds-data/datasets")
+      Traceback (most recent call last):
+      ValueError: data_dir must be a folder or file of this machine, got 'gs://tfds-data/datasets'; mount the bucket ...
     """
-    chosen = data_dir if data_dir is not None else os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-    return Path(chosen).expanduser().absolute()
+    name = "data_dir" if data_dir is not None else "TFDS_DATA_DIR"
+    chosen = os.environ.get(name) if data_dir is None else data_dir
+    if chosen is None or chosen == "":
+        try:
+            chosen, name = local_path("~/tensorflow_datasets", name), "data_dir"
+        except ValueError as error:
+            raise DatasetUnavailableError(
+                f"data sets are looked for in the home folder by default, and there is none ({one_line(error)}); pass "
+                "data_dir= or set the environment variable TFDS_DATA_DIR"
+            ) from None
+    folder = local_path(chosen, name).absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{name} is {str(folder)!r}, and {there} is a file; give a folder")
+    return folder
 
 
 def load_splits(spec: ImageSpec, data_dir: Path) -> dict[str, Split]:

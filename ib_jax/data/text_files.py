@@ -12,10 +12,12 @@ import numpy as np
 from ib_jax.data.dataset import DatasetCorruptError
 from ib_jax.data.table import lines, read_rows
 from ib_jax.data.text import TextSplit
-from ib_jax.strings import shown, text_list
+from ib_jax.files import local_file, local_path, visible_damage
+from ib_jax.strings import is_unicode, shown, text_list
 
 _Row = tuple[int, dict[str, Any]]  # the number of its last line, and the fields by their columns
 _LARGEST = 2**31 - 1
+_LOST_PAGE = bytes(16)  # what a power cut or a broken copy leaves; a NUL alone is a character
 
 
 def read_text_file(
@@ -44,9 +46,10 @@ def read_text_file(
     Raises:
       ValueError: if the suffix is another one, or a class is named twice.
       TypeError: if `class_names` is one string, or not all of them are strings.
-      FileNotFoundError: if there is no such file.
-      DatasetCorruptError: if it has no example, lacks a column or has it twice, is not UTF-8, or a line is malformed or
-        has no label as expected; the message says which line and what is there.
+      FileNotFoundError, IsADirectoryError: if there is no such file, or it is a folder.
+      DatasetCorruptError: if it has no example, lacks a column or has it twice, is not UTF-8, holds a block of zeros
+        or half of a surrogate pair, or a line is malformed or has no label as expected; the message says which line and
+        what is there.
 
     Example:
       >>> import tempfile
@@ -55,9 +58,10 @@ def read_text_file(
       >>> read_text_file(path)
       TextSplit(texts=('It is "art" .', 'Plain bad .'), labels=array([1, 0], dtype=int32))
     """
-    path = Path(path)
+    path = local_path(path, "path")
     if path.suffix.lower() not in _READERS:
         raise ValueError(f"path is {str(path)!r}; expected a file ending in {', '.join(_READERS)}")
+    path = local_file(path, "path")
     numbers = None if class_names is None else _numbered(class_names)
     expected = f"an integer from 0 to {_LARGEST}" if numbers is None else f"one of {_short(', '.join(numbers))}"
     rows = _READERS[path.suffix.lower()](_content(path))
@@ -72,6 +76,10 @@ def read_text_file(
             text, label = fields[text_column], _class_of(fields[label_column], numbers)
             if not isinstance(text, str):
                 raise ValueError(f"line {line}: {text_column} is {shown(text)}; expected a text")
+            if not is_unicode(text):
+                raise ValueError(
+                    f"line {line}: {text_column} holds half of a surrogate pair, in {shown(text)}; take it out"
+                )
             if label is None:
                 raise ValueError(f"line {line}: {label_column} is {shown(fields[label_column])}; expected {expected}")
             texts.append(text)
@@ -93,6 +101,13 @@ def _numbered(class_names: Sequence[str]) -> dict[str, int]:
 
 def _content(path: Path) -> str:
     written = path.read_bytes()
+    lost = written.find(_LOST_PAGE)
+    if lost >= 0:  # they are valid UTF-8, and would be a text
+        line = 1 + written.count(b"\n", 0, lost)
+        raise DatasetCorruptError(f"{path}, line {line}: holds a block of zeros, so it is damaged; copy it again")
+    damage = visible_damage(path)
+    if damage not in (None, "empty"):
+        raise DatasetCorruptError(f"{path} is {damage}")
     try:
         # Spreadsheets begin their CSV files with a mark that would become part of the first column's name.
         return written.decode("utf-8-sig")
@@ -139,6 +154,7 @@ def _read_json_lines(content: str) -> Iterator[_Row]:
 
 
 def _short(line: str) -> str:
+    line = line.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair could not be printed
     return line if len(line) <= 200 else line[:197] + "..."
 
 

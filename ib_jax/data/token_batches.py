@@ -33,25 +33,27 @@ class RowsOfLength(NamedTuple):
     length: int
 
 
-def pad_tokens(token_lists: Sequence[np.ndarray], length: int) -> np.ndarray:
+def pad_tokens(token_lists: Sequence[np.ndarray], length: int, *, vocab_size: int | None = None) -> np.ndarray:
     """Puts tokens side by side, with -1 where there is none.
 
     Args:
       token_lists: B texts' tokens, int [n_i].
       length: L >= every n_i.
+      vocab_size: V, the embeddings of the model that will read them; None if it is not known.
 
     Returns:
       int32 [B, L], of no texts [0, L].
 
     Raises:
       TypeError: if they are no token numbers, but texts for instance.
-      ValueError: if a text has more than L tokens; it should have been cut by the tokeniser.
+      ValueError: if a text has more than L tokens, and should have been cut by the tokeniser; or if a token is negative
+        or not below V, where the model would answer NaN.
 
     Example:
       >>> pad_tokens([np.array([2, 7, 3]), np.array([2, 3])], 4).tolist()
       [[2, 7, 3, -1], [2, 3, -1, -1]]
     """
-    token_lists = _token_list(token_lists)
+    token_lists = _token_list(token_lists, vocab_size)
     padded = np.full((len(token_lists), length), PAD, np.int32)
     for row, tokens in enumerate(token_lists):
         if len(tokens) > length:
@@ -61,7 +63,7 @@ def pad_tokens(token_lists: Sequence[np.ndarray], length: int) -> np.ndarray:
 
 
 def token_batches(
-    token_lists: Sequence[np.ndarray], *, batch_size: int, lengths: Sequence[int]
+    token_lists: Sequence[np.ndarray], *, batch_size: int, lengths: Sequence[int], vocab_size: int | None = None
 ) -> Iterator[TokenBatch]:
     """Batches for evaluation: each text once, short ones first, padded to one of a few lengths.
 
@@ -74,13 +76,15 @@ def token_batches(
       token_lists: N texts' tokens, int [n_i].
       batch_size: B.
       lengths: what texts may be padded to; the largest must hold the longest text.
+      vocab_size: V, the embeddings of the model that will read them; None if it is not known.
 
     Returns:
       An iterator of batches, of no texts an empty one.
 
     Raises:
       TypeError: if they are no token numbers, but texts for instance.
-      ValueError: if a number is less than 1, or a text is longer than every length.
+      ValueError: if a number is less than 1, or a text is longer than every length; or if a token is negative or not
+        below V, where the model would answer NaN.
 
     Example:
       >>> texts = [np.arange(n) for n in (5, 2, 3, 3)]
@@ -88,7 +92,7 @@ def token_batches(
       [([1, 2], (2, 4)), ([3], (2, 4)), ([0], (2, 8))]
     """
     _check_batch_size(batch_size)
-    token_lists = _token_list(token_lists)
+    token_lists = _token_list(token_lists, vocab_size)
     num_tokens = np.array([len(tokens) for tokens in token_lists], np.int64)
     lengths, bucket = _buckets(num_tokens, lengths)
     by_length = np.argsort(num_tokens, kind="stable")
@@ -155,15 +159,20 @@ def bucketed_epoch(
     return [batches[index] for index in random.permutation(num_batches)]
 
 
-def _token_list(token_lists: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The texts' tokens in a list, which a pandas column would give by the labels of its index."""
+def _token_list(token_lists: Sequence[np.ndarray], vocab_size: int | None) -> list[np.ndarray]:
+    """The texts' tokens in a list, which a pandas column would give by the labels of its index; all of them checked."""
     found = [np.asarray(tokens) for tokens in token_lists]
+    most = 2**31 if vocab_size is None else vocab_size
     for row, tokens in enumerate(found):
         if tokens.ndim != 1 or (tokens.size and tokens.dtype.kind not in "iu"):
             raise TypeError(
                 f"token_lists must hold int [n], got {tokens.dtype} {list(tokens.shape)} for text {row}; a tokeniser "
                 f"gives them"
             )
+        if tokens.size and (tokens.min() < 0 or tokens.max() >= most):
+            worst = tokens.min() if tokens.min() < 0 else tokens.max()
+            limit = "2**31" if vocab_size is None else f"vocab_size = {vocab_size}, the model's"
+            raise ValueError(f"tokens must be at least 0 and below {limit}, got {worst} for text {row}")
     return found
 
 

@@ -3,12 +3,13 @@
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ib_jax.strings import shown, text_list
+from ib_jax.data.dataset import DatasetCorruptError
+from ib_jax.files import local_path, make_folder, reading, write_whole
+from ib_jax.strings import is_unicode, shown, text_list
 
 Tokenise = Callable[[Sequence[str]], list[np.ndarray]]
 """Texts -> for each its tokens int32 [n], n >= 2: a first token such as [CLS] and a last one such as [SEP] included."""
@@ -46,18 +47,18 @@ class Tokeniser:
 
     @property
     def vocab_size(self) -> int:
-        """The number of tokens that there are."""
-        return int(self.tokenizer.get_vocab_size())
+        """One more than the greatest number of a token: a model must have so many embeddings."""
+        return 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes `tokenizer.json` into a folder, as Hugging Face's libraries and `load_tokenizer` read it.
 
-        It does not cut texts: that is up to who loads it.
+        It does not cut texts: that is up to who loads it. An OSError leaves no file in part.
         """
         whole = _library().Tokenizer.from_str(self.tokenizer.to_str())
         whole.no_truncation()
-        folder.mkdir(parents=True, exist_ok=True)
-        whole.save(str(folder / _FILE))
+        written = whole.to_str(pretty=True).encode()
+        write_whole(make_folder(folder, "folder") / _FILE, lambda file: file.write(written))
 
 
 def load_tokenizer(folder: str | os.PathLike[str], *, max_length: int) -> Tokeniser:
@@ -73,16 +74,15 @@ def load_tokenizer(folder: str | os.PathLike[str], *, max_length: int) -> Tokeni
     Raises:
       ImportError: if `tokenizers` is not installed.
       FileNotFoundError: if there is no such file.
-      ValueError: if `max_length` is less than 3, the file is malformed, or the tokenizer adds no special tokens.
+      DatasetCorruptError: if it is damaged or no tokenizer's.
+      ValueError: if `max_length` is less than 3, or the tokenizer adds no special tokens.
     """
     tokenizers = _library()
-    path = Path(folder) / _FILE
+    path = local_path(folder, "folder") / _FILE
     if not path.is_file():
         raise FileNotFoundError(f"there is no {_FILE} in {folder}; expected the folder of a Hugging Face model with it")
-    try:
+    with reading(path, "copy or download it again", DatasetCorruptError):
         tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise ValueError(f"{path} could not be read as a tokenizer ({error})") from error
     return _ready(tokenizer, max_length)
 
 
@@ -143,13 +143,11 @@ def _ready(tokenizer: Any, max_length: int) -> Tokeniser:
 def _encodable(texts: Sequence[str]) -> list[str]:
     found = text_list(texts)
     for row, text in enumerate(found):
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
+        if not is_unicode(text):
             raise ValueError(
                 f"texts must be valid Unicode, got half of a surrogate pair at position {row}, in {shown(text)}; take "
                 f"it out, as by text.encode('utf-8', 'replace').decode()"
-            ) from error
+            )
     return found
 
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from ib_jax import losses
 from ib_jax.evaluation.stored import digest
-from ib_jax.files import read_json, write_whole
+from ib_jax.files import make_folder, read_arrays, read_json, reading, write_whole
 from ib_jax.types import Array, AttackResult, Params
 
 _FORMAT = 2  # of the files in a folder; the first kept no types and knew fewer fields of a result
+_REMEDY = "delete it to have its examples attacked again"
 _TYPES = "types"  # beside the fields of a result in a file: their dtypes by name, as JSON
 
 RunFn = Callable[..., AttackResult]
@@ -60,7 +61,8 @@ def attack_in_chunks(
 
     Example i has the key `fold_in(key, i)`, so neither the size of the chunks nor the number of devices changes a
     result. With a folder every finished chunk is a file in it, written whole or not at all, and the same call after a
-    kill makes only those that are missing. They come back bit for bit, in any dtype.
+    kill makes only those that are missing. They come back bit for bit, in any dtype. A file that is damaged is refused
+    by its name, never made again unasked: delete it for that.
 
     Args:
       run: see `RunFn`; it is called from a thread for each device, with parameters on that device.
@@ -70,7 +72,7 @@ def attack_in_chunks(
       labels: int [N].
       targets: int [N], or None.
       chunk_size: examples of one call.
-      folder: where to keep finished chunks; None keeps them in memory alone.
+      folder: where to keep finished chunks, made if need be; None keeps them in memory alone.
       name: what identifies attack and model beyond parameters, data and keys; the folder remembers it.
       devices: all local ones by default.
       report: called after each chunk.
@@ -79,8 +81,10 @@ def attack_in_chunks(
       AttackResult of NumPy arrays [N, ...].
 
     Raises:
-      ValueError: `chunk_size` is less than 1, lengths differ, or the folder holds another evaluation or one of an older
-        format.
+      ValueError: `chunk_size` is less than 1, lengths differ, the folder holds another evaluation or one of an older
+        format, or is an address of a bucket.
+      DamagedFileError: a file of the folder is damaged; before anything is attacked.
+      OSError: the folder cannot be made or written to; finished chunks stay.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -102,7 +106,7 @@ def attack_in_chunks(
     firsts = range(0, max(1, len(labels)), chunk_size)
     parts: dict[int, AttackResult] = {}
     for first in firsts:
-        known = store.read(first)
+        known = store.read(first, min(chunk_size, len(labels) - first))
         if known is not None:
             parts[first] = known
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -166,15 +170,14 @@ class _Store:
     """Finished chunks as files, under a statement of what they belong to."""
 
     def __init__(self, folder: str | os.PathLike[str] | None, chunk_size: int, name: str, content: Any):
-        self._folder = None if folder is None else pathlib.Path(folder)
+        self._folder = None if folder is None else make_folder(folder, "folder")
         if self._folder is None:
             return
         statement = {"format": _FORMAT, "chunk_size": chunk_size, "name": name, "content": digest(content)}
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / "evaluation.json"
         if not path.exists():
             write_whole(path, lambda file: file.write(json.dumps(statement).encode()))
-        there = read_json(path, "delete the folder")
+        there = read_json(path, f"delete the folder {self._folder} to have all of it made again")
         if there.get("format") != _FORMAT:
             raise ValueError(_refusal(self._folder))
         for field, value in statement.items():
@@ -186,15 +189,20 @@ class _Store:
         assert self._folder is not None
         return self._folder / f"from_{first:09d}.npz"
 
-    def read(self, first: int) -> AttackResult | None:
-        """The chunk that begins there, if it is finished."""
+    def read(self, first: int, size: int) -> AttackResult | None:
+        """The chunk of so many examples that begins there, if it is finished."""
         if self._folder is None or not self._path(first).exists():
             return None
-        with np.load(self._path(first)) as arrays:
-            if _TYPES not in arrays.files:
-                raise ValueError(_refusal(self._folder))
+        path = self._path(first)
+        arrays = read_arrays(path, _REMEDY)
+        if _TYPES not in arrays:
+            raise ValueError(_refusal(self._folder))
+        with reading(path, _REMEDY):
             types = json.loads(str(arrays[_TYPES]))
-            return AttackResult(**{name: arrays[name].view(np.dtype(dtype)) for name, dtype in types.items()})
+            chunk = AttackResult(**{name: arrays[name].view(np.dtype(dtype)) for name, dtype in types.items()})
+            if len(chunk.success) != size:
+                raise ValueError(f"{len(chunk.success)} examples, expected {size}")
+            return chunk
 
     def write(self, first: int, chunk: AttackResult) -> None:
         """Keeps a finished chunk."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ib_jax.evaluation.attack_spec import AttackSpec
 from ib_jax.evaluation.stored import digest
-from ib_jax.files import read_json, write_whole
+from ib_jax.files import make_folder, read_arrays, read_json, write_whole
 
 _FORMAT = 1
 _STATEMENT = "suite.json"
@@ -19,6 +19,8 @@ _STATEMENT = "suite.json"
 class SuiteFolder:
     """Finished attacks as files; without a folder nothing is kept.
 
+    A file that is damaged is refused by its name, never made again unasked: delete it for that.
+
     Args:
       folder: where; None for nowhere.
       specs: of the suite.
@@ -26,7 +28,9 @@ class SuiteFolder:
       told: what else decides the results, in plain scalars.
 
     Raises:
-      ValueError: the folder holds another evaluation; the message says in what it differs.
+      ValueError: the folder holds another evaluation, and the message says in what it differs; or is an address.
+      DamagedFileError: its statement is damaged; from `read`, the file of an attack is.
+      OSError: it cannot be made or written to.
     """
 
     def __init__(
@@ -36,15 +40,14 @@ class SuiteFolder:
         content: Any,
         told: Mapping[str, Any],
     ):
-        self._folder = None if folder is None else pathlib.Path(folder)
+        self._folder = None if folder is None else make_folder(folder, "folder")
         if self._folder is None:
             return
         statement = {"format": _FORMAT, **told, "specs": [spec.label for spec in specs], "content": digest(content)}
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / _STATEMENT
         if not path.exists():
             write_whole(path, lambda file: file.write(json.dumps(statement, indent=1).encode()))
-        there = read_json(path, "delete the folder")
+        there = read_json(path, f"delete the folder {self._folder} to have all of it made again")
         for field, value in statement.items():
             if there.get(field) != value:
                 raise ValueError(f"folder {self._folder} holds {_difference(field, there.get(field), value)}")
@@ -53,8 +56,7 @@ class SuiteFolder:
         """The arrays of an attack, if it is done."""
         if self._folder is None or not self._path(index).exists():
             return None
-        with np.load(self._path(index)) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        return read_arrays(self._path(index), "delete it to have its attack made again")
 
     def write(self, index: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Keeps a finished attack."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ class BertConfig:
     """Sizes of a BERT, by the names of a checkpoint's config.json; the defaults are BERT-base's.
 
     Raises:
-      ValueError: a size does not fit, or the activation is unknown.
+      TypeError: a size is no whole number, or a rate no number.
+      ValueError: a size or a rate does not fit, or the activation is unknown.
 
     Example:
       >>> from ib_jax import models
@@ -49,9 +51,18 @@ class BertConfig:
     initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for field in dataclasses.fields(self):
+            value: Any = getattr(self, field.name)
+            kind: Any = type(field.default)
+            wanted = {int: "a whole number", float: "a number", str: "a name"}[kind]
+            if isinstance(value, bool) or not isinstance(value, (kind, int) if kind is float else kind):
+                raise TypeError(f"{field.name} must be {wanted}, got {value!r}")
+            if kind is int and value < 1:
+                raise ValueError(f"{field.name} must be at least 1, got {value}")
+            if field.name.endswith("_prob") and not 0 <= value < 1:
+                raise ValueError(f"{field.name} must be at least 0 and below 1, got {value}")
+            if kind is float and not 0 <= value < math.inf:
+                raise ValueError(f"{field.name} must be at least 0, got {value}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size must be a multiple of num_attention_heads = {self.num_attention_heads}, "
@@ -101,7 +112,12 @@ class BertModel(nn.Module):
 
     @nn.compact
     def __call__(self, ids: Array, mask: Array, types: Array | None = None, *, train: bool = False) -> BertOutput:
-        """ids int [B, L] below the vocabulary's size, mask bool [B, L] of what is a token, types int [B, L]."""
+        """ids int [B, L], mask bool [B, L] of what is a token, types int [B, L] or None for zeros -> BertOutput.
+
+        The ids of tokens are in 0..vocab_size-1; what is no token may have any. Others are refused, but where `jit`
+        knows no values: there they make NaN of their text, so that `data.token_batches` and `data.pad_tokens`, which
+        see them first, are to be told the `vocab_size`.
+        """
         config, length = self.config, ids.shape[-1]
         if length > config.max_position_embeddings:
             raise ValueError(f"texts must have at most {config.max_position_embeddings} tokens, got {length}")
@@ -109,6 +125,9 @@ class BertModel(nn.Module):
             nn.Embed, features=config.hidden_size, embedding_init=nn.initializers.normal(config.initializer_range)
         )
         types = jnp.zeros_like(ids) if types is None else types
+        ids = jnp.where(mask, ids, 0)
+        check_ids(ids, config.vocab_size, "ids", "vocab_size")
+        check_ids(types, config.type_vocab_size, "types", "type_vocab_size")
         embedded = embed(config.vocab_size, name="word_embeddings")(ids)
         embedded += embed(config.type_vocab_size, name="token_type_embeddings")(types)
         embedded += embed(config.max_position_embeddings, name="position_embeddings")(jnp.arange(length))
@@ -121,6 +140,34 @@ class BertModel(nn.Module):
         hidden = hidden.astype(jnp.float32)
         pooled = jnp.tanh(_dense(config, config.hidden_size, jnp.float32, "pooler")(hidden[:, 0]))
         return BertOutput(hidden, pooled)
+
+
+def check_ids(ids: Array, size: int, name: str, size_name: str) -> None:
+    """Refuses numbers that have no row in a table of embeddings, which would be NaN; traced ones pass, as yet unknown.
+
+    Args:
+      ids: int [...].
+      size: rows of the table.
+      name: of the ids, for the message.
+      size_name: of the size.
+
+    Raises:
+      ValueError: one is negative, or not below the size.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> check_ids(jnp.array([1, 20]), 20, "ids", "vocab_size")
+      Traceback (most recent call last):
+      ValueError: ids must be at least 0 and below vocab_size = 20, got 20; are they of another model's tokeniser?
+    """
+    if isinstance(ids, jax.core.Tracer) or not ids.size:
+        return
+    least, most = int(ids.min()), int(ids.max())
+    if least < 0 or most >= size:
+        raise ValueError(
+            f"{name} must be at least 0 and below {size_name} = {size}, got {least if least < 0 else most}; "
+            "are they of another model's tokeniser?"
+        )
 
 
 class _Layer(nn.Module):

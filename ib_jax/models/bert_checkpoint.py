@@ -5,13 +5,14 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from flax import traverse_util
 
 from ib_jax import hub
+from ib_jax.files import DamagedFileError, make_folder, one_line, read_json, reading, write_whole
 from ib_jax.models.bert import BertConfig
 from ib_jax.types import Params
 
@@ -34,10 +35,13 @@ _OTHER_PARTS = {
 }
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 _OLD_LEAVES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
+_REMEDY = "copy or download it again"
 
 
-class CheckpointError(ValueError):
-    """The files of a checkpoint are not those of a BERT; the message names what is missing or does not fit."""
+class CheckpointError(DamagedFileError):
+    """A checkpoint's files are damaged or not a BERT's; the message names what is missing or does not fit."""
 
 
 def load_bert(name: str | os.PathLike[str]) -> tuple[BertConfig, Params]:
@@ -53,7 +57,7 @@ def load_bert(name: str | os.PathLike[str]) -> tuple[BertConfig, Params]:
 
     Raises:
       HubUnavailableError: the model can be neither found nor downloaded.
-      CheckpointError: a file is missing, or is not a BERT's.
+      CheckpointError: a file is missing, damaged or not a BERT's, or the two are of different models.
       ImportError: safetensors is not installed.
 
     Example:
@@ -72,26 +76,30 @@ def load_bert(name: str | os.PathLike[str]) -> tuple[BertConfig, Params]:
     """
     folder = hub.local_folder(name)
     config = read_config(folder)
-    path = folder / "model.safetensors"
+    path = folder / _WEIGHTS
     if not path.exists():
         there = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
-        raise CheckpointError(f"{folder} must hold model.safetensors, and holds {there}")
-    tensors = {_plain_name(key): value for key, value in _safetensors().load_file(path).items()}
+        raise CheckpointError(f"{folder} must hold {_WEIGHTS}, and holds {one_line(there)}")
+    library = _safetensors()
+    with reading(path, _REMEDY, CheckpointError):
+        tensors = {_plain_name(key): np.asarray(value) for key, value in library.load_file(path).items()}
+    _check_layers(path, tensors, config.num_hidden_layers)
     params: dict[tuple[str, ...], np.ndarray] = {}
     for leaf, (source, shape, turned) in _leaves(config).items():
         if source not in tensors:
             if leaf[0] == "pooler":
                 params[leaf] = np.zeros(shape, np.float32)
                 continue
-            raise CheckpointError(
-                f"{path} has no tensor {source!r}; is it a BERT of {config.num_hidden_layers} layers?"
-            )
+            raise CheckpointError(f"{path} has no tensor {source!r}; is it a BERT, and {_CONFIG} its own?")
         array = np.asarray(tensors[source], np.float32)
         array = np.ascontiguousarray(array.T) if turned else array
         if array.shape != shape:
             raise CheckpointError(
-                f"{source!r} in {path} must make an array {shape}, as config.json says, got {array.shape}"
+                f"{source!r} in {path} must make an array {shape}, as {_CONFIG} says, got {array.shape}; are both of "
+                "one model?"
             )
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{source!r} in {path} is not finite everywhere; {_REMEDY}")
         params[leaf] = array
     return config, traverse_util.unflatten_dict(params)
 
@@ -106,6 +114,7 @@ def save_bert(folder: str | os.PathLike[str], config: BertConfig, params: Params
 
     Raises:
       CheckpointError: the parameters are not those of this configuration; nothing is written.
+      OSError: the folder cannot be made or written to; no file is there in part.
       ImportError: safetensors is not installed.
     """
     flat, tensors = traverse_util.flatten_dict(params), {}
@@ -115,30 +124,45 @@ def save_bert(folder: str | os.PathLike[str], config: BertConfig, params: Params
             raise CheckpointError(f"params[{']['.join(leaf)}] must be an array {shape}, got {found}")
         array = np.asarray(flat[leaf], np.float32)
         tensors[source] = np.ascontiguousarray(array.T if turned else array)
-    folder, writer = pathlib.Path(folder), _safetensors()
-    folder.mkdir(parents=True, exist_ok=True)
+    library = _safetensors()
+    folder = make_folder(folder, "folder")
     statement = {"architectures": ["BertModel"], "model_type": "bert", "pad_token_id": 0} | dataclasses.asdict(config)
-    partial = folder / ".model.safetensors.partial"
-    partial.write_bytes(writer.save(tensors, metadata={"format": "pt"}))  # save_file would let only its owner read
-    (folder / "config.json").write_text(json.dumps(statement, indent=1) + "\n")
-    partial.replace(folder / "model.safetensors")
+    written = library.save(tensors, metadata={"format": "pt"})  # save_file would let only its owner read
+    write_whole(folder / _WEIGHTS, lambda file: file.write(written))
+    write_whole(folder / _CONFIG, lambda file: file.write((json.dumps(statement, indent=1) + "\n").encode()))
 
 
 def read_config(folder: pathlib.Path) -> BertConfig:
     """The sizes of the checkpoint in a folder.
 
     Raises:
-      CheckpointError: there is no config.json, or it is not one of a BERT.
+      CheckpointError: there is no config.json, or it is damaged or not one of a BERT.
     """
-    path = folder / "config.json"
+    path = folder / _CONFIG
     if not path.exists():
-        raise CheckpointError(f"{folder} must hold config.json")
-    statement: Mapping[str, Any] = json.loads(path.read_text())
+        raise CheckpointError(f"{folder} must hold {_CONFIG}")
+    try:
+        statement: Mapping[str, Any] = read_json(path, _REMEDY)
+    except DamagedFileError as error:
+        raise CheckpointError(str(error)) from None
     kind, positions = statement.get("model_type", "bert"), statement.get("position_embedding_type", "absolute")
     if kind != "bert" or positions != "absolute":
         raise CheckpointError(f"{path} must be of a BERT with absolute positions, got {kind} with {positions}")
     names = [field.name for field in dataclasses.fields(BertConfig)]
-    return BertConfig(**{name: statement[name] for name in names if name in statement})
+    try:
+        return BertConfig(**{name: statement[name] for name in names if name in statement})
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is not of a BERT: {error}") from None
+
+
+def _check_layers(path: pathlib.Path, tensors: Iterable[str], num_layers: int) -> None:
+    """Refuses another number of layers, also one of which the first would do."""
+    there = 1 + max((int(found[1]) for found in map(_LAYER.match, tensors) if found), default=-1)
+    if there != num_layers:
+        raise CheckpointError(
+            f"{path} holds {there} layers of a BERT, and {_CONFIG} says num_hidden_layers = {num_layers}; are both of "
+            "one model?"
+        )
 
 
 def _leaves(config: BertConfig) -> dict[tuple[str, ...], tuple[str, tuple[int, ...], bool]]:

@@ -125,7 +125,10 @@ assert "tensorflow" not in sys.modules
 print(digest.hexdigest())
 """
     result = subprocess.run(
-        [sys.executable, "-c", code, str(imagenet.data_dir)], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore::EncodingWarning", "-c", code, str(imagenet.data_dir)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.stderr == ""
     assert result.stdout.strip() == hashlib.sha256(b"".join(b.inputs.tobytes() for b in stream(imagenet))).hexdigest()

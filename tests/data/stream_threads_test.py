@@ -101,5 +101,7 @@ for num_ahead in (None, 1):
     assert len(list(batches)) == 3
 next(data.stream(source, order=lambda epoch: np.arange(9), batch_size=3, num_steps=9))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore::EncodingWarning", "-c", code], capture_output=True, text=True, check=False
+    )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

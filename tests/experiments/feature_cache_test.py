@@ -146,10 +146,11 @@ def test_damage_is_told(tmp_path):
         made.write(index, np.ones((SHARD, 2)), np.zeros(SHARD))
     path = made.folder / "shard_000001.npy"
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(CacheCorruptError, match=r"shard_000001.npy is damaged"):
-        made.read()
+    for ask in (made.read, made.missing):  # the second goes before hours of computing
+        with pytest.raises(CacheCorruptError, match=r"shard_000001.npy is damaged"):
+            ask()
     np.save(path, np.load(made.folder / "shard_000000.npy")[:4])
-    with pytest.raises(CacheCorruptError, match=r"shard_000001.npy holds 4 records .* expected 5 records"):
+    with pytest.raises(CacheCorruptError, match=r"shard_000001.npy holds \(4,\) of .* expected \(5,\) of"):
         made.moments()
     path.unlink()
     assert made.missing() == [1, 2, 3, 4]

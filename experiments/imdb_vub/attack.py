@@ -1,6 +1,5 @@
 """Attacks all heads of `experiments.imdb_vub` side by side, text by text, and keeps every answer on disk."""
 
-import json
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from ib_jax import attacks, losses
 from ib_jax.attacks import text
 from ib_jax.attacks.text import TextResult
 from ib_jax.evaluation import is_right, most_probable
+from ib_jax.files import read_json, reading
 from ib_jax.models import Classifier
 from ib_jax.types import Array, Params
 
@@ -156,10 +156,13 @@ class HeadAttacks:
         return score(list(texts), np.full(len(texts), self._heads.index(head)))
 
     def _attack_rows(self, runners: Mapping[bool, text.TextRunner], name: str, rows: range) -> list[dict[str, Any]]:
-        """By the key of a head the fields of its answer, for each text; those that were missing are written."""
+        """By the key of a head the fields of its answer, for each text; those that were missing are written.
+
+        A damaged file is refused by its name, never made again unasked.
+        """
         folder = pathlib.Path(self._config.workdir) / "attacks" / name
         paths = {row: folder / f"text_{row:05d}.json" for row in rows}
-        known = {row: json.loads(path.read_text()) if path.exists() else {} for row, path in paths.items()}
+        known = {row: _known(path) for row, path in paths.items()}
         for stochastic, runner in runners.items():
             own = [(index, head.key) for index, head in enumerate(self._heads) if head.stochastic == stochastic]
             todo = [(row, index, key) for row in rows for index, key in own if key not in known[row]]
@@ -171,6 +174,17 @@ class HeadAttacks:
                 for row, answers in known.items():
                     json_files.write_json(paths[row], answers)
         return list(known.values())
+
+
+def _known(path: pathlib.Path) -> dict[str, Any]:
+    """By the key of a head the fields of its answer, as a file has them."""
+    if not path.exists():
+        return {}
+    remedy = "delete it to have its text attacked again"
+    known = read_json(path, remedy)
+    with reading(path, remedy):
+        list(map(_result, known.values()))  # are they answers?
+    return known
 
 
 def _sampled_logits(model: Classifier) -> Callable[[Params, Array, Array], Array]:

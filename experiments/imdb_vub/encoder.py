@@ -135,8 +135,9 @@ def load_encoder(
       precision: "float32" or "bfloat16".
 
     Raises:
-      HubUnavailableError, CheckpointError: the model is not there, or is no BERT.
-      FileNotFoundError: it has no tokeniser.
+      HubUnavailableError, CheckpointError: the model is not there, or is no BERT, or its tokeniser has more tokens.
+      DatasetCorruptError: its tokeniser is damaged.
+      FileNotFoundError: it has none.
       ImportError: a library of the extra `text` is missing.
       ValueError: the BERT has no place for so many tokens.
     """
@@ -148,7 +149,12 @@ def load_encoder(
         folder = hub.local_folder(name)
         config, params = models.load_bert(folder)
         tokenise = data.load_tokenizer(folder, max_length=max_length)
-        name = folder.name if folder.is_dir() and name == str(folder) else name
+        if tokenise.vocab_size > config.vocab_size:
+            raise models.CheckpointError(
+                f"{folder / 'tokenizer.json'} has {tokenise.vocab_size} tokens, and {folder / 'config.json'} says "
+                f"vocab_size = {config.vocab_size}; give the tokeniser of this model"
+            )
+        name = folder.name if name.startswith("~") or name == str(folder) else name
     if max_length > config.max_position_embeddings:
         raise SettingError(f"max_length must be at most {config.max_position_embeddings}, the BERT's, got {max_length}")
     return TextEncoder(name, config, params, tokenise, cast(models.Pooling, pooling), precision)
@@ -161,7 +167,8 @@ def features_of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size
     def compute(params: Params, rows: range, device: jax.Device) -> tuple[np.ndarray, np.ndarray]:
         tokens = encoder.tokenise(split.texts[rows.start : rows.stop])
         features = np.empty((len(rows), encoder.num_features), np.float32)
-        for batch in data.token_batches(tokens, batch_size=batch_size, lengths=encoder.lengths):
+        size = encoder.config.vocab_size
+        for batch in data.token_batches(tokens, batch_size=batch_size, lengths=encoder.lengths, vocab_size=size):
             answer = jitted(params, jax.device_put(batch.tokens, device))
             features[batch.rows] = np.asarray(answer)[: len(batch.rows)]
         return features, split.labels[rows.start : rows.stop]

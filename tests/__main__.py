@@ -28,6 +28,7 @@ ENVIRONMENT = {  # most of the tests' time is compiling, of programs that many o
     "XLA_FLAGS": " ".join(FLAGS),  # a fifth to a third of the time of compiling what users run
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "PYTHONWARNDEFAULTENCODING": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",  # on the CPU each program from the cache is greeted with a kilobyte of warnings
 }
 LINT = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]

@@ -13,21 +13,23 @@ PACKAGE = pathlib.Path(ib_jax.__file__).parent
 MAY_IMPORT = {
     "types": set(),
     "files": set(),
+    "keys": {"types"},
     "loops": set(),
-    "hub": set(),
+    "promotion": set(),
+    "hub": {"files"},
     "strings": set(),
-    "losses": {"types"},
+    "losses": {"types", "keys"},
     "bounds": {"types", "losses"},
-    "attacks": {"types", "losses", "loops", "strings"},
+    "attacks": {"types", "losses", "loops", "promotion", "strings"},
     "evaluation": {"types", "files", "losses", "attacks"},
-    "augment": {"types"},
+    "augment": {"types", "keys"},
     "data": {"types", "files", "hub", "strings"},
-    "models": {"types", "files", "losses", "hub"},
-    "training": {"types", "files", "loops"},
+    "models": {"types", "files", "keys", "losses", "hub"},
+    "training": {"types", "files", "keys", "loops", "promotion"},
     "exact": {"types"},
-    "corruptions": {"types"},
+    "corruptions": {"types", "keys"},
 }
-FILES = {"types", "files", "loops", "hub", "strings"}
+FILES = {"types", "files", "keys", "loops", "promotion", "hub", "strings"}
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 
 

@@ -185,7 +185,7 @@ def run(config: ComparisonConfig, session: Session, model: AttackedModel | None 
     """Attacks a network, by default the one that the settings name, on both sides; None if its training was stopped."""
     model = model or _model(config, session)
     if model is None:
-        session.console.print("Stopped while the network was trained; nothing is attacked.", highlight=False)
+        session.console.print("Stopped while the network was trained; nothing is attacked.")
         return None
     evaluator, wanted = AttackEvaluator(model, config.num_images), comparisons(config)
     turns = [
@@ -226,7 +226,7 @@ def run(config: ComparisonConfig, session: Session, model: AttackedModel | None 
 def _model(config: ComparisonConfig, session: Session) -> AttackedModel | None:
     if config.checkpoint:
         return load_model(config.checkpoint, data_dir=config.data_dir)
-    session.console.print(f"Training a network on {config.dataset}, {config.num_epochs} epochs.", highlight=False)
+    session.console.print(f"Training a network on {config.dataset}, {config.num_epochs} epochs.")
     names = ("dataset", "num_epochs", "hidden_width", "data_dir", "seed")
     return train_model(**{name: getattr(config, name) for name in names})
 

@@ -41,10 +41,10 @@ def attack(config: Config, console: Console, stack: contextlib.ExitStack) -> Pla
         model = attack_comparison.load_model(config.checkpoint)
     else:
         names = ("dataset", "num_epochs", "batch_size", "latent_dim", "hidden_width")
-        console.print(f"Training a network on {config.dataset}.", highlight=False)
+        console.print(f"Training a network on {config.dataset}.")
         model = attack_comparison.train_model(**{name: getattr(config, name) for name in names})
     if model is None:
-        console.print("Stopped while the network was trained; nothing is measured.", highlight=False)
+        console.print("Stopped while the network was trained; nothing is measured.")
         return None
     made = AttackBenchmark(config, model, stack)
     return Plan([*made.compared(), *made.radii()], made.describe, min_seconds=config.min_seconds)

@@ -137,7 +137,7 @@ def measure(
                     show(f"round {number}/{repeats}", run.row)
                     run.seconds.append(run.take_turn(plan.min_seconds))
             if not console.is_terminal:
-                console.print(f"round {number}/{repeats} done", highlight=False)
+                console.print(f"round {number}/{repeats} done")
     matrix_peak = {} if peak is None else {"matrix_peak": peak.summary()}
     rate = matrix_peak["matrix_peak"]["flops_per_second"] if matrix_peak else None
     return [run.model(rate) for run in runs], matrix_peak | plan.details()

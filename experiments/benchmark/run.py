@@ -44,7 +44,7 @@ def run(config: Config, session: Session, matmul_sizes: Sequence[int] = ()) -> d
             message = f"it is measured in one process, not in {jax.process_count()}"
             if config.suite == suite:
                 raise SettingError(f"--suite={suite}: {message}")
-            session.console.print(f"Without --suite={suite}: {message}.", highlight=False)
+            session.console.print(f"Without --suite={suite}: {message}.")
             continue
         in_folder = f"{(config.suite == ALL and config.output) or RESULTS}/{suite}.json"
         path = in_folder if config.suite == ALL else config.output or in_folder
@@ -75,5 +75,5 @@ def _run_suite(config: Config, session: Session, matmul_sizes: Sequence[int]) ->
     from experiments.core import render
 
     render.show(report.report(frames.frame([record]), [record]), session.console)
-    session.console.print(f"The record is {config.output}.", highlight=False)
+    session.console.print(f"The record is {config.output}.")
     return record

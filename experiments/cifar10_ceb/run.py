@@ -76,7 +76,7 @@ def run(config: Cifar10Config, sweep: SweepSettings, attack: AttackSettings, ses
     if not _train(every, dataset, sweep, workdir, session):
         return None
     if not attack.num_attack_images:
-        session.console.print(f"Models are in {workdir}; none is attacked.", highlight=False)
+        session.console.print(f"Models are in {workdir}; none is attacked.")
         return results
     models = [ImageModel(own, network_name(own), functools.partial(Recipe, own, dataset, FUNCTIONS)) for own in every]
     measure_models(models, [attack], results, session, attack=attack)

@@ -1,35 +1,29 @@
 """A program: flags, presets and `--help`, the processes it runs in, and what becomes of an error."""
 
+import contextlib
 import functools
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 from absl import app, logging
-from rich.console import Console
 
-from experiments.core import flags, workdir
-from experiments.core.records import RecordError
+from experiments.core import flags, locks, workdir
+from experiments.core.failures import USER_ERRORS, describe, log_traceback
 from experiments.core.session import Session
-from experiments.core.settings import NOTHING, Preset, SettingError, Settings, setting
-from ib_jax import data, training
+from experiments.core.settings import FOLDER, NOTHING, Preset, SettingError, Settings, setting
+from experiments.core.terminal import Terminal, prepare
+from ib_jax import training
+from ib_jax.files import one_line
 
 STOPPED = 143  # exit status of a process ended by SIGTERM: stopped and saved
 LOST = 75  # exit status: temporary failure, start again
+_HEARD = 3.0  # seconds in which the other processes hear why one ends
 HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort"}
-USER_ERRORS = (
-    SettingError,
-    workdir.WorkdirError,
-    RecordError,
-    data.DatasetUnavailableError,
-    training.NonFiniteLossError,
-)
-"""What is told in one line; any other error keeps its traceback."""
-
-
 _machine = functools.partial(setting, decides=NOTHING)
 
 
@@ -45,6 +39,7 @@ class Machine(Settings, group="Machine"):
         "",
         "Folder in which compiled programs are kept, so that the next start does not compile them again. On a CPU JAX "
         "warns of machine features then; TF_CPP_MIN_LOG_LEVEL=3 before the command keeps it quiet.",
+        path=FOLDER,
     )
 
 
@@ -74,7 +69,7 @@ def main(
 
     def parse(argv: list[str]) -> list[str]:
         if HELP & set(argv[1:]):
-            flags.print_help(*classes, Machine, doc=doc or "", console=Console(), presets=presets, without=without)
+            flags.print_help(*classes, Machine, doc=doc or "", console=Terminal(), presets=presets, without=without)
             sys.exit(0)
         rest = app.parse_flags_with_usage(argv)
         if rest[1:]:
@@ -85,31 +80,42 @@ def main(
         del argv
         try:
             settings = flags.from_flags(*classes, presets=presets, adjust=adjust)
+            machine = flags.from_flags(Machine)[0]
+            workdir.check_paths(*settings, machine)
         except SettingError as error:
             return f"{name}: {error}"
         try:
-            set_up(flags.from_flags(Machine)[0])
+            set_up(machine)
         except (ValueError, RuntimeError) as error:
             return f"cannot start: {error}"
-        session = Session(name, workdir.command(f"experiments.{name}"), Console(quiet=not training.is_main()))
+        session = Session(name, workdir.command(f"experiments.{name}"), Terminal(quiet=not training.is_main()))
         return call(run, *settings, session=session, errors=errors)
 
+    prepare()
     app.run(start, flags_parser=parse)
 
 
 def call(
     run: Callable[..., Any], *settings: Any, session: Session, errors: tuple[type[Exception], ...] = ()
 ) -> int | str:
-    """Runs; the exit status, or the line with which a user's error ends."""
+    """Runs, and keeps other runs out of the workdir; the exit status, or the line with which a user's error ends."""
     try:
-        result = run(*settings, session=session)
+        with contextlib.ExitStack() as stack:
+            for folder in workdir.folders(*settings):
+                stack.enter_context(locks.hold(folder))
+            result = run(*settings, session=session)
     except Exception as error:
-        ours = isinstance(error, FileNotFoundError) and error.errno is None  # not the operating system's
-        if isinstance(error, (*USER_ERRORS, *errors)) or ours:
-            return f"{session.experiment}: {error}"
-        if jax.process_count() == 1:
+        told = isinstance(error, (*USER_ERRORS, *errors))
+        message = f"{session.experiment}: {describe(error)}" if told else one_line(error)
+        if told:
+            log_traceback()
+        elif jax.process_count() == 1:
             raise
-        _leave(error)
+        else:
+            traceback.print_exception(error)
+        if jax.process_count() > 1:
+            _leave(message, 1 if told else LOST)
+        return message
     return STOPPED if result is None else 0
 
 
@@ -124,15 +130,23 @@ def set_up(machine: Machine) -> None:
         jax.config.update("jax_compilation_cache_dir", os.path.abspath(machine.compilation_cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    training.initialize(machine.coordinator_address, machine.num_processes, machine.process_id)
+    if training.initialize(machine.coordinator_address, machine.num_processes, machine.process_id):
+        training.hear_others(_follow)
 
 
-def _leave(error: Exception) -> None:
-    """Ends this process at once: one that failed must not wait for the others, who wait for it."""
-    traceback.print_exception(error)
+def _leave(message: str, status: int) -> NoReturn:
+    """Ends this process, when the others have heard why: it must not wait for them, who wait for it."""
+    print(f"Process {jax.process_index()} of {jax.process_count()} ends: {message}", file=sys.stderr, flush=True)
+    training.tell_others(message)
+    time.sleep(_HEARD)
+    os._exit(status)
+
+
+def _follow(process: int, message: str) -> NoReturn:
+    """Ends this process, since another one has ended."""
     print(
-        f"Process {jax.process_index()} of {jax.process_count()} ends: {type(error).__name__}. If another process was "
-        "lost, start all of them again with the same --workdir; they go on from the last checkpoint.",
+        f"Process {jax.process_index()} of {jax.process_count()} ends, since process {process} did: {message}\n"
+        "Start all of them again with the same --workdir; they go on from the last checkpoint.",
         file=sys.stderr,
         flush=True,
     )

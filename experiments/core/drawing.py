@@ -1,5 +1,6 @@
 """Draws the figures that `core/plots.py` declares, from a frame and without a screen."""
 
+import functools
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import numpy as np
 from experiments.core.frames import per_model, where
 from experiments.core.plots import MARKERS, Bars, Figure, Line, Panel, Scatter
 from experiments.core.tables import values_of
+from ib_jax.files import write_whole
 
 if TYPE_CHECKING:  # matplotlib takes a second to import, and is imported where something is drawn
     import pandas as pd
@@ -19,7 +21,14 @@ DPI = 110
 
 
 def draw(figure: Figure, frame: "pd.DataFrame", path: Path) -> None:
-    """Draws a figure from a frame into a PNG file."""
+    """Draws a figure from a frame into a PNG file, the same whatever the user's settings of matplotlib."""
+    import matplotlib
+
+    with matplotlib.rc_context(matplotlib.rcParamsDefault):
+        _draw(figure, frame, path)
+
+
+def _draw(figure: Figure, frame: "pd.DataFrame", path: Path) -> None:
     from matplotlib.figure import Figure as Canvas
 
     number = max(1, len(figure.panels))
@@ -45,7 +54,7 @@ def draw(figure: Figure, frame: "pd.DataFrame", path: Path) -> None:
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
         }
         canvas.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=figure.legend, frameon=False)
-    canvas.savefig(path, dpi=DPI)
+    write_whole(path, functools.partial(canvas.savefig, dpi=DPI, format="png"))
 
 
 def draw_panel(axes: "Axes", panel: Any, frame: "pd.DataFrame") -> None:

@@ -108,7 +108,7 @@ def print_help(
     without: Collection[str] = (),
 ) -> None:
     """Prints what the program does, its flags by group with default and the paper's value, and the presets."""
-    console.print(doc.strip(), markup=False, highlight=False)
+    console.print(doc.strip(), markup=False)
     for group, fields in grouped(*classes, without=without).items():
         table = Table(title=f"\n{group}", title_justify="left", title_style="bold", box=None, pad_edge=False)
         for column in ("flag", "default", "paper"):
@@ -119,7 +119,7 @@ def print_help(
             table.add_row(f"--{field.name}", _text(field.default) or "-", _paper(field), what)
         console.print(table, highlight=False, markup=False)
     for name, preset in (presets or {}).items():
-        console.print(f"\n--preset={name}: {preset.help}", markup=False, highlight=False)
+        console.print(f"\n--preset={name}: {preset.help}", markup=False)
         for where, values in [("", preset.values), *((f"on {d}: ", v) for d, v in preset.by_dataset.items())]:
             if values:
                 listed = " ".join(f"--{flag}={_text(value)}" for flag, value in values.items())

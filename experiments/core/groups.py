@@ -8,6 +8,9 @@ from typing import Literal
 from experiments.core.settings import (
     BOTTLENECKS,
     EVALUATION,
+    FILE,
+    FOLDER,
+    INPUT,
     NOTHING,
     PIPELINES,
     PRECISIONS,
@@ -24,7 +27,7 @@ SHARE = "share of the pixel range"
 # Settings that training does not depend on, and those that nothing does.
 _evaluated = functools.partial(setting, decides=EVALUATION)
 _free = functools.partial(setting, decides=NOTHING)
-_folder = functools.partial(setting, "", local=True)
+_path = functools.partial(setting, "", local=True)
 
 
 class Recipe(Settings, group="Run"):
@@ -32,7 +35,9 @@ class Recipe(Settings, group="Run"):
 
 
 class Workdir(Settings, group="Run"):
-    workdir: str = _folder("Folder of the run; an unfinished one is resumed. Default: a new one under workdirs/.")
+    workdir: str = _path(
+        "Folder of the run; an unfinished one is resumed. Default: a new one under workdirs/.", path=FOLDER
+    )
 
 
 class Seed(Settings, group="Run"):
@@ -48,11 +53,11 @@ class Figures(Settings, group="Run"):
 
 
 class Results(Settings, group="Run"):
-    results: str = _folder("Folder of records, table and figures. Default: results/ in the workdir.")
+    results: str = _path("Folder of records, table and figures. Default: results/ in the workdir.", path=FOLDER)
 
 
 class Output(Settings, group="Run"):
-    output: str = _folder("JSON record. Default: under workdirs/.")
+    output: str = _path("JSON record. Default: under workdirs/.", path=FILE)
 
 
 class Dataset(Settings, group="Data"):
@@ -60,8 +65,8 @@ class Dataset(Settings, group="Data"):
 
 
 class DataDir(Settings, group="Data"):
-    data_dir: str = _folder(
-        "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets."
+    data_dir: str = _path(
+        "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets.", path=INPUT
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.core import groups, networks
 from experiments.core.recipe import VIB, Recipe
-from experiments.core.settings import BOTTLENECKS, NOTHING, Settings, configure, setting
+from experiments.core.settings import BOTTLENECKS, FOLDER, NOTHING, Settings, configure, setting
 from ib_jax import data, losses
 from ib_jax.models import Classifier
 from ib_jax.types import Array
@@ -25,7 +25,10 @@ _SHARED = ("dataset", "num_epochs", "batch_size", "learning_rate", "average_deca
 
 class FeatureCache(Settings, group="Features"):
     cache_dir: str = setting(
-        "", "Folder of feature caches, any number beside each other. Default: features/ in the workdir.", local=True
+        "",
+        "Folder of feature caches, any number beside each other. Default: features/ in the workdir.",
+        local=True,
+        path=FOLDER,
     )
     shard_size: int = setting(1000, "Examples of one file of the cache.", least=1, decides=NOTHING)
 

@@ -142,7 +142,7 @@ def measure_models(
     _wait_for_all()  # all have read what was there, and process 0 may write
     waiting = [each for each in opened if each is not None]
     if not waiting:
-        session.console.print(f"Every model has its record in {results}.", highlight=False)
+        session.console.print(f"Every model has its record in {results}.")
         return
     by_file = {model.file: model for model in models}
     suites = ModelAttacks(

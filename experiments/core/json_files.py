@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import jax
 import numpy as np
 
 from ib_jax import training
+from ib_jax.files import write_whole
 
 
 def write_json(path: str | os.PathLike[str], value: Any, *, compact: bool = False) -> None:
@@ -27,12 +29,10 @@ def write_json(path: str | os.PathLike[str], value: Any, *, compact: bool = Fals
         return
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     text = json.dumps(plain(value), indent=1, allow_nan=False)
     if compact:  # a line break is never inside a string of JSON, and a brace or bracket in one is left alone
         text = re.sub(r"([\[{])\n\s*([^][{}]*?)\n\s*([\]}])", _on_one_line, text)
-    temporary.write_text(text + "\n")
-    temporary.replace(path)
+    write_whole(path, lambda file: file.write(f"{text}\n".encode()))
 
 
 def _on_one_line(found: re.Match[str]) -> str:
@@ -43,29 +43,46 @@ def append_jsonl(path: str | os.PathLike[str], value: Any) -> None:
     """Appends one line of JSON."""
     if not training.is_main():
         return
-    with open(path, "a") as file:
-        file.write(json.dumps(plain(value), allow_nan=False) + "\n")
+    with open(path, "ab") as file:
+        file.write(_line(value))
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The whole lines of a JSONL file; a last line cut off by a kill is left out; empty for no file."""
+    """The whole lines of a JSONL file; empty for no file.
+
+    A last line that a kill cut off is left out, and so is, with a warning, what a power cut left of others.
+    """
     path = pathlib.Path(path)
-    if not path.exists():
-        return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    rows = [_row(line) for line in lines[:-1] if line]
+    damaged = sum(row is None for row in rows)
+    if damaged:
+        warnings.warn(
+            f"{path} has {damaged} lines that are no JSON objects; they are left out",
+            training.CheckpointWarning,
+            stacklevel=2,
+        )
+    return [row for row in rows if row is not None]
 
 
 def rewind_jsonl(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
     """Drops what was logged after `step`, which a resumed run logs again; returns what is left."""
-    rows = [row for row in read_jsonl(path) if row["step"] <= step]
-    if not training.is_main():
-        return rows
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    temporary.replace(path)
+    rows = [row for row in read_jsonl(path) if row.get("step", step + 1) <= step]
+    if training.is_main():
+        write_whole(path, lambda file: file.writelines(map(_line, rows)))
     return rows
+
+
+def _line(value: Any) -> bytes:
+    return f"{json.dumps(plain(value), allow_nan=False)}\n".encode()
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def plain(value: Any) -> Any:

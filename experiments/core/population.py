@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,10 +13,11 @@ from experiments.core import groups, json_files, runner, trained_model
 from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.recipe import Recipe
 from experiments.core.session import Session
-from experiments.core.settings import refusing
+from experiments.core.settings import recorded, refusing
 from experiments.core.trained_model import TrainedModel
-from experiments.core.workdir import check_workdir, write_config
+from experiments.core.workdir import CHECKPOINTS, check_workdir, write_config
 from ib_jax import training
+from ib_jax.files import read_json
 from ib_jax.types import Params
 
 Layout = groups.Members
@@ -74,13 +74,13 @@ class PopulationTrainer:
         chosen = training.choose_members_at_once(num_parameters, jax.local_devices()[0].platform, whole=recipe.whole)
         self.members_at_once = chosen if layout.members_at_once < 0 else layout.members_at_once or None
         self._begun = folder / "plan.json"
-        size = json.loads(self._begun.read_text())["members_per_program"] if self._begun.exists() else 0
+        size = read_json(self._begun)["members_per_program"] if self._begun.exists() else 0
         if size := training.from_main(size):  # begun programs keep their members, whatever memory there is today
             message = f"{num_members} members in programs of {size}, as they were begun."
             self.plan = training.Plan(num_members, -(-num_members // size), size, message)
         else:
             self.plan = self._plan(first, layout)
-        session.console.print(f"{title}: {self.plan.message}", highlight=False)
+        session.console.print(f"{title}: {self.plan.message}")
 
     def _plan(self, first: training.Population, layout: Any) -> training.Plan:
         """Into how many programs the members go, by the memory that a population of one, `first`, tells of."""
@@ -105,7 +105,7 @@ class PopulationTrainer:
                 self._session.console.rule(title)
             if not self._train_program(index, group):
                 message = f"Stopped and saved in {self._folder}. The same command with the same --workdir goes on."
-                self._session.console.print(message, highlight=False)
+                self._session.console.print(message)
                 return None
         return [model for index, group in enumerate(self.plan.groups()) for model in self._models(index, group)]
 
@@ -143,12 +143,12 @@ class PopulationTrainer:
         if self._export is not None:
             for place, member in enumerate(group):
                 self._export(member, training.member(population, place))
-        json_files.write_json(self._done(index), rows)  # last: a program that has it is not trained again
+        json_files.write_json(self._done(index), {"members": rows})  # last: a program that has it is not trained again
         return True
 
     def _models(self, index: int, group: range) -> list[TrainedModel]:
         """The members of a program that is trained."""
-        rows, folder = json.loads(self._done(index).read_text()), self._done(index).parent
+        rows, folder = read_json(self._done(index))["members"], self._done(index).parent
         log, seconds = json_files.read_jsonl(folder / "metrics.jsonl"), self.seconds
         params = functools.cache(functools.partial(self._params, folder, group))
         return [
@@ -164,7 +164,7 @@ class PopulationTrainer:
 
     def _params(self, folder: pathlib.Path, group: range) -> list[Params]:
         population = training.init_population(self._recipe.init, self._of_group(group))
-        with training.Checkpoints(folder / "checkpoints") as checkpoints:
+        with training.Checkpoints(folder / CHECKPOINTS, read_only=True) as checkpoints:
             population = checkpoints.restore(population)
         decay = self._recipe.config.average_decay
         return [training.averaged_params(training.member(population, place), decay) for place in range(len(group))]
@@ -227,7 +227,8 @@ def train_in_workdirs(
     def export(index: int, state: training.TrainState) -> None:
         workdir = pathlib.Path(members[index].workdir)
         write_config(workdir, members[index])
-        with training.Checkpoints(workdir / "checkpoints") as checkpoints:
+        kept = json_files.plain(recorded(members[index]))
+        with training.Checkpoints(workdir / CHECKPOINTS, settings=kept) as checkpoints:
             if checkpoints.last_step() is None:
                 checkpoints.save(state, score=0.0)
 

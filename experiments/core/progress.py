@@ -53,7 +53,7 @@ class ProgressLine(_Line):
             error = "" if found is None else f"test error {_range(found['test']['error_avg'], '{:.2%}')}  "
             left = (now - self._start) * (1 - share) / share
             done = f"epoch {epochs}  loss {loss} nats  {error}{speed:,.0f} {self._unit}/s"
-            self._console.print(f"{done}  {left:,.0f} s left", highlight=False)
+            self._console.print(f"{done}  {left:,.0f} s left")
             self._shown = now
 
 
@@ -77,7 +77,7 @@ class WorkLine(_Line):
         if not self._console.is_terminal:
             passed = time.monotonic() - self._start
             left = passed * (self._total / max(self._done, 1.0) - 1.0)
-            self._console.print(f"{model}: {what}  {passed:.0f} s, some {left:,.0f} s left", highlight=False)
+            self._console.print(f"{model}: {what}  {passed:.0f} s, some {left:,.0f} s left")
 
 
 def _range(value: float | Sequence[float] | np.ndarray, form: str) -> str:

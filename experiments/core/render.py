@@ -17,6 +17,7 @@ from experiments.core.frames import frame
 from experiments.core.records import Record
 from experiments.core.report import Cell, Grid, Report, Text
 from ib_jax import training
+from ib_jax.files import write_whole
 
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -26,7 +27,7 @@ def write(report: Report, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "table.md"]
-    paths[0].write_text(markdown(report))
+    write_whole(paths[0], lambda file: file.write(markdown(report).encode()))
     figures = [block for block in report.blocks if not isinstance(block, (Text, Grid))]
     if figures:
         from experiments.core import drawing  # matplotlib takes a second to import

@@ -1,20 +1,21 @@
 """Trains one model in its workdir, and resumes what was begun."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import Any
 
-from experiments.core import json_files
+from experiments.core import json_files, locks
 from experiments.core import progress as show
 from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.recipe import Recipe, Stretch
 from experiments.core.session import Session
-from experiments.core.settings import refusing
+from experiments.core.settings import recorded, refusing
 from experiments.core.trained_model import TrainedModel, is_finished, open_model, write_results
-from experiments.core.workdir import check_workdir, write_config
+from experiments.core.workdir import CHECKPOINTS, check_workdir, write_config
 from ib_jax import training
 
 
@@ -113,10 +114,15 @@ def fit(
       The last state, whose step tells whether it was stopped; and the step of the best checkpoint.
     """
     config, steps_per_epoch, log = recipe.config, recipe.steps_per_epoch, folder / "metrics.jsonl"
-    with training.Checkpoints(folder / "checkpoints") as checkpoints, training.StopRequest() as stop:
-        if checkpoints.last_step() is not None:
-            state = checkpoints.restore(state)
-            session.console.print(f"Going on from step {int(state.step)} of {folder}.", highlight=False)
+    with (
+        locks.hold(folder),
+        _naming_the_last(folder),
+        training.Checkpoints(folder / CHECKPOINTS, settings=json_files.plain(recorded(config))) as checkpoints,
+        training.StopRequest() as stop,
+    ):
+        if (resumed := checkpoints.resume(state)) is not None:
+            state = resumed
+            session.console.print(f"Going on from step {int(state.step)} of {folder}.")
         first = int(state.step)
         json_files.rewind_jsonl(log, first)
         clock = monotonic()
@@ -151,6 +157,18 @@ def fit(
                 stop=lambda: stop.requested,
             )
         return state, checkpoints.best_step()
+
+
+@contextlib.contextmanager
+def _naming_the_last(folder: pathlib.Path) -> Iterator[None]:
+    """Says with what the file system refuses where the run can go on."""
+    try:
+        yield
+    except OSError as error:
+        step = training.last_checkpoint(folder / CHECKPOINTS)
+        where = "begins again" if step is None else f"goes on from step {step}"
+        error.add_note(f"The same command, with the same --workdir, {where} in {folder}")
+        raise
 
 
 def held_out_score(progress: training.Progress) -> float:

@@ -3,14 +3,15 @@
 import dataclasses
 import importlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-
 from experiments.core import records
+from experiments.core.failures import describe, log_traceback
 from experiments.core.records import Model, Record
 from experiments.core.settings import Settings, departures, recorded
+from experiments.core.terminal import RunWarning, Terminal
 from experiments.core.workdir import environment
 from ib_jax import training
 
@@ -27,7 +28,7 @@ class Session:
 
     experiment: str = ""
     command: str = ""
-    console: Console = dataclasses.field(default_factory=lambda: Console(quiet=True))
+    console: Terminal = dataclasses.field(default_factory=lambda: Terminal(quiet=True))
 
     def record(
         self,
@@ -51,16 +52,32 @@ class Session:
     def publish(self, folder: str | os.PathLike[str], made: Sequence[Record] | None = None, **options: Any) -> None:
         """Makes the report of records by the experiment's report.py: table.md, figures, and tables on the terminal.
 
+        A report that cannot be made is a warning: the records are written, and it can be made of them later.
+
         Args:
           folder: where table.md and the figures go.
           made: the records. Default: all that lie in the folder.
           **options: of `report`.
         """
+        training.from_main(0)  # from here on there is what process 0 has written
+        if not training.is_main():
+            return
         from experiments.core import render  # pandas and matplotlib take a second to import
 
         module = importlib.import_module(f"experiments.{self.experiment}.report")
-        if made is None:
-            training.from_main(0)  # from here on there is what process 0 has written
-            made = records.load(folder, recursive=getattr(module, "RECURSIVE", False))
-        render.write_report(lambda frame, loaded: module.report(frame, loaded, **options), made, folder, self.console)
-        self.console.print(f"Records, table and figures are in {folder}.", highlight=False)
+        try:
+            if made is None:
+                made = records.load(folder, recursive=getattr(module, "RECURSIVE", False))
+            render.write_report(
+                lambda frame, loaded: module.report(frame, loaded, **options), made, folder, self.console
+            )
+        except Exception as error:
+            log_traceback()
+            warnings.warn(
+                f"the records are written, but the report of them failed: {describe(error)}. It can be made later, by "
+                f"python -m experiments.report {self.experiment} --folder={folder}",
+                RunWarning,
+                stacklevel=2,
+            )
+        else:
+            self.console.print(f"Records, table and figures are in {folder}.")

@@ -10,6 +10,8 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from ib_jax.files import local_path
+
 RATE_OBJECTIVES = ("vib", "vub")
 RESIDUAL_OBJECTIVES = ("ceb", "consistent_ceb")
 BOTTLENECKS = RATE_OBJECTIVES + RESIDUAL_OBJECTIVES
@@ -18,6 +20,8 @@ PRECISIONS = ("float32", "bfloat16")
 RESIDENT, GRAIN = "resident", "grain"
 PIPELINES = (RESIDENT, GRAIN)
 
+INPUT, FOLDER, FILE = "input", "folder", "file"
+"""What a path of this machine leads to: what is read, a folder in which is written, a file that is written."""
 TRAINING, EVALUATION, NOTHING = "training", "evaluation", "nothing"
 STAGES = {TRAINING: (TRAINING,), EVALUATION: (TRAINING, EVALUATION)}
 """What decides a thing on disk: a checkpoint by its training; a record, an attack's cache by evaluation as well."""
@@ -55,6 +59,7 @@ def setting(
     decides: str = TRAINING,
     objectives: tuple[str, ...] = (),
     local: bool = False,
+    path: str = "",
 ) -> Any:
     """A dataclass field that becomes a flag.
 
@@ -76,6 +81,8 @@ def setting(
       decides: TRAINING, EVALUATION or NOTHING: what is not the same after a change.
       objectives: for which the setting matters at all; none: for all.
       local: whether it is of this machine, such as a folder; no record keeps it, and it decides nothing.
+      path: INPUT, FOLDER or FILE of a path of this machine, or several with commas between: what is read, a folder in
+        which is written, a file that is written. `~` is resolved, and the address of a bucket refused.
 
     Returns:
       The field.
@@ -118,7 +125,18 @@ class Settings:
     def check(self) -> None:
         """Raises SettingError for a value out of range; a group with rules across fields calls this first."""
         for field in dataclasses.fields(self):
-            _check_field(field, getattr(self, field.name))
+            value = getattr(self, field.name)
+            if field.metadata["path"] and value:
+                value = ",".join(_path(part, field) for part in value.split(","))
+                object.__setattr__(self, field.name, value)
+            _check_field(field, value)
+
+
+def _path(text: str, field: dataclasses.Field[Any]) -> str:
+    try:
+        return str(local_path(text, f"--{field.name}"))
+    except ValueError as error:
+        raise SettingError(str(error)) from None
 
 
 def _check_field(field: dataclasses.Field[Any], value: Any) -> None:

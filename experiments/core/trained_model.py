@@ -7,7 +7,6 @@ of a population that is left in a workdir of its own has the same files.
 import dataclasses
 import functools
 import importlib
-import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,8 +18,9 @@ from experiments.core.evaluator import SPLITS
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
-from experiments.core.workdir import WorkdirError
+from experiments.core.workdir import CHECKPOINTS, CONFIG, WorkdirError
 from ib_jax import training
+from ib_jax.files import read_json
 from ib_jax.types import Params
 
 _SIZES = ("num_parameters", "steps", "training_seconds")
@@ -149,7 +149,7 @@ def read_config(workdir: str | pathlib.Path, *, data_dir: str = "") -> Any:
     workdir = pathlib.Path(workdir)
     experiment = read_results(workdir).experiment
     config_class = _package(experiment, where=str(workdir)).Config
-    own = json.loads((workdir / "config.json").read_text())
+    own = read_json(workdir / CONFIG, "copy it again, or train the model anew in another folder")
     unknown = sorted(own.keys() - {field.name for field in dataclasses.fields(config_class)})
     if unknown:
         raise WorkdirError(f"{workdir}/config.json has settings that {experiment} does not know: {', '.join(unknown)}")
@@ -180,10 +180,10 @@ def restore_params(recipe: Recipe, workdir: str | pathlib.Path) -> Params:
       FileNotFoundError: there is none.
       ValueError: it is of another network.
     """
-    folder = pathlib.Path(workdir) / "checkpoints"
+    folder = pathlib.Path(workdir) / CHECKPOINTS
     if not folder.is_dir():
         raise FileNotFoundError(f"{workdir} has no checkpoint: the folder checkpoints/ is missing")
-    with training.Checkpoints(folder) as checkpoints:
+    with training.Checkpoints(folder, read_only=True) as checkpoints:
         return training.averaged_params(checkpoints.restore(recipe.init()), recipe.config.average_decay)
 
 

@@ -1,25 +1,28 @@
 """Folders of runs: when what lies in one may be used again, and where it came from."""
 
+import dataclasses
 import importlib.metadata
-import json
 import os
 import pathlib
 import platform
 import re
+import secrets
 import shlex
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
 
 from experiments.core import json_files
-from experiments.core.settings import STAGES, TRAINING, Settings, as_dict
+from experiments.core.settings import FILE, FOLDER, STAGES, TRAINING, SettingError, Settings, as_dict
 from ib_jax import training
+from ib_jax.files import DamagedFileError, read_json
 
-CONFIG = "config.json"
+CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 
 
 class WorkdirError(ValueError):
@@ -56,6 +59,34 @@ def check_reuse(
         )
 
 
+def check_paths(*settings: Settings) -> None:
+    """Checks, before anything is done, that what will be written can be.
+
+    Raises:
+      SettingError: a folder is a file, a file is a folder, or the nearest folder that is there cannot be written to.
+    """
+    for each in settings:
+        for field in dataclasses.fields(each):
+            kind, value = field.metadata["path"], getattr(each, field.name)
+            if kind not in (FOLDER, FILE) or not value:
+                continue
+            path, wrong = pathlib.Path(value).absolute(), ""
+            nearest = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
+            if kind == FILE and path.is_dir():
+                wrong = "must be a file, and is a folder"
+            elif nearest.is_dir() and not os.access(nearest, os.W_OK | os.X_OK):
+                wrong = f"cannot be written to: {nearest} belongs to others or is read-only"
+            elif not nearest.is_dir() and not (kind == FILE and nearest == path):
+                wrong = f"must be a folder, and {nearest} is none"
+            if wrong:
+                raise SettingError(f"--{field.name} {wrong}; got {value}")
+
+
+def folders(*settings: Settings) -> list[str]:
+    """The workdirs that are given, in which one run works at a time."""
+    return [value for each in settings if (value := getattr(each, "workdir", ""))]
+
+
 def deciding(settings: Settings | type[Settings], stage: str) -> list[str]:
     """The settings on which a thing made at a stage depends."""
     fields = settings.__dataclass_fields__.values()
@@ -63,14 +94,30 @@ def deciding(settings: Settings | type[Settings], stage: str) -> list[str]:
 
 
 def check_workdir(workdir: str | os.PathLike[str], *settings: Settings, stage: str = TRAINING) -> None:
-    """The same for a folder by its config.json, if there is one; writes nothing.
+    """The same for a folder by its config.json and by what its checkpoints keep; writes nothing.
+
+    A config.json that is damaged is as good as none: it is written again.
 
     Raises:
-      WorkdirError: as `check_reuse`.
+      WorkdirError: as `check_reuse`; or there are checkpoints of which nobody knows by what settings they were made.
     """
-    path = pathlib.Path(workdir) / CONFIG
-    if path.exists():
-        check_reuse(workdir, json.loads(path.read_text()), *settings, stage=stage)
+    path, checkpoints = pathlib.Path(workdir) / CONFIG, pathlib.Path(workdir) / CHECKPOINTS
+    recorded = []
+    try:
+        recorded.append(read_json(path))
+    except FileNotFoundError:
+        pass
+    except DamagedFileError as error:
+        warnings.warn(str(error).partition(";")[0] + "; it is not used", training.CheckpointWarning, stacklevel=2)
+    if (kept := training.saved_settings(checkpoints)) is not None:
+        recorded.append(kept)
+    for each in recorded:
+        check_reuse(workdir, each, *settings, stage=stage)
+    if not recorded and training.last_checkpoint(checkpoints) is not None:
+        raise WorkdirError(
+            f"{workdir} has checkpoints but no {CONFIG} that says how they were made; put it back, or give another "
+            "folder"
+        )
 
 
 def write_config(workdir: str | os.PathLike[str], *settings: Settings) -> None:
@@ -79,9 +126,15 @@ def write_config(workdir: str | os.PathLike[str], *settings: Settings) -> None:
 
 
 def new_workdir(name: str) -> str:
-    """A folder named by the time, the same on every process."""
+    """A folder named by the time and a random number, the same on every process and another one in every run.
+
+    Example:
+      >>> new_workdir("digits")
+      'workdirs/20...-digits-...'
+    """
     now = time.localtime(training.from_main(int(time.time())))
-    return f"workdirs/{time.strftime('%Y%m%d-%H%M%S', now)}-{name}"
+    own = training.from_main(secrets.randbits(31))
+    return f"workdirs/{time.strftime('%Y%m%d-%H%M%S', now)}-{name}-{own:08x}"
 
 
 def environment() -> dict[str, Any]:
@@ -114,18 +167,21 @@ def without_paths(command: str) -> str:
 
 def _cpu_name() -> str:
     try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "unknown"
 
 
 def _commit() -> str:
-    here = pathlib.Path(__file__).resolve().parent
+    """The commit of this code; not that of a project of the user's in whose folder it is installed."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    git = ["git", "-C", str(root)]
+    options: Any = {"capture_output": True, "check": True, "encoding": "utf-8", "errors": "replace"}
     try:
-        git = ["git", "-C", str(here)]
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changes = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        top = subprocess.run([*git, "rev-parse", "--show-toplevel", "HEAD"], **options).stdout.splitlines()
+        changes = subprocess.run([*git, "status", "--porcelain", "-uno"], **options).stdout.strip()
+        ours = pathlib.Path(top[0]).samefile(root)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return head + ("+changes" if changes.stdout.strip() else "")
+    return top[1] + ("+changes" if changes else "") if ours else "unknown"

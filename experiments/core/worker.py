@@ -39,7 +39,7 @@ def missing(packages: Sequence[str], extra: str, *, avx512: bool = False) -> str
     if avx512:
         if platform.system() != "Linux":
             return "skipped: MKL's path can be forced on Linux only"
-        if "AuthenticAMD" not in pathlib.Path("/proc/cpuinfo").read_text():
+        if "AuthenticAMD" not in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"):
             return "skipped: MKL chooses its path by itself on this processor"
         if _c_compiler() is None:
             return "skipped: no C compiler to build the preloaded library"
@@ -52,9 +52,9 @@ def build_mkl_library(folder: str | os.PathLike[str]) -> pathlib.Path:
     if compiler is None:
         raise WorkerError("no C compiler")
     source, library = pathlib.Path(folder) / "mkl.c", pathlib.Path(folder) / "libmkl_any_cpu.so"
-    source.write_text(_MKL_SOURCE)
+    source.write_text(_MKL_SOURCE, encoding="utf-8")
     command = [compiler, "-shared", "-fPIC", "-o", str(library), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         raise WorkerError(f"{compiler} failed: {done.stderr.strip()}")
     return library
@@ -93,7 +93,7 @@ class Worker:
     ):
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            self._log = stack.enter_context(open(pathlib.Path(folder) / "log", "w+"))
+            self._log = stack.enter_context(open(pathlib.Path(folder) / "log", "w+", encoding="utf-8"))
             # torch.compile would start a pool of processes, which do not sleep.
             variables = {"TORCHINDUCTOR_COMPILE_THREADS": "1"} | os.environ | dict(environment or {})
             variables["IB_JAX_WORKER"] = "1"  # asks for no package of the experiments
@@ -104,7 +104,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
-                text=True,
+                encoding="utf-8",
                 env=variables,
                 cwd=pathlib.Path(__file__).resolve().parents[2],
             )
@@ -181,7 +181,7 @@ def serve(make_answer: Callable[..., Answer], packages: Sequence[str]) -> None:
       make_answer: prepares, with the command line's JSON as keyword arguments, and returns what answers a request.
       packages: whose versions `info` has.
     """
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     say = functools.partial(print, file=replies, flush=True)
     import torch

@@ -86,7 +86,7 @@ def find_workdirs(paths: Sequence[str], console: Console) -> list[pathlib.Path]:
             )
         for workdir in inside:
             if workdir not in finished:
-                console.print(f"{workdir} is not trained to its end and is left out.", highlight=False)
+                console.print(f"{workdir} is not trained to its end and is left out.")
         workdirs += finished
     return list(dict.fromkeys(workdirs))
 

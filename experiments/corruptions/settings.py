@@ -5,7 +5,7 @@ import dataclasses
 from experiments.core import groups
 from experiments.core.corrupted_images import ALL
 from experiments.core.image_settings import AttackSettings, ImageAttacks
-from experiments.core.settings import EVALUATION, configure, setting
+from experiments.core.settings import EVALUATION, INPUT, configure, setting
 from ib_jax import corruptions
 
 
@@ -30,6 +30,7 @@ class CorruptionSettings(groups.DataDir, groups.Results, groups.Seed, groups.Num
         "Workdirs of trained models with commas between, or the folder above those of a population. All of one data "
         "set; with cross-entropy among them, which the others are compared with.",
         local=True,
+        path=INPUT,
     )
     published: bool = setting(
         False,

@@ -113,7 +113,7 @@ def run(config: ExactConfig, session: Session) -> list[Record]:
                 models.append(Model(f"{objective}_beta{beta:g}", config.seed, measured, own))
             seconds, count = time.monotonic() - start, len(betas) * config.num_restarts
             line = f"{problem.name}, {objective}: {count} models in {seconds:.0f} s"
-            session.console.print(line, highlight=False)
+            session.console.print(line)
         curve = problem.curve(np.geomspace(min(betas) / 2, 0.95, 40))
         details = {"curve": {"information_xz": curve.information_xz, "information_zy": curve.information_zy}}
         made.append(session.record(models, config, details=details, file=problem.name))

@@ -75,5 +75,5 @@ def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> Rec
     if attack.num_attack_images:
         model = ImageModel(config, network_name(config), lambda: recipe)
         measure_models([model], [attack], workdir / "results", session, attack=attack)
-    session.console.print(f"Records are in {workdir}.", highlight=False)
+    session.console.print(f"Records are in {workdir}.")
     return trained.record

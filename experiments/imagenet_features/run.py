@@ -200,7 +200,7 @@ class Comparison:
         return lambda params, keys, images: head(params["head"], keys, features(params["backbone"], images))
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._session.console.print(text, style=style, highlight=False)
+        self._session.console.print(text, style=style)
 
 
 def key_of(head: HeadConfig | None) -> str:

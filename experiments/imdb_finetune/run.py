@@ -62,7 +62,7 @@ def run(config: FinetuneConfig, session: Session) -> Record | None:
     if not (folder / "config.json").exists():
         if training.is_main():
             recipe.encoder.save(folder, trained.params["encoder"]["bert"])
-        session.console.print(f"Records are in {workdir}, the encoder in {folder}.", highlight=False)
+        session.console.print(f"Records are in {workdir}, the encoder in {folder}.")
     return trained.record
 
 

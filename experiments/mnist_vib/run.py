@@ -13,6 +13,7 @@ from experiments.core.workdir import command, new_workdir
 from experiments.mnist_vib.attack import AttackEvaluator
 from experiments.mnist_vib.settings import PRESETS, Config
 from ib_jax import training
+from ib_jax.files import write_whole
 
 
 def run(config: Config, session: Session) -> Record | None:
@@ -33,11 +34,14 @@ def run(config: Config, session: Session) -> Record | None:
     record = trained.record
     assert record is not None
     if training.is_main():
-        np.savez_compressed(workdir / "per_example.npz", allow_pickle=False, **evaluator.per_example)
+        write_whole(
+            workdir / "per_example.npz",
+            lambda file: np.savez_compressed(file, allow_pickle=False, **evaluator.per_example),
+        )
     if config.figures:
         session.publish(workdir, [record])
     else:
-        session.console.print(f"The record is in {workdir}.", highlight=False)
+        session.console.print(f"The record is in {workdir}.")
     return record
 
 

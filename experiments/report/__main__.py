@@ -11,9 +11,8 @@ import argparse
 import pathlib
 import sys
 
-from rich.console import Console
-
 from experiments.core import records, render
+from experiments.core.terminal import Terminal
 from experiments.report import find, site
 
 
@@ -32,18 +31,18 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     if given.folder is not None and len(given.names) != 1:
         parser.error("--folder is for one NAME")
-    console = Console()
+    console = Terminal()
     try:
         if given.site is not None or not given.names:
             pages = site.build(given.site or pathlib.Path("workdirs/site"), given.names)
-            console.print(f"{len(pages)} pages; open {pages[0]}", highlight=False)
+            console.print(f"{len(pages)} pages; open {pages[0]}")
             return
         for name in given.names:
             for folder in [given.folder] if given.folder else find.folders(name):
                 made = find.make(name, folder)
                 render.show(made, console)
                 paths = render.write(made, folder)
-                console.print(f"{folder}: {', '.join(path.name for path in paths)}", highlight=False)
+                console.print(f"{folder}: {', '.join(path.name for path in paths)}")
     except records.RecordError as error:
         sys.exit(f"report: {error}")
 

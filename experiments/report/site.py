@@ -45,13 +45,15 @@ def build(site: pathlib.Path, names: Sequence[str] = ()) -> list[pathlib.Path]:
     templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     pages = [Page(name, folder) for name in names or find.names() for folder in find.folders(name)]
     for page in pages:
-        (site / page.file).write_text(templates.get_template("experiment.html").render(_experiment(page, site)))
+        (site / page.file).write_text(
+            templates.get_template("experiment.html").render(_experiment(page, site)), encoding="utf-8"
+        )
     numbers = pd.concat([page.report.frame for page in pages]) if pages else frames.frame([])
     numbers.to_csv(site / "numbers.csv", index=False)
     rows = [row for page in pages for row in overview(page)]
     rows += [_without_records(name) for name in names or find.commands() if name not in {page.name for page in pages}]
     values = {"title": "Experiments of ib_jax", "rows": rows, "rule": claims.RULE, "num_numbers": f"{len(numbers):,}"}
-    (site / "index.html").write_text(templates.get_template("index.html").render(values))
+    (site / "index.html").write_text(templates.get_template("index.html").render(values), encoding="utf-8")
     return [site / "index.html", *(site / page.file for page in pages)]
 
 
@@ -62,7 +64,7 @@ def about(name: str) -> dict[str, str]:
       >>> sorted(about("mnist_vib"))
       ['Cost', 'Expect', 'Leaves', 'Paper', 'Run']
     """
-    text = ast.get_docstring(ast.parse((find.ROOT / name / "__main__.py").read_text())) or ""
+    text = ast.get_docstring(ast.parse((find.ROOT / name / "__main__.py").read_text(encoding="utf-8"))) or ""
     parts = re.split(r"^([A-Z]\w+): ", text, flags=re.MULTILINE)[1:]
     bodies = [" ".join(body.split()) for body in parts[1::2]]
     return dict(zip(["Paper" if part == "Papers" else part for part in parts[::2]], bodies, strict=True))

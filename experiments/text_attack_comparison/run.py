@@ -53,7 +53,7 @@ def run(config: TextComparisonConfig, session: Session) -> Record:
         for attack in ATTACKS:
             if not {attack.name, "all"} & set(split(config.attacks)):
                 continue
-            session.console.print(f"{attack.title}: ours", highlight=False)
+            session.console.print(f"{attack.title}: ours")
             try:
                 made = attack.make()
             except (ImportError, LookupError) as error:
@@ -63,11 +63,11 @@ def run(config: TextComparisonConfig, session: Session) -> Record:
             add(attack.conditions | {"library": "ib_jax"}, ours, more)
             show("ib_jax", results)
             if config.naive_texts:
-                session.console.print(f"{attack.title}: naive search", highlight=False)
+                session.console.print(f"{attack.title}: naive search")
                 naive = _naive(config, classifier, made, evaluator, order=attack.scoring or "importance")
                 add(attack.conditions | {"library": "naive"}, naive, compare(ours, naive))
             for way in config.peer_names if attack.scoring != "paper" else ():  # TextAttack has no such scoring
-                session.console.print(f"{attack.title}: TextAttack, {way}", highlight=False)
+                session.console.print(f"{attack.title}: TextAttack, {way}")
                 at = attack.conditions | {"library": "textattack", "way": way}
                 try:
                     reply = textattack(attack.name, way, num_texts=config.texts_of(way), seed=config.seed)

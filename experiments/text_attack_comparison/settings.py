@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from experiments.core import groups
 from experiments.core.groups import split
-from experiments.core.settings import configure, setting
+from experiments.core.settings import INPUT, configure, setting
 from ib_jax import hub, models
 from ib_jax.attacks import text
 from ib_jax.data import TEXT_DATASETS
@@ -56,7 +56,10 @@ class TextComparisonConfig(
         2, "Texts attacked by the naive search, one question at a time; 0: none.", unit="texts", least=0
     )
     peer_python: str = setting(
-        "", "Interpreter of TextAttack's environment. Default: $TEXT_PEER_PYTHON, or else this one.", local=True
+        "",
+        "Interpreter of TextAttack's environment. Default: $TEXT_PEER_PYTHON, or else this one.",
+        local=True,
+        path=INPUT,
     )
     own_texts: int = setting(0, "How many of the texts are attacked through own; 0: all.", unit="texts", least=0)
     page_texts: int = setting(10, "Texts on the page of adversarial texts; 0: no page.", unit="texts", least=0)

@@ -71,7 +71,7 @@ class TextAttack(worker.Workers):
                     "labels": labels.tolist(),
                     "stop_words": stop_words(),
                 }
-                (folder / "task.json").write_text(json.dumps(task))
+                (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
             variables = {"PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
             arguments = {"task": str(folder / "task.json")}
             return worker.Worker(MODULE, arguments, avx512=avx512, python=interpreter(python), environment=variables)
@@ -117,7 +117,7 @@ def missing(python: str = "") -> str:
     python = interpreter(python)
     code = "import importlib.util as u, sys; print(*(name for name in sys.argv[1:] if u.find_spec(name) is None))"
     try:
-        done = subprocess.run([python, "-c", code, *NEEDED], capture_output=True, text=True)
+        done = subprocess.run([python, "-c", code, *NEEDED], capture_output=True, encoding="utf-8")
     except OSError as error:
         return f"cannot start {python}: {error.strerror}"
     if done.returncode:
@@ -139,7 +139,7 @@ def make_answer(task: str) -> worker.Answer:
     import numpy as np
     import torch
 
-    loaded = json.loads(pathlib.Path(task).read_text())
+    loaded = json.loads(pathlib.Path(task).read_text(encoding="utf-8"))
     textattack = import_textattack(loaded["stop_words"])
     model, tokeniser = _model(loaded), _tokeniser(loaded)
 

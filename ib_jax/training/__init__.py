@@ -2,8 +2,16 @@
 
 from ib_jax.training.adversarial import ApplyFn, attacked, trades
 from ib_jax.training.capacity import Plan, device_memory, measure_members, plan_programs
-from ib_jax.training.checkpoint import Checkpoints
-from ib_jax.training.distributed import any_process, from_main, initialize, is_main
+from ib_jax.training.checkpoint import Checkpoints, SaveError
+from ib_jax.training.distributed import (
+    any_process,
+    from_main,
+    hear_others,
+    initialize,
+    is_main,
+    on_main,
+    tell_others,
+)
 from ib_jax.training.epoch import Augment, drive, epoch_order, make_epoch, make_stretch
 from ib_jax.training.examples import map_examples, map_members
 from ib_jax.training.feed import feed
@@ -23,6 +31,7 @@ from ib_jax.training.parallel import (
 )
 from ib_jax.training.schedule import Gate, Schedule, gated_rho, linear_gamma, linear_rho
 from ib_jax.training.step import TrainState, averaged_params, init_state, make_train_step
+from ib_jax.training.step_folders import CheckpointWarning, last_checkpoint, saved_settings
 from ib_jax.training.sweep import Hyperparams, Population, choose_members_at_once, init_population, make_sweep, member
 
 __all__ = [
@@ -30,6 +39,7 @@ __all__ = [
     "ApplyFn",
     "Augment",
     "Batch",
+    "CheckpointWarning",
     "Checkpoints",
     "DepthOf",
     "Gate",
@@ -42,6 +52,7 @@ __all__ = [
     "Plan",
     "Population",
     "Progress",
+    "SaveError",
     "Schedule",
     "StopRequest",
     "TrainState",
@@ -58,10 +69,12 @@ __all__ = [
     "from_main",
     "gated_rho",
     "gather",
+    "hear_others",
     "init_population",
     "init_state",
     "initialize",
     "is_main",
+    "last_checkpoint",
     "layerwise_rates",
     "linear_gamma",
     "linear_rho",
@@ -74,11 +87,14 @@ __all__ = [
     "map_members",
     "measure_members",
     "member",
+    "on_main",
     "paper_adam",
     "plan_programs",
     "replicate",
+    "saved_settings",
     "shard_epoch",
     "spread_members",
+    "tell_others",
     "trades",
     "unreplicate",
 ]

@@ -1,6 +1,11 @@
 """Checkpoints on disk. The only file that knows orbax."""
 
-import pathlib
+import contextlib
+import errno
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -10,8 +15,21 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from ib_jax.files import DamagedFileError, local_path
+from ib_jax.training import step_folders
+from ib_jax.training.distributed import any_process, is_main, on_main
+
 State = TypeVar("State")
 """A TrainState, a Population, or any pytree with a `step`."""
+
+_DELETED = "deleted"
+"""Where a checkpoint is moved to before it is deleted, so that a kill leaves no half of it among the others."""
+
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
+
+
+class SaveError(OSError):
+    """A checkpoint could not be written; the message says where, why, and which is the last one that is whole."""
 
 
 class Checkpoints:
@@ -21,8 +39,17 @@ class Checkpoints:
     checkpoint to resume from. With several processes all hand over the same state to the same folder, which all see.
     What is saved does not know on how many devices it was trained.
 
+    A checkpoint that is not whole, because a copy of the folder was cut off, is renamed to `damaged-STEP`, with a
+    warning: when the folder is opened, or when `resume` cannot read it.
+
     Args:
       directory: where the checkpoints go; made if absent.
+      settings: JSON that each of them keeps, such as all that decides what they are; see `saved_settings`.
+      read_only: whether nothing in the folder is changed.
+
+    Raises:
+      ValueError: `directory` is the address of a bucket.
+      OSError: the folder cannot be made.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax, tempfile
@@ -35,35 +62,54 @@ class Checkpoints:
       (0, array([1., 1.], dtype=float32))
     """
 
-    def __init__(self, directory: str | pathlib.Path):
-        self.directory = pathlib.Path(directory).absolute()
+    def __init__(
+        self, directory: str | os.PathLike[str], *, settings: Mapping[str, Any] | None = None, read_only: bool = False
+    ):
+        self.directory = local_path(directory, "directory").absolute()
+        self._read_only, self._metadata = read_only, step_folders.metadata(settings)
+        if not read_only:
+            on_main(self._prepare)
         last = checkpoint_managers.LatestN(1)
-        best = checkpoint_managers.BestN(get_metric_fn=lambda metrics: -metrics["score"], n=1)
+        best = checkpoint_managers.BestN(get_metric_fn=lambda metrics: -_rank(metrics), n=1)
         options = ocp.CheckpointManagerOptions(
-            best_fn=lambda metrics: metrics["score"],
+            best_fn=_rank,
             best_mode="min",
             preservation_policy=checkpoint_managers.AnyPreservationPolicy([last, best]),
             enable_async_checkpointing=True,
+            todelete_subdir=None if read_only else _DELETED,
+            read_only=read_only,
         )
-        self._manager = ocp.CheckpointManager(
-            self.directory, options=options, item_handlers=ocp.StandardCheckpointHandler()
-        )
+        self._closing = contextlib.ExitStack()
+        readable = self._closing.enter_context(step_folders.readable_name(self.directory))
+        self._manager = ocp.CheckpointManager(readable, options=options, item_handlers=ocp.StandardCheckpointHandler())
 
     def save(self, state: Any, *, score: float) -> None:
         """Starts to write `state`; returns once it is copied, before it is on disk.
 
         Args:
           state: TrainState on one device (see `unreplicate`), or a Population (see `spread_members`).
-          score: lower is better; the checkpoint with the lowest is kept beside the last.
+          score: lower is better; the checkpoint with the lowest is kept beside the last. NaN counts as infinity.
+
+        Raises:
+          SaveError: the file system refuses, this save or the one before.
         """
         step = int(state.step)
-        if step in self._manager.all_steps():
-            return
-        self._manager.save(step, args=ocp.args.StandardSave(_to_host(state)), metrics={"score": float(score)})
+        with self._saving():
+            if step in self._manager.all_steps():
+                return
+            self._empty_deleted()
+            metrics = {"score": _rank({"score": score})}
+            args = ocp.args.StandardSave(_to_host(state))
+            self._manager.save(step, args=args, metrics=metrics, custom_metadata=self._metadata)
 
     def wait(self) -> None:
-        """Waits until every save is on disk."""
-        self._manager.wait_until_finished()
+        """Waits until every save is on disk.
+
+        Raises:
+          SaveError: the file system refuses.
+        """
+        with self._saving():
+            self._manager.wait_until_finished()
 
     def last_step(self) -> int | None:
         """Step of the last complete checkpoint, or None."""
@@ -85,6 +131,7 @@ class Checkpoints:
 
         Raises:
           FileNotFoundError: there is no checkpoint (of that step).
+          DamagedFileError: it is not whole; the message names its folder.
           ValueError: the checkpoint has another structure or other shapes.
         """
         step = self.last_step() if step is None else step
@@ -92,13 +139,36 @@ class Checkpoints:
             raise FileNotFoundError(
                 f"no checkpoint of step {step} in {self.directory}; there are {self._manager.all_steps()}"
             )
-        self._check_fits(step, like)
-        tree = self._manager.restore(step, args=ocp.args.StandardRestore(jax.tree.map(np.empty_like, _to_host(like))))
-        return jax.tree.map(lambda saved, own: jax.random.wrap_key_data(saved) if _is_key(own) else saved, tree, like)
+        with self._reading(step):
+            saved = _shapes(self._manager.item_metadata(step))
+        self._check_fits(step, saved, like)
+        with self._reading(step):
+            target = jax.tree.map(np.empty_like, _to_host(like))
+            tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        return jax.tree.map(lambda saved, own: _as_key(saved, own) if _is_key(own) else saved, tree, like)
 
-    def _check_fits(self, step: int, like: Any) -> None:
+    def resume(self, like: State) -> State | None:
+        """The last checkpoint that is whole, or None if there is none; damaged ones are set aside with a warning.
+
+        Args:
+          like: as of `restore`.
+
+        Raises:
+          ValueError: as of `restore`.
+        """
+        while (step := self.last_step()) is not None:
+            try:
+                state, problem = self.restore(like, step), ""
+            except DamagedFileError as error:
+                state, problem = None, str(error)
+            if not any_process(bool(problem)):
+                return state
+            on_main(lambda step=step: step_folders.set_aside([self.directory / str(step)]))
+            self._manager.reload()
+        return None
+
+    def _check_fits(self, step: int, saved: Mapping[str, str], like: Any) -> None:
         """Refuses a checkpoint of another network: orbax names no leaf, and for NumPy targets pads or cuts silently."""
-        saved = _shapes(self._manager.item_metadata(step))
         expected = _shapes(_to_host(like))
         different = [
             f"  {name}: {saved.get(name, 'absent')} in the checkpoint, {expected.get(name, 'absent')} expected"
@@ -110,13 +180,72 @@ class Checkpoints:
                 f"the checkpoint of step {step} in {self.directory} does not fit:\n" + "\n".join(different)
             )
 
+    def _prepare(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        self._empty_deleted()
+        step_folders.set_aside(filter(step_folders.damage, step_folders.step_folders(self.directory)))
+
+    def _empty_deleted(self) -> None:
+        if is_main():
+            for folder in (self.directory / _DELETED).glob("*"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Makes any error of a save one that says what it means to a user."""
+        try:
+            yield
+        except Exception as error:  # of orbax, tensorstore or the operating system, in whatever wrapping
+            steps = step_folders.whole_steps(self.directory)
+            last = f"the last whole one is that of step {steps[-1]}" if steps else "there is none yet"
+            raise SaveError(f"no checkpoint can be written in {self.directory}: {_reason(error)}; {last}") from error
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        folder = self.directory / str(step)
+        try:
+            yield
+        except PermissionError:
+            raise
+        except Exception as error:  # as many kinds as there are ways to be damaged
+            raise DamagedFileError(f"{folder} is no whole checkpoint ({_reason(error)}); delete it") from error
+
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._manager.close()
+        with self._closing:
+            if kind is not None:  # whatever else fails now comes of that
+                with contextlib.suppress(Exception):
+                    self._manager.close()
+                return
+            with self._saving():
+                self._manager.close()
+        if not self._read_only and is_main():
+            shutil.rmtree(self.directory / _DELETED, ignore_errors=True)
+
+
+def _rank(metrics: Mapping[str, float]) -> float:
+    """By what the best is chosen: a score that is no number is the worst."""
+    return math.inf if math.isnan(metrics["score"]) else float(metrics["score"])
+
+
+def _reason(error: BaseException) -> str:
+    """Why, in a few words: what the operating system says, if it is behind it, or else the error's first line."""
+    text = " ".join(str(error).split())
+    for number in _REFUSALS:
+        if os.strerror(number) in text or getattr(error, "errno", None) == number:
+            return os.strerror(number)
+    behind = error.__cause__ or error.__context__
+    return _reason(behind) if behind is not None else f"{type(error).__name__}: {text[:200]}"
+
+
+def _as_key(saved: Any, own: Any) -> Any:
+    return jax.random.wrap_key_data(saved, impl=jax.random.key_impl(own))
 
 
 def _to_host(state: Any) -> Any:

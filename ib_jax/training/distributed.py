@@ -1,6 +1,9 @@
 """Many processes: how they find each other, agree, and end when one of them is lost."""
 
 import os
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,6 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 HEARTBEAT_SECONDS = 30  # a process that has not been heard of for so long is lost, and ends the others
+_ENDS = "ib_jax/ends"
 
 
 def initialize(
@@ -64,6 +68,53 @@ def initialize(
     return jax.process_count() > 1
 
 
+def tell_others(message: str) -> None:
+    """Leaves word for the other processes that this one ends; see `hear_others`. It must live on for some seconds.
+
+    Args:
+      message: why it ends.
+    """
+    if (client := _client()) is not None:
+        client.key_value_set(f"{_ENDS}/{jax.process_index()}", message, allow_overwrite=True)
+
+
+def hear_others(act: Callable[[int, str], None], *, seconds: float = 1.0) -> None:
+    """Calls `act` in a thread with number and message of the first other process that ends and says so.
+
+    A process that waits for one that has failed hears nothing: what it waits for comes neither to an end nor to an
+    error. Only a thread of its own can end it in time.
+
+    Args:
+      act: (process, message) -> None, such as to end this process.
+      seconds: between two looks.
+    """
+    client, own = _client(), str(jax.process_index())
+
+    def look() -> None:
+        while True:
+            time.sleep(seconds)
+            try:
+                said = [(key.rpartition("/")[2], message) for key, message in client.key_value_dir_get(_ENDS)]
+            except RuntimeError:  # process 0, which keeps the messages, is gone; JAX ends the others
+                return
+            for process, message in said:
+                if process != own:
+                    act(int(process), message)
+                    return
+
+    if client is not None:
+        threading.Thread(target=look, daemon=True).start()
+
+
+def _client() -> Any:
+    """What JAX's processes keep small values in, for which it has no public name; None for one process."""
+    if jax.process_count() == 1:
+        return None
+    from jax._src.distributed import global_state
+
+    return global_state.client
+
+
 def is_main() -> bool:
     """Whether this is the process that writes records and talks: process 0.
 
@@ -87,6 +138,30 @@ def any_process(flag: bool) -> bool:
       True
     """
     return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def on_main(work: Callable[[], object]) -> None:
+    """Does something on process 0, while the others wait; all must call it.
+
+    Args:
+      work: what is done, such as making a folder.
+
+    Raises:
+      OSError: the file system of process 0 refuses; on every process.
+
+    Example:
+      >>> from ib_jax import training
+      >>> training.on_main(lambda: print("here"))
+      here
+    """
+    refusal = None
+    if is_main():
+        try:
+            work()
+        except OSError as error:
+            refusal = error
+    if any_process(refusal is not None):
+        raise refusal or OSError("process 0 was refused by its file system; see what it says")
 
 
 def from_main(number: int) -> int:

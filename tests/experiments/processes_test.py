@@ -27,7 +27,7 @@ SETTINGS = [
 def start(log, workdir, cache, *more, devices=1):
     environment = forced_devices(devices) | {"COLUMNS": "300"}
     command = [sys.executable, "-m", "experiments.mnist_vib", f"--workdir={workdir}", f"--compilation_cache={cache}"]
-    with open(log, "w") as file:
+    with open(log, "w", encoding="utf-8") as file:
         return subprocess.Popen([*command, *SETTINGS, *more], env=environment, stdout=file, stderr=subprocess.STDOUT)
 
 

@@ -40,7 +40,7 @@ def start(workdir, *, slow_saves=False):
             "def slow_save(self, state, *, score):\n    save(self, state, score=score)\n    time.sleep(0.05)\n"
             "training.Checkpoints.save = slow_save\n" + code
         )
-    with open(log_of(workdir), "w") as log:  # a pipe that nobody reads would fill and stop the run
+    with open(log_of(workdir), "w", encoding="utf-8") as log:  # a pipe that nobody reads would fill and stop the run
         return subprocess.Popen(
             [sys.executable, "-c", code, *command(workdir)[3:]], stdout=log, stderr=subprocess.STDOUT
         )

@@ -20,7 +20,7 @@ def test_a_line_cut_off_by_a_kill_is_left_out_and_later_rows_are_dropped(tmp_pat
     assert json_files.read_jsonl(path) == []
     for step in (1, 2, 3):
         json_files.append_jsonl(path, {"step": step})
-    with open(path, "a") as file:
+    with open(path, "a", encoding="utf-8") as file:
         file.write('{"step": 4, "lo')
     assert [row["step"] for row in json_files.read_jsonl(path)] == [1, 2, 3]
     assert [row["step"] for row in json_files.rewind_jsonl(path, 2)] == [1, 2]

@@ -1,0 +1,52 @@
+"""The terminal: what is printed is text as it is, whatever a user's folders are called, and however wide it is."""
+
+import sys
+import warnings
+from typing import Any
+
+from rich.console import Console
+
+from ib_jax import training
+
+
+class RunWarning(UserWarning):
+    """Something beside the results of a run failed."""
+
+
+OURS = (RunWarning, training.CheckpointWarning)
+
+
+class Terminal(Console):
+    """A console of rich that takes nothing for markup and breaks no line of text; tables fit the width.
+
+    Example:
+      >>> Terminal().print("runs/[a]/beta=0.1")
+      runs/[a]/beta=0.1
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Prints; text alone is left in one line, so that a path or a command can be copied."""
+        if all(isinstance(each, str) for each in objects):
+            options.setdefault("soft_wrap", True)
+        super().print(*objects, **options)
+
+
+def prepare() -> None:
+    """Lets this process print whatever it is told to, in any locale; and our own warnings in a line each."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    usual = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, OURS):
+            print(f"Warning: {message}.", file=sys.stderr, flush=True)
+        else:
+            usual(message, category, *where, **more)
+
+    warnings.showwarning = show
+    for category in OURS:
+        warnings.simplefilter("always", category)

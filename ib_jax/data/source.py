@@ -38,7 +38,7 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
     """
     name = "data_dir" if data_dir is not None else "TFDS_DATA_DIR"
     chosen = os.environ.get(name) if data_dir is None else data_dir
-    if chosen is None or chosen == "":
+    if data_dir is None and not chosen:
         try:
             chosen, name = local_path("~/tensorflow_datasets", name), "data_dir"
         except ValueError as error:
@@ -46,7 +46,7 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
                 f"data sets are looked for in the home folder by default, and there is none ({one_line(error)}); pass "
                 "data_dir= or set the environment variable TFDS_DATA_DIR"
             ) from None
-    folder = local_path(chosen, name).absolute()
+    folder = local_path(chosen or "", name).absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise NotADirectoryError(f"{name} is {str(folder)!r}, and {there} is a file; give a folder")

@@ -1,5 +1,6 @@
 """The terminal: what is printed is text as it is, whatever a user's folders are called, and however wide it is."""
 
+import logging
 import sys
 import warnings
 from typing import Any
@@ -35,10 +36,20 @@ class Terminal(Console):
 
 
 def prepare() -> None:
-    """Lets this process print whatever it is told to, in any locale; and our own warnings in a line each."""
+    """Lets this process print whatever it is told to, in any locale; our own warnings in a line each, orbax's not."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    # Orbax prints the traceback of every error of its threads, several times, and then raises it; tensorstore those of
+    # the callbacks for which it is too late.
+    logging.getLogger("absl").addFilter(lambda record: "/orbax/" not in record.pathname)
+    unraisable = sys.unraisablehook
+
+    def print_unraisable(error: Any) -> None:
+        if "Event loop is closed" not in str(error.exc_value):
+            unraisable(error)
+
+    sys.unraisablehook = print_unraisable
     usual = warnings.showwarning
 
     def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:

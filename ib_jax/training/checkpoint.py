@@ -97,7 +97,9 @@ class Checkpoints:
         with self._saving():
             if step in self._manager.all_steps():
                 return
-            self._empty_deleted()
+            if is_main():
+                for deleted in (self.directory / _DELETED).glob("*"):  # not the folder: the next one may be on its way
+                    shutil.rmtree(deleted, ignore_errors=True)
             metrics = {"score": _rank({"score": score})}
             args = ocp.args.StandardSave(_to_host(state))
             self._manager.save(step, args=args, metrics=metrics, custom_metadata=self._metadata)
@@ -182,15 +184,13 @@ class Checkpoints:
 
     def _prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        for unfinished in self.directory.glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(unfinished, ignore_errors=True)
-        self._empty_deleted()
+        self._clean()
         step_folders.set_aside(filter(step_folders.damage, step_folders.step_folders(self.directory)))
 
-    def _empty_deleted(self) -> None:
-        if is_main():
-            for folder in (self.directory / _DELETED).glob("*"):
-                shutil.rmtree(folder, ignore_errors=True)
+    def _clean(self) -> None:
+        """Removes what a kill left of saves and deletions."""
+        for unfinished in (self.directory / _DELETED, *self.directory.glob("*.orbax-checkpoint-tmp*")):
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     @contextlib.contextmanager
     def _saving(self) -> Iterator[None]:
@@ -219,14 +219,15 @@ class Checkpoints:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with self._closing:
-            if kind is not None:  # whatever else fails now comes of that
-                with contextlib.suppress(Exception):
+            try:
+                with self._saving():
                     self._manager.close()
-                return
-            with self._saving():
-                self._manager.close()
-        if not self._read_only and is_main():
-            shutil.rmtree(self.directory / _DELETED, ignore_errors=True)
+            except SaveError:
+                if kind is None:
+                    raise  # otherwise it comes of what is raised already
+            finally:
+                if is_main() and not self._read_only:
+                    self._clean()
 
 
 def _rank(metrics: Mapping[str, float]) -> float:

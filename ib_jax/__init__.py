@@ -9,7 +9,7 @@ in Flax; `exact` holds problems with known answers, in NumPy and float64. What a
 import importlib
 from typing import Any
 
-from ib_jax import attacks, bounds, evaluation, loops, losses
+from ib_jax import attacks, bounds, evaluation, keys, loops, losses
 from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, GaussianMixture
 
 __version__ = "0.1.0"
@@ -29,6 +29,7 @@ __all__ = [
     "evaluation",
     "exact",
     "hub",
+    "keys",
     "loops",
     "losses",
     "models",

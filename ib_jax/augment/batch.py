@@ -4,6 +4,7 @@ import jax
 from jax import lax
 
 from ib_jax.augment.image import Augment
+from ib_jax.keys import counter_key
 from ib_jax.types import Array
 
 
@@ -37,6 +38,7 @@ def batched(augment: Augment) -> Augment:
         key_shape = () if jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key) else keys.shape[-1:]
         if keys.shape != (len(images), *key_shape):
             raise ValueError(f"keys must be one for each of the {len(images)} images, got shape {keys.shape}")
+        keys = counter_key(keys)
         if one_after_another(jax.default_backend()):
             return lax.map(lambda example: augment(*example), (keys, images))
         return jax.vmap(augment)(keys, images)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ib_jax.keys import counter_key
 from ib_jax.types import Array
 
 
@@ -23,7 +24,7 @@ def words16(keys: Array, shape: tuple[int, ...]) -> Array:
         bits = jax.random.bits(key, (-(-size // 2),))
         return jnp.concatenate([bits & 0xFFFF, bits >> 16])[:size].astype(jnp.int32)
 
-    return jax.vmap(draw)(keys).reshape(len(keys), *shape)
+    return jax.vmap(draw)(counter_key(keys)).reshape(len(keys), *shape)
 
 
 def normal16(keys: Array, shape: tuple[int, ...]) -> Array:
@@ -38,7 +39,7 @@ def normal16(keys: Array, shape: tuple[int, ...]) -> Array:
 def uniform(keys: Array, shape: tuple[int, ...], low: float, high: float) -> Array:
     """float32 [B, *shape] in [low, high)."""
     size = math.prod(shape)
-    return jax.vmap(lambda key: jax.random.uniform(key, (size,), minval=low, maxval=high))(keys).reshape(
+    return jax.vmap(lambda key: jax.random.uniform(key, (size,), minval=low, maxval=high))(counter_key(keys)).reshape(
         len(keys), *shape
     )
 
@@ -73,7 +74,7 @@ def discrete(keys: Array, rows: Array, probabilities: np.ndarray) -> Array:
     num_columns = thresholds.shape[1]
     column_bits = num_columns.bit_length() - 1
     size = math.prod(rows.shape[1:])
-    bits = jax.vmap(lambda key: jax.random.bits(key, (size,)))(keys).reshape(rows.shape)
+    bits = jax.vmap(lambda key: jax.random.bits(key, (size,)))(counter_key(keys)).reshape(rows.shape)
     columns = (bits & (num_columns - 1)).astype(jnp.int32)
     share = (bits >> column_bits).astype(jnp.float32) / 2.0 ** (32 - column_bits)
     entries = rows.astype(jnp.int32) * num_columns + columns

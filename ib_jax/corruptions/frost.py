@@ -8,6 +8,7 @@ from ib_jax.corruptions.constants import strength
 from ib_jax.corruptions.fog import plasma_over
 from ib_jax.corruptions.motion import blur_along
 from ib_jax.corruptions.pixels import check_batch, cut_levels, split_keys
+from ib_jax.keys import counter_key
 from ib_jax.types import Array
 
 PANES = (
@@ -84,7 +85,7 @@ def _cut_out(keys: Array, textures: Array, height: int, width: int) -> Array:
         which, top, left = jax.random.randint(key, (3,), 0, ends)
         return jax.lax.dynamic_slice(textures, (which, top, left, 0), (1, height, width, 3))[0]
 
-    return jax.vmap(cut)(keys)
+    return jax.vmap(cut)(counter_key(keys))
 
 
 def made_up_frost(keys: Array, height: int, width: int) -> Array:

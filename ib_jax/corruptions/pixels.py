@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from ib_jax.keys import counter_key
 from ib_jax.types import Array
 
 ROUNDING = 1e-3
@@ -43,4 +44,4 @@ def cut_levels(levels: Array) -> Array:
 
 def split_keys(keys: Array, count: int) -> tuple[Array, ...]:
     """`count` independent keys [B] from the keys [B] of a batch."""
-    return tuple(jax.vmap(lambda key: jax.random.split(key, count), out_axes=1)(keys))
+    return tuple(jax.vmap(lambda key: jax.random.split(key, count), out_axes=1)(counter_key(keys)))

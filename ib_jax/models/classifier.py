@@ -11,6 +11,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ib_jax import losses
+from ib_jax.keys import counter_key
 from ib_jax.models.backward import BackwardEncoder
 from ib_jax.models.head import XAVIER, Initializer
 from ib_jax.models.mlp import LinearDecoder
@@ -156,7 +157,7 @@ def _init(encoder: nn.Module, others: dict[str, nn.Module], code_dim: int, key: 
     if "batch_stats" in variables:
         params["batch_stats"] = variables["batch_stats"]
     for name, module in others.items():
-        codes = [jnp.zeros((1, code_dim))] if name == "decoder" else []
+        codes = [jnp.zeros((1, code_dim), jnp.float32)] if name == "decoder" else []
         params[name] = module.init(keys[name], *codes)["params"]
     return params
 
@@ -182,7 +183,7 @@ def _encode_train(encoder: nn.Module, params: Params, inputs: Array, keys: Array
         encoding = encoder.apply(variables, example[None], train=True, rngs={"dropout": key})
         return jax.tree.map(lambda field: field[0], encoding)
 
-    return jax.vmap(encode_one)(keys, inputs), {}
+    return jax.vmap(encode_one)(counter_key(keys), inputs), {}
 
 
 def _decode(decoder: nn.Module, params: Params, codes: Array) -> Array:
@@ -205,4 +206,4 @@ def _density(module: nn.Module, name: str, params: Params) -> Any:
 
 
 def _standard_prior(code_dim: int, params: Params) -> Reference:
-    return DiagGaussian(jnp.zeros(code_dim), jnp.ones(code_dim))
+    return losses.standard_normal(code_dim)

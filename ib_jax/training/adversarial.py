@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ib_jax.keys import counter_key
 from ib_jax.training.gradient import LossFn, Perturb
 from ib_jax.types import Array, Attack, BoundTerms, Params
 
@@ -144,7 +145,7 @@ def _spread(batch_size: int, fraction: float) -> np.ndarray:
 
 
 def _fold(keys: Array, data: int) -> Array:
-    return jax.vmap(jax.random.fold_in, (0, None))(keys, np.uint32(data))
+    return jax.vmap(jax.random.fold_in, (0, None))(counter_key(keys), np.uint32(data))
 
 
 def _log_softmax(logits: Array) -> Array:

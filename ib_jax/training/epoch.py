@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ib_jax import loops
-from ib_jax.training.gradient import Batch, Metrics
+from ib_jax.keys import counter_key, example_keys
+from ib_jax.training.gradient import Batch, Metrics, rows_of
 from ib_jax.training.step import TrainState
 from ib_jax.types import Array
 
@@ -37,7 +38,8 @@ def epoch_order(key: Array, epoch: int | Array, num_examples: int) -> Array:
       >>> sorted(training.epoch_order(jax.random.key(0), 3, 4).tolist())
       [0, 1, 2, 3]
     """
-    return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch), num_examples)
+    own = jax.random.fold_in(counter_key(key), _ORDER)
+    return jax.random.permutation(jax.random.fold_in(own, epoch), num_examples)
 
 
 def check_batches(num_examples: int, batch_size: int, num_steps: int, num_shards: int) -> int:
@@ -90,7 +92,7 @@ def make_epoch(
       (state, Batch with fields [N, ...]) -> (state, metrics), metrics float32 [num_steps], in nats.
 
     Raises:
-      ValueError: the sizes do not fit each other.
+      ValueError: the sizes do not fit each other; when traced, the data's do not.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -110,8 +112,10 @@ def make_epoch(
     shard_size = batch_size // num_shards
 
     def run(state: TrainState, data: Batch) -> tuple[TrainState, Metrics]:
+        if rows_of(data) < num_examples:  # a row that is not there would be the last one
+            raise ValueError(f"data must have {num_examples} rows, one for each example, got {rows_of(data)}")
         shard = 0 if axis_name is None else jax.lax.axis_index(axis_name)
-        noise_key = jax.random.fold_in(state.key, _NOISE)
+        noise_key = jax.random.fold_in(counter_key(state.key), _NOISE)
         order = epoch_order(state.key, state.step // steps_per_epoch, num_examples)
 
         def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
@@ -163,7 +167,7 @@ def make_stretch(
     def run(state: TrainState, batches: Batch) -> tuple[TrainState, Metrics]:
         num_steps, shard_size = batches.labels.shape[:2]
         shard = 0 if axis_name is None else jax.lax.axis_index(axis_name)
-        noise_key = jax.random.fold_in(state.key, _NOISE)
+        noise_key = jax.random.fold_in(counter_key(state.key), _NOISE)
 
         def body(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
             batch = batch._replace(inputs=prepare(augment(_augment_keys(state, shard, shard_size), batch.inputs)))
@@ -175,9 +179,9 @@ def make_stretch(
 
 
 def _augment_keys(state: TrainState, shard: int | Array, shard_size: int) -> Array:
-    key = jax.random.fold_in(jax.random.fold_in(state.key, _AUGMENT), state.step)
+    key = jax.random.fold_in(jax.random.fold_in(counter_key(state.key), _AUGMENT), state.step)
     rows = jnp.uint32(shard) * shard_size + jnp.arange(shard_size, dtype=jnp.uint32)
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+    return example_keys(key, rows)
 
 
 def drive(

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from ib_jax import loops
+from ib_jax.keys import example_keys
 from ib_jax.training.parallel import Tree, gather, on_devices, own_devices
 from ib_jax.training.step import TrainState
 from ib_jax.training.sweep import Hyperparams, Population, over_members
@@ -151,7 +152,7 @@ def _scan(fn: Callable[[Array, Tree], Tree], key: Array, batches: Tree, rows: Ar
 
     def body(_: None, xs: tuple[Tree, Array]) -> tuple[None, Tree]:
         batch, row = xs
-        return None, fn(jax.vmap(jax.random.fold_in, (None, 0))(key, row), batch)
+        return None, fn(example_keys(key, row), batch)
 
     return loops.scan(body, None, (batches, rows), len(rows))[1]
 

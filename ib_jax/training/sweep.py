@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ib_jax.keys import from_words
 from ib_jax.training.gradient import Batch, Metrics
 from ib_jax.training.step import TrainState
 from ib_jax.types import Array
@@ -103,7 +104,7 @@ def member(population: Population, index: int) -> TrainState:
     if not 0 <= index < num_members:
         raise IndexError(f"index must be that of one of {num_members} members, got {index}")
     own = jax.tree.map(operator.itemgetter(index), population.members)
-    return own._replace(key=jax.random.wrap_key_data(jnp.asarray(own.key)))
+    return own._replace(key=from_words(jnp.asarray(own.key)))
 
 
 def make_sweep(
@@ -149,7 +150,7 @@ def make_sweep(
 
     def run(population: Population, data: Batch) -> tuple[Population, Metrics]:
         def member(hyperparams: Hyperparams, state: TrainState, diverged_at: Array) -> Any:
-            typed = state._replace(key=jax.random.wrap_key_data(state.key))
+            typed = state._replace(key=from_words(state.key))
             new, metrics = run_member(hyperparams, typed, data)
             finite = jnp.isfinite(metrics["loss"])
             sound = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(new.params)]).all()

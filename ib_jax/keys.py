@@ -1,0 +1,90 @@
+"""PRNG keys whose numbers do not depend on what is computed beside them. The only file that knows kinds of keys."""
+
+import jax
+import jax.numpy as jnp
+
+from ib_jax.types import Array
+
+_IMPL, _WORDS = "threefry2x32", 2
+
+
+def counter_key(key: Array) -> Array:
+    """The threefry key that stands for a key of any kind.
+
+    Under `vmap`, JAX's hardware keys ("rbg", "unsafe_rbg", of `JAX_DEFAULT_PRNG_IMPL`) give a row of the batch numbers
+    that change with the other rows; so would splitting or folding the latter. Threefry's numbers are a function of the
+    key alone, so whatever promises noise that does not depend on the neighbours, or on the number of devices, comes
+    through here before it makes keys for examples or members.
+
+    Args:
+      key: a key, or any array of keys; or keys of the older kind, uint32 [..., 2] (threefry) or [..., 4] (rbg).
+
+    Returns:
+      Typed threefry keys of the same shape: threefry keys as they are; of other ones the first two words are the key,
+      and each further word is folded in.
+
+    Raises:
+      ValueError: these are no keys.
+
+    Example:
+      >>> import jax
+      >>> from ib_jax import keys
+      >>> keys.counter_key(jax.random.key(0, impl="rbg")).dtype
+      key<fry>
+    """
+    if not hasattr(key, "dtype"):
+        raise ValueError(f"key must be a PRNG key, such as jax.random.key(0), or an array of them, got {key!r}")
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if str(jax.random.key_impl(key)) == _IMPL:
+            return key
+        key = jax.random.key_data(key)
+    if key.dtype != jnp.uint32 or key.ndim < 1 or key.shape[-1] not in (_WORDS, 2 * _WORDS):
+        raise ValueError(
+            "key must be a PRNG key, such as jax.random.key(0), or the words of one, uint32 [..., 2] or [..., 4], got "
+            f"{key.dtype} {list(key.shape)}"
+        )
+    words = key.reshape(-1, key.shape[-1])
+    found = jax.random.wrap_key_data(words[:, :_WORDS], impl=_IMPL)
+    for index in range(_WORDS, words.shape[1]):
+        found = jax.vmap(jax.random.fold_in)(found, words[:, index])
+    return found.reshape(key.shape[:-1])
+
+
+def example_keys(key: Array, rows: Array) -> Array:
+    """The keys of some examples, a function of one key and of each example's number alone.
+
+    Args:
+      key: one key, of any kind.
+      rows: uint32 [B], the examples' numbers.
+
+    Returns:
+      Threefry keys [B], `fold_in(counter_key(key), row)`.
+
+    Raises:
+      ValueError: `key` is no key.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from ib_jax import keys
+      >>> keys.example_keys(jax.random.key(0), jnp.arange(3, dtype=jnp.uint32)).shape
+      (3,)
+    """
+    return jax.vmap(jax.random.fold_in, (None, 0))(counter_key(key), rows)
+
+
+def from_words(words: Array) -> Array:
+    """Typed keys from what `jax.random.key_data` made of them, whatever kind they were; for states that hold numbers.
+
+    Args:
+      words: uint32 [..., 2] of threefry, or [..., 4] of rbg (and unsafe_rbg, whose words mean the same here).
+
+    Returns:
+      Keys [...].
+
+    Example:
+      >>> import jax
+      >>> from ib_jax import keys
+      >>> keys.from_words(jax.random.key_data(jax.random.key(0))) == jax.random.key(0)
+      Array(True, dtype=bool)
+    """
+    return jax.random.wrap_key_data(words, impl=_IMPL if words.shape[-1] == _WORDS else "rbg")

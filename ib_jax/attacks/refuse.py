@@ -103,8 +103,8 @@ def check(logits_fn: LogitsFn, problem: Problem, bounds: Bounds = (-np.inf, np.i
         raise ValueError(f"inputs must be floating, got {problem.inputs.dtype}; data.to_unit_interval converts images")
     classes = {"labels": problem.labels, "targets": problem.targets}
     for name, values in classes.items():
-        if values is not None and (values.shape != (batch_size,) or not jnp.issubdtype(values.dtype, jnp.integer)):
-            raise ValueError(f"{name} must be int [{batch_size}], got {values.dtype} {list(values.shape)}")
+        if values is not None:
+            losses.check_labels(values, (batch_size,), name=name)
     num_classes = losses.count_classes(logits_fn, problem.keys, problem.inputs)
     if num_classes < min_classes:
         raise ValueError(f"logits_fn must answer with at least {min_classes} classes, got {num_classes}")

@@ -43,8 +43,8 @@ def ceb(
       the paper's H(Y|Z), I(X;Z|Y), H(Z|X) and H(Z|Y). The entropies of z are differential ones, of any sign.
 
     Raises:
-      ValueError: `num_samples` is negative or `estimator` does not fit.
-      AssertionError: the batch axes of inputs, labels and codes differ.
+      ValueError: `labels` has another shape, `num_samples` is negative, or `estimator` does not fit.
+      AssertionError: the batch axes of inputs and codes differ.
 
     Source: Fischer and Alemi, CEB Improves Model Robustness, 2020, eqs. 6, 8, 9 and listing 3.
 

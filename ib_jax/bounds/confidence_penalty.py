@@ -38,7 +38,8 @@ def confidence_penalty(
       be negative: it is smallest where a right answer is given without certainty.
 
     Raises:
-      AssertionError: the batch axes of inputs and labels differ.
+      ValueError: `labels` has another shape.
+      AssertionError: the batch axes of inputs and codes differ.
 
     Source: Pereyra et al., Regularizing Neural Networks by Penalizing Confident Output Distributions, 2017.
 

@@ -45,9 +45,9 @@ def consistent_ceb(
       BoundTerms(loss, distortion, residual, entropy_zx, entropy_zy, accuracy), each float [B], in nats.
 
     Raises:
-      ValueError: `num_samples` is negative, `estimator` does not fit, or `class_probabilities` has another length than
-        the table.
-      AssertionError: the batch axes of inputs, labels and codes differ.
+      ValueError: `labels` has another shape, `num_samples` is negative, `estimator` does not fit, or
+        `class_probabilities` has another length than the table.
+      AssertionError: the batch axes of inputs and codes differ.
 
     Source: Fischer and Alemi, CEB Improves Model Robustness, 2020, section 2.3, eqs. 10 and 11.
 

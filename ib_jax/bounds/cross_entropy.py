@@ -19,7 +19,8 @@ def cross_entropy(key: Array, inputs: Array, labels: Array, *, encode_fn: Encode
       deterministic code has no finite rate, and this objective no rate term.
 
     Raises:
-      AssertionError: the batch axes of inputs and labels differ.
+      ValueError: `labels` has another shape.
+      AssertionError: the batch axes of inputs and codes differ.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -22,12 +22,23 @@ def forward(
     key: Array, inputs: Array, labels: Array, *, encode_fn: EncodeFn, decode_fn: DecodeFn, num_samples: int
 ) -> Forward:
     """Runs the model on a batch; with `num_samples=0` at the mean of the encoder, where only the mean is used."""
-    labels = jnp.asarray(labels)
-    chex.assert_equal_shape_prefix([inputs, labels], 1)
     encoding = encode_fn(inputs)
     chex.assert_equal_shape_prefix([inputs, *encoding], 1)
     codes = losses.draw_codes(key, encoding, num_samples)
     prediction = decode_fn(codes.samples)
+    labels = _checked(labels, prediction)
     distortion = losses.negative_log_likelihood(prediction, labels).mean(0)
     accuracy = None if isinstance(prediction, DiagGaussian) else losses.correct(prediction, labels).mean(0)
     return Forward(codes, prediction, distortion, accuracy)
+
+
+def _checked(labels: Array, prediction: Prediction) -> Array:
+    """Labels of one batch, exactly: what the kernels would broadcast over the samples would be silently wrong here."""
+    if not isinstance(prediction, DiagGaussian):
+        _, *leading, num_classes = prediction.shape
+        return losses.check_labels(labels, tuple(leading), num_classes)
+    labels = jnp.asarray(labels)
+    if labels.shape != prediction.mean.shape[1:]:
+        wanted = list(prediction.mean.shape[1:])
+        raise ValueError(f"labels must be float {wanted} for a decoder that predicts a Gaussian, got {labels.shape}")
+    return labels

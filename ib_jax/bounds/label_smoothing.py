@@ -33,8 +33,8 @@ def label_smoothing(
       float [B], in nats.
 
     Raises:
-      ValueError: the decoder does not return logits.
-      AssertionError: the batch axes of inputs and labels differ.
+      ValueError: `labels` has another shape, or the decoder does not return logits.
+      AssertionError: the batch axes of inputs and codes differ.
 
     Source: Szegedy et al., Rethinking the Inception Architecture, 2016; Pereyra et al., 2017.
 

@@ -43,8 +43,9 @@ def vib(
       BoundTerms(loss, distortion, rate, accuracy), each float [B], in nats.
 
     Raises:
-      ValueError: not exactly one of beta and rho is given, `num_samples` is negative, or `estimator` does not fit.
-      AssertionError: the batch axes of inputs, labels and codes differ.
+      ValueError: `labels` has another shape, not exactly one of beta and rho is given, `num_samples` is negative, or
+        `estimator` does not fit.
+      AssertionError: the batch axes of inputs and codes differ.
 
     Source: Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck, 2017, eq. 17; in rho: Fischer and
     Alemi, CEB Improves Model Robustness, 2020, eq. 7.

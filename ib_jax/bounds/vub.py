@@ -53,8 +53,9 @@ def vub(
       q, before the minimum.
 
     Raises:
-      ValueError: not exactly one of beta and rho is given, `num_samples` is negative, or `estimator` does not fit.
-      AssertionError: the batch axes of inputs, labels and codes differ.
+      ValueError: `labels` has another shape, not exactly one of beta and rho is given, `num_samples` is negative, or
+        `estimator` does not fit.
+      AssertionError: the batch axes of inputs and codes differ.
 
     Source: Tighter Bounds on the Information Bottleneck with Application to Deep Learning (arXiv 2402.07639), eq. 10.
 

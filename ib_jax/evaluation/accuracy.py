@@ -64,6 +64,9 @@ def evaluate_examples(
     Returns:
       ExampleTerms, fields [B].
 
+    Raises:
+      ValueError: `labels` has another shape, `num_samples` is negative, or `key` has another length than the batch.
+
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import DiagGaussian, evaluation
@@ -73,14 +76,14 @@ def evaluate_examples(
       >>> terms.correct_avg
       Array([ True], dtype=bool)
     """
-    labels = jnp.asarray(labels)
     encoding = encode_fn(inputs)
+    labels = losses.check_labels(labels, encoding.mean.shape[:1])
     codes = losses.draw_codes(key, encoding, num_samples)
     logits = decode_fn(codes.samples)
     answers = [
         losses.predicted_class(each) for each in (logits[0], losses.pooled_logits(logits), decode_fn(encoding.mean))
     ]
-    one, avg, mean = ((answer == labels) & (answer >= 0) for answer in answers)
+    one, avg, mean = ((answer == labels.astype(answer.dtype)) & (answer >= 0) for answer in answers)
     answered = jnp.stack(answers).min(0) >= 0
     return ExampleTerms(
         correct_one=one,
@@ -107,7 +110,8 @@ def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int)
       bound on I(X;Z)) and residual_bits (that on I(X;Z|Y)).
 
     Raises:
-      ValueError: there are no examples, a label is out of range, or the model has no answer for some examples.
+      ValueError: there are no examples, a label is out of range, there are more or fewer labels than examples, or the
+        model has no answer for some examples.
 
     Example:
       >>> import numpy as np
@@ -119,6 +123,8 @@ def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int)
     """
     entropy = label_entropy(labels, num_classes)
     require_answers(terms)
+    if len(labels) != len(terms.cross_entropy):
+        raise ValueError(f"labels must be int [{len(terms.cross_entropy)}], as the terms are, got {np.shape(labels)}")
     cross_entropy = float(np.asarray(terms.cross_entropy).mean(dtype=np.float64))
     summary = {
         "error_one": 1.0 - float(np.mean(terms.correct_one)),

@@ -67,7 +67,7 @@ def is_right(answers: Answers, labels: Answers) -> np.ndarray:
       bool [..., N].
 
     Raises:
-      ValueError: as `decided`.
+      ValueError: as `decided`; `labels` has another shape.
 
     Example:
       >>> import numpy as np
@@ -75,7 +75,10 @@ def is_right(answers: Answers, labels: Answers) -> np.ndarray:
       >>> evaluation.is_right(np.array([2, 0]), np.array([2, 1]))
       array([ True, False])
     """
-    return np.asarray(decided(answers) == np.asarray(labels))
+    given, classes = decided(answers), np.asarray(labels)
+    if classes.shape != given.shape[-1:] or classes.dtype.kind not in "iu":
+        raise ValueError(f"labels must be int {list(given.shape[-1:])}, got {classes.dtype} {list(classes.shape)}")
+    return np.asarray(given == classes)
 
 
 def standing(answers: Answers, labels: Answers, clean: np.ndarray) -> np.ndarray:

@@ -101,6 +101,7 @@ class AttackSuite:
         if not len(self.labels) or {len(self.inputs), *self._lengths()} != {len(self.labels)}:
             lengths = [len(self.inputs), len(self.labels), *self._lengths()]
             raise ValueError(f"inputs, labels and targets must be of one length N >= 1, got {lengths}")
+        losses.check_labels(self.labels, (len(self.inputs),))
         if self.targets is None and any(spec.targeted for spec in self.specs):
             raise ValueError("targets must be given, since there are targeted specs")
         self.programs = AttackPrograms(

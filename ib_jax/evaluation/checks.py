@@ -107,9 +107,7 @@ def check_gradients(
     """
     require_share("tolerance", tolerance)
     keys, inputs = require_inputs(key, inputs)
-    labels = jnp.asarray(labels)
-    if labels.shape != (len(inputs),) or not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(f"labels must be int [{len(inputs)}], got {labels.dtype} {list(labels.shape)}")
+    labels = losses.check_labels(labels, inputs.shape[:1])
     if not jnp.issubdtype(inputs.dtype, jnp.floating):
         raise ValueError(f"inputs must be floating, got {inputs.dtype}; data.to_unit_interval converts images")
 

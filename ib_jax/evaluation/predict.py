@@ -1,7 +1,6 @@
 """Predictions of a stochastic classifier."""
 
 import jax
-import jax.numpy as jnp
 
 from ib_jax import losses
 from ib_jax.types import Array, DecodeFn, EncodeFn, LogitsFn
@@ -42,4 +41,4 @@ def mean_probabilities(logits: Array) -> Array:
       >>> evaluation.mean_probabilities(jnp.array([[[9.0, -9.0]], [[-9.0, 9.0]]]))
       Array([[0.5, 0.5]], dtype=float32)
     """
-    return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32))).mean(0)
+    return jax.nn.softmax(logits.astype(losses.wide_dtype(logits))).mean(0)

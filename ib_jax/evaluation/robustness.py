@@ -59,10 +59,9 @@ def robust_correct(
         raise ValueError(f"epsilons must be a list of radii, got shape {epsilons.shape}")
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    inputs, labels = jnp.asarray(inputs), jnp.asarray(labels)
-    targets = None if targets is None else jnp.asarray(targets)
-    if labels.shape != inputs.shape[:1]:
-        raise ValueError(f"labels must be int [B], one for each of the inputs {inputs.shape}, got {labels.shape}")
+    inputs = jnp.asarray(inputs)
+    labels = losses.check_labels(labels, inputs.shape[:1])
+    targets = None if targets is None else losses.check_labels(targets, inputs.shape[:1], name="targets")
     keys = jax.vmap(jax.random.split)(losses.per_example_keys(key, labels.shape[0]))
     losses.count_classes(logits_fn, keys[:, 1], inputs)
 

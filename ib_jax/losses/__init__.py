@@ -1,11 +1,13 @@
 """Pure array kernels, per example and in nats, shared by the bounds, the attacks and the evaluation."""
 
 from ib_jax.losses.bayes import bayes_logits, marginal
-from ib_jax.losses.classification import correct, cross_entropy, entropy, is_soft, margin
+from ib_jax.losses.classification import correct, cross_entropy, entropy, margin
 from ib_jax.losses.divergence import Codes, class_divergence, divergence, draw_codes
 from ib_jax.losses.gaussian import gaussian_entropy, kl_divergence, log_prob, standard_normal
+from ib_jax.losses.labels import check_labels, class_mask, is_soft
 from ib_jax.losses.logit_ratio import dlr, targeted_dlr
 from ib_jax.losses.perturbation import NORMS, perturbation_norm
+from ib_jax.losses.precision import one_program, one_rank, wide_dtype, widened
 from ib_jax.losses.prediction import negative_log_likelihood, prediction_entropy
 from ib_jax.losses.sampling import (
     at_least_one,
@@ -18,7 +20,7 @@ from ib_jax.losses.sampling import (
 )
 from ib_jax.losses.spectral import LinearMap, gradient_penalty, operator_norm, spectral_penalty
 from ib_jax.losses.tradeoff import beta_to_rho, choose_beta, rho_to_beta, rho_to_gamma, weigh
-from ib_jax.losses.verdict import count_classes, pooled_logits, predicted_class, sampled_class
+from ib_jax.losses.verdict import count_classes, likeliest_others, pooled_logits, predicted_class, sampled_class
 
 __all__ = [
     "NORMS",
@@ -27,8 +29,10 @@ __all__ = [
     "at_least_one",
     "bayes_logits",
     "beta_to_rho",
+    "check_labels",
     "choose_beta",
     "class_divergence",
+    "class_mask",
     "correct",
     "count_classes",
     "cross_entropy",
@@ -40,10 +44,13 @@ __all__ = [
     "gradient_penalty",
     "is_soft",
     "kl_divergence",
+    "likeliest_others",
     "log_prob",
     "margin",
     "marginal",
     "negative_log_likelihood",
+    "one_program",
+    "one_rank",
     "operator_norm",
     "per_example_keys",
     "perturbation_norm",
@@ -62,4 +69,6 @@ __all__ = [
     "standard_normal",
     "targeted_dlr",
     "weigh",
+    "wide_dtype",
+    "widened",
 ]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ib_jax.losses.gaussian import log_prob
+from ib_jax.losses.precision import one_rank, wide_dtype
 from ib_jax.types import Array, DiagGaussian, GaussianMixture, Reference
 
 
@@ -35,7 +36,8 @@ def bayes_logits(codes: Array, backward: Reference, class_probabilities: Array |
       0.8808
     """
     log_likelihood = log_prob(backward, jnp.expand_dims(codes, -2))
-    return log_likelihood + _log_probabilities(backward, class_probabilities).astype(log_likelihood.dtype)
+    log_likelihood, log_probabilities = one_rank(log_likelihood, _log_probabilities(backward, class_probabilities))
+    return log_likelihood + log_probabilities.astype(log_likelihood.dtype)
 
 
 def marginal(backward: Reference, class_probabilities: Array | None = None) -> GaussianMixture:
@@ -66,11 +68,11 @@ def marginal(backward: Reference, class_probabilities: Array | None = None) -> G
 
 
 def _log_probabilities(backward: Reference, probabilities: Array | None) -> Array:
-    num_classes = backward.mean.shape[0]
+    num_classes, dtype = backward.mean.shape[0], wide_dtype(backward.mean)
     if probabilities is None:
-        return jnp.full(num_classes, -jnp.log(float(num_classes)))
+        return jnp.full(num_classes, -jnp.log(jnp.asarray(num_classes, dtype)))
     if jnp.shape(probabilities) != (num_classes,):
         raise ValueError(
             f"class_probabilities must have shape [{num_classes}], one for each class, got {jnp.shape(probabilities)}"
         )
-    return jnp.log(jnp.asarray(probabilities))
+    return jnp.log(jnp.asarray(probabilities)).astype(dtype)

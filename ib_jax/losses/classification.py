@@ -4,6 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ib_jax.losses.labels import check_labels, class_mask, is_soft
+from ib_jax.losses.precision import one_program, wide_dtype
 from ib_jax.losses.verdict import predicted_class
 from ib_jax.types import Array
 
@@ -14,19 +16,25 @@ def _split_label(logits: Array, labels: Array) -> tuple[Array, Array]:
     chex.assert_type([logits, labels], [float, int])
     if logits.ndim < 1 or logits.shape[-1] < 2:
         raise ValueError(f"logits must have shape [..., C] with C >= 2 classes, got shape {logits.shape}")
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    num_classes = logits.shape[-1]
-    labels = jnp.broadcast_to(labels, logits.shape[:-1])
-    is_label = labels[..., None] == jnp.arange(num_classes)
+    check_labels(labels, logits.shape[:-1], logits.shape[-1], may_lack_axes=True)
+    logits = logits.astype(wide_dtype(logits))
+    is_label = class_mask(jnp.broadcast_to(labels, logits.shape[:-1]), logits.shape[-1])
     own = jnp.where(is_label, logits, 0.0).sum(-1)
     # A label out of range must not pass for a class: indexing would wrap -1 round to the last one.
-    own = jnp.where((labels >= 0) & (labels < num_classes), own, jnp.nan)
+    own = jnp.where(is_label.any(-1), own, jnp.nan)
     return own, jnp.where(is_label, -jnp.inf, logits)
 
 
+@one_program
+def _hard_cross_entropy(logits: Array, labels: Array) -> Array:
+    own, others = _split_label(logits, labels)
+    return jax.nn.softplus(jax.nn.logsumexp(others, axis=-1) - own)
+
+
+@one_program
 def _surprisal(logits: Array) -> Array:
     """-log softmax, [..., C], with the value and gradient of the leading class kept where it is all but sure."""
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = logits.astype(wide_dtype(logits))
     leading = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1], dtype=bool)
     own = jnp.where(leading, logits, 0.0).sum(-1, keepdims=True)
     others = jax.nn.logsumexp(jnp.where(leading, -jnp.inf, logits), axis=-1, keepdims=True)
@@ -46,15 +54,15 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
     Args:
       logits: float [..., C], C >= 2.
-      labels: int, broadcast against the leading axes of `logits`, or float (or bool) [..., C], one-hot or soft,
-        broadcast against `logits`. An integer label outside [0, C) gives NaN; the rows of soft ones are taken as they
-        are, so they should sum to one.
+      labels: int [...], or float (or bool) [..., C], one-hot or soft; either may leave out axes at the front, over
+        which it is then the same (labels [B] of samples [S, B, C]), and is broadcast in no other way. An integer label
+        outside [0, C) gives NaN; the rows of soft ones are taken as they are, so they should sum to one.
 
     Returns:
       float [...], >= 0, in nats; float32 for inputs of lower precision.
 
     Raises:
-      ValueError: `logits` has fewer than two classes, or soft labels another number of them.
+      ValueError: `logits` has fewer than two classes, or `labels` another shape.
       AssertionError: `logits` is not floating.
 
     Example:
@@ -65,26 +73,13 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
     """
     labels = jnp.asarray(labels)
     if not is_soft(labels):
-        own, others = _split_label(logits, labels)
-        return jax.nn.softplus(jax.nn.logsumexp(others, axis=-1) - own)
+        return _hard_cross_entropy(logits, labels)
     chex.assert_type(logits, float)
-    if labels.ndim < 1 or labels.shape[-1] != logits.shape[-1]:
-        raise ValueError(f"soft labels must have shape [..., {logits.shape[-1]}], got {labels.shape}")
+    check_labels(labels, logits.shape[:-1], logits.shape[-1], may_lack_axes=True)
     surprisal = _surprisal(logits)
+    labels = jnp.broadcast_to(labels, surprisal.shape).astype(surprisal.dtype)
     # 0 log 0 = 0: a class at minus infinity adds nothing where its label is 0.
     return (labels * jnp.where(labels == 0, 0.0, surprisal)).sum(-1)
-
-
-def is_soft(labels: Array) -> bool:
-    """Whether labels are distributions over classes (floating or bool, [..., C]) and not class numbers (integer).
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> from ib_jax import losses
-      >>> losses.is_soft(jnp.array([[0.5, 0.5]])), losses.is_soft(jnp.array([1]))
-      (True, False)
-    """
-    return not jnp.issubdtype(jnp.asarray(labels).dtype, jnp.integer)
 
 
 def correct(logits: Array, labels: Array) -> Array:
@@ -92,10 +87,14 @@ def correct(logits: Array, labels: Array) -> Array:
 
     Args:
       logits: float [..., C].
-      labels: int [...] or, one-hot or soft, [..., C]; of a soft label the most probable class counts.
+      labels: int [...] or, one-hot or soft, [..., C], as of `cross_entropy`; of a soft label the most probable class
+        counts.
 
     Returns:
       float32 [...], 1 or 0; NaN where there is no answer (see `predicted_class`), so that no mean hides it.
+
+    Raises:
+      ValueError: `labels` has another shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -103,10 +102,11 @@ def correct(logits: Array, labels: Array) -> Array:
       >>> losses.correct(jnp.array([[2.0, 1.0], [0.0, 1.0], [0.0, jnp.nan]]), jnp.array([0, 0, 0]))
       Array([ 1.,  0., nan], dtype=float32)
     """
-    labels = jnp.asarray(labels)
+    labels = check_labels(labels, logits.shape[:-1], logits.shape[-1], may_lack_axes=True)
     labels = labels.argmax(-1) if is_soft(labels) else labels
     answer = predicted_class(logits)
-    return jnp.where(answer < 0, jnp.nan, (answer == labels).astype(jnp.float32))
+    right = answer == jnp.broadcast_to(labels, answer.shape).astype(answer.dtype)
+    return jnp.where(answer < 0, jnp.nan, right.astype(jnp.float32))
 
 
 def entropy(logits: Array) -> Array:
@@ -127,7 +127,7 @@ def entropy(logits: Array) -> Array:
       1.3863
     """
     chex.assert_type(logits, float)
-    log_q = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
+    log_q = jax.nn.log_softmax(logits.astype(wide_dtype(logits)))
     q = jnp.exp(log_q)
     # 0 log 0 = 0: a class at minus infinity adds nothing.
     return -jnp.where(q > 0, q * jnp.where(q > 0, log_q, 0.0), 0.0).sum(-1)
@@ -141,13 +141,13 @@ def margin(logits: Array, labels: Array) -> Array:
 
     Args:
       logits: float [..., C], C >= 2.
-      labels: int, broadcast against the leading axes of `logits`; a label outside [0, C) gives NaN.
+      labels: int [...], as of `cross_entropy`; a label outside [0, C) gives NaN.
 
     Returns:
       float [...], in units of the logits (nats of log-odds); float32 for inputs of lower precision.
 
     Raises:
-      ValueError: `logits` has fewer than two classes.
+      ValueError: `logits` has fewer than two classes, or `labels` another shape.
       AssertionError: `logits` is not floating or `labels` not integer.
 
     Example:
@@ -156,5 +156,10 @@ def margin(logits: Array, labels: Array) -> Array:
       >>> losses.margin(jnp.array([[-1.0, -4.0, -2.0]]), jnp.array([0]))
       Array([1.], dtype=float32)
     """
+    return _margin(logits, jnp.asarray(labels))
+
+
+@one_program
+def _margin(logits: Array, labels: Array) -> Array:
     own, others = _split_label(logits, labels)
     return own - others.max(-1)

@@ -6,8 +6,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from ib_jax.losses.classification import is_soft
 from ib_jax.losses.gaussian import kl_divergence, log_prob
+from ib_jax.losses.labels import check_labels, is_soft
+from ib_jax.losses.precision import wide_dtype
 from ib_jax.losses.sampling import sample_with_log_prob
 from ib_jax.types import Array, Backward, DiagGaussian, Estimator, GaussianMixture, Reference
 
@@ -49,7 +50,7 @@ def draw_codes(key: Array, encoding: DiagGaussian, num_samples: int = 1) -> Code
     chex.assert_rank(encoding.mean, 2)
     chex.assert_equal_shape(encoding)
     if num_samples == 0:
-        mean = encoding.mean.astype(jnp.promote_types(encoding.mean.dtype, jnp.float32))
+        mean = encoding.mean.astype(wide_dtype(encoding.mean))
         return Codes(encoding, mean[None], None)
     if num_samples < 0:
         raise ValueError(f"num_samples must be at least 0 (0 is the mean), got {num_samples}")
@@ -111,7 +112,7 @@ def class_divergence(codes: Codes, backward: Backward, labels: Array, estimator:
       float [B], in nats; NaN for an integer label outside [0, C).
 
     Raises:
-      ValueError: as `divergence`.
+      ValueError: as `divergence`; `labels` of a table have another shape.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -126,9 +127,11 @@ def class_divergence(codes: Codes, backward: Backward, labels: Array, estimator:
     labels = jnp.asarray(labels)
     if callable(backward):
         return divergence(codes, backward(labels), estimator)
+    check_labels(labels, codes.encoding.mean.shape[:1], backward.mean.shape[0])
     if not is_soft(labels):
         return divergence(codes, _rows(backward, labels), estimator)
     each = jax.vmap(lambda reference: divergence(codes, reference, estimator), out_axes=-1)(backward)
+    labels = labels.astype(each.dtype)
     return (labels * jnp.where(labels == 0, 0.0, each)).sum(-1)
 
 

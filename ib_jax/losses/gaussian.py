@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ib_jax.losses.precision import one_program, one_rank, widened
 from ib_jax.types import Array, DiagGaussian, GaussianMixture, Reference
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
@@ -30,7 +31,7 @@ def standard_normal(latent_dim: int) -> DiagGaussian:
     """
     if latent_dim < 1:
         raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
-    return DiagGaussian(jnp.zeros(latent_dim), jnp.ones(latent_dim))
+    return DiagGaussian(jnp.zeros(latent_dim, jnp.float32), jnp.ones(latent_dim, jnp.float32))
 
 
 def log_prob(dist: Reference, value: Array) -> Array:
@@ -58,8 +59,9 @@ def log_prob(dist: Reference, value: Array) -> Array:
     if isinstance(dist, GaussianMixture):
         components = log_prob(DiagGaussian(dist.mean, dist.scale), value[..., None, :])
         log_weights = jax.nn.log_softmax(dist.logits.astype(components.dtype))
+        log_weights, components = one_rank(log_weights, components)
         return jax.nn.logsumexp(log_weights + components, axis=-1)
-    mean, scale, value = _promote(dist.mean, dist.scale, value)
+    mean, scale, value = one_rank(*_promote(dist.mean, dist.scale, value))
     standardised = (value - mean) / scale
     return -(0.5 * jnp.square(standardised) + _safe_log(scale) + _HALF_LOG_TWO_PI).sum(-1)
 
@@ -110,12 +112,13 @@ def kl_divergence(p: DiagGaussian, q: DiagGaussian) -> Array:
       >>> losses.kl_divergence(DiagGaussian(jnp.full((1, 2), 3.0), jnp.ones((1, 2))), losses.standard_normal(2))
       Array([9.], dtype=float32)
     """
-    p_mean, p_scale, q_mean, q_scale = _promote(*p, *q)
+    p_mean, p_scale, q_mean, q_scale = one_rank(*_promote(*p, *q))
     ratio = p_scale / q_scale
     shift = (p_mean - q_mean) / q_scale
     return (0.5 * (jnp.square(ratio) + jnp.square(shift) - 1.0) - _safe_log(ratio)).sum(-1)
 
 
+@one_program
 def _safe_log(value: Array) -> Array:
     """log with a gradient of 0 at 0, so that the deterministic limit (scale 0) does not turn a gradient into NaN."""
     positive = value > 0
@@ -125,5 +128,4 @@ def _safe_log(value: Array) -> Array:
 def _promote(*arrays: Array) -> list[Array]:
     arrays = tuple(map(jnp.asarray, arrays))
     chex.assert_type(list(arrays), float)
-    dtype = jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
-    return [array.astype(dtype) for array in arrays]
+    return widened(*arrays)

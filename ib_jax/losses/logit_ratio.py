@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from ib_jax.losses.classification import margin
+from ib_jax.losses.labels import check_labels
+from ib_jax.losses.precision import wide_dtype
 from ib_jax.types import Array
 
 
@@ -19,13 +21,13 @@ def dlr(logits: Array, labels: Array) -> Array:
 
     Args:
       logits: float [..., C], C >= 3.
-      labels: int, broadcast against the leading axes of `logits`; a label outside [0, C) gives NaN.
+      labels: int [...], as of `cross_entropy`; a label outside [0, C) gives NaN.
 
     Returns:
       float [...], without a unit; float32 for inputs of lower precision.
 
     Raises:
-      ValueError: `logits` has fewer than three classes.
+      ValueError: `logits` has fewer than three classes, or `labels` another shape.
 
     Source: Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free
     Attacks, 2020.
@@ -47,14 +49,14 @@ def targeted_dlr(logits: Array, labels: Array, targets: Array) -> Array:
 
     Args:
       logits: float [..., C], C >= 4.
-      labels: int, broadcast against the leading axes of `logits`.
-      targets: int, of the shape of `labels`.
+      labels: int [...], as of `cross_entropy`.
+      targets: int, as `labels`.
 
     Returns:
       float [...], without a unit; float32 for inputs of lower precision.
 
     Raises:
-      ValueError: `logits` has fewer than four classes.
+      ValueError: `logits` has fewer than four classes, or `labels` or `targets` another shape.
 
     Source: Croce and Hein, 2020, as `dlr`.
 
@@ -66,7 +68,7 @@ def targeted_dlr(logits: Array, labels: Array, targets: Array) -> Array:
     """
     first, _, third, fourth = jnp.moveaxis(_top(logits, 4, "targeted_dlr"), -1, 0)
     logits = logits.astype(first.dtype)
-    ahead = _pick(logits, targets) - _pick(logits, labels)
+    ahead = _pick(logits, targets, "targets") - _pick(logits, labels, "labels")
     return _ratio(ahead, first - 0.5 * (third + fourth))
 
 
@@ -78,11 +80,12 @@ def _top(logits: Array, count: int, name: str) -> Array:
     chex.assert_type(logits, float)
     if logits.ndim < 1 or logits.shape[-1] < count:
         raise ValueError(f"{name} needs logits [..., C] of at least {count} classes, got shape {logits.shape}")
-    return jax.lax.top_k(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), count)[0]
+    return jax.lax.top_k(logits.astype(wide_dtype(logits)), count)[0]
 
 
-def _pick(logits: Array, classes: Array) -> Array:
-    classes = jnp.broadcast_to(jnp.asarray(classes), logits.shape[:-1])
+def _pick(logits: Array, classes: Array, name: str) -> Array:
+    classes = check_labels(classes, logits.shape[:-1], name=name, may_lack_axes=True)
+    classes = jnp.broadcast_to(classes, logits.shape[:-1])
     picked = jnp.take_along_axis(logits, classes[..., None], axis=-1, mode="clip")[..., 0]
     # A class out of range must not pass for another.
     return jnp.where((classes >= 0) & (classes < logits.shape[-1]), picked, jnp.nan)

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from ib_jax.losses.precision import wide_dtype
 from ib_jax.types import Array
 
 NORMS = ("l1", "l2", "linf")
@@ -34,7 +35,7 @@ def perturbation_norm(perturbation: Array, norm: str) -> Array:
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}")
     axes = tuple(range(1, perturbation.ndim))
-    size = jnp.abs(perturbation.astype(jnp.promote_types(perturbation.dtype, jnp.float32)))
+    size = jnp.abs(perturbation.astype(wide_dtype(perturbation)))
     if norm == "l1":
         return size.sum(axes)
     largest = jnp.max(size, axes, initial=0.0, keepdims=True)

@@ -1,5 +1,7 @@
 """What a decoder's prediction costs: one pair of kernels for classes and for vectors. In nats, float32 or more."""
 
+import jax.numpy as jnp
+
 from ib_jax.losses.classification import cross_entropy, entropy
 from ib_jax.losses.gaussian import gaussian_entropy, log_prob
 from ib_jax.types import Array, DiagGaussian, Prediction
@@ -16,7 +18,7 @@ def negative_log_likelihood(prediction: Prediction, targets: Array) -> Array:
       float [...], in nats; for a Gaussian, a density, of any sign.
 
     Raises:
-      ValueError: as `cross_entropy`.
+      ValueError: as `cross_entropy`; `targets` of a Gaussian have another shape.
 
     Example:
       >>> import jax.numpy as jnp
@@ -27,6 +29,10 @@ def negative_log_likelihood(prediction: Prediction, targets: Array) -> Array:
       Array([0.9189385], dtype=float32)
     """
     if isinstance(prediction, DiagGaussian):
+        wanted, found = prediction.mean.shape, jnp.shape(targets)
+        common = min(len(wanted), len(found))
+        if common < 1 or wanted[-common:] != found[-common:]:
+            raise ValueError(f"targets must be float {list(wanted)} (or without axes at the front), got {list(found)}")
         return -log_prob(prediction, targets)
     return cross_entropy(prediction, targets)
 

@@ -6,7 +6,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ib_jax.keys import counter_key, example_keys
 from ib_jax.losses.gaussian import gaussian_entropy
+from ib_jax.losses.precision import one_rank, wide_dtype
 from ib_jax.types import Array, DiagGaussian, LogitsFn
 
 
@@ -14,12 +16,13 @@ def per_example_keys(key: Array, batch_size: int) -> Array:
     """One PRNG key for each example of a batch.
 
     Args:
-      key: one key (example i gets `fold_in(key, i)`), or already one for each example, which is returned as it is.
-        Keys of the older kind, uint32 [2] or [B, 2], are accepted.
+      key: one key (example i gets `fold_in(key, i)`), or already one for each example, which is returned as it is if
+        it is one of threefry. Of JAX's other kinds ("rbg"), whose numbers change with the neighbours, the threefry keys
+        that stand for them come back; keys of the older kind, uint32 [2] or [B, 2], are accepted.
       batch_size: B >= 0.
 
     Returns:
-      keys [B].
+      Threefry keys [B].
 
     Raises:
       ValueError: `key` is no key, or an array of keys of another length.
@@ -30,12 +33,9 @@ def per_example_keys(key: Array, batch_size: int) -> Array:
       >>> losses.per_example_keys(jax.random.key(0), 3).shape
       (3,)
     """
-    if not hasattr(key, "dtype"):
-        raise ValueError(f"key must be a PRNG key, such as jax.random.key(0), or one for each example, got {key!r}")
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key)
+    key = counter_key(key)
     if key.ndim == 0:
-        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch_size, dtype=jnp.uint32))
+        return example_keys(key, jnp.arange(batch_size, dtype=jnp.uint32))
     if key.shape != (batch_size,):
         raise ValueError(f"key must be one key or one for each of the {batch_size} examples, got shape {key.shape}")
     return key
@@ -102,12 +102,13 @@ def sample_with_log_prob(key: Array, dist: DiagGaussian, num_samples: int = 1) -
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     chex.assert_rank(dist.mean, 2)
     chex.assert_equal_shape(dist)
-    dtype = jnp.promote_types(jnp.result_type(*dist), jnp.float32)
+    dtype = wide_dtype(*dist)
     batch_size, latent_dim = dist.mean.shape
     keys = per_example_keys(key, batch_size)
     noise = jax.vmap(lambda k: jax.random.normal(k, (num_samples, latent_dim), dtype), out_axes=1)(keys)
-    codes = dist.mean.astype(dtype) + dist.scale.astype(dtype) * noise
-    return codes, -gaussian_entropy(dist) - 0.5 * (jnp.square(noise) - 1.0).sum(-1)
+    mean, scale, noise = one_rank(dist.mean.astype(dtype), dist.scale.astype(dtype), noise)
+    entropy = gaussian_entropy(dist)[None]
+    return mean + scale * noise, -entropy - 0.5 * (jnp.square(noise) - 1.0).sum(-1)
 
 
 def sample_keys(keys: Array, num_samples: int) -> Array:
@@ -131,7 +132,7 @@ def sample_keys(keys: Array, num_samples: int) -> Array:
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    return jax.vmap(lambda key: jax.random.split(key, num_samples), out_axes=1)(keys)
+    return jax.vmap(lambda key: jax.random.split(key, num_samples), out_axes=1)(counter_key(keys))
 
 
 def at_least_one(keys: Array, inputs: Array) -> tuple[Any, Any]:
@@ -212,4 +213,4 @@ def sampled_probabilities(keys: Array, logits_fn: LogitsFn, inputs: Array, num_s
       Array([[0.5, 0.5]], dtype=float32)
     """
     logits = sampled_logits(keys, logits_fn, inputs, num_samples)
-    return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32))).mean(0)
+    return jax.nn.softmax(logits.astype(wide_dtype(logits))).mean(0)

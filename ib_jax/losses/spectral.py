@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ib_jax.keys import counter_key
+from ib_jax.losses.precision import wide_dtype
 from ib_jax.types import Array
 
 # XLA's CPU backend convolves inside a loop by a slow path, so a few steps are written out.
@@ -63,7 +65,7 @@ def operator_norm(
     """
     if num_steps < 0:
         raise ValueError(f"num_steps must be at least 0, got {num_steps}")
-    start = _unit(jax.random.normal(key, input_shape))
+    start = _unit(jax.random.normal(counter_key(key), input_shape))
     converted, constants = jax.closure_convert(linear_fn, start)
     frozen = [jax.lax.stop_gradient(constant) for constant in constants]
 
@@ -122,7 +124,7 @@ def spectral_penalty(
     """
     if not layers:
         raise ValueError("layers must hold at least one layer, got none")
-    keys = jax.random.split(key, len(layers))
+    keys = jax.random.split(counter_key(key), len(layers))
     norms = [operator_norm(*layer, num_steps=num_steps, key=one) for layer, one in zip(layers, keys, strict=True)]
     return jnp.square(jnp.stack(norms)).sum()
 
@@ -163,7 +165,7 @@ def gradient_penalty(fn: Callable[[Array], Array], inputs: Array) -> Array:
         return values.sum()
 
     gradient = jax.grad(total)(inputs)
-    wide = gradient.astype(jnp.promote_types(gradient.dtype, jnp.float32))
+    wide = gradient.astype(wide_dtype(gradient))
     return jnp.square(wide).sum(tuple(range(1, inputs.ndim)))
 
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from ib_jax.losses.precision import one_rank, wide_dtype
 from ib_jax.types import Array
 
 
@@ -24,7 +25,7 @@ def rho_to_beta(rho: float | Array) -> Array:
       >>> print(losses.rho_to_beta(0.0))
       0.5
     """
-    return jax.nn.sigmoid(-jnp.asarray(rho, jnp.result_type(float)))
+    return jax.nn.sigmoid(-_real(rho))
 
 
 def rho_to_gamma(rho: float | Array) -> Array:
@@ -41,7 +42,7 @@ def rho_to_gamma(rho: float | Array) -> Array:
       >>> print(losses.rho_to_gamma(0.0))
       1.0
     """
-    return jnp.exp(-jnp.asarray(rho, jnp.result_type(float)))
+    return jnp.exp(-_real(rho))
 
 
 def beta_to_rho(beta: float | Array) -> Array:
@@ -58,7 +59,7 @@ def beta_to_rho(beta: float | Array) -> Array:
       >>> print(losses.beta_to_rho(0.5))
       0.0
     """
-    beta = jnp.asarray(beta, jnp.result_type(float))
+    beta = _real(beta)
     return jnp.log1p(-beta) - jnp.log(beta)
 
 
@@ -101,4 +102,13 @@ def weigh(coefficient: float | Array, information: Array) -> Array:
       >>> losses.weigh(0.0, jnp.array([jnp.inf]))  # a deterministic code has an infinite rate
       Array([0.], dtype=float32)
     """
-    return jnp.where(coefficient == 0, 0.0, coefficient * jnp.where(coefficient == 0, 0.0, information))
+    weight, information = one_rank(_real(coefficient), information)
+    weight = weight.astype(information.dtype)
+    return jnp.where(weight == 0, 0.0, weight * jnp.where(weight == 0, 0.0, information))
+
+
+def _real(value: float | Array) -> Array:
+    """An array of at least float32; of a plain number one that takes on the precision of what it meets."""
+    if isinstance(value, float | int):
+        return jnp.asarray(float(value))
+    return jnp.asarray(value).astype(wide_dtype(jnp.asarray(value)))

@@ -1,8 +1,12 @@
 """Which class a model answers with: at every scale of its logits, and nothing where they are NaN."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
+from ib_jax.losses.labels import class_mask
+from ib_jax.losses.precision import one_program, wide_dtype
 from ib_jax.losses.sampling import at_least_one, sampled_logits
 from ib_jax.types import Array, LogitsFn
 
@@ -31,7 +35,12 @@ def pooled_logits(logits: Array) -> Array:
     """
     if logits.shape[0] == 1:
         return logits[0]
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    return _pooled(logits)
+
+
+@one_program
+def _pooled(logits: Array) -> Array:
+    logits = logits.astype(wide_dtype(logits))
     top = jax.lax.stop_gradient(logits.max(-1, keepdims=True))
     infinite = jnp.isinf(top)  # inf - inf would be NaN
     below = jnp.where(infinite, jnp.where(logits == top, 0.0, -jnp.inf), logits - jnp.where(infinite, 0.0, top))
@@ -61,8 +70,30 @@ def predicted_class(logits: Array) -> Array:
       >>> losses.predicted_class(jnp.array([[1e-9, 2e-9], [jnp.nan, 0.0]]))
       Array([ 1, -1], dtype=int32)
     """
-    # The largest is NaN if any is.
-    return jnp.where(logits.max(-1) > -jnp.inf, logits.argmax(-1), -1)
+    largest = logits.max(-1)  # NaN if any is
+    answers = jnp.isfinite(largest) | (largest > 0)
+    return jnp.where(answers, logits.argmax(-1).astype(jnp.int32), -1)
+
+
+@functools.partial(jax.jit, static_argnums=2, inline=True)  # as `one_program`
+def likeliest_others(logits: Array, labels: Array, count: int) -> Array:
+    """The most probable classes but the label, from the first on.
+
+    Args:
+      logits: float [B, C].
+      labels: int [B].
+      count: k < C.
+
+    Returns:
+      int32 [B, k].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import losses
+      >>> losses.likeliest_others(jnp.array([[3.0, 1.0, 2.0]]), jnp.array([0]), 2)
+      Array([[2, 1]], dtype=int32)
+    """
+    return jax.lax.top_k(jnp.where(class_mask(labels, logits.shape[-1]), -jnp.inf, logits), count)[1]
 
 
 def count_classes(logits_fn: LogitsFn, keys: Array, inputs: Array) -> int:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ib_jax.keys import example_keys
 from ib_jax.types import Array, BoundTerms, Params
 
 LossFn = Callable[..., Any]
@@ -62,7 +63,8 @@ def make_gradient(
       Statistics are the mean over devices and microbatches of what `loss_fn` returned, or {}.
 
     Raises:
-      ValueError: `num_microbatches` is less than 1; when traced, it does not divide a device's batch.
+      ValueError: `num_microbatches` is less than 1; when traced, it does not divide a device's batch, or the inputs,
+        labels and weights of a batch do not have as many rows.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -87,12 +89,12 @@ def make_gradient(
         return metrics["loss"], (metrics, jax.tree.map(lambda leaf: leaf / num_microbatches, statistics))
 
     def gradient(params: Params, batch: Batch, key: Array, *more: Array) -> tuple[Params, Metrics, Statistics]:
-        batch_size = batch.labels.shape[0]
+        batch_size = rows_of(batch)
         shard = 0 if axis_name is None else jax.lax.axis_index(axis_name)
         rows = jnp.uint32(shard) * batch_size + jnp.arange(batch_size, dtype=jnp.uint32)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+        keys = example_keys(key, rows)
         many = axis_name is not None and jax.lax.axis_size(axis_name) > 1  # over one device it would only copy
-        norm = batch_size if batch.weights is None else batch.weights.sum()
+        norm = batch_size if batch.weights is None else _total(batch.weights)
         if many and batch.weights is not None:
             # Devices may hold different weight; by the mean of it, their mean is the weighted mean of all examples.
             norm = jax.lax.pmean(norm, axis_name)
@@ -130,10 +132,29 @@ def make_gradient(
     return gradient
 
 
+def rows_of(batch: Batch) -> int:
+    """The number of examples; ValueError unless inputs, labels and weights have a row for each."""
+    labels, inputs = jnp.shape(batch.labels), [jnp.shape(leaf) for leaf in jax.tree.leaves(batch.inputs)]
+    size = labels[0] if labels else -1
+    if any(shape[:1] != (size,) for shape in inputs):
+        found = ", ".join(str(list(shape)) for shape in inputs)
+        raise ValueError(f"labels must have one row for each of the inputs {found}, got {list(labels)}")
+    if batch.weights is not None and jnp.shape(batch.weights) != (size,):
+        raise ValueError(f"weights must be float [{size}], one for each example, got {list(jnp.shape(batch.weights))}")
+    return size
+
+
 def _first(parts: tuple[Array, Batch]) -> tuple[Array, Batch]:
     return jax.tree.map(lambda leaf: leaf[0], parts)
 
 
+def _total(weights: Array) -> Array:
+    total = jnp.asarray(weights).sum()
+    return total if jnp.issubdtype(total.dtype, jnp.floating) else total.astype(jnp.float32)
+
+
 def _weighted_sum(values: Array, weights: Array | None) -> Array:
     """Sum of weights * values, in which an example of weight 0 adds nothing even if its value is not finite."""
-    return values.sum() if weights is None else jnp.where(weights > 0, weights * values, 0.0).sum()
+    if weights is None:
+        return values.sum()
+    return jnp.where(weights > 0, weights.astype(values.dtype) * values, 0.0).sum()

@@ -179,8 +179,16 @@ class TestBound:
         assert_close(half, rounded, rtol=0.05, atol=0.05)
 
     def test_batch_axes_that_differ_are_refused(self, bound):
-        with pytest.raises(AssertionError):
+        with pytest.raises(ValueError, match=r"labels must be int \[3\] or, .*, float \[3, 5\], got int32 \[2\]"):
             call(bound, inputs=jnp.ones((3, 4)), labels=jnp.zeros(2, jnp.int32))
+
+    @pytest.mark.parametrize("shape", [(3, 1), (1, 3), (1,), (), (3, 5), (3, 3)])
+    def test_labels_of_another_shape_are_refused_though_they_would_broadcast(self, bound, shape):
+        with pytest.raises(ValueError, match="labels must be int"):
+            jax.jit(call, static_argnums=0)(bound, inputs=jnp.ones((3, 4)), labels=jnp.zeros(shape, jnp.int32))
+        if shape != (3, 5):
+            with pytest.raises(ValueError, match=r"float \[3, 5\], got float32"):
+                call(bound, inputs=jnp.ones((3, 4)), labels=jnp.zeros(shape))
 
 
 BOTTLENECKS = {

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import optax
 
+from ib_jax import promotion
 from ib_jax.types import Array
 
 ScheduleState = Any
@@ -28,6 +29,16 @@ class Schedule(NamedTuple):
 
 def _stateless(value: Callable[[Array], Array]) -> Schedule:
     return Schedule(lambda: (), lambda state, step: value(step), lambda state, step, metrics: state)
+
+
+def _line(start: float | Array, end: float | Array, num_steps: int) -> Callable[[Array], Array]:
+    line = optax.linear_schedule(start, end, num_steps)
+
+    def value(step: Array) -> Array:
+        with promotion.of_others():
+            return jnp.asarray(line(step), jnp.float32)
+
+    return value
 
 
 def _check_steps(**steps: int) -> None:
@@ -57,7 +68,7 @@ def linear_rho(rho: float | Array, num_steps: int, *, initial_rho: float = 100.0
       [100.0, 51.0, 2.0, 2.0]
     """
     _check_steps(num_steps=num_steps)
-    return _stateless(lambda step: jnp.asarray(optax.linear_schedule(initial_rho, rho, num_steps)(step), jnp.float32))
+    return _stateless(_line(initial_rho, rho, num_steps))
 
 
 def linear_gamma(rho: float | Array, num_steps: int, *, initial_rho: float = 100.0) -> Schedule:
@@ -86,11 +97,15 @@ def linear_gamma(rho: float | Array, num_steps: int, *, initial_rho: float = 100
       [0.0, 0.5, 1.0, 1.0]
     """
     _check_steps(num_steps=num_steps)
-    lerp = optax.linear_schedule(jnp.exp(-jnp.float32(initial_rho)), jnp.exp(-jnp.float32(rho)), num_steps)
-    # e^-100 underflows in float32, so the logarithm of the first gamma is not finite.
-    return _stateless(
-        lambda step: jnp.minimum(-jnp.log(jnp.asarray(lerp(step), jnp.float32)), jnp.maximum(initial_rho, rho))
-    )
+    lerp = _line(jnp.exp(-jnp.float32(initial_rho)), jnp.exp(-jnp.float32(rho)), num_steps)
+    most = jnp.maximum(jnp.float32(initial_rho), jnp.float32(rho))
+
+    def value(step: Array) -> Array:
+        gamma = lerp(step)
+        # e^-100 underflows in float32, and the logarithm of the first gamma would not be finite.
+        return jnp.where(gamma > 0, jnp.minimum(-jnp.log(jnp.where(gamma > 0, gamma, 1.0)), most), most)
+
+    return _stateless(value)
 
 
 class Gate(NamedTuple):
@@ -159,15 +174,14 @@ def gated_rho(
     steps_to_gate, steps_to_target = (
         max(1, round(epochs * steps_per_epoch)) for epochs in (epochs_to_gate, epochs_to_target)
     )
-    down = optax.linear_schedule(initial_rho, gate_rho, steps_to_gate)
-    on = optax.linear_schedule(gate_rho, rho, steps_to_target)
+    down, on = _line(initial_rho, gate_rho, steps_to_gate), _line(gate_rho, rho, steps_to_target)
     keep = 1.0 - 1.0 / max(1.0, steps_per_epoch / 10)
 
     def init() -> Gate:
         return Gate(jnp.int32(-1), jnp.float32(0.0))
 
     def value(state: Gate, step: Array) -> Array:
-        return jnp.asarray(jnp.where(state.opened < 0, down(step), on(step - state.opened)), jnp.float32)
+        return jnp.where(state.opened < 0, down(step), on(step - state.opened))
 
     def update(state: Gate, step: Array, metrics: Mapping[str, Array]) -> Gate:
         if "accuracy" not in metrics:

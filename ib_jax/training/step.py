@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ib_jax import promotion
+from ib_jax.training.average import debiased_average, move_average
 from ib_jax.training.gradient import Batch, LossFn, Metrics, Perturb, make_gradient
 from ib_jax.training.schedule import Schedule, ScheduleState
 from ib_jax.types import Array, Params
@@ -20,8 +22,8 @@ class TrainState(NamedTuple):
       key: PRNG key of the run; the data order and all noise follow from it and from `step`.
       params: pytree of parameters.
       opt_state: state of the optimizer.
-      average: state of the Polyak average (optax.ema), not debiased; see `averaged_params`. With a decay of 0 it holds
-        no second copy of the parameters.
+      average: state of the Polyak average (as of optax.ema), not debiased; see `averaged_params`. With a decay of 0 it
+        holds no second copy of the parameters.
       schedule: state of the schedule of rho; empty without one.
     """
 
@@ -61,7 +63,9 @@ def init_state(
     """
     average = optax.ema(average_decay).init(params if average_decay else ())
     schedule_state = () if schedule is None else schedule.init()
-    return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params), average, schedule_state)
+    with promotion.of_others():
+        opt_state = optimizer.init(params)
+    return TrainState(jnp.zeros((), jnp.int32), key, params, opt_state, average, schedule_state)
 
 
 def averaged_params(state: TrainState, average_decay: float) -> Params:
@@ -83,7 +87,7 @@ def averaged_params(state: TrainState, average_decay: float) -> Params:
     """
     if not average_decay:
         return state.params
-    debiased = optax.tree.bias_correction(state.average.ema, average_decay, jnp.maximum(state.average.count, 1))
+    debiased = debiased_average(state.average, average_decay)
     return jax.tree.map(lambda new, old: jnp.where(state.average.count > 0, new, old), debiased, state.params)
 
 
@@ -138,7 +142,6 @@ def make_train_step(
     """
     if not 0.0 <= average_decay < 1.0:
         raise ValueError(f"average_decay must be in [0, 1), got {average_decay}")
-    average = optax.ema(average_decay)
     gradient = make_gradient(
         loss_fn, perturb=perturb, axis_name=axis_name, num_microbatches=num_microbatches, remat=remat
     )
@@ -146,11 +149,12 @@ def make_train_step(
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         rho = [] if schedule is None else [schedule.value(state.schedule, state.step)]
         grads, metrics, statistics = gradient(state.params, batch, key, *rho)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        with promotion.of_others():
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
         if statistics:
             params = {**params, **statistics}
-        _, averaged = average.update(params if average_decay else (), state.average)
+        averaged = move_average(state.average, params if average_decay else (), average_decay)
         schedule_state = () if schedule is None else schedule.update(state.schedule, state.step, metrics)
         if schedule is not None:
             metrics |= {"rho": rho[0]}

@@ -167,10 +167,11 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
     best_loss = jnp.where(better, loss, state.best_loss)
     chosen = (fooled & ~state.fooled) | ((fooled == state.fooled) & (loss > state.answer_loss))
 
-    rises, since = state.rises + (loss > state.loss), state.since + 1
+    rises, since = state.rises + (loss > state.loss).astype(jnp.int32), state.since + 1
     checkpoint = since == state.period
     stuck = ~state.shortened & (state.checkpoint_loss >= best_loss)
-    shorten = checkpoint & ((rises <= _RISING * state.period) | stuck)
+    few = rises.astype(jnp.float32) <= _RISING * state.period.astype(jnp.float32)
+    shorten = checkpoint & (few | stuck)
     _, shrink, least = _periods(settings.num_steps)
     return State(
         step=state.step + 1,

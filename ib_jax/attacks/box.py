@@ -14,7 +14,7 @@ Bounds = tuple[float | Array | Sequence[float], float | Array | Sequence[float]]
 
 def wide(dtype: jnp.dtype) -> jnp.dtype:
     """The precision in which perturbations and radii are kept: that of the inputs, at least float32."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return losses.wide_dtype(dtype)
 
 
 def limits(bounds: Bounds, dtype: jnp.dtype) -> tuple[Array, Array]:

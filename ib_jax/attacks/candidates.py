@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ib_jax import losses
 from ib_jax.attacks import box as boxes
 from ib_jax.attacks import windows
 from ib_jax.types import Array
@@ -45,7 +46,7 @@ def _repaint(key: Array, box: Box, best: Array, sides: Array) -> Array:
     """
     frames, height, width, channels = best.shape
     words = jax.random.bits(key, (2 + windows.num_words(frames * channels),), jnp.uint32)
-    window = windows.inside(windows.place(words[:2], sides, (height, width)), (height, width))[:, :, None]
+    window = windows.inside(windows.place(words[:2], sides, (height, width)), (height, width))[None, :, :, None]
     move = jnp.broadcast_to(box.radius * windows.signs_of(words[2:], (frames, 1, 1, channels)), best.shape)
     changed = (window & (box.move(move) != best)).any()
     return jnp.where(window, box.move(jnp.where(changed, move, -move)), best)
@@ -64,9 +65,9 @@ def _move_mass(key: Array, box: Box, best: Array, sides: Array) -> Array:
     words = jax.random.bits(key, (4 + windows.num_words(1 + planes),), jnp.uint32)
     gains, loses = (windows.place(pair, sides, size) for pair in (words[:2], words[2:4]))
     signs = windows.signs_of(words[4:], (1 + planes,))
-    eta = windows.bump(gains, size, signs[0] > 0)[:, :, None] * signs[1:].reshape(frames, 1, 1, channels)
-    gain, lose = (windows.inside(window, size)[:, :, None] for window in (gains, loses))
-    wide = jnp.promote_types(best.dtype, jnp.float32)
+    eta = windows.bump(gains, size, signs[0] > 0)[None, :, :, None] * signs[1:].reshape(frames, 1, 1, channels)
+    gain, lose = (windows.inside(window, size)[None, :, :, None] for window in (gains, loses))
+    wide = losses.wide_dtype(best)
     moved = best.astype(wide) - box.example.astype(wide)
     mass = jnp.square(moved)
     unused = jnp.maximum(jnp.square(box.radius.astype(wide)) - mass.sum(), 0.0) / planes

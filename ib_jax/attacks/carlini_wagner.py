@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ib_jax import losses
+from ib_jax import losses, promotion
 from ib_jax.attacks import box
 from ib_jax.attacks import problem as problems
 from ib_jax.attacks.box import Bounds
@@ -144,7 +144,8 @@ def carlini_wagner(
 def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
     """The input, at the first c; an input that fools the model as it is needs no search."""
     inputs, objective = problem.inputs, settings.objective
-    zero, point = jnp.zeros(inputs.shape[0]), jnp.zeros(inputs.shape, box.wide(inputs.dtype))
+    point = jnp.zeros(inputs.shape, box.wide(inputs.dtype))
+    zero, far = jnp.zeros(inputs.shape[0], point.dtype), problems.farthest(point.dtype)
     if settings.const_per == "distance":
         told = objective.gradient(problem.look_keys(), logits_fn, problem, inputs)
         pooled, blocked = told.pooled, told.blocked
@@ -156,18 +157,18 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
         unit, blocked = zero + 1.0, zero > 0
     return State(
         step=zero.astype(jnp.int32),
-        round=jnp.where(problem.fooled(pooled), settings.num_binary_steps, 0),
+        round=jnp.where(problem.fooled(pooled), jnp.int32(settings.num_binary_steps), jnp.int32(0)),
         const=zero + settings.initial_const,
         unit=jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1.0),
         low=zero,
-        high=zero + jnp.inf,
+        high=zero + far,
         found=zero > 0,
         origin=_origin(inputs.astype(point.dtype), *problem.box(settings.bounds)),
         point=point,
         moments=jax.vmap(settings.adam.init)(point),
-        last_loss=zero + jnp.inf,
+        last_loss=zero + far,
         answer=inputs,
-        distance=zero + jnp.inf,
+        distance=zero + far,
         blocked=blocked,
     )
 
@@ -188,11 +189,13 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
     slope, blocked = problems.finite_or_zero(slope)
     success = problem.fooled(pooled) & (climbed >= 0)
     closer = success & (squares < state.distance)
-    updates, moments = jax.vmap(settings.adam.update)(slope, state.moments)
+    with promotion.of_others():
+        updates, moments = jax.vmap(settings.adam.update)(slope, state.moments)
     step, looks = state.step + 1, (state.step + 1) % max(1, settings.num_steps // _CHECKS) == 0
     over = step >= settings.num_steps
     if settings.abort_early:
-        over |= looks & (loss > _ENOUGH * state.last_loss)
+        compared = state.last_loss < problems.farthest(loss.dtype)
+        over |= looks & compared & (loss > _ENOUGH * state.last_loss)
     moved = state._replace(
         step=step,
         found=state.found | success,
@@ -224,13 +227,13 @@ def _next_round(settings: Settings, state: State) -> State:
     return state._replace(
         step=jnp.zeros_like(state.step),
         round=state.round + 1,
-        const=jnp.where(jnp.isinf(high), 10.0 * state.const, (low + high) / 2),
+        const=jnp.where(high >= problems.farthest(high.dtype), 10.0 * state.const, (low + high) / 2),
         low=low,
         high=high,
         found=jnp.zeros_like(state.found),
         point=point,
         moments=jax.vmap(settings.adam.init)(point),
-        last_loss=jnp.full_like(state.last_loss, jnp.inf),
+        last_loss=jnp.full_like(state.last_loss, problems.farthest(state.last_loss.dtype)),
     )
 
 
@@ -247,5 +250,6 @@ def _image(settings: Settings, problem: Problem, origin: Array, point: Array) ->
 
 def _origin(inputs: Array, low: Array, high: Array) -> Array:
     """Where an input lies in the unbounded space; at the bounds themselves tanh would be flat in float32."""
-    scaled = (2 * inputs - low - high) / (high - low)
+    width = (high - low).astype(inputs.dtype)
+    scaled = (2 * inputs - low.astype(inputs.dtype) - high.astype(inputs.dtype)) / width
     return jnp.arctanh(jnp.clip(scaled, -1.0, 1.0) * _INSIDE)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ib_jax import losses
 from ib_jax.attacks import box
 from ib_jax.attacks import problem as problems
 from ib_jax.attacks.box import Bounds
@@ -127,9 +128,8 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
     step = jnp.zeros(problem.inputs.shape[0], jnp.int32)
     logits = _logits(settings, logits_fn, problem, step, problem.inputs)
     if problem.targets is None:
-        is_label = problem.labels[:, None] == jnp.arange(logits.shape[-1])
         count = min(settings.num_candidates, logits.shape[-1]) - 1
-        rivals = jax.lax.top_k(jnp.where(is_label, -jnp.inf, logits), count)[1]
+        rivals = losses.likeliest_others(logits, problem.labels, count)
     else:
         rivals = problem.targets[:, None]
     found, perturbation = problem.fooled(logits), jnp.zeros(problem.inputs.shape, box.wide(problem.inputs.dtype))
@@ -142,7 +142,7 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
         found=found,
         low=low,
         high=low + 1 + settings.overshoot,
-        bisections=jnp.where(found, settings.num_bisections, 0),  # what has not moved needs none
+        bisections=jnp.where(found, jnp.int32(settings.num_bisections), jnp.int32(0)),  # what has not moved needs none
         blocked=step > 0,
     )
 
@@ -171,7 +171,7 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
         found=state.found | fooled,
         low=jnp.where(state.found & ~fooled, scale, state.low),
         high=jnp.where(state.found & fooled, scale, state.high),
-        bisections=state.bisections + state.found,
+        bisections=state.bisections + state.found.astype(jnp.int32),
         blocked=jnp.where(state.found, state.blocked, blocked),
     )
 

@@ -90,7 +90,7 @@ class Ensemble:
     def first(self, logits_fn: LogitsFn, problem: Problem) -> AttackResult:
         """The result before any member has run: the inputs; they may fool the model as they are."""
         success, undecided = self.members[0].attack.objective.judge(logits_fn, problem, problem.inputs)
-        none = jnp.full(problem.labels.shape, -1)
+        none = jnp.full(problem.labels.shape, -1, jnp.int32)
         return AttackResult(problem.inputs, success, none, none > 0, undecided)
 
     def keep(
@@ -114,8 +114,7 @@ class Ensemble:
         """All classes, [B, C], from the most probable wrong one at the input to the least, and then the label."""
         objective = self.members[0].attack.objective
         logits = objective.pooled(problem.look_keys(), logits_fn, problem.inputs)
-        is_label = problem.labels[:, None] == jnp.arange(logits.shape[-1])
-        return jnp.argsort(jnp.where(is_label, -jnp.inf, logits), axis=-1, descending=True)
+        return _ranked(logits, problem.labels)
 
     def standing(self, result: AttackResult) -> dict[str, float]:
         """The share of examples that stand before the first attack and after each, by name.
@@ -151,10 +150,16 @@ class Ensemble:
                 state = attack.advance(logits_fn, own, attack.start(logits_fn, own), attack.num_steps)
                 return self.keep(logits_fn, problem, best, attack.result(logits_fn, own, state), index), None
 
-            ranks = jnp.array([member.rank or 0 for member in members])
+            ranks = jnp.array([member.rank or 0 for member in members], jnp.int32)
             body = functools.partial(body, attack=attack, aims=aims)
-            best, _ = jax.lax.scan(body, best, (jnp.array(indices), ranks))
+            best, _ = jax.lax.scan(body, best, (jnp.array(indices, jnp.int32), ranks))
         return best
+
+
+@losses.one_program
+def _ranked(logits: Array, labels: Array) -> Array:
+    is_label = losses.class_mask(labels, logits.shape[-1])
+    return jnp.argsort(jnp.where(is_label, -jnp.inf, logits), axis=-1, descending=True).astype(jnp.int32)
 
 
 def member_problem(problem: Problem, index: int | Array, targets: Array | None) -> Problem:

@@ -141,7 +141,7 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
     """The input, or a uniform draw from the ball of half the radius."""
     inputs = problem.inputs
     step = jnp.zeros(inputs.shape[0], jnp.int32)
-    distance = jnp.full(step.shape, jnp.inf, box.wide(inputs.dtype))
+    distance = jnp.full(step.shape, problems.farthest(box.wide(inputs.dtype)))
     point = inputs
     if settings.random_start:
         logits = settings.objective.pooled(problem.look_keys(), logits_fn, inputs)
@@ -204,4 +204,5 @@ def _rivals(logits_fn: LogitsFn, problem: Problem) -> Array:
     if problem.targets is not None:
         return problem.targets[:, None]
     num_classes = losses.count_classes(logits_fn, problem.keys, problem.inputs)
-    return (problem.labels[:, None] + jnp.arange(1, num_classes)) % num_classes
+    labels = problem.labels.astype(jnp.int32)
+    return (labels[:, None] + jnp.arange(1, num_classes, dtype=jnp.int32)[None]) % num_classes

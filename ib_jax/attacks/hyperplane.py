@@ -53,7 +53,10 @@ def rounding(first: Array, second: Array, dtype: jnp.dtype | None = None) -> Arr
     Only of these two: others may be masked by -1e9, and say nothing of the precision of the model.
     """
     largest = jnp.maximum(jnp.abs(first), jnp.abs(second))
-    return _ROUNDINGS * jnp.finfo(dtype or first.dtype).eps * jnp.where(jnp.isfinite(largest), largest, 0.0)
+    dtype = jnp.dtype(dtype or first.dtype)
+    if dtype.itemsize > largest.dtype.itemsize:
+        largest = largest.astype(dtype)
+    return _ROUNDINGS * float(jnp.finfo(dtype).eps) * jnp.where(jnp.isfinite(largest), largest, 0.0)
 
 
 def clearly_fooled(problem: Problem, logits: Array) -> Array:
@@ -63,7 +66,7 @@ def clearly_fooled(problem: Problem, logits: Array) -> Array:
     bfloat16, whose rounding is worth a share of the perturbation, no more is asked than to fool.
     """
     doubted, sign = (problem.labels, 1) if problem.wanted is None else (problem.wanted, -1)
-    is_doubted = doubted[:, None] == jnp.arange(logits.shape[-1])
+    is_doubted = losses.class_mask(doubted, logits.shape[-1])
     own = jnp.where(is_doubted, logits, 0.0).sum(-1)
     others = jnp.where(is_doubted, -jnp.inf, logits).max(-1)
     handicap = sign * rounding(own, others, jnp.float32).astype(logits.dtype)
@@ -98,20 +101,19 @@ def nearest_face(
     logits, pullback = jax.vjp(lambda inputs: objective.pooled(keys, logits_fn, inputs), inputs)
     leave = problem.labels
     if problem.wanted is not None:
-        classes = jnp.arange(logits.shape[-1])
-        leave = jnp.where(classes == problem.wanted[:, None], -jnp.inf, logits).argmax(-1)
+        leave = _best_other(logits, problem.wanted)
     chosen = jax.nn.one_hot(leave, logits.shape[-1], dtype=logits.dtype)
     row = jnp.arange(inputs.shape[0])
     left = jnp.take_along_axis(logits, leave[:, None], -1)[:, 0]
 
     def nearest(nearer: tuple[Array, Face], rivals: Array) -> tuple[tuple[Array, Face], None]:
-        differences = jax.nn.one_hot(rivals, logits.shape[-1], dtype=logits.dtype) - chosen  # [k, B, C]
+        differences = jax.nn.one_hot(rivals, logits.shape[-1], dtype=logits.dtype) - chosen[None]  # [k, B, C]
         slopes, blocked = jax.vmap(lambda difference: problems.finite_or_zero(pullback(difference)[0]))(differences)
-        gaps = jnp.take_along_axis(logits, rivals.T, -1).T - left
+        gaps = jnp.take_along_axis(logits, rivals.T, -1).T - left[None]
         sizes = losses.perturbation_norm(slopes.reshape(-1, *inputs.shape[1:]), DUAL[norm]).reshape(gaps.shape)
         distances = jnp.abs(gaps).astype(sizes.dtype) / jnp.where(sizes > 0, sizes, 1.0)
         # NaN would be the smallest of all.
-        distances = jnp.where((sizes > 0) & jnp.isfinite(distances), distances, jnp.inf)
+        distances = jnp.where((sizes > 0) & jnp.isfinite(distances), distances, problems.farthest(distances.dtype))
         first = distances.argmin(0)
         distance, gap = distances[first, row], gaps[first, row]
         doubt, all_blocked = rounding(left + gap, left), blocked.any(0) | nearer[1].blocked
@@ -125,15 +127,23 @@ def nearest_face(
     num_parts = -(-num_rivals // max(1, _ROWS_AT_ONCE // max(1, len(row))))
     padded = np.minimum(np.arange(num_parts * -(-num_rivals // num_parts)), num_rivals - 1)
     parts = rivals.T[padded.reshape(num_parts, -1)]  # [num_parts, k, B]
-    none = jnp.zeros(len(row), jnp.promote_types(inputs.dtype, jnp.float32))
+    none = jnp.zeros(len(row), losses.wide_dtype(inputs))
     zero = none.astype(logits.dtype)
-    nearer = (none + jnp.inf, Face(logits, zero, zero, jnp.zeros_like(inputs), none, none > 0))
+    nearer = (
+        jnp.full_like(none, problems.farthest(none.dtype)),
+        Face(logits, zero, zero, jnp.zeros_like(inputs), none, none > 0),
+    )
     if num_parts > 1 and compiles_whole(logits_fn, *problem.asked()):
         nearer, _ = jax.lax.scan(nearest, nearer, parts)
     else:
         for part in parts:
             nearer, _ = nearest(nearer, part)
     return nearer[1]
+
+
+@losses.one_program
+def _best_other(logits: Array, classes: Array) -> Array:
+    return jnp.where(losses.class_mask(classes, logits.shape[-1]), -jnp.inf, logits).argmax(-1).astype(jnp.int32)
 
 
 def step_onto(gap: Array, slope: Array, low: Array, high: Array, norm: str) -> Array:
@@ -164,7 +174,8 @@ def step_onto(gap: Array, slope: Array, low: Array, high: Array, norm: str) -> A
       Array([[4. , 0.5]], dtype=float32)
     """
     axes = tuple(range(1, slope.ndim))
-    slope = slope.astype(jnp.promote_types(slope.dtype, jnp.float32))
+    slope = slope.astype(losses.wide_dtype(slope))
+    gap, low, high = (value.astype(slope.dtype) for value in (gap, low, high))
     largest = jnp.max(jnp.abs(slope), axes, initial=0.0)
     scale = jnp.where(largest > 0, largest, 1.0)  # squares of small slopes would underflow
     closing = slope / problems.rows(jnp.where(gap > 0, -scale, scale), slope)

@@ -113,7 +113,7 @@ def _l1_project(perturbation: Array, radius: Array, low: Array, high: Array) -> 
         over = excess(threshold)
         least, greatest = jnp.where(over > 0, threshold, least), jnp.where(over > 0, greatest, threshold)
         falling = ((sizes > threshold) & (sizes < threshold + room)).sum()
-        newton = threshold + over / jnp.maximum(falling, 1)
+        newton = threshold + over / jnp.maximum(falling, 1).astype(over.dtype)
         # Where every size is at its bound the sum has no slope, and near such a place Newton crawls.
         trusted = (falling > 0) & (newton > least) & (newton < greatest) & (count % 3 < 2)
         return count + 1, jnp.where(trusted, newton, (least + greatest) / 2), least, greatest

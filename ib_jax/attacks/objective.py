@@ -112,6 +112,7 @@ class Slope(NamedTuple):
     blocked: Array
 
 
+@losses.one_program
 def worst_if_nan(loss: Array) -> Array:
     """A loss that an attack climbs, with NaN, which compares as nothing does, below every number."""
     return jnp.where(jnp.isnan(loss), -jnp.inf, loss)

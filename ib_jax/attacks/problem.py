@@ -63,7 +63,8 @@ class Problem(NamedTuple):
     def box(self, bounds: Bounds) -> tuple[Array, Array]:
         """Lower and upper limits of each example: the bounds, and the example itself where rounding left it outside."""
         low, high = limits(bounds, self.inputs.dtype)
-        return jnp.minimum(low, self.inputs), jnp.maximum(high, self.inputs)
+        low, high, inputs = losses.one_rank(low, high, self.inputs)
+        return jnp.minimum(low, inputs), jnp.maximum(high, inputs)
 
     def project(self, perturbation: Array, norm: str, bounds: Bounds) -> Array:
         """Perturbations [B, ...] brought back into each example's ball and box."""
@@ -77,7 +78,8 @@ class Problem(NamedTuple):
 
     def wins(self, answer: Array) -> Array:
         """Whether an answer, int [B], is as the attacker wants, bool [B]; -1, no answer, is not."""
-        return (answer >= 0) & (answer != self.labels if self.wanted is None else answer == self.wanted)
+        wanted = (self.labels if self.wanted is None else self.wanted).astype(answer.dtype)
+        return (answer >= 0) & (answer != wanted if self.wanted is None else answer == wanted)
 
 
 def fold(keys: Array, data: int | Array) -> Array:
@@ -99,3 +101,8 @@ def finite_or_zero(values: Array) -> tuple[Array, Array]:
     """Values [B, ...] with zeros where they are not finite, and which rows had such, bool [B]."""
     finite = jnp.isfinite(values)
     return jnp.where(finite, values, 0), ~finite.all(range(1, values.ndim))
+
+
+def farthest(dtype: jnp.dtype) -> Array:
+    """A distance that any other is smaller than: the largest finite number, as `jax_debug_infs` stops at infinity."""
+    return jnp.asarray(jnp.finfo(dtype).max, dtype)

@@ -143,14 +143,14 @@ def init(settings: Settings, logits_fn: LogitsFn, problem: Problem) -> State:
     candidate = settings.layout.back(jax.vmap(first)(problems.fold(keys, _DRAW), box), problem.inputs)
     done = problem.fooled(settings.objective.pooled(problems.fold(keys, _ASK), logits_fn, problem.inputs))
     queries = jnp.zeros_like(problem.labels, jnp.int32)
-    score = jnp.full(queries.shape, -jnp.inf, boxes.wide(candidate.dtype))
+    score = jnp.full(queries.shape, -problems.farthest(boxes.wide(candidate.dtype)))
     return State(queries, choose(done, problem.inputs, candidate), score, done, queries > 0)
 
 
 def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State) -> State:
     """One candidate, and the model's answer to it."""
     box, keys, method = _boxes(settings, problem), problem.step_keys(state.queries), METHODS[settings.norm]
-    stage = (state.queries[:, None] >= jnp.asarray(settings.halvings)).sum(-1)
+    stage = (state.queries[:, None] >= jnp.asarray(settings.halvings, jnp.int32)[None]).sum(-1)
     sides = jnp.asarray(windows.sides(settings.p_init, box.shape[1:3], method.least))[stage]
     best = settings.layout.images(state.best)
     candidate = jax.vmap(method.propose)(problems.fold(keys, _DRAW), box, best, sides)

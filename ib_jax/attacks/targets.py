@@ -62,12 +62,16 @@ def least_likely_targets(key: Array, logits_fn: LogitsFn, inputs: Array, labels:
     labels = to_array("labels", labels)
     keys = losses.per_example_keys(key, labels.shape[0])
     logits = losses.pooled_logits(losses.sampled_logits(keys, logits_fn, inputs, num_samples))
-    is_label = labels[:, None] == jnp.arange(logits.shape[-1])
+    return _least(logits, labels).astype(labels.dtype)
+
+
+@losses.one_program
+def _least(logits: Array, labels: Array) -> Array:
+    is_label = losses.class_mask(labels, logits.shape[-1])
     reachable = jnp.where(is_label | jnp.isneginf(logits), jnp.inf, logits)
     # Where no other class can be reached, any of them.
     others = jnp.where(is_label, jnp.inf, 0.0)
-    least = jnp.where(jnp.isinf(reachable).all(-1), others.argmin(-1), reachable.argmin(-1))
-    return least.astype(labels.dtype)
+    return jnp.where(jnp.isinf(reachable).all(-1), others.argmin(-1), reachable.argmin(-1))
 
 
 def every_target(attack: Attack, num_targets: int, *, norm: str | None = None) -> Attack:

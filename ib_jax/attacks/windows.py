@@ -41,16 +41,16 @@ def sides(p_init: float, size: tuple[int, int], least: int = 1) -> np.ndarray:
 
 def place(words: Array, sides: Array, size: tuple[int, int]) -> Window:
     """A window at a uniformly drawn position inside an image, from two random words, uint32 [2]."""
-    count = jnp.asarray(size) - sides + 1
+    count = jnp.asarray(size, jnp.int32) - sides + 1
     uniform = (words >> 8).astype(jnp.float32) * 2.0**-24  # all 24 bits of a float32, below 1
-    top, left = jnp.minimum((uniform * count).astype(jnp.int32), count - 1)
+    top, left = jnp.minimum((uniform * count.astype(jnp.float32)).astype(jnp.int32), count - 1)
     return Window(top, left, *sides)
 
 
 def inside(window: Window, size: tuple[int, int]) -> Array:
     """Which pixels of an image a window holds, bool [H, W]."""
     rows, columns = _offsets(window, size)
-    return ((rows >= 0) & (rows < window.height))[:, None] & ((columns >= 0) & (columns < window.width))
+    return ((rows >= 0) & (rows < window.height))[:, None] & ((columns >= 0) & (columns < window.width))[None]
 
 
 def bump(window: Window, size: tuple[int, int], across_columns: Array | bool) -> Array:
@@ -72,14 +72,15 @@ def bump(window: Window, size: tuple[int, int], across_columns: Array | bool) ->
     column_gap, column_reach, column_sign = _profile(columns, window.width, window.height, across_columns)
     sums = jnp.asarray(np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, max(size) + 2) ** 2)]), jnp.float32)
     # The sums grow, so the sum at a maximum is the maximum of the sums: H + W look-ups in place of H * W.
-    top = jnp.maximum(sums[row_reach + 1][:, None], sums[column_reach + 1])
-    height = top - jnp.maximum(sums[row_gap][:, None], sums[column_gap])
-    shape = jnp.where(inside(window, size), row_sign[:, None] * column_sign * height, 0.0)
+    top = jnp.maximum(sums[row_reach + 1][:, None], sums[column_reach + 1][None])
+    height = top - jnp.maximum(sums[row_gap][:, None], sums[column_gap][None])
+    shape = jnp.where(inside(window, size), row_sign[:, None] * column_sign[None] * height, 0.0)
     return shape / jnp.sqrt(jnp.square(shape).sum())
 
 
 def _offsets(window: Window, size: tuple[int, int]) -> tuple[Array, Array]:
-    return jnp.arange(size[0]) - window.top, jnp.arange(size[1]) - window.left
+    rows, columns = (jnp.arange(side, dtype=jnp.int32) for side in size)
+    return rows - window.top, columns - window.left
 
 
 def _profile(offsets: Array, length: Array | int, other: Array | int, split: Array) -> tuple[Array, Array, Array]:
@@ -90,7 +91,7 @@ def _profile(offsets: Array, length: Array | int, other: Array | int, split: Arr
     # Outside of the window, where it does not matter, the distance must still be in the table.
     gap = jnp.minimum(jnp.abs(offsets - jnp.where(late, first, 0) - extent // 2), extent)
     reach = jnp.where(split, jnp.maximum(extent, other) // 2, 0)
-    return gap, reach, jnp.where(split & late, -1.0, 1.0)
+    return gap, reach, jnp.where(split & late, jnp.float32(-1.0), jnp.float32(1.0))
 
 
 def tiles(key: Array, layout: tuple[int, int, int, int]) -> Array:
@@ -105,7 +106,7 @@ def tiles(key: Array, layout: tuple[int, int, int, int]) -> Array:
     words = jax.random.bits(key, (num_words(num_turns + num_signs),), jnp.uint32)
     turns, signs = jnp.split(signs_of(words, (num_turns + num_signs,)), [num_turns])
     upright, turned = jax.vmap(lambda across: bump(Window(0, 0, *tile), tile, across))(jnp.array([False, True]))
-    bumps = jnp.where(turns.reshape(grid[0], 1, grid[1], 1) > 0, turned[:, None], upright[:, None])
+    bumps = jnp.where(turns.reshape(grid[0], 1, grid[1], 1) > 0, turned[None, :, None], upright[None, :, None])
     field = signs.reshape(frames, grid[0], 1, grid[1], 1, channels) * bumps[None, ..., None]
     field = field.reshape(frames, grid[0] * tile[0], grid[1] * tile[1], channels)
     left_over = [full - used for full, used in zip(layout, field.shape, strict=True)]
@@ -114,7 +115,7 @@ def tiles(key: Array, layout: tuple[int, int, int, int]) -> Array:
 
 def signs_of(words: Array, shape: tuple[int, ...]) -> Array:
     """Signs, float32 of that shape, one for each bit of random words, uint32 [at least `num_words` of the size]."""
-    bits = (words[:, None] >> jnp.arange(32, dtype=jnp.uint32)) & 1
+    bits = (words[:, None] >> jnp.arange(32, dtype=jnp.uint32)[None]) & 1
     return (2.0 * bits.reshape(-1)[: math.prod(shape)].astype(jnp.float32) - 1.0).reshape(shape)
 
 

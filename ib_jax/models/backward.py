@@ -34,7 +34,7 @@ class BackwardEncoder(nn.Module):
     def __call__(self) -> DiagGaussian:
         """() -> DiagGaussian with fields [C, D]."""
         shape = (self.num_classes, self.latent_dim)
-        mean = self.param("mean", self.mean_init, shape)
+        mean = self.param("mean", self.mean_init, shape, jnp.float32)
         if not self.learned_scale:
-            return DiagGaussian(mean, jnp.ones(shape))
-        return DiagGaussian(mean, jnp.exp(self.param("log_scale", nn.initializers.zeros, shape)))
+            return DiagGaussian(mean, jnp.ones(shape, jnp.float32))
+        return DiagGaussian(mean, jnp.exp(self.param("log_scale", nn.initializers.zeros, shape, jnp.float32)))

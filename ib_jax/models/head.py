@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ib_jax import losses
 from ib_jax.types import Array, DiagGaussian
 
 Initializer = Callable[..., Array]
@@ -58,7 +59,7 @@ def gaussian_head(
         outputs = features
     else:
         outputs = nn.Dense(latent_dim * (2 if learned else 1), kernel_init=kernel_init, dtype=compute_dtype)(features)
-    outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+    outputs = outputs.astype(losses.wide_dtype(outputs))
     if not learned:
         return DiagGaussian(outputs, jnp.full_like(outputs, 1.0 if scale == "unit" else 0.0))
     mean, rho = jnp.split(outputs, 2, axis=-1)

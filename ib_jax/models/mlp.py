@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ib_jax import losses
 from ib_jax.models.head import XAVIER, Initializer, Scale, gaussian_head
 from ib_jax.types import Array, DiagGaussian
 
@@ -121,4 +122,4 @@ class LinearDecoder(nn.Module):
     def __call__(self, codes: Array) -> Array:
         """codes [..., D] -> logits [..., C]."""
         logits = nn.Dense(self.num_classes, kernel_init=self.kernel_init, dtype=self.compute_dtype)(codes)
-        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        return logits.astype(losses.wide_dtype(logits))

@@ -26,8 +26,8 @@ class LearnedPrior(nn.Module):
     @nn.compact
     def __call__(self) -> DiagGaussian:
         """() -> DiagGaussian with fields [D]."""
-        mean = self.param("mean", nn.initializers.zeros, (self.latent_dim,))
-        log_scale = self.param("log_scale", nn.initializers.zeros, (self.latent_dim,))
+        mean = self.param("mean", nn.initializers.zeros, (self.latent_dim,), jnp.float32)
+        log_scale = self.param("log_scale", nn.initializers.zeros, (self.latent_dim,), jnp.float32)
         return DiagGaussian(mean, jnp.exp(log_scale))
 
 
@@ -55,7 +55,7 @@ class MixturePrior(nn.Module):
     def __call__(self) -> GaussianMixture:
         """() -> GaussianMixture with fields [M] and [M, D]."""
         shape = (self.num_components, self.latent_dim)
-        logits = self.param("logits", nn.initializers.zeros, (self.num_components,))
-        mean = self.param("mean", nn.initializers.normal(1.0), shape)
-        log_scale = self.param("log_scale", nn.initializers.zeros, shape)
+        logits = self.param("logits", nn.initializers.zeros, (self.num_components,), jnp.float32)
+        mean = self.param("mean", nn.initializers.normal(1.0), shape, jnp.float32)
+        log_scale = self.param("log_scale", nn.initializers.zeros, shape, jnp.float32)
         return GaussianMixture(logits, mean, jnp.exp(log_scale))

@@ -69,7 +69,7 @@ def read_raw(paths: Mapping[str, Path]) -> RawData:
     for split, names in _BATCHES.items():
         batches = [parse_batch(contents[f"{_FOLDER}/{name}"], where=f"{archive}: {name}") for name in names]
         splits[split] = Split(*(np.concatenate(fields) for fields in zip(*batches, strict=True)))
-    label_names = tuple(contents[f"{_FOLDER}/{_LABEL_NAMES}"].decode().split())
+    label_names = tuple(contents[f"{_FOLDER}/{_LABEL_NAMES}"].decode("utf-8", "replace").split())
     if len(label_names) != NUM_CLASSES:
         raise DatasetCorruptError(f"{archive}: {_LABEL_NAMES} names {len(label_names)} classes, expected {NUM_CLASSES}")
     return RawData(splits, label_names)

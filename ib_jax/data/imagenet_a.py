@@ -50,7 +50,7 @@ def imagenet_a_classes() -> np.ndarray:
     import tensorflow_datasets as tfds
 
     # The file that also numbers the labels of the prepared data sets.
-    order = tfds.core.tfds_path("datasets/imagenet2012/labels.txt").read_text().split()
+    order = tfds.core.tfds_path("datasets/imagenet2012/labels.txt").read_text(encoding="utf-8").split()
     numbers = {wnid: number for number, wnid in enumerate(order)}
     classes = np.array([numbers[wnid] for wnid in _WNIDS.split()], np.int32)
     classes.flags.writeable = False

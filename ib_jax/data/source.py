@@ -11,7 +11,7 @@ from ib_jax.data.dataset import DatasetCorruptError, DatasetUnavailableError, Sp
 from ib_jax.data.prepare import is_prepared, prepare
 from ib_jax.data.records import Exact, Records
 from ib_jax.data.spec import ImageSpec
-from ib_jax.files import local_path, one_line
+from ib_jax.files import local_path
 
 _CHUNK = 4096  # records read at a time: enough to make the batched read pay, few enough to stay small
 
@@ -41,9 +41,9 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
     if data_dir is None and not chosen:
         try:
             chosen, name = local_path("~/tensorflow_datasets", name), "data_dir"
-        except ValueError as error:
+        except ValueError:
             raise DatasetUnavailableError(
-                f"data sets are looked for in the home folder by default, and there is none ({one_line(error)}); pass "
+                "data sets are looked for in the home folder by default, and this user has none, nor is HOME set; pass "
                 "data_dir= or set the environment variable TFDS_DATA_DIR"
             ) from None
     folder = local_path(chosen or "", name).absolute()

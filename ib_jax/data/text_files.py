@@ -54,7 +54,7 @@ def read_text_file(
     Example:
       >>> import tempfile
       >>> path = Path(tempfile.mkdtemp()) / "dev.tsv"
-      >>> _ = path.write_text("sentence\\tlabel\\nIt is \\"art\\" .\\t1\\nPlain bad .\\t0\\n")
+      >>> _ = path.write_bytes(b"sentence\\tlabel\\nIt is \\"art\\" .\\t1\\nPlain bad .\\t0\\n")
       >>> read_text_file(path)
       TextSplit(texts=('It is "art" .', 'Plain bad .'), labels=array([1, 0], dtype=int32))
     """

@@ -2,7 +2,17 @@
 
 from experiments.core import groups, heads
 from experiments.core.groups import split
-from experiments.core.settings import EVALUATION, NOTHING, TRAINING, Preset, SettingError, Settings, configure, setting
+from experiments.core.settings import (
+    EVALUATION,
+    INPUT,
+    NOTHING,
+    TRAINING,
+    Preset,
+    SettingError,
+    Settings,
+    configure,
+    setting,
+)
 from ib_jax import hub, models
 
 ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError, LookupError)
@@ -33,8 +43,10 @@ PRESETS = {
 
 
 class TextFiles(Settings, group="Data"):
-    train_file: str = setting("", "File of texts of one's own: .tsv, .csv or .jsonl with columns as SST-2's.")
-    test_file: str = setting("", "Its test texts.")
+    train_file: str = setting(
+        "", "File of texts of one's own: .tsv, .csv or .jsonl with columns as SST-2's.", path=INPUT
+    )
+    test_file: str = setting("", "Its test texts.", path=INPUT)
 
     def check(self) -> None:
         super().check()

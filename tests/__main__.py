@@ -5,6 +5,14 @@
     python -m tests --fast          the fast tests alone; --slow: the slow ones alone
     python -m tests --keep          and keep the durations in tests/durations.json
 
+The fast tests also run under each of JAX's strict settings, said before the command:
+
+    JAX_NUMPY_DTYPE_PROMOTION=strict python -m tests --fast    (and JAX_NUMPY_RANK_PROMOTION=raise, JAX_DEBUG_NANS=1,
+                                                               JAX_DEBUG_INFS=1, JAX_ENABLE_X64=1)
+
+tests/jax_settings.py skips, with the reason, what cannot be under one; tests/contracts/jax_settings_test.py has a
+little of everything under each, every time.
+
 Compiled programs are kept in .pytest_cache/jax, so that the second run is the quicker one. They are compiled without
 LLVM's optimisation; `XLA_FLAGS= python -m tests` tests the code that users run, in much more time.
 """
@@ -28,7 +36,8 @@ ENVIRONMENT = {  # most of the tests' time is compiling, of programs that many o
     "XLA_FLAGS": " ".join(FLAGS),  # a fifth to a third of the time of compiling what users run
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    "PYTHONWARNDEFAULTENCODING": "1",
+    "PYTHONWARNDEFAULTENCODING": "1",  # of which pytest makes errors in our own files (pyproject.toml)
+    "PYTHONWARNINGS": "ignore::EncodingWarning",  # in processes that tests start
     "TF_CPP_MIN_LOG_LEVEL": "3",  # on the CPU each program from the cache is greeted with a kilobyte of warnings
 }
 LINT = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]

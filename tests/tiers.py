@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+pytest_plugins = ("tests.jax_settings",)
 TIERS = ("fast", "standard", "slow", "manual")
 _START = pytest.StashKey[float]()
 

@@ -48,7 +48,9 @@ def draw_sub_policy(key: Array, num_sub_policies: int) -> Draw:
       >>> augment.draw_sub_policy(jax.random.key(0), 25).uniform.shape
       (2,)
     """
-    drawn = jax.random.uniform(key, (9,))  # at once: a call of the generator costs as much as many an operation
+    drawn = jax.random.uniform(
+        key, (9,), jnp.float32
+    )  # at once: a call of the generator costs as much as many an operation
     which = (drawn[0] * num_sub_policies).astype(jnp.int32)
     return Draw(which, drawn[1:3], drawn[3:5] < 0.5, drawn[5:].reshape(2, 2))
 

@@ -102,18 +102,18 @@ def draw_box(key: Array, height: int, width: int, *, scale: tuple[float, float],
     Returns:
       Box of int [] arrays, inside the image.
     """
-    areas, shapes, place = jnp.split(jax.random.uniform(key, (2 * _TRIES + 2,)), (_TRIES, 2 * _TRIES))
+    areas, shapes, place = jnp.split(jax.random.uniform(key, (2 * _TRIES + 2,), jnp.float32), (_TRIES, 2 * _TRIES))
     area = height * width * (scale[0] + (scale[1] - scale[0]) * areas)
     shape = ratio[0] * jnp.exp(math.log(ratio[1] / ratio[0]) * shapes)
     heights, widths = (jnp.round(jnp.sqrt(value)).astype(jnp.int32) for value in (area / shape, area * shape))
     fits = (heights > 0) & (heights <= height) & (widths > 0) & (widths <= width)
     largest = _largest(height, width, ratio)
     tall, wide = (
-        jnp.where(fits.any(), tried[jnp.argmax(fits)], last)
+        jnp.where(fits.any(), tried[jnp.argmax(fits)], jnp.int32(last))
         for tried, last in zip((heights, widths), largest, strict=True)
     )
-    free = jnp.array([height, width]) - jnp.stack([tall, wide])
-    anywhere = jnp.minimum((place * (free + 1)).astype(jnp.int32), free)
+    free = jnp.array([height, width], jnp.int32) - jnp.stack([tall, wide])
+    anywhere = jnp.minimum((place * (free + 1).astype(jnp.float32)).astype(jnp.int32), free)
     top, left = jnp.where(fits.any(), anywhere, free // 2)
     return Box(top, left, tall, wide)
 

@@ -34,7 +34,7 @@ def cutout(size: int = 16, *, fill: Fill = 0) -> Augment:
 
     def apply(key: Array, image: Array) -> Array:
         check_image(image)
-        return cut_out(image, size, jax.random.uniform(key, (2,)), fill=fill)
+        return cut_out(image, size, jax.random.uniform(key, (2,), jnp.float32), fill=fill)
 
     return apply
 
@@ -73,7 +73,7 @@ def _cut_out(image: Array, size: Array, centre: Array, colour: Array) -> Array:
     for axis in range(2):
         length = image.shape[axis]
         middle = jnp.minimum((centre[axis] * length).astype(jnp.int32), length - 1)
-        position = jnp.arange(length)
+        position = jnp.arange(length, dtype=jnp.int32)
         inside.append((position >= middle - half) & (position < middle + half))
-    hole = inside[0][:, None] & inside[1]
-    return jnp.where(hole[..., None], colour, image)
+    hole = inside[0][:, None] & inside[1][None]
+    return jnp.where(hole[..., None], colour[None, None], image)

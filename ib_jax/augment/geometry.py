@@ -154,7 +154,7 @@ def affine(image: Array, fixed: Array, *, fill: Fill = 0) -> Array:
 @jax.jit
 def _look_up(image: Array, fixed: Array, colour: Array) -> Array:
     height, width, _ = image.shape
-    x, y = jnp.arange(width), jnp.arange(height)[:, None]
+    x, y = jnp.arange(width, dtype=jnp.int32)[None], jnp.arange(height, dtype=jnp.int32)[:, None]
     source_x = (fixed[0] * x + fixed[1] * y + fixed[2]) >> 16
     source_y = (fixed[3] * x + fixed[4] * y + fixed[5]) >> 16
     inside = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)

@@ -104,9 +104,10 @@ def center_crop(image: Array, size: int = 224, *, shorter_side: int = 256) -> Ar
 
 def _weights(length: int, new_length: int, start: Array | int, extent: Array | int) -> Array:
     """What each pixel of the part [start, start + extent) adds to each new one: float [new_length, length]."""
-    step = jnp.asarray(extent, jnp.float32) / new_length
-    middle = start + (jnp.arange(new_length) + 0.5)[:, None] * step
-    pixel = jnp.arange(length)
+    start, extent = jnp.asarray(start, jnp.float32), jnp.asarray(extent, jnp.float32)
+    step = extent / new_length
+    middle = start + (jnp.arange(new_length, dtype=jnp.float32) + 0.5)[:, None] * step
+    pixel = jnp.arange(length, dtype=jnp.float32)[None]
     weight = jnp.maximum(1 - jnp.abs(pixel + 0.5 - middle) / jnp.maximum(step, 1), 0)
     weight = jnp.where((pixel >= start) & (pixel < start + extent), weight, 0)
     return weight / weight.sum(1, keepdims=True)

@@ -101,10 +101,11 @@ def auto_contrast(image: Array) -> Array:
         for bound in (rows.min(0).reshape(width, 3).min(0), rows.max(0).reshape(width, 3).max(0))
     )
     span = jnp.maximum(most - least, 1)
-    scaled = 255 * jnp.maximum(jnp.arange(256) - least, 0)
+    levels = jnp.arange(256, dtype=jnp.int32)[None]
+    scaled = 255 * jnp.maximum(levels - least, 0)
     stretched = _divide(scaled, span)
     short = (stretched * span == scaled) & (jnp.asarray(_short())[least, most] >> (stretched // 15) & 1 == 1)
-    table = jnp.where(most > least, jnp.minimum(stretched - short, 255), jnp.arange(256))
+    table = jnp.where(most > least, jnp.minimum(stretched - short.astype(jnp.int32), 255), levels)
     return _look_up(image, table)
 
 
@@ -128,7 +129,7 @@ def equalize(image: Array) -> Array:
     count = image.shape[0] * image.shape[1]
     step = jnp.where(below < count, below, 0).max(1, keepdims=True) // 255
     table = jnp.minimum(_divide(below + step // 2, jnp.maximum(step, 1)), 255)
-    return _look_up(image, jnp.where(step > 0, table, jnp.arange(256)))
+    return _look_up(image, jnp.where(step > 0, table, jnp.arange(256, dtype=jnp.int32)[None]))
 
 
 def _pixels_below(image: Array) -> Array:
@@ -143,15 +144,15 @@ def _pixels_below(image: Array) -> Array:
 
 def _look_up(image: Array, table: Array) -> Array:
     """table[c, image[..., c]]: [3, 256] -> uint8 [H, W, 3]."""
-    index = image.astype(jnp.int32) + 256 * jnp.arange(3)
+    index = image.astype(jnp.int32) + 256 * jnp.arange(3, dtype=jnp.int32)[None, None]
     return table.astype(jnp.uint8).reshape(-1).at[index].get(mode="promise_in_bounds")
 
 
 def _divide(numerator: Array, denominator: Array) -> Array:
     """numerator // denominator of integers, by float32, which vectorises, and a correction, which makes it exact."""
     quotient = jnp.floor(numerator.astype(jnp.float32) / denominator.astype(jnp.float32)).astype(jnp.int32)
-    quotient += (quotient + 1) * denominator <= numerator
-    return quotient - (quotient * denominator > numerator)
+    quotient += ((quotient + 1) * denominator <= numerator).astype(jnp.int32)
+    return quotient - (quotient * denominator > numerator).astype(jnp.int32)
 
 
 @functools.cache

@@ -49,6 +49,6 @@ def label_smoothing(
     if isinstance(run.prediction, DiagGaussian):
         raise ValueError("decode_fn must return logits: a label that is a vector has no classes to smooth over")
     num_classes = run.prediction.shape[-1]
-    spread = losses.cross_entropy(run.prediction, jnp.full(num_classes, 1.0 / num_classes)).mean(0)
+    spread = losses.cross_entropy(run.prediction, jnp.full(num_classes, 1.0 / num_classes, jnp.float32)).mean(0)
     loss = (1.0 - smoothing) * run.distortion + smoothing * spread
     return BoundTerms(loss, run.distortion, accuracy=run.accuracy)

@@ -78,7 +78,7 @@ def saturate(keys: Array, images: Array, *, severity: int, constants: str = "cif
     new_saturation = jnp.clip(saturation * factor + more, 0.0, 1.0)
     # How far below the largest each channel is, as a share of the spread, is the hue, and stays.
     below = (largest - values) / jnp.where(grey, 1.0, spread)
-    below = jnp.where(grey, jnp.array([0.0, 1.0, 1.0]), below)
+    below = jnp.where(grey, jnp.array([0.0, 1.0, 1.0], jnp.float32).reshape(1, 1, 1, 3), below)
     return to_levels(largest * (1.0 - new_saturation * below))
 
 
@@ -111,5 +111,6 @@ def contrast(keys: Array, images: Array, *, severity: int, constants: str = "cif
     check_batch(keys, images)
     left = strength("contrast", severity, constants)
     # The sum of levels is a whole number, exact in int32; of shares it would be rounded.
-    mean = images.astype(jnp.int32).sum((1, 2), keepdims=True) / (images.shape[1] * images.shape[2]) / 255.0
+    total = images.astype(jnp.int32).sum((1, 2), keepdims=True, dtype=jnp.int32).astype(jnp.float32)
+    mean = total / (images.shape[1] * images.shape[2]) / 255.0
     return to_levels((to_unit(images) - mean) * left + mean)

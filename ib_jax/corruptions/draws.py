@@ -39,7 +39,7 @@ def normal16(keys: Array, shape: tuple[int, ...]) -> Array:
 def uniform(keys: Array, shape: tuple[int, ...], low: float, high: float) -> Array:
     """float32 [B, *shape] in [low, high)."""
     size = math.prod(shape)
-    return jax.vmap(lambda key: jax.random.uniform(key, (size,), minval=low, maxval=high))(counter_key(keys)).reshape(
+    return jax.vmap(lambda key: jax.random.uniform(key, (size,), jnp.float32, low, high))(counter_key(keys)).reshape(
         len(keys), *shape
     )
 

@@ -95,11 +95,11 @@ def equalise(levels: Array) -> Array:
     The darkest level that occurs becomes 0; an image of one level stays as it is.
     """
     num_images, total = len(levels), levels.shape[1] * levels.shape[2]
-    thresholds = jnp.arange(FAR + 1)
-    up_to = (levels[:, None] <= thresholds[:, None, None]).sum((2, 3))
+    thresholds = jnp.arange(FAR + 1, dtype=jnp.int32)[None]
+    up_to = (levels[:, None] <= thresholds[..., None, None]).sum((2, 3), dtype=jnp.int32)
     first = jnp.where(up_to > 0, up_to, total).min(1, keepdims=True)
     scale = 255.0 / jnp.maximum(total - first, 1).astype(jnp.float32)
-    table = jnp.round((up_to - first) * scale).astype(jnp.int32)
+    table = jnp.round((up_to - first).astype(jnp.float32) * scale).astype(jnp.int32)
     table = jnp.where(first == total, thresholds, table)
     return jnp.take_along_axis(table, levels.reshape(num_images, total), 1).reshape(levels.shape)
 

@@ -62,7 +62,9 @@ def affine_maps(shape: tuple[int, int], moves: Array) -> Array:
     points = middle + reach * np.array([[1, 1], [1, -1], [-1, -1]])
     from_points = jnp.asarray(np.linalg.inv(np.c_[points, np.ones(3)]), jnp.float32)  # (x, y, 1) rows to shares
     precision = jax.lax.Precision.HIGHEST
-    forward = jnp.einsum("sp,bpc->bcs", from_points, points + moves, precision=precision)
+    forward = jnp.einsum(
+        "sp,bpc->bcs", from_points, jnp.asarray(points, jnp.float32)[None] + moves, precision=precision
+    )
     (a, b, c), (d, e, f) = forward[:, 0].T, forward[:, 1].T
     determinant = a * e - b * d
     rows = [[e, -b, b * f - c * e], [-d, a, c * d - a * f]]
@@ -75,7 +77,7 @@ def apply_affine(images: Array, maps: Array) -> Array:
     As of OpenCV 5; earlier versions, and so the published sets, round places to 1/32 of a pixel.
     """
     height, width = images.shape[1:3]
-    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)
+    rows, columns = _places(height, width)
     x, y = (
         maps[:, i, 0, None, None] * columns + maps[:, i, 1, None, None] * rows + maps[:, i, 2, None, None]
         for i in range(2)
@@ -94,8 +96,15 @@ def displace(images: Array, moves: Array) -> Array:
       float [B, H, W, C].
     """
     height, width = images.shape[1:3]
-    y, x = jnp.arange(height)[:, None] + moves[..., 1], jnp.arange(width) + moves[..., 0]
+    rows, columns = _places(height, width)
+    y, x = rows + moves[..., 1], columns + moves[..., 0]
     return _interpolate(images, y, x, repeat_border=True)
+
+
+def _places(height: int, width: int) -> tuple[Array, Array]:
+    """The numbers of rows, float32 [1, H, 1], and of columns, [1, 1, W]."""
+    rows, columns = (jnp.arange(size, dtype=jnp.float32) for size in (height, width))
+    return rows[None, :, None], columns[None, None]
 
 
 def _interpolate(images: Array, y: Array, x: Array, *, repeat_border: bool) -> Array:

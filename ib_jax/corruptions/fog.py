@@ -72,7 +72,7 @@ def plasma(noise: Array, decay: float) -> Array:
       float [B, N, N]; the least is 0, the largest 1.
     """
     num_images = len(noise)
-    field = jnp.zeros((num_images, 1, 1))
+    field = jnp.zeros((num_images, 1, 1), noise.dtype)
     used, scale = 0, 1.0
     while used < noise.shape[1]:
         size = field.shape[1]

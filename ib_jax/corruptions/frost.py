@@ -79,7 +79,7 @@ def add_frost(images: Array, pieces: Array, image_share: float, frost_share: flo
 
 def _cut_out(keys: Array, textures: Array, height: int, width: int) -> Array:
     """A random piece of a random texture for each key: uint8 [B, H, W, 3]."""
-    ends = jnp.array([len(textures), textures.shape[1] - height + 1, textures.shape[2] - width + 1])
+    ends = jnp.array([len(textures), textures.shape[1] - height + 1, textures.shape[2] - width + 1], jnp.int32)
 
     def cut(key: Array) -> Array:
         which, top, left = jax.random.randint(key, (3,), 0, ends)

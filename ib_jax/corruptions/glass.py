@@ -70,14 +70,13 @@ def shuffle_nearby(images: Array, moves: Array, reach: int) -> Array:
     """
     num_images, height, width, channels = images.shape
     num_pixels = height * width
-    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)
-    own = (rows * width + columns).reshape(-1)
+    own = jnp.arange(num_pixels, dtype=jnp.int32)[None]
     margin = ((0, 0), (reach + 1, reach - 1), (reach + 1, reach - 1), (0, 0))
     flat = images.reshape(num_images, num_pixels, channels)
     for one_round in range(moves.shape[1]):
         # Pixels that are not visited move by nothing.
         move = jnp.pad(moves[:, one_round], margin)
-        target = (own.reshape(height, width) + move[..., 0] * width + move[..., 1]).reshape(num_images, num_pixels)
+        target = (own.reshape(1, height, width) + move[..., 0] * width + move[..., 1]).reshape(num_images, num_pixels)
         if reach > 1:  # else all moves are up or to the left, to pixels that are visited later
             target = _follow(own, target, height, width, reach)
         flat = jnp.take_along_axis(flat, target[..., None], 1, mode="promise_in_bounds")

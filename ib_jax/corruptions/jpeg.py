@@ -105,7 +105,7 @@ def _halve(plane: Array) -> Array:
     """A colour plane [B, H, W] at half the size: means over squares, rounded up and down in turn, in whole blocks."""
     plane = _extend(_extend(plane, 16, rows_too=False), 2)
     total = plane[:, ::2, ::2] + plane[:, ::2, 1::2] + plane[:, 1::2, ::2] + plane[:, 1::2, 1::2]
-    return _extend((total + 1 + jnp.arange(total.shape[2]) % 2) >> 2, 8)
+    return _extend((total + 1 + jnp.arange(total.shape[2], dtype=jnp.int32)[None, None] % 2) >> 2, 8)
 
 
 def _enlarge(plane: Array, height: int, width: int) -> Array:
@@ -135,7 +135,7 @@ def _code_plane(plane: Array, table: np.ndarray) -> Array:
     eighths = _transform(rows, matrix, axis=0, shift=15)  # eight times the coefficients
     steps = jnp.asarray(table[..., None], jnp.float32)
     # Rounded half away from zero. Half a unit more than needed makes up for rounded reciprocals.
-    sizes = jnp.floor((jnp.abs(eighths) + 4.0 * steps + 0.5) / (8.0 * steps)).astype(jnp.int32)
+    sizes = jnp.floor((jnp.abs(eighths).astype(jnp.float32) + 4.0 * steps + 0.5) / (8.0 * steps)).astype(jnp.int32)
     coefficients = jnp.where(eighths < 0, -sizes, sizes) * table[..., None].astype(np.int32)
     columns = _transform(coefficients, matrix.T, axis=0, shift=11)
     levels = jnp.clip(_transform(columns, matrix.T, axis=1, shift=18) + 128, 0, 255)

@@ -66,10 +66,10 @@ def blur_along(images: Array, angles: Array, radius: int, sigma: float) -> Array
     num_steps = 2 * radius + 1
     weights = np.exp(-(np.arange(num_steps) ** 2) / (2.0 * sigma**2))
     weights /= weights.sum()
-    radians = jnp.deg2rad(angles)[:, None]
-    down, right = (jnp.ceil(jnp.arange(num_steps) * move - 0.5) for move in (jnp.sin(radians), jnp.cos(radians)))
+    radians, steps = jnp.deg2rad(angles)[:, None], jnp.arange(num_steps, dtype=jnp.float32)[None]
+    down, right = (jnp.ceil(steps * move - 0.5) for move in (jnp.sin(radians), jnp.cos(radians)))
     inside = jnp.cumprod((jnp.abs(down) < height) & (jnp.abs(right) < width), 1)
-    shares = inside * jnp.asarray(weights, jnp.float32)
+    shares = inside.astype(jnp.float32) * jnp.asarray(weights, jnp.float32)[None]
     if min(height, width) < KEEPS_BRIGHTNESS_BELOW:
         shares /= shares.sum(1, keepdims=True)
     margin = ((0, 0), (num_steps, num_steps), (num_steps, num_steps), (0, 0))

@@ -64,6 +64,7 @@ def down_first(sides: tuple[int, ...], new_sides: tuple[int, ...]) -> bool:
 
 def _round_means(sums: Array, counts: Array) -> Array:
     """Sums over `counts`, rounded half up; the half added to a whole number keeps rounding of the quotient harmless."""
+    counts = counts.reshape(1, 1, 1, -1)
     return jnp.floor((2.0 * sums + counts + 0.5) / (2.0 * counts))
 
 

@@ -69,7 +69,7 @@ def add_water(images: Array, liquid: Array, opacity: float) -> Array:
     shine = (levels * drop_relief(levels)).astype(jnp.float32)
     strongest = shine.max((1, 2), keepdims=True)
     share = opacity * shine / jnp.where(strongest > 0, strongest, 1.0)
-    return to_levels(to_unit(images) + share[..., None] * jnp.array(WATER))
+    return to_levels(to_unit(images) + share[..., None] * jnp.asarray(WATER, jnp.float32).reshape(1, 1, 1, 3))
 
 
 def add_mud(images: Array, liquid: Array, threshold: float, sigma: float) -> Array:
@@ -87,4 +87,4 @@ def add_mud(images: Array, liquid: Array, threshold: float, sigma: float) -> Arr
     mask = (liquid > threshold).astype(jnp.float32)[..., None]
     smooth = separable.apply(separable.gaussian(images.shape[1:3], sigma), mask)
     opacity = jnp.where(smooth < 0.8, 0.0, smooth)
-    return to_levels(to_unit(images) * (1.0 - opacity) + opacity * jnp.array(MUD))
+    return to_levels(to_unit(images) * (1.0 - opacity) + opacity * jnp.asarray(MUD, jnp.float32).reshape(1, 1, 1, 3))

@@ -84,9 +84,9 @@ def lipschitz_ascent(
         return start, _unit(towards, direction), jnp.maximum(best, quotient)
 
     start = inputs.astype(jnp.float32)
-    direction = _unit(jax.random.normal(key, start.shape), start)
-    best = jnp.zeros(start.shape[0])
-    for radius in jnp.geomspace(*radii, num_steps):
+    direction = _unit(jax.random.normal(key, start.shape, jnp.float32), start)
+    best = jnp.zeros(start.shape[0], jnp.float32)
+    for radius in jnp.geomspace(*radii, num_steps, dtype=jnp.float32):
         start, direction, best = step(start, direction, best, radius)
     return best
 

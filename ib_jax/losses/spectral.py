@@ -65,7 +65,7 @@ def operator_norm(
     """
     if num_steps < 0:
         raise ValueError(f"num_steps must be at least 0, got {num_steps}")
-    start = _unit(jax.random.normal(counter_key(key), input_shape))
+    start = _unit(jax.random.normal(counter_key(key), input_shape, jnp.float32))
     converted, constants = jax.closure_convert(linear_fn, start)
     frozen = [jax.lax.stop_gradient(constant) for constant in constants]
 

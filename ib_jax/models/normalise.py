@@ -40,7 +40,8 @@ class Normalise(nn.Module):
     def __call__(self, hidden: Array, *, train: bool) -> Array:
         """[..., C] -> [..., C]; `train`: normalise by the batch itself, and move the running statistics."""
         if self.norm == "none":
-            return hidden + self.param("bias", nn.initializers.zeros, hidden.shape[-1:]).astype(hidden.dtype)
+            bias = self.param("bias", nn.initializers.zeros, hidden.shape[-1:], jnp.float32)
+            return hidden + bias.astype(hidden.dtype).reshape((1,) * (hidden.ndim - 1) + bias.shape)
         norm = nn.BatchNorm(
             use_running_average=not train,
             momentum=self.momentum,

@@ -154,4 +154,4 @@ def _log_softmax(logits: Array) -> Array:
 
 def _divergence(of: Array, from_it: Array) -> Array:
     """D(p || q) from the logarithms of p [B, C] and q [..., B, C]."""
-    return optax.losses.kl_divergence_with_log_targets(from_it, of)
+    return optax.losses.kl_divergence_with_log_targets(from_it, jnp.broadcast_to(of, from_it.shape))

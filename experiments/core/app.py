@@ -13,7 +13,7 @@ import jax
 from absl import app, logging
 
 from experiments.core import flags, locks, workdir
-from experiments.core.failures import USER_ERRORS, describe, log_traceback
+from experiments.core.failures import describe, is_told, log_traceback
 from experiments.core.session import Session
 from experiments.core.settings import FOLDER, NOTHING, Preset, SettingError, Settings, setting
 from experiments.core.terminal import Terminal, prepare
@@ -71,7 +71,10 @@ def main(
         if HELP & set(argv[1:]):
             flags.print_help(*classes, Machine, doc=doc or "", console=Terminal(), presets=presets, without=without)
             sys.exit(0)
-        rest = app.parse_flags_with_usage(argv)
+        try:
+            rest = app.parse_flags_with_usage(argv)
+        except ValueError as error:  # as of --nofigures=5, which absl does not tell in a line
+            sys.exit(f"{error}; see --help.")
         if rest[1:]:
             sys.exit(f"Unexpected arguments: {' '.join(rest[1:])}. Settings are flags: --name=value; see --help.")
         return rest
@@ -105,7 +108,7 @@ def call(
                 stack.enter_context(locks.hold(folder))
             result = run(*settings, session=session)
     except Exception as error:
-        told = isinstance(error, (*USER_ERRORS, *errors))
+        told = is_told(error, *errors)
         message = f"{session.experiment}: {describe(error)}" if told else one_line(error)
         if told:
             log_traceback()

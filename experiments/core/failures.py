@@ -3,6 +3,8 @@
 import errno
 import logging
 
+import jax
+
 from experiments.core.records import RecordError
 from experiments.core.settings import SettingError
 from experiments.core.workdir import WorkdirError
@@ -32,6 +34,12 @@ _REMEDIES = {
 }
 
 
+def is_told(error: BaseException, *more: type[BaseException]) -> bool:
+    """Whether an error, or one of further kinds, is a user's and told in one line."""
+    lacks_memory = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return lacks_memory or isinstance(error, (*USER_ERRORS, MemoryError, *more))
+
+
 def describe(error: BaseException) -> str:
     """An error in one line: what its message says, with what to do if the operating system refused, and its notes.
 
@@ -40,12 +48,14 @@ def describe(error: BaseException) -> str:
       'runs/a: Permission denied; give another folder, or the right to write there'
     """
     text = str(error)
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, (jax.errors.JaxRuntimeError, MemoryError)):
+        text = f"not enough memory ({one_line(error)}); a smaller batch, network or number of samples may fit"
+    elif isinstance(error, OSError) and error.errno is not None:
         where = [str(name) for name in (error.filename, error.filename2) if name is not None]
         text = ": ".join([" -> ".join(where)] * bool(where) + [error.strerror or type(error).__name__])
         text += f"; {_REMEDIES[error.errno]}" if error.errno in _REMEDIES else ""
-    elif not isinstance(error, USER_ERRORS):
-        text = f"{type(error).__name__}: {one_line(error)}"
+    elif not text:
+        text = type(error).__name__
     return ". ".join([text, *getattr(error, "__notes__", ())])
 
 

@@ -41,7 +41,7 @@ class Workdir(Settings, group="Run"):
 
 
 class Seed(Settings, group="Run"):
-    seed: int = setting(0, "Seed of parameters, data order and noise.")
+    seed: int = setting(0, "Seed of parameters, data order and noise.", least=0, most=2**31 - 1)
 
 
 class Run(Recipe, Workdir, Seed):

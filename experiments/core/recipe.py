@@ -57,13 +57,14 @@ class Streamed(NamedTuple):
 
 def load_dataset(config: Any) -> data.Dataset:
     """The data set of a run, cut to the images that are trained on if the settings say so."""
-    return data.load(
-        config.dataset,
-        data_dir=config.data_dir or None,
-        num_validation=config.num_validation,
-        num_train=getattr(config, "num_train_images", 0),
-        seed=config.seed,
-    )
+    with refusing():
+        return data.load(
+            config.dataset,
+            data_dir=config.data_dir or None,
+            num_validation=config.num_validation,
+            num_train=getattr(config, "num_train_images", 0),
+            seed=config.seed,
+        )
 
 
 def against_adversary(config: Any, model: Classifier, loss_fn: Any) -> tuple[Any, training.Perturb | None]:
@@ -130,6 +131,9 @@ class Recipe:
         """
         with refusing():
             self.epoch(parallel.AXIS, jax.device_count())
+        own, parts = self.config.batch_size // jax.device_count(), self.config.num_microbatches
+        if own % parts:
+            raise SettingError(f"--num_microbatches must divide the {own} examples of a device's batch, got {parts}")
 
     def init(self, hyperparams: Hyperparams = NONE) -> training.TrainState:
         """The state before the first step; hyperparams go before the configured ones."""

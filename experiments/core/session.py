@@ -74,8 +74,8 @@ class Session:
         except Exception as error:
             log_traceback()
             warnings.warn(
-                f"the records are written, but the report of them failed: {describe(error)}. It can be made later, by "
-                f"python -m experiments.report {self.experiment} --folder={folder}",
+                f"the records are written, but the report of them failed ({type(error).__name__}: {describe(error)}). "
+                f"It can be made later, by python -m experiments.report {self.experiment} --folder={folder}",
                 RunWarning,
                 stacklevel=2,
             )

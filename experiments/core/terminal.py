@@ -14,6 +14,7 @@ class RunWarning(UserWarning):
     """Something beside the results of a run failed."""
 
 
+_LEAST_WIDTH = 20
 OURS = (RunWarning, training.CheckpointWarning)
 
 
@@ -27,6 +28,8 @@ class Terminal(Console):
 
     def __init__(self, **options: Any):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+        if self.width < _LEAST_WIDTH:  # as where the environment says COLUMNS=0: nothing would be printed at all
+            self.width = _LEAST_WIDTH
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Prints; text alone is left in one line, so that a path or a command can be copied."""

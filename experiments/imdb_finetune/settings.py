@@ -3,7 +3,7 @@
 import math
 
 from experiments.core import groups
-from experiments.core.settings import EVALUATION, NOTHING, Preset, Settings, configure, setting
+from experiments.core.settings import EVALUATION, FOLDER, Preset, Settings, configure, setting
 from experiments.imdb_vub import BOTTLENECKS, ERRORS, IMDB, TOY, VANILLA, EncoderSettings, TextSource
 
 __all__ = ("ERRORS", "PRESETS", "FinetuneConfig")
@@ -89,7 +89,8 @@ class FinetuneConfig(
     export: str = setting(
         "",
         "Folder for the fine-tuned encoder as a Hugging Face checkpoint. Default: encoder/ in the workdir.",
-        decides=NOTHING,
+        local=True,
+        path=FOLDER,
     )
 
     @property

@@ -64,8 +64,10 @@ def test_a_folder_stands_for_its_config(tmp_path):
 
 
 def test_a_new_folder_is_named_by_time_and_purpose():
-    assert workdir.new_workdir("mnist").startswith("workdirs/20")
-    assert workdir.new_workdir("mnist").endswith("-mnist")
+    first, second = workdir.new_workdir("mnist"), workdir.new_workdir("mnist")
+    assert first.startswith("workdirs/20")
+    assert "-mnist-" in first
+    assert first != second  # in the same second
 
 
 def test_the_environment_names_versions_machine_and_commit():

@@ -101,7 +101,7 @@ def attack_in_chunks(
     lengths = {len(array) for array in data if array is not None}
     if len(lengths) != 1:
         raise ValueError(f"inputs, labels and targets must be of one length, got lengths {sorted(lengths)}")
-    losses.check_labels(data[1], data[0].shape[:1])
+    losses.check_labels(labels, (len(inputs),))
     keys = losses.per_example_keys(key, len(labels))
     store = _Store(folder, chunk_size, name, (params, keys, data))
     firsts = range(0, max(1, len(labels)), chunk_size)

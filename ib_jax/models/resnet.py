@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ib_jax import losses
 from ib_jax.models.head import HE, Scale, gaussian_head
 from ib_jax.models.normalise import Normalise
 from ib_jax.types import Array, DiagGaussian
@@ -66,7 +67,8 @@ class ResNetEncoder(nn.Module):
         channels = round(64 * self.width)
         if channels < 1:
             raise ValueError(f"width must be at least 1 / 64, got {self.width}")
-        hidden = (inputs - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_SCALE)
+        mean, scale = (jnp.array(each, jnp.float32).reshape(1, 1, 1, 3) for each in (IMAGENET_MEAN, IMAGENET_SCALE))
+        hidden = (inputs.astype(losses.wide_dtype(inputs)) - mean) / scale
         conv: dict[str, Any] = {"use_bias": False, "kernel_init": HE, "dtype": self.compute_dtype}
         hidden = nn.Conv(channels, (7, 7), 2, padding=[(3, 3), (3, 3)], **conv)(hidden)
         hidden = nn.relu(Normalise("batch", self.axis_name, self.compute_dtype)(hidden, train=train))

@@ -44,7 +44,9 @@ def plain(name, weights):
 
     def loss(weights):
         kernel, bias, out_kernel, out_bias = weights
-        return terms_of(name, lambda x: gaussian(x @ kernel + bias), lambda z: z @ out_kernel + out_bias)
+        return terms_of(
+            name, lambda x: gaussian(x @ kernel + bias[None]), lambda z: z @ out_kernel + out_bias[None, None]
+        )
 
     return jax.value_and_grad(loss, has_aux=True)((kernel, bias, out_kernel, out_bias))
 

@@ -3,6 +3,7 @@
 `JAX_DEBUG_NANS=1 python -m tests --fast` runs these; here is a little of everything, so that a relapse is seen at once.
 """
 
+import contextlib
 import functools
 
 import jax
@@ -15,12 +16,12 @@ from ib_jax import BoundTerms, DiagGaussian, attacks, bounds, evaluation, losses
 from tests.contracts import attack_cases, bounds_test
 
 SETTINGS = {
-    "strict dtypes": functools.partial(jax.numpy_dtype_promotion, "strict"),
-    "strict ranks": functools.partial(jax.numpy_rank_promotion, "raise"),
-    "debug_nans": functools.partial(jax.debug_nans, True),
-    "debug_infs": functools.partial(jax.debug_infs, True),
-    "x64": functools.partial(jax.enable_x64, True),
+    "strict dtypes": [functools.partial(jax.numpy_dtype_promotion, "strict")],
+    "strict ranks": [functools.partial(jax.numpy_rank_promotion, "raise")],
+    "x64": [functools.partial(jax.enable_x64, True)],
+    "debug": [functools.partial(jax.debug_nans, True), functools.partial(jax.debug_infs, True)],
 }
+"""The first three are found out when a program is traced; the last when its numbers come out."""
 KEY = jax.random.key(0)
 MODELS = {
     "standard": {},
@@ -32,10 +33,12 @@ MODELS = {
 
 
 @pytest.fixture(params=SETTINGS, autouse=True)
-def setting(request):
-    """Every test here, under each setting; the caches are JAX's own, which knows its settings."""
-    with SETTINGS[request.param]():
-        yield request.param
+def perform(request):
+    """Under each setting: what traces a function, or runs it where the numbers matter."""
+    with contextlib.ExitStack() as stack:
+        for setting in SETTINGS[request.param]:
+            stack.enter_context(setting())
+        yield jax.eval_shape if request.param != "debug" else lambda function, *args: function(*args)
 
 
 def float32(tree):
@@ -45,37 +48,31 @@ def float32(tree):
 
 
 @pytest.mark.parametrize("name", bounds_test.BOUNDS)
-def test_a_bound_and_its_gradient(name):
+def test_a_bound_and_its_gradient(perform, name):
     inputs, labels = jnp.linspace(0.0, 1.0, 24, dtype=jnp.float32).reshape(6, 4), jnp.arange(6) % 5
 
-    def loss(weight, **changes):
+    def loss(weight, labels):
         encode = functools.partial(bounds_test.encode_fn, weight=weight)
-        terms = bounds_test.call(
-            bounds_test.BOUNDS[name], inputs=inputs, encode_fn=encode, **{"labels": labels, **changes}
-        )
+        terms = bounds_test.call(bounds_test.BOUNDS[name], inputs=inputs, encode_fn=encode, labels=labels)
         assert float32(terms)
         return terms.loss.mean()
 
-    weight = jnp.asarray(bounds_test.W_IN)
-    gradient = jax.grad(loss)(weight)  # op by op: every intermediate number is looked at
-    assert gradient.dtype == jnp.float32
-    assert np.isfinite(gradient).all()
-    assert np.isfinite(jax.jit(loss)(weight, labels=jax.nn.one_hot(labels, 5, dtype=jnp.float32)))
+    for each in (labels, jax.nn.one_hot(labels, 5, dtype=jnp.float32)):
+        gradient = perform(jax.grad(loss), jnp.asarray(bounds_test.W_IN), each)  # run, it is op by op
+        assert gradient.dtype == jnp.float32
 
 
 @pytest.mark.standard
 @pytest.mark.parametrize("name", attack_cases.ALL)
-@pytest.mark.parametrize("targeted", [False, True])
-def test_an_attack(name, targeted):
+def test_an_attack(perform, name):
     case = attack_cases.ALL[name]
-    if targeted and not case.targeted:
-        pytest.skip("it chooses its own targets")
     inputs = jnp.linspace(0.0, 1.0, 18, dtype=jnp.float32).reshape(3, 2, 3)
-    targets = jnp.array([1, 2, 3], jnp.int32) if targeted else None
+    labels, targets = jnp.array([0, 1, 2], jnp.int32), jnp.array([1, 2, 3], jnp.int32)
     attack = case.make() if name in attack_cases.MINIMAL else case.make(0.3)
-    result = attack(KEY, attack_cases.logits_fn, inputs, jnp.array([0, 1, 2], jnp.int32), targets)
-    assert result.inputs.dtype == jnp.float32
-    assert np.isfinite(result.inputs).all()
+    aims = [None, targets] if case.targeted and perform is jax.eval_shape else [None]
+    for aim in aims:
+        result = perform(lambda aim=aim: attack(KEY, attack_cases.logits_fn, inputs, labels, aim))
+        assert result.inputs.dtype == jnp.float32
 
 
 @pytest.mark.parametrize("attack", [attacks.pgd(0.3, num_steps=2, early_stop=True), attacks.fab(num_steps=2)])
@@ -105,8 +102,9 @@ def objective(name, model, params, key, inputs, labels):
     return bounds.vib(key, inputs, labels, encode_fn=encode, decode_fn=decode, prior=model.prior(params), beta=1e-3)
 
 
+@pytest.mark.standard
 @pytest.mark.parametrize("name", MODELS)
-def test_training_and_evaluation(name):
+def test_training_and_evaluation(perform, name):
     model = models.make_classifier(models.MLPEncoder(latent_dim=2, hidden=(4,)), num_classes=5, **MODELS[name])
     optimizer = training.paper_adam(1e-2, steps_per_decay=2)
     loss = functools.partial(objective, name, model)
@@ -120,24 +118,27 @@ def test_training_and_evaluation(name):
     inputs, labels = np.linspace(0.0, 1.0, 32, dtype=np.float32).reshape(8, 4), np.arange(8, dtype=np.int32) % 5
     params = model.init(KEY, inputs[:1])
     assert float32(params)
-    state, metrics = epoch(training.init_state(KEY, params, optimizer, 0.9), training.Batch(inputs, labels))
-    assert float32((state.params, state.average))
-    assert np.isfinite(metrics["loss"]).all()
-    averaged = training.averaged_params(state, 0.9)
-    measure = training.map_examples(
-        lambda params, keys, batch: evaluation.evaluate_examples(
-            keys,
-            *batch,
-            encode_fn=lambda x: model.encode(params, x),
-            decode_fn=lambda z: model.decode(params, z),
-            prior=model.prior(params),
-            backward=model.backward and model.backward(params),
+    start = training.init_state(KEY, params, optimizer, 0.9)
+    state, metrics = perform(epoch, start, training.Batch(inputs, labels))
+    assert float32((state.params, state.average, metrics))
+
+    def evaluate(state):
+        averaged = training.averaged_params(state, 0.9)
+        return evaluation.evaluate_examples(
+            KEY,
+            inputs,
+            labels,
+            encode_fn=functools.partial(model.encode, averaged),
+            decode_fn=functools.partial(model.decode, averaged),
+            prior=model.prior(averaged),
+            backward=model.backward and model.backward(averaged),
             num_samples=2,
-        ),
-        batch_size=4,
-    )
-    terms = measure(averaged, KEY, (inputs, labels))
-    assert 0 <= evaluation.summarise(terms, labels, 5)["error_avg"] <= 1
+        )
+
+    terms = perform(jax.jit(evaluate), state)
+    assert float32(terms)
+    if perform is not jax.eval_shape:
+        assert 0 <= evaluation.summarise(terms, labels, 5)["error_avg"] <= 1
 
 
 def test_a_schedule_and_a_sweep():
@@ -161,7 +162,8 @@ def test_a_schedule_and_a_sweep():
     assert population.diverged_at.tolist() == [-1, -1]
 
 
-def test_robust_accuracy_and_checks_of_an_attack():
+@pytest.mark.standard
+def test_robust_accuracy_and_checks_of_a_model():
     inputs, labels = np.linspace(0.0, 1.0, 24, dtype=np.float32).reshape(6, 4), np.arange(6, dtype=np.int32) % 4
     logits_fn = lambda keys, x: 3.0 * losses.sample(keys, DiagGaussian(x, jnp.full_like(x, 0.1)))[0]
     make = lambda epsilon: attacks.pgd(epsilon, num_steps=2)

@@ -83,8 +83,9 @@ def test_running_statistics_are_read_and_handed_back():
     np.testing.assert_allclose(statistics["batch_stats"]["BatchNorm_0"]["mean"], 0.1 * INPUTS.mean(0), rtol=1e-5)
     encode = jax.jit(model.encode)
     np.testing.assert_allclose(encode(params, INPUTS).mean, INPUTS, rtol=1e-4)  # by means of 0, variances of 1
-    shifted = INPUTS - 0.1 * INPUTS.mean(0)
-    scale = np.sqrt(0.9 + 0.1 * INPUTS.var(0))
+    plain = np.asarray(INPUTS)
+    shifted = plain - 0.1 * plain.mean(0)
+    scale = np.sqrt(0.9 + 0.1 * plain.var(0))
     np.testing.assert_allclose(encode(params | statistics, INPUTS).mean, shifted / scale, rtol=1e-4)
 
 
@@ -92,7 +93,8 @@ def test_the_decoder_is_linear_and_the_standard_prior_has_no_parameters():
     decoder = models.LinearDecoder(5)
     own = decoder.init(jax.random.key(0), jnp.zeros((1, 2)))["params"]
     codes = np.ones((4, 3, 2), np.float32)
-    expected = codes @ own["Dense_0"]["kernel"] + own["Dense_0"]["bias"]
+    kernel, bias = (np.asarray(own["Dense_0"][name]) for name in ("kernel", "bias"))
+    expected = codes @ kernel + bias
     np.testing.assert_allclose(classifier._decode(decoder, {"decoder": own}, codes), expected, rtol=1e-5)
     prior = classifier._standard_prior(3, {})
     np.testing.assert_array_equal((prior.mean, prior.scale), (np.zeros(3), np.ones(3)))

@@ -31,7 +31,7 @@ def test_parameters_and_scale_at_the_start_are_the_papers():
 
 def test_the_network_equals_naive_numpy():
     model, params = build(latent_dim=3, hidden=(7, 5))
-    layers = [params["encoder"][f"Dense_{i}"] for i in range(3)]
+    layers = [jax.device_get(params["encoder"][f"Dense_{i}"]) for i in range(3)]
     hidden = 2 * np.asarray(IMAGES).reshape(3, -1) - 1
     for layer in layers[:2]:
         hidden = np.maximum(hidden @ layer["kernel"] + layer["bias"], 0)

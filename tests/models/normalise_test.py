@@ -32,6 +32,7 @@ def test_it_normalises_by_the_batch_in_training_and_by_running_statistics_otherw
     module = Normalise("batch", momentum=0.75)
     variables = module.init(jax.random.key(0), hidden, train=False)
     found, moved = module.apply(variables, hidden, train=True, mutable=["batch_stats"])
+    hidden = np.asarray(hidden)
     mean, variance = np.mean(hidden, (0, 1, 2)), np.var(hidden, (0, 1, 2))
     np.testing.assert_allclose(found, (hidden - mean) / np.sqrt(variance + 1e-5), atol=1e-4)
     running = moved["batch_stats"]["BatchNorm_0"]

@@ -66,7 +66,9 @@ class Column:
 @pytest.mark.parametrize("as_labels", [list, Column])
 def test_labels_may_be_a_list_or_a_column(as_labels):
     keys, labels = jax.random.split(KEY, 8), as_labels(LABELS.tolist())
-    attack = lambda key, logits_fn, inputs, labels: AttackResult(inputs + labels[:, None], labels < 0)
+    attack = lambda key, logits_fn, inputs, labels: AttackResult(
+        inputs + labels[:, None].astype(inputs.dtype), labels < 0
+    )
     for perturb in (
         training.attacked(attack, linear),
         training.trades(cross_entropy, lambda loss: attack, linear, weight=1.0)[1],

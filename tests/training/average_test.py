@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from ib_jax import promotion
 from ib_jax.training.average import debiased_average, move_average
 
 DECAYS = [0.0, 0.5, 0.9, 0.999, 0.9999, 0.99999, 1 - 1e-7, 1 - 1e-8]
@@ -53,7 +54,8 @@ def test_it_goes_on_from_a_state_of_optax(decay):
     values, plain = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32) + 2.0, optax.ema(decay)
     old = new = plain.init(jnp.zeros(3))
     for index, value in enumerate(values):
-        old = plain.update(jnp.asarray(value), old)[1]
+        with promotion.of_others():
+            old = plain.update(jnp.asarray(value), old)[1]
         new = move_average(old if index == 20 else new, jnp.asarray(value), decay) if index != 20 else old
     assert jax.tree.structure(new) == jax.tree.structure(old)
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), new) == jax.tree.map(

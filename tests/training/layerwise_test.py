@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from ib_jax import training
+from ib_jax import promotion, training
 
 NUM_LAYERS, DECAY, RATE = 3, 0.7, 0.1
 DEPTHS = {"words": 0, "norm": 0, "layer_0": 1, "layer_1": 2, "layer_2": 3, "pooler": 3, "decoder": 3}
@@ -35,7 +35,8 @@ def train(optimizer, params, names=tuple(DEPTHS), num_steps=5):
     state = optimizer.init(params)
     for step in range(num_steps):
         grads = {name: tree(step + 1)[name] for name in names}
-        updates, state = jax.jit(optimizer.update)(grads, state, params)
+        with promotion.of_others():
+            updates, state = jax.jit(optimizer.update)(grads, state, params)
         params = optax.apply_updates(params, updates)
     return params
 

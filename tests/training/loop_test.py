@@ -15,8 +15,8 @@ DATA = training.Batch(np.ones((8, 1), np.float32), np.ones(8, np.int32))
 
 def make_loss(limit):
     def loss_fn(params, keys, inputs, labels):
-        distortion = jnp.square(inputs[:, 0] * params["w"] - labels)
-        rate = jnp.where(params["w"] > limit, jnp.nan, 1.0) * jnp.ones(len(labels))
+        distortion = jnp.square(inputs[:, 0] * params["w"] - labels.astype(jnp.float32))
+        rate = jnp.where(params["w"] > limit, jnp.nan, 1.0) * jnp.ones(len(labels), jnp.float32)
         return BoundTerms(distortion + rate, distortion, rate)
 
     return loss_fn

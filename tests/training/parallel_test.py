@@ -5,7 +5,7 @@ import pytest
 
 from ib_jax import training
 
-DATA = {"x": np.arange(7.0, dtype=np.float32)[:, None], "y": np.arange(7)}
+DATA = {"x": np.arange(7.0, dtype=np.float32)[:, None], "y": np.arange(7, dtype=np.float32)}
 
 
 def noisy(params, keys, batch):

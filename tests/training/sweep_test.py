@@ -11,7 +11,7 @@ from ib_jax import training
 
 def test_the_values_before_training():
     start = lambda hyper: training.init_state(
-        jax.random.key(hyper["seed"]), hyper["beta"] * jnp.ones(2), optax.sgd(0.1), 0.9
+        jax.random.key(hyper["seed"]), hyper["beta"].astype(jnp.float32) * jnp.ones(2, jnp.float32), optax.sgd(0.1), 0.9
     )
     population = training.init_population(start, {"seed": [0, 7], "beta": [0, 1], "rho": [1, 2.5], "rate": [1.0, 2.0]})
     dtypes = {name: values.dtype.name for name, values in population.hyperparams.items()}

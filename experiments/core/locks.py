@@ -31,7 +31,7 @@ def hold(folder: str | os.PathLike[str]) -> Iterator[None]:
       OSError: the folder cannot be made.
     """
     folder, refusal = pathlib.Path(folder).absolute(), ""
-    key, file = str(folder), None
+    key, file, new = str(folder), None, not folder.exists()
 
     def take() -> None:
         nonlocal file, refusal
@@ -57,6 +57,9 @@ def hold(folder: str | os.PathLike[str]) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 (folder / LOCK).unlink()
             os.close(file)
+            if new:  # a run that was refused leaves nothing behind
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
 
 def _take(path: pathlib.Path) -> int | None:

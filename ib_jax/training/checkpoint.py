@@ -27,6 +27,8 @@ _DELETED = "deleted"
 
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
 
+_SHOWN = 3  # leaves that do not fit
+
 
 class SaveError(OSError):
     """A checkpoint could not be written; the message says where, why, and which is the last one that is whole."""
@@ -174,13 +176,12 @@ class Checkpoints:
         expected = _shapes(_to_host(like))
         different = [
             f"  {name}: {saved.get(name, 'absent')} in the checkpoint, {expected.get(name, 'absent')} expected"
-            for name in sorted(saved.keys() | expected.keys())
+            for name in sorted(saved.keys() | expected.keys(), key=lambda name: ("params" not in name, name))
             if saved.get(name) != expected.get(name)
         ]
         if different:
-            raise ValueError(
-                f"the checkpoint of step {step} in {self.directory} does not fit:\n" + "\n".join(different)
-            )
+            shown = different[:_SHOWN] + [f"  and {len(different) - _SHOWN} more"] * (len(different) > _SHOWN)
+            raise ValueError(f"the checkpoint of step {step} in {self.directory} does not fit:\n" + "\n".join(shown))
 
     def _prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,10 @@ def test_another_run_is_kept_out_until_the_end(tmp_path):
             pass
         with pytest.raises(BlockingIOError), another_run(folder):
             pass
+    assert not folder.exists()  # as it was
+    folder.mkdir()
+    with locks.hold(folder):
+        pass
     assert list(folder.iterdir()) == []
     with another_run(folder):
         pass

@@ -30,6 +30,21 @@ def make():
 FRAME = make()
 
 
+def test_a_figure_is_the_same_whatever_the_settings_of_matplotlib(tmp_path):
+    import matplotlib
+
+    figure = Figure(
+        file="figure.png", panels=[Panel([Line("error", "error", at={"split": "test"})], "beta", title="$x^2$")]
+    )
+    drawing.draw(figure, FRAME, tmp_path / "usual.png")
+    with matplotlib.rc_context(
+        {"text.usetex": True, "font.size": 40, "savefig.format": "svg", "savefig.bbox": "tight"}
+    ):
+        drawing.draw(figure, FRAME, tmp_path / "other.png")
+        assert matplotlib.rcParams["font.size"] == 40
+    assert (tmp_path / "usual.png").read_bytes() == (tmp_path / "other.png").read_bytes()
+
+
 def draw(panel):
     axes = Canvas().subplots()
     drawing.draw_panel(axes, panel, FRAME)

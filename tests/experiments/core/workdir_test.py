@@ -2,12 +2,17 @@
 
 import dataclasses
 import json
+import subprocess
 
+import jax
+import jax.numpy as jnp
+import optax
 import pytest
 
 from experiments.core import groups, workdir
-from experiments.core.settings import EVALUATION, NOTHING, TRAINING
+from experiments.core.settings import EVALUATION, NOTHING, TRAINING, SettingError
 from experiments.core.workdir import WorkdirError, check_reuse, check_workdir
+from ib_jax import training
 from tests.experiments.core import declared
 
 GROUPS = declared.classes()
@@ -61,6 +66,80 @@ def test_a_folder_stands_for_its_config(tmp_path):
         check_workdir(tmp_path, groups.Seed(seed=3), groups.PgdSteps(pgd_steps=8), stage=EVALUATION)
     with pytest.raises(WorkdirError, match="--seed: 3 there, 0 now"):
         check_workdir(tmp_path, groups.Seed())
+
+
+def save(folder, **settings):
+    state = training.init_state(jax.random.key(0), {"w": jnp.ones(2)}, optax.sgd(0.1), 0.9)
+    with training.Checkpoints(folder / "checkpoints", **settings) as checkpoints:
+        checkpoints.save(state, score=1.0)
+
+
+def test_without_a_config_its_checkpoints_say_what_a_folder_stands_for(tmp_path):
+    save(tmp_path, settings={"seed": 3})
+    check_workdir(tmp_path, groups.Seed(seed=3))
+    with pytest.raises(WorkdirError, match="--seed: 3 there, 0 now"):
+        check_workdir(tmp_path, groups.Seed())
+    workdir.write_config(tmp_path, groups.Seed())
+    with pytest.raises(WorkdirError, match="--seed: 3 there, 0 now"):  # a config.json of another folder
+        check_workdir(tmp_path, groups.Seed())
+
+
+@pytest.mark.parametrize("written", [b"", b'{"seed": 3', b"[]", bytes(20)])
+def test_a_damaged_config_is_as_good_as_none(tmp_path, written):
+    save(tmp_path, settings={"seed": 3})
+    (tmp_path / "config.json").write_bytes(written)
+    with pytest.warns(training.CheckpointWarning, match=r"config.json is damaged .*; it is not used"):
+        check_workdir(tmp_path, groups.Seed(seed=3))
+    with pytest.warns(training.CheckpointWarning), pytest.raises(WorkdirError, match="--seed: 3 there, 0 now"):
+        check_workdir(tmp_path, groups.Seed())
+
+
+def test_checkpoints_of_unknown_settings_are_refused(tmp_path):
+    save(tmp_path)
+    with pytest.raises(WorkdirError, match=r"has checkpoints but no config\.json that says how"):
+        check_workdir(tmp_path, groups.Seed())
+
+
+def test_what_will_be_written_is_looked_at_first(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    workdir.check_paths(groups.Workdir(workdir=f"{tmp_path}/a/b"), groups.Output(output=f"{tmp_path}/file"))
+    for settings in (groups.Workdir(workdir=f"{tmp_path}/file"), groups.Results(results=f"{tmp_path}/file/x")):
+        with pytest.raises(SettingError, match=r"--\w+ must be a folder, and .*/file is none; got"):
+            workdir.check_paths(settings)
+    with pytest.raises(SettingError, match="--output must be a file, and is a folder"):
+        workdir.check_paths(groups.Output(output=str(tmp_path)))
+    monkeypatch.setattr(workdir.os, "access", lambda path, mode: str(path) != str(tmp_path))
+    with pytest.raises(SettingError, match=f"--workdir cannot be written to: {tmp_path} belongs to others or is read"):
+        workdir.check_paths(groups.Workdir(workdir=f"{tmp_path}/new/run"))
+
+
+def test_home_is_resolved_in_every_path_and_a_bucket_refused(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert groups.Workdir(workdir="~/runs/x").workdir == "/home/me/runs/x"
+    assert groups.Workdir(workdir="runs/~x [1]").workdir == "runs/~x [1]"
+    for cls in (groups.Workdir, groups.Results, groups.Output, groups.DataDir):
+        (name,) = cls.__dataclass_fields__
+        with pytest.raises(SettingError, match=f"--{name} must be a folder or file of this machine, got 'gs://x/y'"):
+            cls(**{name: "gs://x/y"})
+
+
+def test_the_commit_is_that_of_this_code_alone(tmp_path, monkeypatch):
+    """In the folder of somebody's own project, as where that project's environment lies in it."""
+    code = tmp_path / ".venv/lib/experiments/core"
+    code.mkdir(parents=True)
+    monkeypatch.setattr(workdir, "__file__", str(code / "workdir.py"))
+    assert workdir._commit() == "unknown"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@y"]
+    subprocess.run([*git[:3], "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    assert workdir._commit() == "unknown"
+    ours = tmp_path / "clone/experiments/core"
+    ours.mkdir(parents=True)
+    monkeypatch.setattr(workdir, "__file__", str(ours / "workdir.py"))
+    git[2] = str(tmp_path / "clone")
+    subprocess.run([*git[:3], "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "ours"], check=True)
+    assert len(workdir._commit()) == 40
 
 
 def test_a_new_folder_is_named_by_time_and_purpose():

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "evaluation": {"types", "files", "losses", "attacks"},
     "augment": {"types", "keys"},
     "data": {"types", "files", "hub", "strings"},
-    "models": {"types", "files", "keys", "losses", "hub"},
+    "models": {"types", "files", "keys", "losses", "hub", "promotion"},
     "training": {"types", "files", "keys", "loops", "promotion"},
     "exact": {"types"},
     "corruptions": {"types", "keys"},

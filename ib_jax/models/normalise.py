@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ib_jax import promotion
 from ib_jax.models.head import Initializer
 from ib_jax.types import Array
 
@@ -50,4 +51,5 @@ class Normalise(nn.Module):
             axis_name=self.axis_name,
             scale_init=self.scale_init,
         )
-        return norm(hidden)
+        with promotion.of_others():
+            return norm(hidden)

@@ -98,5 +98,5 @@ class _Block(nn.Module):
         last_init = HE if self.norm == "batch" else nn.initializers.zeros
         hidden = nn.Conv(self.channels, (3, 3), kernel_init=last_init, **conv)(hidden)
         if self.norm == "none":
-            hidden = hidden * self.param("factor", nn.initializers.ones, ()).astype(hidden.dtype)
+            hidden = hidden * self.param("factor", nn.initializers.ones, (), jnp.float32).astype(hidden.dtype)
         return shortcut + hidden

@@ -157,4 +157,5 @@ def _weighted_sum(values: Array, weights: Array | None) -> Array:
     """Sum of weights * values, in which an example of weight 0 adds nothing even if its value is not finite."""
     if weights is None:
         return values.sum()
-    return jnp.where(weights > 0, weights.astype(values.dtype) * values, 0.0).sum()
+    share = weights.astype(values.dtype)
+    return jnp.where(share > 0, share * values, 0.0).sum()

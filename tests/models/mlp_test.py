@@ -39,7 +39,7 @@ def test_the_network_equals_naive_numpy():
     encoding = model.encode(params, IMAGES)
     np.testing.assert_allclose(encoding.mean, outputs[:, :3], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(encoding.scale, np.log1p(np.exp(outputs[:, 3:] - 5)), rtol=1e-4)
-    decoder = params["decoder"]["Dense_0"]
+    decoder = jax.device_get(params["decoder"]["Dense_0"])
     codes = np.asarray(encoding.mean)[None]
     np.testing.assert_allclose(
         model.decode(params, codes), codes @ decoder["kernel"] + decoder["bias"], rtol=1e-4, atol=1e-5

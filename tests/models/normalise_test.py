@@ -35,7 +35,7 @@ def test_it_normalises_by_the_batch_in_training_and_by_running_statistics_otherw
     hidden = np.asarray(hidden)
     mean, variance = np.mean(hidden, (0, 1, 2)), np.var(hidden, (0, 1, 2))
     np.testing.assert_allclose(found, (hidden - mean) / np.sqrt(variance + 1e-5), atol=1e-4)
-    running = moved["batch_stats"]["BatchNorm_0"]
+    running = jax.device_get(moved["batch_stats"]["BatchNorm_0"])
     np.testing.assert_allclose(running["mean"], 0.25 * mean, rtol=1e-4)
     np.testing.assert_allclose(running["var"], 0.75 + 0.25 * variance, rtol=1e-4)
     kept = {**variables, **moved}

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from ib_jax import models
+from ib_jax import models, promotion
 
 RNG = np.random.default_rng(0)
 
@@ -166,7 +166,8 @@ def test_without_normalisation_it_neither_explodes_nor_fades_and_learns():
     @jax.jit
     def step(params, state):
         loss, slope = jax.value_and_grad(loss_fn)(params)
-        updates, state = optimizer.update(slope, state)
+        with promotion.of_others():
+            updates, state = optimizer.update(slope, state)
         return optax.apply_updates(params, updates), state, loss
 
     state, losses = optimizer.init(params), []

@@ -5,7 +5,8 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from ib_jax.files import is_url, local_path, one_line
+from ib_jax.files import one_line
+from ib_jax.paths import is_url, local_path
 
 _CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
 _LOCAL = re.compile(r"[./~\\]|.*(\\|/.*/)|.*/$")  # a name on the hub is NAME or OWNER/NAME

@@ -13,23 +13,24 @@ PACKAGE = pathlib.Path(ib_jax.__file__).parent
 MAY_IMPORT = {
     "types": set(),
     "files": set(),
+    "paths": set(),
     "keys": {"types"},
     "loops": set(),
     "promotion": set(),
-    "hub": {"files"},
+    "hub": {"files", "paths"},
     "strings": set(),
     "losses": {"types", "keys"},
     "bounds": {"types", "losses"},
     "attacks": {"types", "losses", "loops", "promotion", "strings"},
-    "evaluation": {"types", "files", "losses", "attacks"},
+    "evaluation": {"types", "files", "paths", "losses", "attacks"},
     "augment": {"types", "keys"},
-    "data": {"types", "files", "hub", "strings"},
-    "models": {"types", "files", "keys", "losses", "hub", "promotion"},
-    "training": {"types", "files", "keys", "loops", "promotion"},
+    "data": {"types", "files", "paths", "hub", "strings"},
+    "models": {"types", "files", "paths", "keys", "losses", "hub", "promotion"},
+    "training": {"types", "files", "paths", "keys", "loops", "promotion"},
     "exact": {"types"},
     "corruptions": {"types", "keys"},
 }
-FILES = {"types", "files", "keys", "loops", "promotion", "hub", "strings"}
+FILES = {"types", "files", "paths", "keys", "loops", "promotion", "hub", "strings"}
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 
 

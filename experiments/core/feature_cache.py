@@ -24,7 +24,8 @@ from rich.console import Console
 
 from experiments.core import progress
 from ib_jax import data
-from ib_jax.files import DamagedFileError, local_path, make_folder, reading, write_whole
+from ib_jax.files import DamagedFileError, reading, write_whole
+from ib_jax.paths import local_path, make_folder
 from ib_jax.types import Array, Params
 
 Compute = Callable[[Params, range, jax.Device], tuple[np.ndarray, np.ndarray]]

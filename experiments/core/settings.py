@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from ib_jax.files import local_path
+from ib_jax.paths import local_path
 
 RATE_OBJECTIVES = ("vib", "vub")
 RESIDUAL_OBJECTIVES = ("ceb", "consistent_ceb")

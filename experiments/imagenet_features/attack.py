@@ -22,7 +22,8 @@ from ib_jax import AttackResult, data, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn
 from ib_jax.evaluation import AttackPrograms, AttackRow, AttackSpec, SuiteKeys, SuiteResult, TransferSource
 from ib_jax.evaluation.suite_findings import suite_findings
-from ib_jax.files import DamagedFileError, make_folder, read_arrays, write_whole
+from ib_jax.files import DamagedFileError, read_arrays, write_arrays
+from ib_jax.paths import make_folder
 from ib_jax.types import Array, Params
 
 _ORDER = 3  # seed of the order in which images are taken
@@ -173,7 +174,7 @@ class Attacks:
             start, arrays = time.monotonic(), self._in_blocks(rows, make, block)
             arrays["seconds"] = np.array(time.monotonic() - start)
             make_folder(path.parent, "workdir")
-            write_whole(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+            write_arrays(path, arrays)
         arrays = read_arrays(path, "delete it to have its attack made again")
         if len(arrays.get("labels", ())) != len(rows):
             raise DamagedFileError(

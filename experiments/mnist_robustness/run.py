@@ -1,12 +1,9 @@
 """Trains VIBs and baselines, and attacks them."""
 
 import dataclasses
-import functools
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from experiments import mnist_vib
 from experiments.core import records, runner, trained_model
@@ -22,7 +19,7 @@ from experiments.mnist_robustness.attack import Measured, Measurer, make_suite
 from experiments.mnist_robustness.settings import RobustnessConfig, Trial, trials
 from ib_jax import data
 from ib_jax.evaluation import AttackSpec, AttackSuite
-from ib_jax.files import write_whole
+from ib_jax.files import write_arrays
 
 
 def run(config: RobustnessConfig, session: Session) -> pathlib.Path | None:
@@ -88,8 +85,7 @@ def _attack(
                 line(name, spec.label, work)
 
             measured = measurer.measure(attacked(trial), trial.source.kind, report)
-            arrays = functools.partial(np.savez_compressed, allow_pickle=False, **measured.arrays)
-            write_whole(folder / f"{trial.name}.npz", arrays)
+            write_arrays(folder / f"{trial.name}.npz", measured.arrays, compressed=True)
             record = _record(config, trial, trained[trial], measured, session, time.monotonic() - start)
             records.write(results / f"{trial.name}.json", record)  # last: a model with a record is done
 

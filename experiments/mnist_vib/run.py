@@ -3,8 +3,6 @@
 import pathlib
 from typing import Any
 
-import numpy as np
-
 from experiments.core import runner
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Record
@@ -13,7 +11,7 @@ from experiments.core.workdir import command, new_workdir
 from experiments.mnist_vib.attack import AttackEvaluator
 from experiments.mnist_vib.settings import PRESETS, Config
 from ib_jax import training
-from ib_jax.files import write_whole
+from ib_jax.files import write_arrays
 
 
 def run(config: Config, session: Session) -> Record | None:
@@ -34,10 +32,7 @@ def run(config: Config, session: Session) -> Record | None:
     record = trained.record
     assert record is not None
     if training.is_main():
-        write_whole(
-            workdir / "per_example.npz",
-            lambda file: np.savez_compressed(file, allow_pickle=False, **evaluator.per_example),
-        )
+        write_arrays(workdir / "per_example.npz", evaluator.per_example, compressed=True)
     if config.figures:
         session.publish(workdir, [record])
     else:

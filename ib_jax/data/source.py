@@ -11,7 +11,7 @@ from ib_jax.data.dataset import DatasetCorruptError, DatasetUnavailableError, Sp
 from ib_jax.data.prepare import is_prepared, prepare
 from ib_jax.data.records import Exact, Records
 from ib_jax.data.spec import ImageSpec
-from ib_jax.files import local_path
+from ib_jax.paths import local_path
 
 _CHUNK = 4096  # records read at a time: enough to make the batched read pay, few enough to stay small
 

@@ -12,7 +12,8 @@ import numpy as np
 from ib_jax.data.dataset import DatasetCorruptError
 from ib_jax.data.table import lines, read_rows
 from ib_jax.data.text import TextSplit
-from ib_jax.files import local_file, local_path, visible_damage
+from ib_jax.files import visible_damage
+from ib_jax.paths import local_file, local_path
 from ib_jax.strings import is_unicode, shown, text_list
 
 _Row = tuple[int, dict[str, Any]]  # the number of its last line, and the fields by their columns

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ib_jax.data.dataset import DatasetCorruptError
-from ib_jax.files import local_path, make_folder, reading, write_whole
+from ib_jax.files import reading, write_whole
+from ib_jax.paths import local_path, make_folder
 from ib_jax.strings import is_unicode, shown, text_list
 
 Tokenise = Callable[[Sequence[str]], list[np.ndarray]]

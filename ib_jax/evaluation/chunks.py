@@ -14,7 +14,8 @@ import numpy as np
 
 from ib_jax import losses
 from ib_jax.evaluation.stored import digest
-from ib_jax.files import make_folder, read_arrays, read_json, reading, write_whole
+from ib_jax.files import read_arrays, read_json, reading, write_arrays, write_whole
+from ib_jax.paths import make_folder
 from ib_jax.types import Array, AttackResult, Params
 
 _FORMAT = 2  # of the files in a folder; the first kept no types and knew fewer fields of a result
@@ -213,7 +214,7 @@ class _Store:
             # NumPy knows no bfloat16 and its like: as they are, they would come back as nameless bytes.
             plain: dict[str, Any] = {name: array.view(_plain(array.dtype)) for name, array in arrays.items()}
             plain[_TYPES] = json.dumps(types)
-            write_whole(self._path(first), lambda file: np.savez(file, **plain))
+            write_arrays(self._path(first), plain)
 
 
 def _plain(dtype: np.dtype) -> np.dtype:

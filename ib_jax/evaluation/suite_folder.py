@@ -10,7 +10,8 @@ import numpy as np
 
 from ib_jax.evaluation.attack_spec import AttackSpec
 from ib_jax.evaluation.stored import digest
-from ib_jax.files import make_folder, read_arrays, read_json, write_whole
+from ib_jax.files import read_arrays, read_json, write_arrays, write_whole
+from ib_jax.paths import make_folder
 
 _FORMAT = 1
 _STATEMENT = "suite.json"
@@ -61,8 +62,7 @@ class SuiteFolder:
     def write(self, index: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Keeps a finished attack."""
         if self._folder is not None:
-            kept: dict[str, Any] = dict(arrays)
-            write_whole(self._path(index), lambda file: np.savez(file, **kept))
+            write_arrays(self._path(index), arrays)
 
     def _path(self, index: int) -> pathlib.Path:
         assert self._folder is not None

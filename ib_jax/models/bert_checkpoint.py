@@ -12,8 +12,9 @@ import numpy as np
 from flax import traverse_util
 
 from ib_jax import hub
-from ib_jax.files import DamagedFileError, make_folder, one_line, read_json, reading, write_whole
+from ib_jax.files import DamagedFileError, one_line, read_json, reading, write_whole
 from ib_jax.models.bert import BertConfig
+from ib_jax.paths import make_folder
 from ib_jax.types import Params
 
 _LAYER_PARTS = {

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import math
 import os
 import shutil
@@ -15,7 +16,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from ib_jax.files import DamagedFileError, local_path
+from ib_jax.files import DamagedFileError
+from ib_jax.paths import local_path
 from ib_jax.training import step_folders
 from ib_jax.training.distributed import any_process, is_main, on_main
 
@@ -167,7 +169,7 @@ class Checkpoints:
                 state, problem = None, str(error)
             if not any_process(bool(problem)):
                 return state
-            on_main(lambda step=step: step_folders.set_aside([self.directory / str(step)]))
+            on_main(functools.partial(step_folders.set_aside, [self.directory / str(step)]))
             self._manager.reload()
         return None
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import jax
 
-from ib_jax.files import DamagedFileError, local_path, read_json
+from ib_jax.files import DamagedFileError, read_json
+from ib_jax.paths import local_path
 
 _METADATA = "_CHECKPOINT_METADATA"
 _SETTINGS = "settings"

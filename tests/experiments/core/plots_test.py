@@ -34,7 +34,7 @@ def test_a_figure_is_the_same_whatever_the_settings_of_matplotlib(tmp_path):
     import matplotlib
 
     figure = Figure(
-        file="figure.png", panels=[Panel([Line("error", "error", at={"split": "test"})], "beta", title="$x^2$")]
+        file="figure.png", panels=[Panel(lines=[Line("error", "error", at={"split": "test"})], x="beta", title="$x^2$")]
     )
     drawing.draw(figure, FRAME, tmp_path / "usual.png")
     with matplotlib.rc_context(

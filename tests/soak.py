@@ -283,6 +283,10 @@ def _kill(life: Life, rng: random.Random, counts: collections.Counter[str]) -> N
     began = time.monotonic()
     statuses = life.wait(ALONE_AFTER_A_LOSS)
     assert None not in statuses, f"{life.folder}: a process hangs: {statuses}\n{life.said()}"
+    if number == signal.SIGTERM and 143 in statuses:  # otherwise it came where nothing was to be saved
+        assert set(statuses) == {143}, f"{life.folder}: {statuses}\n{life.said()}"
+        assert "Stopped and saved at step" in life.said(), life.said()
+        counts["stopped and saved"] += 1
     name = f"{signal.Signals(number).name} to {'it' if alone else 'both' if len(victims) == 2 else 'one'}"
     counts[name] += 1
     counts[f"at {moment(life.folder, NUM_EPOCHS)}"] += 1

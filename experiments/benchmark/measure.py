@@ -119,7 +119,7 @@ def measure(
       and the plan's details, with the matrix peak, if that is measured in every round.
     """
     runs = [_Run(row) for row in plan.rows]
-    columns = (TextColumn("{task.fields[what]}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.fields[what]}", markup=False), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         line = bar.add_task("", total=len(runs) * (repeats + 1), what="preparing")
 

@@ -66,7 +66,7 @@ class WorkLine(_Line):
     """
 
     def __init__(self, console: Console, total: float):
-        what, left = TextColumn("{task.description}"), (TextColumn("left:"), TimeRemainingColumn())
+        what, left = TextColumn("{task.description}", markup=False), (TextColumn("left:"), TimeRemainingColumn())
         super().__init__(console, what, BarColumn(), TimeElapsedColumn(), *left)
         self._task, self._done, self._total = self._bar.add_task("compiling", total=total), 0.0, total
 

@@ -35,7 +35,8 @@ def pool(output: BertOutput, mask: Array, pooling: Pooling) -> Array:
       2.0
     """
     if pooling == "mean":
-        return jnp.average(output.hidden, axis=1, weights=jnp.broadcast_to(mask[..., None], output.hidden.shape))
+        weights = jnp.broadcast_to(mask[..., None], output.hidden.shape).astype(output.hidden.dtype)
+        return jnp.average(output.hidden, axis=1, weights=weights)
     if pooling not in get_args(Pooling):
         raise ValueError(f"pooling must be one of {', '.join(get_args(Pooling))}, got {pooling!r}")
     return output.hidden[:, 0] if pooling == "cls" else output.pooled

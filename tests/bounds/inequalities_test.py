@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.special
 import scipy.stats
 
 from ib_jax import DiagGaussian, GaussianMixture, bounds, exact, losses

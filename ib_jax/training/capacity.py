@@ -92,11 +92,13 @@ def device_memory() -> int:
     free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     meminfo, cgroup = pathlib.Path("/proc/meminfo"), pathlib.Path("/sys/fs/cgroup")
     if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        fields = dict(line.split(":", 1) for line in meminfo.read_text(encoding="utf-8").splitlines())
         free.append(1024 * int(fields["MemAvailable"].split()[0]))
     limit = cgroup / "memory.max"
-    if limit.exists() and limit.read_text().strip().isdigit():
-        free.append(int(limit.read_text()) - int((cgroup / "memory.current").read_text()))
+    if limit.exists() and limit.read_text(encoding="utf-8").strip().isdigit():
+        free.append(
+            int(limit.read_text(encoding="utf-8")) - int((cgroup / "memory.current").read_text(encoding="utf-8"))
+        )
     return max(0, min(free)) // jax.local_device_count()
 
 

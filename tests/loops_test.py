@@ -69,11 +69,15 @@ def body(state, x):
 
 
 def start():
-    return jnp.int32(0), jnp.arange(9.0).reshape(3, 3) / 10
+    return jnp.int32(0), jnp.arange(9, dtype=jnp.float32).reshape(3, 3) / 10
 
 
 def inputs(length, given):
-    return {"scale": jnp.linspace(0, 1, length), "count": jnp.arange(1, length + 1)} if given else None
+    return (
+        {"scale": jnp.linspace(0, 1, length, dtype=jnp.float32), "count": jnp.arange(1, length + 1, dtype=jnp.int32)}
+        if given
+        else None
+    )
 
 
 @pytest.mark.parametrize("length", [1, 3])

@@ -65,7 +65,7 @@ class HeadScores:
 
     def score(self, key: Array, num_samples: int) -> text.Score:
         """(texts, which head) -> the mean probabilities over `num_samples` samples of z, drawn once by `key`."""
-        noise = jax.random.normal(key, (num_samples, self._heads[0].settings.latent_dim))
+        noise = jax.random.normal(key, (num_samples, self._heads[0].settings.latent_dim), np.float32)
 
         def score(texts: Sequence[str], which: np.ndarray) -> np.ndarray:
             features, asked = np.asarray(self._pool(texts)), np.unique(which).tolist()

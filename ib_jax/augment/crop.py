@@ -43,8 +43,8 @@ def pad_crop(padding: int = 4, *, fill: Fill = 0) -> Augment:
         height, width, _ = image.shape
         around = jnp.broadcast_to(fill_colour(fill), (height + 2 * padding, width + 2 * padding, 3))
         padded = lax.dynamic_update_slice(around, image, (padding, padding, 0))
-        top, left = jax.random.randint(key, (2,), 0, 2 * padding + 1)
-        return lax.dynamic_slice(padded, (top, left, 0), image.shape)
+        top, left = jax.random.randint(key, (2,), 0, 2 * padding + 1, jnp.int32)
+        return lax.dynamic_slice(padded, (top, left, jnp.int32(0)), image.shape)
 
     return apply
 

@@ -31,6 +31,6 @@ def random_flip(probability: float = 0.5) -> Augment:
 
     def apply(key: Array, image: Array) -> Array:
         check_image(image)
-        return jnp.where(jax.random.bernoulli(key, probability), image[:, ::-1], image)
+        return jnp.where(jax.random.bernoulli(key, jnp.float32(probability)), image[:, ::-1], image)
 
     return apply

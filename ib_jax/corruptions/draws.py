@@ -21,7 +21,7 @@ def words16(keys: Array, shape: tuple[int, ...]) -> Array:
     size = math.prod(shape)
 
     def draw(key: Array) -> Array:
-        bits = jax.random.bits(key, (-(-size // 2),))
+        bits = jax.random.bits(key, (-(-size // 2),), jnp.uint32)
         return jnp.concatenate([bits & 0xFFFF, bits >> 16])[:size].astype(jnp.int32)
 
     return jax.vmap(draw)(counter_key(keys)).reshape(len(keys), *shape)
@@ -74,7 +74,7 @@ def discrete(keys: Array, rows: Array, probabilities: np.ndarray) -> Array:
     num_columns = thresholds.shape[1]
     column_bits = num_columns.bit_length() - 1
     size = math.prod(rows.shape[1:])
-    bits = jax.vmap(lambda key: jax.random.bits(key, (size,)))(counter_key(keys)).reshape(rows.shape)
+    bits = jax.vmap(lambda key: jax.random.bits(key, (size,), jnp.uint32))(counter_key(keys)).reshape(rows.shape)
     columns = (bits & (num_columns - 1)).astype(jnp.int32)
     share = (bits >> column_bits).astype(jnp.float32) / 2.0 ** (32 - column_bits)
     entries = rows.astype(jnp.int32) * num_columns + columns

@@ -82,8 +82,8 @@ def _cut_out(keys: Array, textures: Array, height: int, width: int) -> Array:
     ends = jnp.array([len(textures), textures.shape[1] - height + 1, textures.shape[2] - width + 1], jnp.int32)
 
     def cut(key: Array) -> Array:
-        which, top, left = jax.random.randint(key, (3,), 0, ends)
-        return jax.lax.dynamic_slice(textures, (which, top, left, 0), (1, height, width, 3))[0]
+        which, top, left = jax.random.randint(key, (3,), 0, ends, jnp.int32)
+        return jax.lax.dynamic_slice(textures, (which, top, left, jnp.int32(0)), (1, height, width, 3))[0]
 
     return jax.vmap(cut)(counter_key(keys))
 

@@ -79,7 +79,8 @@ def blur_along(images: Array, angles: Array, radius: int, sigma: float) -> Array
     def blur(image: Array, down: Array, right: Array, shares: Array) -> Array:
         # One slice for each copy, not a loop: all become one pass over the pixels.
         copies = [
-            shares[step] * jax.lax.dynamic_slice(image, (down[step], right[step], 0), (height, width, channels))
+            shares[step]
+            * jax.lax.dynamic_slice(image, (down[step], right[step], jnp.int32(0)), (height, width, channels))
             for step in range(num_steps)
         ]
         return sum(copies[1:], copies[0])

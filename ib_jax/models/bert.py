@@ -130,7 +130,9 @@ class BertModel(nn.Module):
         check_ids(types, config.type_vocab_size, "types", "type_vocab_size")
         embedded = embed(config.vocab_size, name="word_embeddings")(ids)
         embedded += embed(config.type_vocab_size, name="token_type_embeddings")(types)
-        embedded += embed(config.max_position_embeddings, name="position_embeddings")(jnp.arange(length, dtype=jnp.int32)[None])
+        embedded += embed(config.max_position_embeddings, name="position_embeddings")(
+            jnp.arange(length, dtype=jnp.int32)[None]
+        )
         hidden = nn.LayerNorm(config.layer_norm_eps, name="norm")(embedded)
         drop = nn.Dropout(config.hidden_dropout_prob, deterministic=not (train and self.dropout))
         hidden = drop(hidden).astype(self.compute_dtype)

@@ -39,7 +39,7 @@ def epoch_order(key: Array, epoch: int | Array, num_examples: int) -> Array:
       [0, 1, 2, 3]
     """
     own = jax.random.fold_in(counter_key(key), _ORDER)
-    return jax.random.permutation(jax.random.fold_in(own, epoch), num_examples)
+    return jax.random.permutation(jax.random.fold_in(own, epoch), jnp.arange(num_examples, dtype=jnp.int32))
 
 
 def check_batches(num_examples: int, batch_size: int, num_steps: int, num_shards: int) -> int:

@@ -43,7 +43,7 @@ def test_the_norm_of_a_convolution_is_that_of_its_matrix(stride, padding):
     units = np.eye(np.prod(IMAGE)).reshape(-1, *IMAGE)
     matrix = np.array([naive_conv(unit, stride, padding).ravel() for unit in units])
     got = losses.operator_norm(conv(stride, padding), IMAGE, num_steps=150, key=KEY)
-    np.testing.assert_allclose(got, iterated(matrix, jax.random.normal(KEY, IMAGE), 150), rtol=1e-5)
+    np.testing.assert_allclose(got, iterated(matrix, jax.random.normal(KEY, IMAGE, jnp.float32), 150), rtol=1e-5)
     # With the first singular values 7.438 and 7.434 (VALID, stride 1) the iteration itself is still 1.5e-4 short.
     exact = np.linalg.norm(matrix, 2)
     assert exact * (1 - 2e-4) <= got <= exact * (1 + 1e-6)
@@ -62,7 +62,7 @@ def iterated(matrix, start, num_steps):
 def test_the_norm_of_a_dense_layer_is_found_from_below(num_steps):
     matrix = np.asarray(MATRIX, np.float64)
     got = losses.operator_norm(lambda x: x @ MATRIX + 5.0, (9,), num_steps=num_steps, key=KEY)
-    np.testing.assert_allclose(got, iterated(matrix, jax.random.normal(KEY, (9,)), num_steps), rtol=1e-5)
+    np.testing.assert_allclose(got, iterated(matrix, jax.random.normal(KEY, (9,), jnp.float32), num_steps), rtol=1e-5)
     assert got <= np.linalg.norm(matrix, 2) * (1 + 1e-6)
     assert num_steps < 100 or got >= np.linalg.norm(matrix, 2) * (1 - 1e-5)
 

@@ -42,7 +42,7 @@ def stepped_sgd(config: Any, steps_per_epoch: int, hyperparams: Hyperparams) -> 
     drops = _stepped(top, num_steps, (1 / 3, 2 / 3, 8 / 9), 0.1)
 
     def rate(step: jax.Array) -> jax.Array:
-        return drops(step) * jnp.minimum(1.0, (step + 1) / max(1, warmup))
+        return drops(step) * jnp.minimum(1.0, (step + 1).astype(jnp.float32) / max(1, warmup))
 
     descent = optax.sgd(rate, momentum=config.momentum or None)  # with None it keeps no copy of the parameters
     return optax.chain(optax.add_decayed_weights(own["weight_decay"], mask=kernels), descent)

@@ -42,7 +42,9 @@ class MaskedEncoder(nn.Module):
         hidden = 2.0 * inputs.reshape(inputs.shape[0], -1) - 1.0
         used = jnp.arange(self.max_width) < width
         for layer in range(self.max_depth):
-            outputs = nn.relu(nn.Dense(self.max_width, kernel_init=XAVIER, name=f"hidden_{layer}")(hidden)) * used
+            outputs = nn.relu(
+                nn.Dense(self.max_width, kernel_init=XAVIER, name=f"hidden_{layer}")(hidden)
+            ) * used.astype(hidden.dtype)
             hidden = outputs if layer == 0 else jnp.where(layer < depth, outputs, hidden)
         return gaussian_head(hidden, self.latent_dim, "learned", scale_shift=0.0)
 

@@ -194,18 +194,18 @@ def _move(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: Stat
     """The perturbation after a step onto the nearest face, and which rows met a gradient that is not finite."""
     keys, norm = problem.step_keys(state.step), settings.norm
     face = nearest_face(settings.objective, keys, logits_fn, problem, state.point, state.rivals, norm)
-    low, high = problem.box(settings.bounds)
 
     def blocked() -> Array:
-        inside = step_onto(-_needed(face), face.slope, low - state.point, high - state.point, norm)
+        room = problem.room(state.point, settings.bounds)
+        inside = step_onto(-_needed(face), face.slope, *room, norm)
         return choose(late, inside, _onto(face, norm).astype(inside.dtype))
 
     # Where the bounds clip them, plain steps fall short of the boundary again and again.
     late = state.step >= _PLAIN_STEPS
     step = jax.lax.cond((late & ~state.found).any(), blocked, lambda: _onto(face, norm))
     moved = state.perturbation + step.astype(state.perturbation.dtype)
-    start = problem.inputs.astype(moved.dtype)
-    return jnp.clip(moved, low - start, high - start), state.blocked | face.blocked
+    room = problem.room(problem.inputs.astype(moved.dtype), settings.bounds)
+    return jnp.clip(moved, *room), state.blocked | face.blocked
 
 
 def _needed(face: Face) -> Array:
@@ -215,7 +215,7 @@ def _needed(face: Face) -> Array:
 
 def _onto(face: Face, norm: str) -> Array:
     size = jnp.where(face.size > 0, face.size, 1.0)
-    length = jnp.where(face.size > 0, _needed(face) / size, 0.0)
+    length = jnp.where(face.size > 0, _needed(face).astype(size.dtype) / size, 0.0)
     slope = face.slope.astype(size.dtype)
     direction = jnp.sign(slope) if norm == "linf" else slope / problems.rows(size, slope)
     return problems.rows(length, direction) * direction

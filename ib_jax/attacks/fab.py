@@ -170,12 +170,15 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
     gain = (face.slope * perturbation).sum(tuple(range(1, inputs.ndim)))
     low, high = problem.box(settings.bounds)
     gap = face.gap - 2 * face.doubt  # past the boundary by rounding's worth, as in DeepFool
-    from_base = step_onto(gap - (1 - share) * gain, face.slope, low - base, high - base, norm)
-    from_input = step_onto(gap - gain, face.slope, low - inputs, high - inputs, norm)
+    from_base = step_onto(
+        gap - ((1 - share) * gain).astype(gap.dtype), face.slope, *problem.room(base, settings.bounds), norm
+    )
+    from_input = step_onto(gap - gain.astype(gap.dtype), face.slope, *problem.room(inputs, settings.bounds), norm)
     length, reach = losses.perturbation_norm(from_base, norm), losses.perturbation_norm(from_input, norm)
     both = length + reach
     alpha = problems.rows(jnp.minimum(length / jnp.where(both > 0, both, 1.0), settings.alpha_max), base)
-    moved = (1 - alpha) * (base + settings.eta * from_base) + alpha * (inputs + settings.eta * from_input)
+    base, start = base.astype(from_base.dtype), inputs.astype(from_input.dtype)
+    moved = (1 - alpha) * (base + settings.eta * from_base) + alpha * (start + settings.eta * from_input)
     return State(
         step=state.step + 1,
         point=jnp.clip(moved.astype(inputs.dtype), low, high),

@@ -68,9 +68,13 @@ class Problem(NamedTuple):
 
     def project(self, perturbation: Array, norm: str, bounds: Bounds) -> Array:
         """Perturbations [B, ...] brought back into each example's ball and box."""
-        low, high = self.box(bounds)
-        start = self.inputs.astype(perturbation.dtype)
-        return jax.vmap(get_norm(norm).project)(perturbation, self.radius, low - start, high - start)
+        room = self.room(self.inputs.astype(perturbation.dtype), bounds)
+        return jax.vmap(get_norm(norm).project)(perturbation, self.radius, *room)
+
+    def room(self, point: Array, bounds: Bounds) -> tuple[Array, Array]:
+        """How far each value of a point [B, ...] may fall and rise within the box, in the point's precision."""
+        low, high = (limit.astype(point.dtype) for limit in self.box(bounds))
+        return low - point, high - point
 
     def fooled(self, logits: Array) -> Array:
         """Whether the model answers, and as the attacker wants, bool [B], from logits [B, C]."""

@@ -154,7 +154,7 @@ def make_sweep(
             new, metrics = run_member(hyperparams, typed, data)
             finite = jnp.isfinite(metrics["loss"])
             sound = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(new.params)]).all()
-            bad_step = jnp.where(finite.all(), new.step, state.step + 1 + jnp.argmin(finite))
+            bad_step = jnp.where(finite.all(), new.step, state.step + 1 + jnp.argmin(finite).astype(jnp.int32))
             fell = jnp.where(finite.all() & sound, -1, bad_step)
             diverged_at = jnp.where(diverged_at >= 0, diverged_at, fell).astype(jnp.int32)
             keep = diverged_at < 0

@@ -24,7 +24,8 @@ def affine(keys, inputs):
 
 def noisy(keys, inputs):
     """Affine in [B, 2, 4] inputs, under noise of the example's own that is quick to compile."""
-    phase = jax.random.key_data(keys)[:, -1:] * (2 * np.pi / 2**32) + 2 * np.pi / CLASSES * jnp.arange(CLASSES)
+    phase = jax.random.key_data(keys)[:, -1:].astype(jnp.float32) * (2 * np.pi / 2**32)
+    phase += 2 * np.pi / CLASSES * jnp.arange(CLASSES, dtype=jnp.float32)[None]
     return affine(None, inputs.reshape(-1, SIZE)) + 0.5 * jnp.cos(phase)
 
 

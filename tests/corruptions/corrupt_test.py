@@ -65,7 +65,7 @@ def test_large_batches_go_in_pieces(monkeypatch):
         ({"severity": 2.5}, "severity must be a whole number from 1 to 5, got 2.5"),
         ({"severity": True}, "severity must be a whole number from 1 to 5, got True"),
         ({"constants": "mnist"}, "constants must be one of cifar10, imagenet, got 'mnist'"),
-        ({"images": np.float32(IMAGES / 255.0)}, "images must be uint8, values from 0 to 255, got float32"),
+        ({"images": IMAGES.astype(jnp.float32) / 255.0}, "images must be uint8, values from 0 to 255, got float32"),
         ({"images": IMAGES[..., :1]}, r"images must have shape \[B, H, W, 3\] .* got \(5, 16, 16, 1\)"),
         ({"images": IMAGES[:, :0]}, "H and W at least 1"),
         ({"images": IMAGES[0]}, r"images must have shape \[B, H, W, 3\]"),

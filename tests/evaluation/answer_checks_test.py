@@ -54,7 +54,11 @@ def test_the_other_checks_judge_what_has_an_answer():
     assert evaluation.check_logits(KEY, probabilities, INPUTS).check == "logits"
     frozen = lambda keys, inputs: partly(keys, jax.lax.stop_gradient(inputs))
     finding = evaluation.check_gradients(KEY, frozen, INPUTS, LABELS)
-    assert finding.evidence == {"num_correct": (INPUTS[:, 0] <= 0.5).sum(), "share_zero": 1.0, "share_not_finite": 0.0}
+    assert finding.evidence == {
+        "num_correct": int((INPUTS[:, 0] <= 0.5).sum()),
+        "share_zero": 1.0,
+        "share_not_finite": 0.0,
+    }
 
 
 def result_of(**fields):

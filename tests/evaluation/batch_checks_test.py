@@ -79,11 +79,13 @@ def test_rounding_is_no_dependence(dtype, scale):
     """As from sums in another order for another place in the batch."""
 
     def model(keys, inputs):
-        rounding = jnp.where(jnp.arange(len(inputs)) % 2, 1.0, 1.0 - jnp.finfo(dtype).eps)[:, None]
+        rounding = jnp.where(jnp.arange(len(inputs)) % 2, 1.0, 1.0 - float(jnp.finfo(dtype).eps))[:, None]
         return (scale * dense(keys, inputs) * rounding).astype(dtype)
 
     assert evaluation.check_batch(KEY, model, INPUTS) is None
-    single = lambda keys, inputs: dense(keys, inputs) * (1.0 + 1e-6 * jnp.arange(len(inputs))[:, None])
+    single = lambda keys, inputs: (
+        dense(keys, inputs) * (1.0 + 1e-6 * jnp.arange(len(inputs), dtype=jnp.float32)[:, None])
+    )
     assert evaluation.check_batch(KEY, single, INPUTS) is None
     assert (
         evaluation.check_batch(KEY, lambda keys, inputs: single(keys, inputs) * 1e-20, INPUTS, tolerance=0) is not None

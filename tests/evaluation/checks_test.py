@@ -76,7 +76,10 @@ def test_randomness_is_found_at_any_scale_of_the_logits(scale):
     masked = jnp.array([0.0, 0.0, 0.0, -1e9])
 
     def model(keys, inputs):
-        noise = jax.vmap(lambda key: jax.random.uniform(key, (3,)))(keys) * (jnp.arange(len(inputs)) == 7)[:, None]
+        noise = (
+            jax.vmap(lambda key: jax.random.uniform(key, (3,)))(keys)
+            * (jnp.arange(len(inputs)) == 7).astype(jnp.float32)[:, None]
+        )
         return scale * jnp.pad(linear(keys, inputs) + noise, ((0, 0), (0, 1))) + masked
 
     finding = evaluation.check_randomness(KEY, model, INPUTS, num_eot_samples=1)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ib_jax import evaluation, losses, models
+from ib_jax import evaluation, losses, models, promotion
 
 KEY = jax.random.key(0)
 IMAGE = (6, 5, 2)
@@ -49,7 +49,8 @@ class Convolutions(nn.Module):
     def __call__(self, x):
         act = {"relu": nn.relu, "softplus": nn.softplus, "tanh": nn.tanh, "none": lambda x: x}[self.activation]
         x = act(nn.Conv(4, (3, 3), 2)(2.0 * x - 1.0))
-        x = nn.BatchNorm(use_running_average=True)(nn.avg_pool(x, (2, 2)))
+        with promotion.of_others():
+            x = nn.BatchNorm(use_running_average=True)(nn.avg_pool(x, (2, 2)))
         x = act(nn.Conv(3, (2, 2), padding="VALID")(x))
         return nn.Dense(5)(x.reshape(x.shape[0], -1) / 3.0), jnp.ones(7)
 
@@ -132,7 +133,7 @@ W = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)), jnp.float32)
         (lambda x: jax.nn.silu(x @ W), "joins two branches"),
         (lambda x: 1.0 / (x @ W), "'div' is neither"),
         (lambda x: (x @ W) ** 2, "is neither|joins two branches"),
-        (lambda x: x.astype(jnp.bfloat16) @ W, "conversion to bfloat16 rounds"),
+        (lambda x: x.astype(jnp.bfloat16) @ W.astype(jnp.bfloat16), "conversion to bfloat16 rounds"),
         (lambda x: jax.nn.relu(x), "it has no linear layer"),
         (lambda x: jnp.ones(3), "it has no linear layer"),
         (lambda x: (), "fn must return at least one array"),

@@ -21,7 +21,7 @@ from experiments.imdb_finetune import run as finetune
 from experiments.imdb_finetune.settings import PRESETS, FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import encoder_for
-from ib_jax import data, evaluation, models, training
+from ib_jax import data, evaluation, models, promotion, training
 from tests.forced_devices import forced_devices
 
 TINY = models.BertConfig(
@@ -179,7 +179,8 @@ def test_each_parameter_has_the_rate_of_its_depth():
     state, update, found = optimizer.init(params), jax.jit(optimizer.update), []
     for _ in range(10):
         # A constant gradient moves Adam by its rate, whatever its size.
-        updates, state = update(jax.tree.map(np.ones_like, params), state, params)
+        with promotion.of_others():
+            updates, state = update(jax.tree.map(np.ones_like, params), state, params)
         found.append(updates)
     # Up from 0 over two steps, then down to 0 over eight.
     rates = config.learning_rate * np.array([0, 0.5, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])

@@ -33,7 +33,7 @@ class Apply:
     def _mean(self, tokens):
         self.traces += 1
         rows = jnp.where((tokens >= 0)[..., None], jnp.asarray(TABLE)[tokens], 0)
-        return jnp.tanh(rows).sum(1) / jnp.maximum((tokens >= 0).sum(1, keepdims=True), 1)
+        return jnp.tanh(rows).sum(1) / jnp.maximum((tokens >= 0).sum(1, keepdims=True), 1).astype(jnp.float32)
 
     def __call__(self, tokens):
         assert tokens.dtype == np.int32

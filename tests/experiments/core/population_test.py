@@ -86,7 +86,7 @@ def test_every_strength_and_schedule_is_the_members_own(settings, hyperparams):
         return jnp.stack([loss(params, keys, *batch, *rhos[-1:]).loss.mean(), *rhos])
 
     ((name, values),) = hyperparams.items()
-    together = jax.vmap(lambda own: of(first, own))({name: jnp.asarray(values)})
+    together = jax.vmap(lambda own: of(first, own))({name: jnp.asarray(values, jnp.float32)})
     apart = [of(tiny.recipe(**settings, **{name: value}), {}) for value in values]
     np.testing.assert_allclose(together, apart, rtol=1e-5)
     assert abs(together[0] - together[1]).max() > 1e-2  # the strength matters

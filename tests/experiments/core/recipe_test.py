@@ -11,7 +11,7 @@ from experiments.core import networks, objectives, optimizers
 from experiments.core.recipe import VIB, Recipe, Streamed, against_adversary, load_dataset
 from experiments.core.settings import BOTTLENECKS, RESIDUAL_OBJECTIVES
 from experiments.imagenet_ceb.settings import PRESETS
-from ib_jax import data
+from ib_jax import data, promotion
 from ib_jax.types import GaussianMixture
 from tests.experiments.core import tiny
 
@@ -93,7 +93,8 @@ def sizes_of(optimizer, num_steps):
     params = {"kernel": np.ones((1, 1), np.float32)}
     state, update, sizes = optimizer.init(params), jax.jit(optimizer.update), []
     for _ in range(num_steps):
-        updates, state = update({"kernel": np.ones((1, 1), np.float32)}, state, params)
+        with promotion.of_others():
+            updates, state = update({"kernel": np.ones((1, 1), np.float32)}, state, params)
         sizes.append(-float(updates["kernel"][0, 0]))
     return sizes
 

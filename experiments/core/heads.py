@@ -168,7 +168,8 @@ class Standardise:
         self.mean, self.scale = jnp.asarray(mean), jnp.asarray(np.where(varies, deviation, 1.0), jnp.float32)
 
     def __call__(self, features: Array) -> Array:
-        return 0.5 + 0.5 * (features - self.mean) / self.scale
+        features, mean, scale = losses.one_rank(features, self.mean, self.scale)
+        return 0.5 + 0.5 * (features - mean) / scale
 
 
 def head_recipe(config: HeadConfig, dataset: data.Dataset, standardise: Standardise) -> Recipe:

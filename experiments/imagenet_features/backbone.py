@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments.core.settings import SettingError
 from experiments.imagenet_features.settings import IMAGENET2012, FeaturesConfig
-from ib_jax import data
+from ib_jax import data, promotion
 from ib_jax.types import Array, Params
 
 NONE, IMAGENET = "none", "imagenet"
@@ -95,7 +95,12 @@ def preprocessing(name: str) -> Callable[[Array], Array]:
     Keras' functions expect [0, 255]; networks that hold their preprocessing in layers of their own take just that.
     """
     preprocess = _find(name)[1].preprocess_input
-    return lambda images: preprocess(255.0 * images, data_format="channels_last")
+
+    def preprocessed(images: Array) -> Array:
+        with promotion.of_others():
+            return preprocess(255.0 * images, data_format="channels_last")
+
+    return preprocessed
 
 
 def load(config: FeaturesConfig, num_classes: int, calibration: Array | np.ndarray | None = None) -> Backbone:
@@ -175,8 +180,9 @@ def wrap(
     )
 
     def outputs(variables: Params, images: Array) -> list[Array]:
-        # Keras gives a list of one output back without the list.
-        return jax.tree.leaves(part.stateless_call(*variables, preprocess(images), training=False)[0])
+        with promotion.of_others():
+            found = part.stateless_call(*variables, preprocess(images), training=False)[0]
+        return jax.tree.leaves(found)  # Keras gives a list of one output back without the list
 
     return Backbone(
         name=f"{name}, layer {layer}" if layer else name,

@@ -192,7 +192,7 @@ def _sampled_logits(model: Classifier) -> Callable[[Params, Array, Array], Array
 
     def logits(params: Params, noise: Array, features: Array) -> Array:
         encoding = model.encode(params, features)
-        codes = encoding.mean + encoding.scale * noise[:, None, :]
+        codes = encoding.mean[None] + encoding.scale[None] * noise[:, None, :]
         return losses.pooled_logits(model.decode(params, codes))
 
     return logits

@@ -53,7 +53,7 @@ def fit(encoder: TextEncoder, texts: Sequence[str], labels: np.ndarray) -> TextC
 
     @jax.jit
     def probabilities(params: Params, tokens: Array) -> Array:
-        return jax.nn.softmax(encoder.features(params["bert"], tokens) @ params["kernel"] + params["bias"])
+        return jax.nn.softmax(encoder.features(params["bert"], tokens) @ params["kernel"] + params["bias"][None])
 
     return TextClassifier(encoder, kernel, bias, lambda tokens: probabilities(params, jnp.asarray(tokens)))
 

@@ -40,7 +40,7 @@ class MaskedEncoder(nn.Module):
     def __call__(self, inputs: Array, depth: int | Array, width: int | Array) -> DiagGaussian:
         """inputs [B, ...] in [0, 1], depth and width whole numbers [] -> DiagGaussian with fields [B, K]."""
         hidden = 2.0 * inputs.reshape(inputs.shape[0], -1) - 1.0
-        used = jnp.arange(self.max_width) < width
+        used = (jnp.arange(self.max_width) < width)[None]
         for layer in range(self.max_depth):
             outputs = nn.relu(
                 nn.Dense(self.max_width, kernel_init=XAVIER, name=f"hidden_{layer}")(hidden)

@@ -19,7 +19,7 @@ KEY, FAR, NORMS = jax.random.key(0), (-100.0, 100.0), ("linf", "l2")
 
 
 def affine(keys, inputs):
-    return inputs @ WEIGHT + BIAS
+    return inputs @ WEIGHT + BIAS[None]
 
 
 def noisy(keys, inputs):
@@ -35,7 +35,9 @@ def _program(factory, **settings):
 
     def run(weight, bias, bounds, more, inputs, labels, targets):
         attack = factory(bounds=bounds, **more, **settings)
-        return attack(KEY, lambda keys, x: x @ weight.astype(x.dtype) + bias.astype(x.dtype), inputs, labels, targets)
+        return attack(
+            KEY, lambda keys, x: x @ weight.astype(x.dtype) + bias.astype(x.dtype)[None], inputs, labels, targets
+        )
 
     return jax.jit(run)
 

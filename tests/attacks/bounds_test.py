@@ -24,7 +24,8 @@ def linear(keys, inputs):
 def test_images_scaled_by_the_usual_numbers_are_taken_inside_jit_and_outside(name):
     mean, std = NORMALISED[name]
     images = jnp.asarray(np.repeat([0, 255], 12).reshape(2, 4, 3), jnp.uint8)
-    inputs = (images / 255 - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)
+    shift, scale = (jnp.asarray(each, jnp.float32)[None, None] for each in (mean, std))
+    inputs = (images.astype(jnp.float32) / 255 - shift) / scale
     low, high = (0 - mean) / std, (1 - mean) / std
     # In float32 a black or white pixel is not always where the bounds are.
     assert ((inputs < low.astype(np.float32)) | (inputs > high.astype(np.float32))).any() or name == "mnist"

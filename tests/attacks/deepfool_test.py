@@ -138,7 +138,7 @@ def test_an_example_that_is_done_takes_no_more_steps():
 
 def test_steps_that_the_bounds_clip_do_not_crawl():
     """Of plain steps the second example would need 32."""
-    model = lambda keys, inputs: inputs @ WEIGHT + TWO
+    model = lambda keys, inputs: inputs @ WEIGHT + TWO[None]
     attack = deepfool(norm="linf", bounds=(0.2, 0.8))
     problem = attack.problem(KEY, model, INPUTS, model(None, INPUTS).argmax(-1))
     state = jax.jit(lambda: attack.advance(model, problem, attack.start(model, problem), attack.num_steps))()

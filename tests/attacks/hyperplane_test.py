@@ -130,7 +130,7 @@ def the_problem(wanted=None):
 def test_nearest_face_is_that_of_the_jacobian(norm, rows_at_once, monkeypatch):
     monkeypatch.setattr(hyperplane, "_ROWS_AT_ONCE", rows_at_once)
     problem = the_problem()
-    rivals = (problem.labels[:, None] + jnp.array([3, 1, 4, 2])) % 5
+    rivals = (problem.labels[:, None] + jnp.array([[3, 1, 4, 2]])) % 5
     evaluate = functools.partial(hyperplane.nearest_face, Objective(), problem.keys, tanh_network, problem, INPUTS)
     face = jax.jit(lambda: evaluate(rivals, norm))()
     logits = np.asarray(jax.jit(lambda: tanh_network(None, INPUTS))())

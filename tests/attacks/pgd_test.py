@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 
 
 def linear(keys, inputs):
-    return inputs @ WEIGHT + BIAS
+    return inputs @ WEIGHT + BIAS[None]
 
 
 LABELS = np.asarray(linear(None, INPUTS).argmax(-1))
@@ -132,7 +132,7 @@ def test_every_step_asks_the_model_with_fresh_keys():
 
     def turning(keys, inputs):
         signs = jax.vmap(lambda key: jax.random.rademacher(key, (), jnp.float32))(keys)
-        return signs[:, None] * inputs * jnp.array([1.0, -1.0])
+        return signs[:, None] * inputs * jnp.array([[1.0, -1.0]])
 
     inputs, labels = jnp.full((200, 1), 0.5), jnp.zeros(200, jnp.int32)
     attack = attacks.pgd(0.4, num_steps=16, step_size=0.01, random_start=False)

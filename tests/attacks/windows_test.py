@@ -108,7 +108,7 @@ def test_linf_begins_with_stripes_and_then_paints_windows_at_corners_of_the_ball
 @pytest.mark.parametrize("shape", [(15,), (13, 11, 2)])
 def test_l2_candidates_fill_the_ball(shape):
     inputs = jnp.asarray(RNG.uniform(0.0, 1.0, size=(8, *shape)), jnp.float32)
-    size = lambda asked: np.linalg.norm((np.asarray(asked) - inputs).reshape(40, 8, -1), axis=-1)
+    size = lambda asked: np.linalg.norm((np.asarray(asked) - np.asarray(inputs)).reshape(40, 8, -1), axis=-1)
     far, near = (candidates(inputs, 40, (("epsilon", 0.7), ("norm", "l2")), bounds) for bounds in (FAR, (0.0, 1.0)))
     np.testing.assert_allclose(size(far), 0.7, rtol=1e-5)
     assert size(near).max() <= 0.7 * (1 + 1e-6)

@@ -32,7 +32,8 @@ def _returns_an_attack(export):
 @pytest.fixture(scope="module")
 def batch():
     """Inputs anywhere in the bounds, two of them at the bounds; most labels are the model's own answers."""
-    inputs = LOWER + (UPPER - LOWER) * jax.random.uniform(jax.random.key(5), (8, 2, 3))
+    low, high = (jnp.asarray(limit, jnp.float32)[None, None] for limit in (LOWER, UPPER))
+    inputs = low + (high - low) * jax.random.uniform(jax.random.key(5), (8, 2, 3), jnp.float32)
     inputs = inputs.at[0].set(LOWER).at[1].set(UPPER)
     answers = (inputs.reshape(8, 6) @ WEIGHT).argmax(-1)
     return inputs, answers.at[7].set((answers[7] + 1) % 4)

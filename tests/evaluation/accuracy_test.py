@@ -89,7 +89,9 @@ def test_no_answer_is_never_right_and_leaves_nothing_to_summarise(where, label):
         nan = {"all": True, "the mean": at_mean, "one sample": not at_mean and jnp.arange(12)[:, None, None] == 5}[
             where
         ]
-        return jnp.where(nan, jnp.nan, jnp.array([1.0, 0.0, 0.0, 0.0, 0.0]) + 0.0 * decode_fn(codes))
+        return jnp.where(
+            nan, jnp.nan, jnp.broadcast_to(jax.nn.one_hot(0, 5, dtype=jnp.float32), decode_fn(codes).shape)
+        )
 
     terms = terms_of(decode_fn=decode, labels=np.full(40, label))
     if label == 0:

@@ -32,7 +32,7 @@ def dropout(keys, inputs):
 
 
 def batch_norm(keys, inputs):
-    return (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-5) @ WEIGHT
+    return (inputs - inputs.mean(0, keepdims=True)) / (inputs.std(0, keepdims=True) + 1e-5) @ WEIGHT
 
 
 def noise_by_position(keys, inputs):
@@ -47,7 +47,7 @@ def one_alone(place):
     """One example alone depends on the others, wherever it stands."""
 
     def model(keys, inputs):
-        it = (inputs == INPUTS[place]).all(-1, keepdims=True)
+        it = (inputs == INPUTS[place][None]).all(-1, keepdims=True)
         return dense(keys, inputs) + jnp.where(it, inputs.mean(), 0.0)
 
     return model

@@ -73,7 +73,7 @@ def test_no_randomness_or_enough_samples_is_fine(model, num_eot_samples):
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 def test_randomness_is_found_at_any_scale_of_the_logits(scale):
     """And one random example is enough, and masked classes do not hide it."""
-    masked = jnp.array([0.0, 0.0, 0.0, -1e9])
+    masked = jnp.array([[0.0, 0.0, 0.0, -1e9]])
 
     def model(keys, inputs):
         noise = (
@@ -173,7 +173,7 @@ def test_what_merely_resembles_probabilities_is_fine():
     for model in (
         lambda k, x: softmax(k, x) + 1e-4,  # sums to 1.0003
         lambda k, x: jax.nn.relu(linear(k, x)),
-        lambda k, x: softmax(k, x) - jnp.array([0.5, -0.25, -0.25]),  # sums to 1, below zero
+        lambda k, x: softmax(k, x) - jnp.array([[0.5, -0.25, -0.25]]),  # sums to 1, below zero
         lambda k, x: jnp.where(one_row, linear(k, x), softmax(k, x)),
         lambda k, x: softmax(k, x) * jnp.nan,
     ):

@@ -22,7 +22,8 @@ def relu_net(matrices, biases=None):
     def fn(x):
         for place, matrix in enumerate(matrices):
             x = jax.nn.relu(x) if place else x
-            x = x @ jnp.asarray(matrix.T, jnp.float32) + (0.0 if biases is None else biases[place])
+            x = x @ jnp.asarray(matrix.T, jnp.float32)
+            x = x if biases is None else x + jnp.broadcast_to(jnp.asarray(biases[place], x.dtype), x.shape)
         return x
 
     return fn

@@ -40,7 +40,7 @@ def test_all_radii_at_once_equal_one_after_another():
 def test_targeted_attacks_go_for_the_target_and_count_the_true_label():
     """In one dimension with classes low, middle, high: going for the far class has to cross the near one."""
     slopes, offsets = jnp.array([-4.0, 0.0, 4.0]), jnp.array([1.0, 0.2, -3.0])
-    model = lambda keys, inputs: inputs @ slopes[None] + offsets  # borders at 0.2 and 0.8
+    model = lambda keys, inputs: inputs @ slopes[None] + offsets[None]  # borders at 0.2 and 0.8
     inputs, labels = jnp.array([[0.25], [0.25]]), jnp.array([1, 1])
     correct = evaluation.robust_correct(
         jax.random.key(0), model, inputs, labels, make_attack=attacks.fgsm, epsilons=jnp.array([0.1, 0.6]),

@@ -107,7 +107,7 @@ def test_preprocessing_is_kerass_own_and_differentiable(keras, name, images):
     weights = np.random.default_rng(1).normal(size=(SIZE, SIZE, 3)).astype(np.float32)
 
     def smooth(x):
-        return jnp.tanh((preprocess(x) * weights).sum() / 5000)
+        return jnp.tanh((preprocess(x) * weights[None]).sum() / 5000)
 
     slope = np.asarray(jax.grad(smooth)(jnp.asarray(images[:1])))[0]
     for place in [(0, 0, 0), (5, 9, 1), (31, 2, 2)]:

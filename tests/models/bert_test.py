@@ -80,7 +80,7 @@ def test_encoder_ends_in_relu_layers_and_a_code_of_the_features():
     own, encoding = params["encoder"], classifier.encode(params, tokens)
     hidden = models.text_features(TINY, own["bert"], tokens)
     for name in ("Dense_0", "Dense_1"):
-        hidden = jnp.maximum(hidden @ own[name]["kernel"] + own[name]["bias"], 0)
+        hidden = jnp.maximum(hidden @ own[name]["kernel"] + own[name]["bias"][None], 0)
     np.testing.assert_allclose(encoding.mean, (hidden @ own["Dense_2"]["kernel"])[:, :3], atol=1e-6)
     assert encoder.code_dim == 3
     assert models.BertEncoder(TINY, hidden=(8, 6)).code_dim == 6

@@ -82,7 +82,7 @@ def start(folder: pathlib.Path, cache: pathlib.Path, *, processes: int, slow: bo
             joined = [f"--coordinator_address=localhost:{free.getsockname()[1]}", f"--num_processes={processes}"]
     begun, logs = [], []
     for index in range(processes):
-        logs.append(folder.with_name(f"{folder.name}.{index}.log"))
+        logs.append(cache.with_name(f"{folder.name}.{index}.log"))  # not on the disk that is filled
         own = [*joined, f"--process_id={index}"] if joined else []
         arguments = [f"--workdir={folder}", f"--compilation_cache={cache}", *SETTINGS, *own]
         begun.append(fork(lambda arguments=arguments: _run(arguments, slow, seed), logs[-1]))

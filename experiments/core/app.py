@@ -115,7 +115,8 @@ def call(
         elif jax.process_count() == 1:
             raise
         else:
-            traceback.print_exception(error)
+            with contextlib.suppress(OSError):
+                traceback.print_exception(error)
         if jax.process_count() > 1:
             _leave(message, 1 if told else LOST)
         return message
@@ -139,18 +140,22 @@ def set_up(machine: Machine) -> None:
 
 def _leave(message: str, status: int) -> NoReturn:
     """Ends this process, when the others have heard why: it must not wait for them, who wait for it."""
-    print(f"Process {jax.process_index()} of {jax.process_count()} ends: {message}", file=sys.stderr, flush=True)
-    training.tell_others(message)
-    time.sleep(_HEARD)
-    os._exit(status)
+    try:
+        training.tell_others(message)
+        print(f"Process {jax.process_index()} of {jax.process_count()} ends: {message}", file=sys.stderr, flush=True)
+        time.sleep(_HEARD)
+    finally:  # whatever is wrong with the terminal, or with the disk on which its output goes
+        os._exit(status)
 
 
 def _follow(process: int, message: str) -> NoReturn:
     """Ends this process, since another one has ended."""
-    print(
-        f"Process {jax.process_index()} of {jax.process_count()} ends, since process {process} did: {message}\n"
-        "Start all of them again with the same --workdir; they go on from the last checkpoint.",
-        file=sys.stderr,
-        flush=True,
-    )
-    os._exit(LOST)
+    try:
+        print(
+            f"Process {jax.process_index()} of {jax.process_count()} ends, since process {process} did: {message}\n"
+            "Start all of them again with the same --workdir; they go on from the last checkpoint.",
+            file=sys.stderr,
+            flush=True,
+        )
+    finally:
+        os._exit(LOST)

@@ -221,6 +221,8 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if kind is not None and jax.process_count() > 1:
+            return  # this process ends, and to close is to wait for the others, who wait for it
         with self._closing:
             try:
                 with self._saving():

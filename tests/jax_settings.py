@@ -16,6 +16,13 @@ SETTINGS = {
 }
 """What the mark knows: JAX_NUMPY_DTYPE_PROMOTION=strict, JAX_NUMPY_RANK_PROMOTION=raise, and three that are 1."""
 
+EXAMPLES = {
+    "ib_jax.evaluation.answer_checks.check_answers": ("debug_nans", "the model answers NaN"),
+    "ib_jax.evaluation.natural.restrict_to_classes": ("debug_infs", "a class that is left out is at minus infinity"),
+    "ib_jax.training.sweep.make_sweep": ("debug_nans", "a member diverges"),
+}
+"""The mark for examples of docstrings, which carry none."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "not_under(*settings, reason): skipped under these settings of JAX")
@@ -27,6 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "x64" in on and isinstance(item, pytest.DoctestItem):
             item.add_marker(pytest.mark.skip(reason="under x64 the examples print float64"))
+        if isinstance(item, pytest.DoctestItem) and item.name in EXAMPLES:
+            *settings, reason = EXAMPLES[item.name]
+            item.add_marker(pytest.mark.not_under(*settings, reason=reason))
         for mark in item.iter_markers("not_under"):
             assert set(mark.args) <= set(SETTINGS), mark.args
             if met := on & set(mark.args):

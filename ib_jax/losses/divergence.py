@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ib_jax.losses.gaussian import kl_divergence, log_prob
 from ib_jax.losses.labels import check_labels, is_soft
 from ib_jax.losses.precision import wide_dtype
-from ib_jax.losses.sampling import sample_with_log_prob
+from ib_jax.losses.sampling import density_of_noise, draw
 from ib_jax.types import Array, Backward, DiagGaussian, Estimator, GaussianMixture, Reference
 
 
@@ -19,12 +19,17 @@ class Codes(NamedTuple):
     Attributes:
       encoding: p(z|x), DiagGaussian with fields [B, D].
       samples: float [S, B, D].
-      log_density: float [S, B], log p(z|x) at the samples in nats; None at the mean, which is not a sample.
+      noise: float [S, B, D], the standard normal noise that they are made of; None at the mean, which is not a sample.
     """
 
     encoding: DiagGaussian
     samples: Array
-    log_density: Array | None
+    noise: Array | None
+
+    @property
+    def log_density(self) -> Array | None:
+        """float [S, B], log p(z|x) at the samples in nats; None at the mean. Infinite where a scale is zero."""
+        return None if self.noise is None else density_of_noise(self.encoding, self.noise)
 
 
 def draw_codes(key: Array, encoding: DiagGaussian, num_samples: int = 1) -> Codes:
@@ -54,7 +59,7 @@ def draw_codes(key: Array, encoding: DiagGaussian, num_samples: int = 1) -> Code
         return Codes(encoding, mean[None], None)
     if num_samples < 0:
         raise ValueError(f"num_samples must be at least 0 (0 is the mean), got {num_samples}")
-    return Codes(encoding, *sample_with_log_prob(key, encoding, num_samples))
+    return Codes(encoding, *draw(key, encoding, num_samples))
 
 
 def divergence(codes: Codes, reference: Reference, estimator: Estimator | None = None) -> Array:
@@ -91,8 +96,9 @@ def divergence(codes: Codes, reference: Reference, estimator: Estimator | None =
     if how == "closed_form":
         assert isinstance(reference, DiagGaussian)
         return kl_divergence(codes.encoding, reference)
-    assert codes.log_density is not None
-    return (codes.log_density - log_prob(reference, codes.samples)).mean(0)
+    log_density = codes.log_density
+    assert log_density is not None
+    return (log_density - log_prob(reference, codes.samples)).mean(0)
 
 
 def class_divergence(codes: Codes, backward: Backward, labels: Array, estimator: Estimator | None = None) -> Array:
@@ -153,6 +159,6 @@ def _resolve_estimator(codes: Codes, reference: Reference, estimator: Estimator 
         raise ValueError(f"estimator must be 'closed_form', 'sampled' or None, got {estimator!r}")
     if estimator == "closed_form" and mixture:
         raise ValueError("estimator must be 'sampled' or None for a mixture, whose divergence has no closed form")
-    if estimator == "sampled" and codes.log_density is None:
+    if estimator == "sampled" and codes.noise is None:
         raise ValueError("num_samples must be at least 1 for a sampled divergence, got 0")
     return estimator

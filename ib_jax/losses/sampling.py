@@ -67,7 +67,7 @@ def sample(key: Array, dist: DiagGaussian, num_samples: int = 1) -> Array:
       >>> losses.sample(jax.random.key(0), DiagGaussian(jnp.zeros((5, 2)), jnp.ones((5, 2))), 12).shape
       (12, 5, 2)
     """
-    return sample_with_log_prob(key, dist, num_samples)[0]
+    return draw(key, dist, num_samples)[0]
 
 
 def sample_with_log_prob(key: Array, dist: DiagGaussian, num_samples: int = 1) -> tuple[Array, Array]:
@@ -98,6 +98,12 @@ def sample_with_log_prob(key: Array, dist: DiagGaussian, num_samples: int = 1) -
       >>> print(f"{-log_density.mean():.1f} {losses.gaussian_entropy(dist)[0]:.1f}")  # both are H(Z)
       -24.8 -24.8
     """
+    samples, noise = draw(key, dist, num_samples)
+    return samples, density_of_noise(dist, noise)
+
+
+def draw(key: Array, dist: DiagGaussian, num_samples: int) -> tuple[Array, Array]:
+    """Samples as of `sample`, and the standard normal noise that they are made of, both [S, B, D]."""
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     chex.assert_rank(dist.mean, 2)
@@ -107,8 +113,12 @@ def sample_with_log_prob(key: Array, dist: DiagGaussian, num_samples: int = 1) -
     keys = per_example_keys(key, batch_size)
     noise = jax.vmap(lambda k: jax.random.normal(k, (num_samples, latent_dim), dtype), out_axes=1)(keys)
     mean, scale, noise = one_rank(dist.mean.astype(dtype), dist.scale.astype(dtype), noise)
-    entropy = gaussian_entropy(dist)[None]
-    return mean + scale * noise, -entropy - 0.5 * (jnp.square(noise) - 1.0).sum(-1)
+    return mean + scale * noise, noise
+
+
+def density_of_noise(dist: DiagGaussian, noise: Array) -> Array:
+    """The log-density [S, B] of the samples that `draw` made of this noise, in nats."""
+    return -gaussian_entropy(dist)[None] - 0.5 * (jnp.square(noise) - 1.0).sum(-1)
 
 
 def sample_keys(keys: Array, num_samples: int) -> Array:

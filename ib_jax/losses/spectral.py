@@ -80,7 +80,7 @@ def operator_norm(
 
     vector, _ = jax.lax.scan(step, start, None, length=num_steps, unroll=num_steps <= _MAX_UNROLLED)
     image = forward(constants, vector)
-    return (jax.lax.stop_gradient(_unit(image)) * image).sum()
+    return (_unit(jax.lax.stop_gradient(image)) * image).sum()
 
 
 def spectral_penalty(

@@ -121,7 +121,7 @@ def make_epoch(
         def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
             start = (state.step % steps_per_epoch) * batch_size + shard * shard_size
             rows = jax.lax.dynamic_slice_in_dim(order, start, shard_size)
-            batch = jax.tree.map(lambda leaf: leaf[rows], data)
+            batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], data)
             batch = batch._replace(inputs=prepare(augment(_augment_keys(state, shard, shard_size), batch.inputs)))
             return step(state, batch, jax.random.fold_in(noise_key, state.step))
 

@@ -57,7 +57,7 @@ def test_what_has_no_end_is_refused():
             make(None)
     with pytest.raises(ValueError, match="epsilon must be at least 0 and finite, got inf"):
         attacks.fab(epsilon=np.inf)
-    for bounds in ((-np.inf, np.inf), (0.0, np.inf), (jnp.array([0.0, -jnp.inf]), 1.0)):
+    for bounds in ((-np.inf, np.inf), (0.0, np.inf), (np.array([0.0, -np.inf]), 1.0)):
         with pytest.raises(ValueError, match="bounds must be finite in this attack"):
             attacks.carlini_wagner(bounds=bounds)
 
@@ -94,6 +94,7 @@ def test_wide_bounds_are_no_obstacle(name, bounds):
     assert jax.jit(lambda: attack(KEY, affine, INPUTS, LABELS))().success.all()
 
 
+@pytest.mark.not_under("debug_infs", reason="a class that is left out is at minus infinity")
 def test_the_least_likely_class_can_be_reached():
     masked = lambda keys, inputs: evaluation.restrict_to_classes(affine(keys, inputs), [0, 2, 3])
     labels = masked(None, INPUTS).argmax(-1)

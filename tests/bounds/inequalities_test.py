@@ -193,7 +193,7 @@ def divergences_at_nodes(of_codes, problem):
 
     def at(node):
         z = mean + scale * node
-        codes = Codes(problem.encoding, z[None], losses.log_prob(DiagGaussian(mean, scale), z)[None])
+        codes = Codes(problem.encoding, z[None], jnp.full_like(z, node)[None])
         return of_codes(problem, codes)
 
     return jax.vmap(at)(jnp.asarray(NODES))

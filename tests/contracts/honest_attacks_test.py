@@ -85,7 +85,7 @@ def test_a_gradient_that_is_not_finite_moves_nothing_and_is_told(name):
     if name in WITHOUT_GRADIENT:
         return
     assert blind.blocked.any()
-    answers = model(None, blind.inputs, **(PLAIN | {"flaw": SOUND})).argmax(-1)
+    answers = jax.jit(model)(None, blind.inputs, **(PLAIN | {"flaw": SOUND})).argmax(-1)
     np.testing.assert_array_equal(blind.success, answers != LABELS)
 
 
@@ -104,7 +104,7 @@ def test_masked_classes_change_nothing(name, mask):
 def test_the_verdict_is_that_of_the_argmax_at_every_scale(name, scale):
     """A factor never changes the argmax; masked classes stay behind."""
     result = attack(name, scale=scale, mask=-9 * scale)
-    answers = model(None, result.inputs, **(PLAIN | {"mask": -9.0})).argmax(-1)
+    answers = jax.jit(model)(None, result.inputs, **(PLAIN | {"mask": -9.0})).argmax(-1)
     np.testing.assert_array_equal(result.success, answers != LABELS)
     assert_inside(name, result, INPUTS, 0.25)
 
@@ -146,6 +146,7 @@ def test_an_empty_batch_is_attacked(name):
             adversary.standing(found)
 
 
+@pytest.mark.not_under("debug_infs", reason="a class that is left out is at minus infinity")
 @pytest.mark.parametrize("name", ["pgd", "autoattack", "deepfool", "carlini_wagner", "square"])
 def test_what_is_restricted_to_some_classes_falls_like_a_model_of_these_alone(name):
     """`restrict_to_classes` with every kind of search, more targets than classes are left among them."""

@@ -17,6 +17,7 @@ def partly(keys, inputs):
     return jnp.where(inputs[:, :1] > 0.5, jnp.nan, inputs[:, :3])
 
 
+@pytest.mark.not_under("debug_nans", reason="the model answers NaN")
 def test_inputs_without_an_answer_are_counted():
     none = np.asarray(INPUTS[:, 0] > 0.5)
     finding = evaluation.check_answers(KEY, partly, INPUTS)
@@ -25,6 +26,7 @@ def test_inputs_without_an_answer_are_counted():
     assert f"at {none.sum()} of 20 examples, the first of them {none.argmax()}" in finding.message
 
 
+@pytest.mark.not_under("debug_nans", "debug_infs", reason="the model answers NaN, or minus infinity alone")
 @pytest.mark.parametrize(
     "broken", [lambda logits: logits.at[3, 1].set(jnp.nan), lambda logits: logits.at[3].set(-jnp.inf)]
 )
@@ -33,12 +35,14 @@ def test_one_nan_or_nothing_but_minus_infinity_is_no_answer(broken):
     assert finding.evidence == {"share": 0.05, "count": 1.0}
 
 
+@pytest.mark.not_under("debug_infs", reason="some logits are infinite")
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e10])
 def test_numbers_are_answers_and_so_is_infinity(scale):
     model = lambda keys, inputs: (scale * inputs[:, :3]).at[0, 0].set(jnp.inf).at[1, 1].set(-jnp.inf)
     assert evaluation.check_answers(KEY, model, INPUTS) is None
 
 
+@pytest.mark.not_under("debug_nans", reason="the model answers NaN")
 def test_a_model_of_nan_alone_is_found_first_and_crashes_no_other_check():
     nothing = lambda keys, inputs: jnp.full((len(inputs), 3), jnp.nan)
     findings = evaluation.check_model(KEY, nothing, INPUTS, LABELS)
@@ -47,6 +51,7 @@ def test_a_model_of_nan_alone_is_found_first_and_crashes_no_other_check():
     assert "None of the 20 examples is classified right (20 have no answer)" in findings[1].message
 
 
+@pytest.mark.not_under("debug_nans", reason="the model answers NaN")
 def test_the_other_checks_judge_what_has_an_answer():
     findings = evaluation.check_model(KEY, partly, INPUTS, LABELS)
     assert [finding.check for finding in findings] == ["answers"]

@@ -80,6 +80,7 @@ EVERY = {
 }
 
 
+@pytest.mark.not_under("debug_nans", reason="the model answers NaN")
 @pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
 def test_the_verdict_is_that_of_the_logits_at_every_scale_and_none_where_they_are_nan(make):
     right = make()

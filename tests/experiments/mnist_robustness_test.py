@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import drawing, frames, json_files, records, render, runner
+from experiments.core import drawing, frames, records, render, runner
 from experiments.core.attacks import AttackedModel, ModelAttacks
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
-from experiments.core.workdir import WorkdirError
+from experiments.core.workdir import CHECKPOINTS, WorkdirError, write_config
 from experiments.mnist_robustness import attack
 from experiments.mnist_robustness import run as mnist_robustness
 from experiments.mnist_robustness.report import report
 from experiments.mnist_robustness.settings import PRESETS, RobustnessConfig, Trial, trials
-from ib_jax import AttackResult, DiagGaussian, attacks, data, evaluation, losses
+from ib_jax import AttackResult, DiagGaussian, attacks, data, evaluation, losses, training
 from ib_jax.models import Classifier
 
 STORED = pathlib.Path(__file__).parent / "records" / "mnist_robustness.json"
@@ -46,8 +46,14 @@ def workdir(tmp_path_factory):
 
     def copy_or_train(recipe, folder, session, **settings):
         if recipe.config.objective != "vib" and (path / NAMES[0]).exists():
-            shutil.copytree(path / NAMES[0], folder)
-            json_files.write_json(pathlib.Path(folder) / "config.json", dataclasses.asdict(recipe.config))
+            own, its = pathlib.Path(folder), path / NAMES[0]
+            shutil.copytree(its, own, ignore=shutil.ignore_patterns(CHECKPOINTS))
+            write_config(own, recipe.config)
+            with (
+                training.Checkpoints(its / CHECKPOINTS, read_only=True) as trained,
+                training.Checkpoints(own / CHECKPOINTS, settings=dataclasses.asdict(recipe.config)) as copied,
+            ):
+                copied.save(trained.restore(recipe.init()), score=0.0)
         return train(recipe, folder, session, **settings)
 
     jax.config.update("jax_disable_most_optimizations", True)

@@ -16,6 +16,7 @@ def test_the_ways_to_write_the_strength_agree(rho):
     np.testing.assert_allclose(losses.beta_to_rho(beta), rho, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.not_under("debug_infs", reason="rho is infinite")
 def test_infinite_rho_turns_the_bottleneck_off_even_of_infinite_information():
     assert losses.rho_to_beta(jnp.inf) == 0
     assert losses.rho_to_gamma(jnp.inf) == 0
@@ -47,6 +48,7 @@ def test_the_marginal_is_what_bayes_logits_sum_to():
     np.testing.assert_allclose(jax.nn.logsumexp(logits, -1), losses.log_prob(losses.marginal(table, p_y), z), rtol=1e-5)
 
 
+@pytest.mark.not_under("debug_infs", reason="its logit is minus infinity")
 def test_a_class_that_never_occurs_is_never_predicted():
     table = DiagGaussian(jnp.zeros((2, 1)), jnp.ones((2, 1)))
     logits = losses.bayes_logits(jnp.zeros((1, 1)), table, jnp.array([1.0, 0.0]))

@@ -77,6 +77,7 @@ def test_labels_may_be_a_list_or_a_column(as_labels):
         jax.tree.map(np.testing.assert_array_equal, perturb(WEIGHTS, keys, INPUTS, labels), expected)
 
 
+@pytest.mark.not_under("debug_nans", "debug_infs", reason="the input gradient is not finite")
 def test_an_input_gradient_that_is_not_finite_leaves_the_parameters_finite():
     """The standard deviation of an image of one colour has none."""
 

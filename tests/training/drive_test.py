@@ -127,6 +127,7 @@ def written_out():
     return train_population(False, 0)
 
 
+@pytest.mark.not_under("debug_nans", reason="a member diverges")
 @pytest.mark.parametrize("members_at_once", [1, None], ids=["looped", "vmapped"])
 def test_members_written_out_are_those_of_a_loop(written_out, members_at_once):
     population, traces = written_out
@@ -136,6 +137,7 @@ def test_members_written_out_are_those_of_a_loop(written_out, members_at_once):
     assert_close((population, traces), train_population(False, members_at_once))
 
 
+@pytest.mark.not_under("debug_nans", reason="a member diverges")
 @pytest.mark.parametrize("members_at_once", [1, None], ids=["looped", "vmapped"])
 def test_so_are_those_of_compiled_stretches(written_out, members_at_once):
     population, traces = written_out

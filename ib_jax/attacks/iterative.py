@@ -111,8 +111,9 @@ class IterativeAttack:
         return jax.lax.while_loop(more, body, (jnp.int32(0), state))[1]
 
     def guarded_step(self, logits_fn: LogitsFn, problem: Problem, state: Any) -> Any:
-        """One step that leaves examples without work as they are."""
+        """One step that leaves examples without work as they are, and types as they were whatever the model answers."""
         moved = self.step(self.settings, logits_fn, problem, state)
+        moved = jax.tree.map(lambda new, old: new.astype(old.dtype), moved, state)
         if self.active is None:
             return moved
         working = self.working(problem, state)

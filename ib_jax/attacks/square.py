@@ -162,7 +162,7 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
     return State(
         queries=state.queries + 1,
         best=choose(accepted, candidate, state.best),
-        score=jnp.where(accepted, score, state.score).astype(state.score.dtype),
+        score=jnp.where(accepted, score, state.score),
         done=done,
         blocked=state.blocked | jnp.isnan(score),
     )

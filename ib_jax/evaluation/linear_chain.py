@@ -122,7 +122,12 @@ class _Walk:
         if name == "add" or (name == "sub" and place == 0):
             return [value]
         if name in _AFFINE and not (name == "div" and place == 1):
-            return [self.add_layer(value, lambda x: _bind(equation, [*operands[:place], x, *operands[place + 1 :]])[0])]
+            dtype = equation.invars[place].aval.dtype
+
+            def affine_fn(x: Array) -> Array:
+                return _bind(equation, [*operands[:place], x.astype(dtype), *operands[place + 1 :]])[0]
+
+            return [self.add_layer(value, affine_fn)]
         raise _refused(f"'{name}' is neither a linear layer nor an activation that is known to be firmly nonexpansive")
 
     def add_layer(self, value: _Value, affine_fn: Callable[[Array], Array]) -> _Value:

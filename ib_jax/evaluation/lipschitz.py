@@ -122,7 +122,7 @@ def _materialise(place: int, layer: LinearMap) -> np.ndarray:
 
     @jax.jit
     def columns(start: int) -> jax.Array:
-        units = jax.nn.one_hot(start + jnp.arange(rows), inputs)  # zeros beyond the last
+        units = jax.nn.one_hot(start + jnp.arange(rows), inputs, dtype=jnp.float32)  # zeros beyond the last
         images = jax.vmap(lambda unit: _linear_part(layer, unit.reshape(layer.input_shape)))(units)
         return images.reshape(rows, outputs)
 

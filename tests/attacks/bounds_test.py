@@ -68,7 +68,7 @@ def test_a_move_is_never_longer_than_it_was_told(dtype):
     [
         ({"logits_fn": lambda keys, x: (x, x)}, r"one array, logits \[2, C\], got tuple of 2: pick the logits from it"),
         ({"logits_fn": lambda keys, x: {"logits": x}}, "got dict of 1: pick the logits from it"),
-        ({"logits_fn": lambda keys, x: (9 * x).astype(int)}, "floating logits, got int32: convert them"),
+        ({"logits_fn": lambda keys, x: (9 * x).astype(jnp.int32)}, "floating logits, got int32: convert them"),
         ({"logits_fn": lambda keys, x: x[0]}, r"must return logits \[2, C\], got shape \[3\]"),
         ({"inputs": {"image": np.zeros((2, 3))}}, r"inputs must be one array \[B, ...\], got dict"),
         ({"inputs": 0.5}, r"inputs must be a batch \[B, ...\], got a single number"),

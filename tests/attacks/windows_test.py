@@ -29,7 +29,7 @@ def candidates(inputs, num_queries, settings, bounds=(0.0, 1.0), queries=0):
     problem = attack.problem(KEY, never, inputs, jnp.zeros(len(inputs), jnp.int32))
 
     def step(state, _):
-        state = attack.step(attack.settings, never, problem, state._replace(score=jnp.full(len(inputs), -jnp.inf)))
+        state = attack.guarded_step(never, problem, state._replace(score=jnp.full_like(state.score, -jnp.inf)))
         return state, state.best
 
     start = attack.start(never, problem)

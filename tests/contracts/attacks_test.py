@@ -34,7 +34,7 @@ def batch():
     """Inputs anywhere in the bounds, two of them at the bounds; most labels are the model's own answers."""
     low, high = (jnp.asarray(limit, jnp.float32)[None, None] for limit in (LOWER, UPPER))
     inputs = low + (high - low) * jax.random.uniform(jax.random.key(5), (8, 2, 3), jnp.float32)
-    inputs = inputs.at[0].set(LOWER).at[1].set(UPPER)
+    inputs = inputs.at[0].set(LOWER.astype(np.float32)).at[1].set(UPPER.astype(np.float32))
     answers = (inputs.reshape(8, 6) @ WEIGHT).argmax(-1)
     return inputs, answers.at[7].set((answers[7] + 1) % 4)
 
@@ -83,7 +83,7 @@ class TestAttack:
 
     def test_inputs_at_bounds_that_their_precision_rounds_are_taken(self, name):
         bounds, labels = (1e-6, 0.6), jnp.zeros(8, jnp.int32)
-        inputs = jnp.zeros((8, 2, 3)).at[:4].set(bounds[0]).at[4:].set(bounds[1])
+        inputs = jnp.zeros((8, 2, 3), jnp.float32).at[:4].set(bounds[0]).at[4:].set(bounds[1])
         assert float(inputs.min()) < bounds[0] < bounds[1] < float(inputs.max())
         result = jax.eval_shape(lambda: make(name, 0.1, bounds=bounds)(KEY, logits_fn, inputs, labels))
         assert result.inputs.shape == inputs.shape

@@ -12,10 +12,10 @@ from ib_jax import BoundTerms, DiagGaussian, GaussianMixture, bounds, losses
 
 NORMAL, TABLE, MIXTURE = (
     losses.standard_normal(3),
-    DiagGaussian(jnp.linspace(-1.0, 1.0, 15).reshape(5, 3), jnp.linspace(0.5, 2.0, 15).reshape(5, 3)),
-    GaussianMixture(jnp.zeros(2), jnp.array([[-1.0] * 3, [1.0] * 3]), jnp.ones((2, 3))),
+    DiagGaussian(*(jnp.linspace(*ends, 15, dtype=jnp.float32).reshape(5, 3) for ends in ((-1.0, 1.0), (0.5, 2.0)))),
+    GaussianMixture(*(jnp.array(field, jnp.float32) for field in ([0, 0], [[-1] * 3, [1] * 3], [[1] * 3] * 2))),
 )
-TABLE_OF_MIXTURES = GaussianMixture(jnp.zeros((5, 2)), *(jnp.stack([f, f + 0.5], 1) for f in TABLE))
+TABLE_OF_MIXTURES = GaussianMixture(jnp.zeros((5, 2), jnp.float32), *(jnp.stack([f, f + 0.5], 1) for f in TABLE))
 
 
 def consistent_ceb(*batch, decode_fn=None, **kwargs):
@@ -61,7 +61,7 @@ def decode_fn(codes):
 
 
 def call(bound, batch_size=6, key=KEY, inputs=None, labels=None, **kwargs):
-    inputs = jax.random.uniform(jax.random.key(1), (batch_size, 4)) if inputs is None else inputs
+    inputs = jax.random.uniform(jax.random.key(1), (batch_size, 4), jnp.float32) if inputs is None else inputs
     labels = jnp.arange(len(inputs)) % 5 if labels is None else labels
     return bound(key, inputs, labels, **({"encode_fn": encode_fn, "decode_fn": decode_fn} | kwargs))
 
@@ -189,7 +189,7 @@ class TestBound:
             jax.jit(call, static_argnums=0)(bound, inputs=jnp.ones((3, 4)), labels=jnp.zeros(shape, jnp.int32))
         if shape != (3, 5):
             with pytest.raises(ValueError, match=r"float \[3, 5\], got float32"):
-                call(bound, inputs=jnp.ones((3, 4)), labels=jnp.zeros(shape))
+                call(bound, inputs=jnp.ones((3, 4)), labels=jnp.zeros(shape, jnp.float32))
 
 
 BOTTLENECKS = {

@@ -11,7 +11,7 @@ KEY = jax.random.key(0)
 RNG = np.random.default_rng(2)
 WEIGHT = jnp.asarray(RNG.normal(size=(6, 3)), jnp.float32)
 INPUTS = jnp.asarray(RNG.uniform(size=(40, 6)), jnp.float32)
-LABELS = (INPUTS @ WEIGHT).argmax(-1)
+LABELS = (INPUTS @ WEIGHT).argmax(-1).astype(jnp.int32)
 
 
 def linear(keys, inputs):
@@ -212,7 +212,7 @@ def test_bad_input_is_refused():
         lambda keys, inputs: inputs.sum(-1): r"must return logits \[40, C\], got shape \[40\]",
         lambda keys, inputs: (linear(keys, inputs), inputs): "must return one array.* got tuple of 2",
         lambda keys, inputs: {"logits": linear(keys, inputs)}: "must return one array.* got dict of 1",
-        lambda keys, inputs: linear(keys, inputs).astype(int): "must return floating logits, got int32",
+        lambda keys, inputs: linear(keys, inputs).astype(jnp.int32): "must return floating logits, got int32",
     }.items():
         for check in (evaluation.check_logits, evaluation.check_answers, evaluation.check_batch):
             with pytest.raises(ValueError, match=message):

@@ -5,6 +5,7 @@ import io
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
@@ -72,7 +73,10 @@ def leave(workdir, config):
     state = recipe.init()
     # Parameters far from the first ones, so that another seed's would be told apart.
     state = state._replace(
-        params=jax.tree.map(lambda leaf: leaf + 0.05 * np.cos(np.arange(leaf.size)).reshape(leaf.shape), state.params)
+        params=jax.tree.map(
+            lambda leaf: leaf + 0.05 * jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape),
+            state.params,
+        )
     )
     with training.Checkpoints(workdir / "checkpoints") as checkpoints:
         checkpoints.save(state, score=0.0)

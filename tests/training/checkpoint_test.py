@@ -10,7 +10,7 @@ OPTIMIZER = training.paper_adam(1e-3, steps_per_decay=5)
 
 
 def state_at(step, value=1.0, width=3):
-    params = {"layer": {"w": jnp.full((width, 2), float(value)), "b": jnp.arange(2.0)}}
+    params = {"layer": {"w": jnp.full((width, 2), value, jnp.float32), "b": jnp.arange(2.0)}}
     state = training.init_state(jax.random.key(step), params, OPTIMIZER, 0.999)
     return state._replace(step=jnp.int32(step))
 

@@ -16,7 +16,7 @@ def run_member(hyper, state, data):
     """Descent on (w - 1)^2, of which a rate above 1 makes more and more, with a little noise."""
 
     def loss_fn(params, keys, inputs, labels):
-        noise = 1e-3 * jax.vmap(jax.random.normal)(keys)
+        noise = 1e-3 * jax.vmap(lambda key: jax.random.normal(key, (), jnp.float32))(keys)
         return BoundTerms(*[jnp.square(params["w"] * inputs - labels + noise)] * 2)
 
     step = training.make_train_step(loss_fn, optax.sgd(hyper["learning_rate"]))
@@ -24,12 +24,14 @@ def run_member(hyper, state, data):
 
 
 def start(hyper):
-    params = {"w": jnp.zeros(())}
+    params = {"w": jnp.float32(0.0)}
     return training.init_state(jax.random.key(hyper["seed"]), params, optax.sgd(0.1), 0.9)
 
 
 def population_of(*rates):
-    return training.init_population(start, {"learning_rate": np.array(rates), "seed": np.arange(len(rates))})
+    return training.init_population(
+        start, {"learning_rate": np.array(rates, np.float32), "seed": np.arange(len(rates))}
+    )
 
 
 SWEEP = training.make_sweep(run_member)

@@ -16,7 +16,7 @@ VARIANTS = [{"num_microbatches": n, "remat": remat} for n in (1, 2, 5) for remat
 
 
 def noisy_squares(params, keys, inputs, labels):
-    noise = jax.vmap(jax.random.normal)(keys)
+    noise = jax.vmap(lambda key: jax.random.normal(key, (), jnp.float32))(keys)
     residual = inputs @ params + noise - labels
     return BoundTerms(residual**2, jnp.abs(residual), None, accuracy=noise)
 
@@ -28,7 +28,7 @@ def gradient(batch, loss_fn=noisy_squares, params=W, **options):
 def expected(weights):
     """Of sum w r^2 / sum w, with r = x w + n_i - y, and n_i from the key of the example's place in the batch."""
     keys = [jax.random.fold_in(KEY, index) for index in range(10)]
-    noise = np.array([jax.random.normal(key) for key in keys], np.float64)
+    noise = np.array([jax.random.normal(key, (), jnp.float32) for key in keys], np.float64)
     x, w = INPUTS.astype(np.float64), weights.astype(np.float64) / weights.sum(dtype=np.float64)
     residual = x @ W + noise - LABELS
     return 2 * (w * residual) @ x, {"loss": w @ residual**2, "distortion": w @ np.abs(residual), "accuracy": w @ noise}

@@ -224,6 +224,6 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"labels must be int \[40\], got int32 \[39\]"):
         gradients(linear, labels=LABELS[:-1])
     with pytest.raises(ValueError, match="inputs must be floating, got int32"):
-        evaluation.check_gradients(KEY, linear, INPUTS.astype(int), LABELS)
+        evaluation.check_gradients(KEY, linear, INPUTS.astype(jnp.int32), LABELS)
     with pytest.raises(ValueError, match=r"tolerance must be a share in \[0, 1\), got 1"):
         gradients(linear, tolerance=1)

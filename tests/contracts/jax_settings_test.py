@@ -73,6 +73,9 @@ def test_an_attack(perform, name):
     for aim in aims:
         result = perform(lambda aim=aim: attack(KEY, attack_cases.logits_fn, inputs, labels, aim))
         assert result.inputs.dtype == jnp.float32
+    if jax.config.read("jax_enable_x64"):
+        doubled = lambda keys, inputs: attack_cases.logits_fn(keys, inputs).astype(jnp.float64)
+        assert perform(lambda: attack(KEY, doubled, inputs, labels)).inputs.dtype == jnp.float32
 
 
 @pytest.mark.parametrize("attack", [attacks.pgd(0.3, num_steps=2, early_stop=True), attacks.fab(num_steps=2)])

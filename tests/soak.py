@@ -1,6 +1,6 @@
 """Ends small runs at random moments and starts them again; in the end they leave what an undisturbed one leaves.
 
-    python -m tests.soak                                    200 kills, some 25 minutes; what is counted at the end
+    python -m tests.soak                                    240 kills, some 40 minutes; what is counted at the end
     python -m tests.soak --kills=10 --pair_kills=4 --full=2  the same in a minute or two, as the slow tests do
 
 kills       of one process: SIGKILL at a random moment, now and then SIGTERM.
@@ -17,6 +17,7 @@ import atexit
 import collections
 import contextlib
 import dataclasses
+import faulthandler
 import hashlib
 import json
 import os
@@ -69,7 +70,10 @@ class Life:
             time.sleep(0.002)
 
     def said(self) -> str:
-        """What all of them printed."""
+        """What all of them printed, with where those stand that have not ended."""
+        for process in [process for process, status in self.statuses.items() if status is None]:
+            os.kill(process, signal.SIGUSR1)
+            time.sleep(1.0)
         return "\n".join(log.read_text("utf-8", "replace") for log in self.logs)
 
 
@@ -99,6 +103,7 @@ def fork(work: Callable[[], None], log: pathlib.Path) -> int:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        faulthandler.register(signal.SIGUSR1)
         work()
         status = 0
     except SystemExit as end:
@@ -338,8 +343,8 @@ def main(arguments: list[str]) -> dict[str, dict[str, int]]:
     parser = argparse.ArgumentParser(
         prog="python -m tests.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=140)
-    parser.add_argument("--pair_kills", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=170)
+    parser.add_argument("--pair_kills", type=int, default=70)
     parser.add_argument("--full", type=int, default=20)
     parser.add_argument("--pair_full", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)

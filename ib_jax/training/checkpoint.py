@@ -6,6 +6,8 @@ import functools
 import math
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
@@ -80,6 +82,7 @@ class Checkpoints:
             best_mode="min",
             preservation_policy=checkpoint_managers.AnyPreservationPolicy([last, best]),
             enable_async_checkpointing=True,
+            async_options=ocp.AsyncOptions(barrier_sync_fn=_wait_for_others),
             todelete_subdir=None if read_only else _DELETED,
             read_only=read_only,
         )
@@ -233,6 +236,16 @@ class Checkpoints:
             finally:
                 if is_main() and not self._read_only:
                     self._clean()
+
+
+def _wait_for_others(*, key: str, timeout_ms: int) -> None:
+    """Orbax's barrier, but a thread that comes with an error waits for nobody: the others wait for what it failed at.
+
+    Its error comes out at the next save, and ends the run on all processes (`tell_others`).
+    """
+    failed = threading.current_thread() is not threading.main_thread() and sys.exc_info()[1] is not None
+    if not failed:
+        ocp.multihost.get_barrier_sync_fn()(key=key, timeout_ms=timeout_ms)
 
 
 def _rank(metrics: Mapping[str, float]) -> float:

@@ -32,7 +32,7 @@ def check_batch(key: Array, logits_fn: LogitsFn, inputs: Array, *, tolerance: fl
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from ib_jax import evaluation
-      >>> normalised = lambda keys, x: (x - x.mean(0)) / (x.std(0) + 1e-5)  # batch norm as in training
+      >>> normalised = lambda keys, x: jax.nn.standardize(x, axis=0)  # batch norm as in training
       >>> evaluation.check_batch(jax.random.key(0), normalised, jnp.array([[1.0, 2.0], [2.0, 5.0], [0.0, 9.0]])).check
       'batch'
     """

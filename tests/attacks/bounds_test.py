@@ -25,7 +25,7 @@ def test_images_scaled_by_the_usual_numbers_are_taken_inside_jit_and_outside(nam
     mean, std = NORMALISED[name]
     images = jnp.asarray(np.repeat([0, 255], 12).reshape(2, 4, 3), jnp.uint8)
     shift, scale = (jnp.asarray(each, jnp.float32)[None, None] for each in (mean, std))
-    inputs = (images.astype(jnp.float32) / 255 - shift) / scale
+    inputs = np.asarray((images.astype(jnp.float32) / 255 - shift) / scale)
     low, high = (0 - mean) / std, (1 - mean) / std
     # In float32 a black or white pixel is not always where the bounds are.
     assert ((inputs < low.astype(np.float32)) | (inputs > high.astype(np.float32))).any() or name == "mnist"
@@ -33,7 +33,7 @@ def test_images_scaled_by_the_usual_numbers_are_taken_inside_jit_and_outside(nam
         attack = attacks.pgd(epsilon, bounds=(low, high), num_steps=3)
         plain, jitted = attack(KEY, linear, inputs, LABELS), jax.jit(lambda x: attack(KEY, linear, x, LABELS))(inputs)  # noqa: B023
         np.testing.assert_allclose(plain.inputs, jitted.inputs, atol=1e-6)
-        moved = np.abs(np.asarray(plain.inputs, np.float64) - np.asarray(inputs, np.float64))
+        moved = np.abs(np.asarray(plain.inputs, np.float64) - inputs.astype(np.float64))
         assert moved.max() <= np.float32(epsilon)
 
 

@@ -208,7 +208,7 @@ def test_zero_gradients_give_no_nan(norm):
     flat = {"weight": 0 * WEIGHT, "bias": np.float32([1, 0, 0, 0, 0])}
     np.testing.assert_array_equal(affine_attack(0 * LABELS, norm=norm, **flat).inputs, INPUTS)
     attack = fab(norm=norm, num_steps=3)
-    model = lambda keys, inputs: inputs @ flat["weight"] + flat["bias"]
+    model = lambda keys, inputs: inputs @ flat["weight"] + flat["bias"][None]
     problem = attack.problem(KEY, model, INPUTS, 0 * LABELS)
     state = jax.jit(lambda: attack.step(attack.settings, model, problem, attack.start(model, problem)))()
     np.testing.assert_array_equal(state.point, INPUTS)

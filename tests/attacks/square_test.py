@@ -133,9 +133,9 @@ def test_an_examples_result_does_not_depend_on_its_neighbours(norm, epsilon):
 def test_flattened_images_are_attacked_as_images():
     lower, upper = RNG.uniform(0.0, 0.2, (5, 4)).astype(np.float32), RNG.uniform(0.8, 1.0, (5, 4)).astype(np.float32)
     make = functools.partial(square, 0.3, num_queries=12)
-    result = run(make(bounds=(lower, upper)), inputs=INPUTS.reshape(40, 5, 4)).inputs
-    assert (np.asarray(result) >= lower).all()
-    assert (np.asarray(result) <= upper).all()
+    result = np.asarray(run(make(bounds=(lower, upper)), inputs=INPUTS.reshape(40, 5, 4)).inputs)
+    assert (result >= lower).all()
+    assert (result <= upper).all()
     assert ((result == lower) | (result == upper)).any()
     flat = run(make(bounds=(lower.reshape(-1), upper.reshape(-1)), image_shape=(5, 4, 1))).inputs
     np.testing.assert_allclose(flat, result.reshape(40, 20), atol=1e-6)

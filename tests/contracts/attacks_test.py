@@ -60,8 +60,8 @@ class TestAttack:
         for targets in (None, (batch[1] + 1) % 4) if ALL[name].targeted else (None,):
             result = attack(name, 0.3, *batch, targets)
             assert result.inputs.shape == batch[0].shape
-            assert (result.inputs >= LOWER).all()  # and so is no NaN
-            assert (result.inputs <= UPPER).all()
+            assert (np.asarray(result.inputs) >= LOWER).all()  # and so is no NaN
+            assert (np.asarray(result.inputs) <= UPPER).all()
             assert result.success.shape == (8,)
             assert result.success.dtype == bool
 

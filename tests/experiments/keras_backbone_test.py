@@ -125,7 +125,7 @@ def test_gradients_reach_the_pixels(keras):
     model = keras.Model(inputs, keras.layers.Dense(4)(pooled))
     backbone = keras_backbone.wrap(model, keras_backbone.preprocessing("ResNet50"), name="", preprocessing_name="")
     image = jnp.asarray(np.random.default_rng(2).random((1, 4, 4, 3), np.float32))
-    total = jax.jit(lambda x: (backbone.logits(backbone.variables, x) * jnp.arange(1.0, 5.0)).sum())
+    total = jax.jit(lambda x: (backbone.logits(backbone.variables, x) * jnp.arange(1.0, 5.0)[None]).sum())
     slope, base = jax.grad(total)(image), np.asarray(image)
     for place in [(0, 0, 0, 0), (0, 1, 2, 1), (0, 3, 3, 2)]:
         step = np.zeros_like(base)

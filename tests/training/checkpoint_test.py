@@ -1,3 +1,6 @@
+import concurrent.futures
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +8,7 @@ import optax
 import pytest
 
 from ib_jax import training
+from ib_jax.training import checkpoint
 
 OPTIMIZER = training.paper_adam(1e-3, steps_per_decay=5)
 
@@ -81,3 +85,26 @@ def test_the_state_works_with_any_optax_optimizer(tmp_path):
         checkpoints.save(state, score=0.0)
         checkpoints.wait()
         assert jax.tree.structure(checkpoints.restore(state)) == jax.tree.structure(state)
+
+
+def test_a_thread_whose_save_failed_waits_for_no_other_process(monkeypatch):
+    """Or the others, who wait for what it failed at, and it wait for one another; what is called is orbax's hook."""
+    waited = []
+    monkeypatch.setattr(
+        checkpoint.ocp.multihost, "get_barrier_sync_fn", lambda: lambda **options: waited.append(options)
+    )
+
+    def come(key, failed):
+        try:
+            if failed:
+                raise OSError(28, "No space left on device")
+        finally:
+            checkpoint._wait_for_others(key=key, timeout_ms=5)
+
+    with contextlib.suppress(OSError):
+        come("the main thread, in the handler of some error", failed=True)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(come, "a save", False).result()
+        assert isinstance(pool.submit(come, "a save that failed", True).exception(), OSError)
+    assert [options["key"] for options in waited] == ["the main thread, in the handler of some error", "a save"]
+    assert waited[0]["timeout_ms"] == 5

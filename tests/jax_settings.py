@@ -19,6 +19,7 @@ SETTINGS = {
 EXAMPLES = {
     "ib_jax.evaluation.answer_checks.check_answers": ("debug_nans", "the model answers NaN"),
     "ib_jax.evaluation.natural.restrict_to_classes": ("debug_infs", "a class that is left out is at minus infinity"),
+    "ib_jax.losses.classification.correct": ("debug_nans", "an example has no answer"),
     "ib_jax.training.sweep.make_sweep": ("debug_nans", "a member diverges"),
 }
 """The mark for examples of docstrings, which carry none."""

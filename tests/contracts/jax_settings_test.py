@@ -16,12 +16,14 @@ from ib_jax import BoundTerms, DiagGaussian, attacks, bounds, evaluation, losses
 from tests.contracts import attack_cases, bounds_test
 
 SETTINGS = {
-    "strict dtypes": [functools.partial(jax.numpy_dtype_promotion, "strict")],
-    "strict ranks": [functools.partial(jax.numpy_rank_promotion, "raise")],
+    "strict": [
+        functools.partial(jax.numpy_dtype_promotion, "strict"),
+        functools.partial(jax.numpy_rank_promotion, "raise"),
+    ],
     "x64": [functools.partial(jax.enable_x64, True)],
     "debug": [functools.partial(jax.debug_nans, True), functools.partial(jax.debug_infs, True)],
 }
-"""The first three are found out when a program is traced; the last when its numbers come out."""
+"""The first two are found out when a program is traced; the last when its numbers come out."""
 KEY = jax.random.key(0)
 MODELS = {
     "standard": {},

@@ -1,7 +1,7 @@
 """Ends small runs at random moments and starts them again; in the end they leave what an undisturbed one leaves.
 
-    python -m tests.soak                                    240 kills, some 40 minutes; what is counted at the end
-    python -m tests.soak --kills=10 --pair_kills=4 --full=2  the same in a minute or two, as the slow tests do
+    python -m tests.soak                                    240 kills, and the disk full 24 times; counts at the end
+    python -m tests.soak --kills=10 --pair_kills=4 --full=2  the same in a few minutes, as the slow tests do
 
 kills       of one process: SIGKILL at a random moment, now and then SIGTERM.
 pair_kills  of a run on two processes: both, or one of them, upon which the other ends by itself within a minute.
@@ -40,7 +40,7 @@ SETTINGS = (
     "--num_eval_samples=2", "--num_attack_images=0", "--nofigures",
 )  # fmt: skip
 VOLATILE = ("seconds", "images_per_second", "training_seconds", "command")
-ALONE_AFTER_A_LOSS = 60.0  # seconds in which a process ends whose other was lost
+ALONE_AFTER_A_LOSS = 60.0  # seconds in which a process ends whose other was lost, or whose disk is full
 
 
 @dataclasses.dataclass
@@ -306,7 +306,7 @@ def _fill(life: Life, rng: random.Random, counts: collections.Counter[str]) -> N
         while True:
             file.write(bytes(4096))
     began = time.monotonic()
-    statuses = life.wait(120)
+    statuses = life.wait(ALONE_AFTER_A_LOSS)
     ballast.unlink()
     if set(statuses) == {0}:
         counts["not hindered by a full disk"] += 1  # it needed no more room

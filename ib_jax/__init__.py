@@ -10,7 +10,7 @@ import importlib
 from typing import Any
 
 from ib_jax import attacks, bounds, evaluation, keys, loops, losses
-from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, GaussianMixture
+from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, Gaussian, GaussianMixture
 
 __version__ = "0.1.0"
 
@@ -20,6 +20,7 @@ __all__ = [
     "AttackResult",
     "BoundTerms",
     "DiagGaussian",
+    "Gaussian",
     "GaussianMixture",
     "attacks",
     "augment",

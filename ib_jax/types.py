@@ -28,6 +28,19 @@ class DiagGaussian(NamedTuple):
     scale: Array
 
 
+class Gaussian(NamedTuple):
+    """A Gaussian with full covariance, N(mean, scale_tril scale_tril^T).
+
+    Attributes:
+      mean: float [..., D].
+      scale_tril: float [..., D, D], the Cholesky factor: lower triangular, > 0 on the diagonal (>= 0 for an encoder's
+        deterministic limit). What lies above the diagonal is not looked at.
+    """
+
+    mean: Array
+    scale_tril: Array
+
+
 class GaussianMixture(NamedTuple):
     """A mixture of M Gaussians with diagonal covariance.
 
@@ -102,17 +115,20 @@ class AttackResult(NamedTuple):
         return np.asarray(self.success)
 
 
-EncodeFn = Callable[[Array], DiagGaussian]
-"""Inputs [B, ...] -> DiagGaussian with fields [B, D]."""
+AnyGaussian = DiagGaussian | Gaussian
+"""A Gaussian with diagonal or with full covariance."""
 
-Prediction = Array | DiagGaussian
+EncodeFn = Callable[[Array], AnyGaussian]
+"""Inputs [B, ...] -> DiagGaussian with fields [B, D], or Gaussian with fields [B, D] and [B, D, D]."""
+
+Prediction = Array | AnyGaussian
 """What a decoder says of the target: logits [..., C] of a softmax over classes, or for a target that is a vector a
-DiagGaussian with fields [..., Y]."""
+Gaussian of either kind over [..., Y]."""
 
 DecodeFn = Callable[[Array], Any]
 """Codes [..., D] -> Prediction, in most uses logits [..., C], broadcasting over leading axes."""
 
-Reference = DiagGaussian | GaussianMixture
+Reference = AnyGaussian | GaussianMixture
 """A density over codes that an encoder is compared with: a prior r(z), or a backward encoder b(z|y)."""
 
 Backward = Reference | Callable[[Array], Reference]

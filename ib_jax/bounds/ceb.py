@@ -28,8 +28,8 @@ def ceb(
       key: one PRNG key, or one for each example ([B]).
       inputs: float [B, ...].
       labels: int [B], or one-hot or soft, float [B, C]; float [B, Y] if the decoder predicts a Gaussian.
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
-      decode_fn: codes [..., D] -> logits [..., C], or DiagGaussian with fields [..., Y].
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance.
+      decode_fn: codes [..., D] -> logits [..., C], or a Gaussian over [..., Y].
       backward: b(z|y), a table with one density for each class, DiagGaussian with fields [C, D] or GaussianMixture with
         fields [C, M] and [C, M, D], or a function from the labels to densities with fields [B, ...]; learned if its
         fields are parameters.

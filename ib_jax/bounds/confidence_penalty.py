@@ -28,7 +28,7 @@ def confidence_penalty(
       key: ignored; taken so that every objective is called alike.
       inputs: float [B, ...].
       labels: int [B], or one-hot or soft, float [B, C].
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D]; only the mean is used.
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance; only the mean is used.
       decode_fn: codes [..., D] -> logits [..., C].
       penalty: lambda >= 0; 0 is plain cross-entropy.
       entropy_threshold: Gamma in nats, or None for a reward at every entropy.

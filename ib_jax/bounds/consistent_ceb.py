@@ -31,7 +31,7 @@ def consistent_ceb(
       key: one PRNG key, or one for each example ([B]).
       inputs: float [B, ...].
       labels: int [B], or one-hot or soft, float [B, C].
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance.
       backward: b(z|y), a table with one density for each class, DiagGaussian with fields [C, D] or GaussianMixture with
         fields [C, M] and [C, M, D]; learned if its fields are parameters.
       rho: real; the residual weighs e^-rho, and infinity turns the bottleneck off.

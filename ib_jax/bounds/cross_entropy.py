@@ -11,7 +11,7 @@ def cross_entropy(key: Array, inputs: Array, labels: Array, *, encode_fn: Encode
       key: ignored; taken so that every objective is called alike.
       inputs: float [B, ...].
       labels: int [B], or one-hot or soft, float [B, C]; float [B, Y] if the decoder predicts a Gaussian.
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D]; only the mean is used.
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance; only the mean is used.
       decode_fn: codes [..., D] -> logits [..., C].
 
     Returns:

@@ -6,7 +6,7 @@ import chex
 import jax.numpy as jnp
 
 from ib_jax import losses
-from ib_jax.types import Array, DecodeFn, DiagGaussian, EncodeFn, Prediction
+from ib_jax.types import Array, DecodeFn, EncodeFn, Prediction
 
 
 class Forward(NamedTuple):
@@ -28,13 +28,13 @@ def forward(
     prediction = decode_fn(codes.samples)
     labels = _checked(labels, prediction)
     distortion = losses.negative_log_likelihood(prediction, labels).mean(0)
-    accuracy = None if isinstance(prediction, DiagGaussian) else losses.correct(prediction, labels).mean(0)
+    accuracy = None if isinstance(prediction, tuple) else losses.correct(prediction, labels).mean(0)
     return Forward(codes, prediction, distortion, accuracy)
 
 
 def _checked(labels: Array, prediction: Prediction) -> Array:
     """Labels of one batch, exactly: what the kernels would broadcast over the samples would be silently wrong here."""
-    if not isinstance(prediction, DiagGaussian):
+    if not isinstance(prediction, tuple):
         _, *leading, num_classes = prediction.shape
         return losses.check_labels(labels, tuple(leading), num_classes)
     labels = jnp.asarray(labels)

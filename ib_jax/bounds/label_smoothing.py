@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from ib_jax import losses
 from ib_jax.bounds.forward import forward
-from ib_jax.types import Array, BoundTerms, DecodeFn, DiagGaussian, EncodeFn
+from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn
 
 
 def label_smoothing(
@@ -24,7 +24,7 @@ def label_smoothing(
       key: ignored; taken so that every objective is called alike.
       inputs: float [B, ...].
       labels: int [B], or one-hot or soft, float [B, C].
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D]; only the mean is used.
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance; only the mean is used.
       decode_fn: codes [..., D] -> logits [..., C].
       smoothing: alpha in [0, 1]; 0 is plain cross-entropy.
 
@@ -46,7 +46,7 @@ def label_smoothing(
       Array([0.6931472], dtype=float32)
     """
     run = forward(key, inputs, labels, encode_fn=encode_fn, decode_fn=decode_fn, num_samples=0)
-    if isinstance(run.prediction, DiagGaussian):
+    if isinstance(run.prediction, tuple):
         raise ValueError("decode_fn must return logits: a label that is a vector has no classes to smooth over")
     num_classes = run.prediction.shape[-1]
     spread = losses.cross_entropy(run.prediction, jnp.full(num_classes, 1.0 / num_classes, jnp.float32)).mean(0)

@@ -30,8 +30,8 @@ def vib(
       key: one PRNG key, or one for each example ([B]).
       inputs: float [B, ...].
       labels: int [B], or one-hot or soft, float [B, C]; float [B, Y] if the decoder predicts a Gaussian.
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
-      decode_fn: codes [..., D] -> logits [..., C], or DiagGaussian with fields [..., Y].
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance.
+      decode_fn: codes [..., D] -> logits [..., C], or a Gaussian over [..., Y].
       prior: r(z), DiagGaussian with fields [D] (`losses.standard_normal(D)` in the paper) or GaussianMixture with
         fields [M] and [M, D]; learned if its fields are parameters.
       beta: weight of the rate, >= 0; a number or an array that broadcasts against [B].

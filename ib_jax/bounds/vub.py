@@ -36,8 +36,8 @@ def vub(
       key: one PRNG key, or one for each example ([B]).
       inputs: float [B, ...].
       labels: int [B], or one-hot or soft, float [B, C]; float [B, Y] if the decoder predicts a Gaussian.
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
-      decode_fn: codes [..., D] -> logits [..., C], or DiagGaussian with fields [..., Y].
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance.
+      decode_fn: codes [..., D] -> logits [..., C], or a Gaussian over [..., Y].
       prior: r(z), DiagGaussian with fields [D] (`losses.standard_normal(D)` in the paper) or GaussianMixture with
         fields [M] and [M, D]; learned if its fields are parameters.
       label_entropy: H(Y) in nats: log C for balanced classes, or measured with

@@ -54,7 +54,7 @@ def evaluate_examples(
       key: one PRNG key, or one for each example ([B]).
       inputs: float [B, ...]; handed to `encode_fn` as they are.
       labels: int [B]; a list will do.
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance.
       decode_fn: codes [..., D] -> logits [..., C].
       prior: r(z), DiagGaussian with fields [D], or a mixture, whose rate is the mean over the samples; None for a
         deterministic model, whose rate is not finite. A CEB model has one under `losses.marginal` of its b(z|y).

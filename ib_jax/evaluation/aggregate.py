@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ib_jax import losses
-from ib_jax.types import Array, EncodeFn, GaussianMixture
+from ib_jax.types import Array, EncodeFn
 
 
 class AggregateTerms(NamedTuple):
@@ -38,7 +38,7 @@ def aggregate_information(key: Array, inputs: Array, *, encode_fn: EncodeFn, num
     Args:
       key: one PRNG key, or one for each example ([N]).
       inputs: float [N, ...], N >= 2.
-      encode_fn: inputs [N, ...] -> DiagGaussian with fields [N, D], scale > 0.
+      encode_fn: inputs [N, ...] -> DiagGaussian [N, D], or Gaussian with a full covariance, scale > 0.
       num_samples: S >= 1, samples of t for each input.
 
     Returns:
@@ -66,9 +66,8 @@ def aggregate_information(key: Array, inputs: Array, *, encode_fn: EncodeFn, num
 
     def ratios(example: tuple[Array, Array, Array]) -> Array:
         index, codes, own = example
-        weights = jnp.zeros(num_inputs, codes.dtype).at[index].set(-jnp.inf)
-        others = GaussianMixture(weights, *encoding)
-        return own - jax.lax.map(lambda code: losses.log_prob(others, code), codes)
+        weights = jnp.full(num_inputs, -math.log(num_inputs - 1), codes.dtype).at[index].set(-jnp.inf)
+        return own - jax.lax.map(lambda code: jax.nn.logsumexp(weights + losses.log_prob(encoding, code)), codes)
 
     examples = (jnp.arange(num_inputs), samples.swapaxes(0, 1), log_density.T)
     from_others = jax.lax.map(ratios, examples)

@@ -81,7 +81,7 @@ def evaluate_pairs(
       inputs: float [B, ...].
       adversarial: float [B, ...], the attacked inputs.
       labels: true labels, int [B].
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance.
       decode_fn: codes [..., D] -> logits [..., C].
       prior: r(t), for example `Classifier.prior(params)`; N(0, I) by default.
       num_samples: S, samples of t.

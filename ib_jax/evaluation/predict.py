@@ -10,7 +10,7 @@ def sampled_logits_fn(encode_fn: EncodeFn, decode_fn: DecodeFn) -> LogitsFn:
     """The classifier as an attack sees it: logits at one sample of z, each example's from its own key.
 
     Args:
-      encode_fn: inputs [B, ...] -> DiagGaussian with fields [B, D].
+      encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance.
       decode_fn: codes [..., D] -> logits [..., C].
 
     Returns:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ib_jax.losses.gaussian import log_prob
 from ib_jax.losses.precision import one_rank, wide_dtype
-from ib_jax.types import Array, DiagGaussian, GaussianMixture, Reference
+from ib_jax.types import Array, DiagGaussian, Gaussian, GaussianMixture, Reference
 
 
 def bayes_logits(codes: Array, backward: Reference, class_probabilities: Array | None = None) -> Array:
@@ -51,7 +51,8 @@ def marginal(backward: Reference, class_probabilities: Array | None = None) -> G
       GaussianMixture with a component for each class, or for each component of each class.
 
     Raises:
-      ValueError: `class_probabilities` has not one entry for each class.
+      ValueError: `class_probabilities` has not one entry for each class, or `backward` has full covariances, of which
+        there are no mixtures.
 
     Example:
       >>> import jax.numpy as jnp
@@ -60,6 +61,8 @@ def marginal(backward: Reference, class_probabilities: Array | None = None) -> G
       (3, 2)
     """
     log_probabilities = _log_probabilities(backward, class_probabilities)
+    if isinstance(backward, Gaussian):
+        raise ValueError("backward must have diagonal covariances, DiagGaussian or GaussianMixture, got a Gaussian")
     if isinstance(backward, DiagGaussian):
         return GaussianMixture(log_probabilities, *backward)
     logits = (log_probabilities[:, None] + jax.nn.log_softmax(backward.logits)).reshape(-1)

@@ -2,27 +2,26 @@
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from ib_jax.losses.gaussian import kl_divergence, log_prob
 from ib_jax.losses.labels import check_labels, is_soft
 from ib_jax.losses.precision import wide_dtype
-from ib_jax.losses.sampling import density_of_noise, draw
-from ib_jax.types import Array, Backward, DiagGaussian, Estimator, GaussianMixture, Reference
+from ib_jax.losses.sampling import check_encoding, density_of_noise, draw
+from ib_jax.types import AnyGaussian, Array, Backward, Estimator, GaussianMixture, Reference
 
 
 class Codes(NamedTuple):
     """An encoding and samples of it.
 
     Attributes:
-      encoding: p(z|x), DiagGaussian with fields [B, D].
+      encoding: p(z|x), DiagGaussian with fields [B, D], or Gaussian with fields [B, D] and [B, D, D].
       samples: float [S, B, D].
       noise: float [S, B, D], the standard normal noise that they are made of; None at the mean, which is not a sample.
     """
 
-    encoding: DiagGaussian
+    encoding: AnyGaussian
     samples: Array
     noise: Array | None
 
@@ -32,12 +31,12 @@ class Codes(NamedTuple):
         return None if self.noise is None else density_of_noise(self.encoding, self.noise)
 
 
-def draw_codes(key: Array, encoding: DiagGaussian, num_samples: int = 1) -> Codes:
+def draw_codes(key: Array, encoding: AnyGaussian, num_samples: int = 1) -> Codes:
     """Samples of an encoding, or its mean.
 
     Args:
       key: one key, or one for each example ([B]).
-      encoding: DiagGaussian with fields [B, D].
+      encoding: DiagGaussian with fields [B, D], or Gaussian with fields [B, D] and [B, D, D].
       num_samples: S >= 1; or 0 for the mean alone, the deterministic limit.
 
     Returns:
@@ -52,8 +51,7 @@ def draw_codes(key: Array, encoding: DiagGaussian, num_samples: int = 1) -> Code
       >>> losses.draw_codes(jax.random.key(0), DiagGaussian(jnp.ones((5, 2)), jnp.ones((5, 2))), 12).samples.shape
       (12, 5, 2)
     """
-    chex.assert_rank(encoding.mean, 2)
-    chex.assert_equal_shape(encoding)
+    check_encoding(encoding)
     if num_samples == 0:
         mean = encoding.mean.astype(wide_dtype(encoding.mean))
         return Codes(encoding, mean[None], None)
@@ -72,8 +70,8 @@ def divergence(codes: Codes, reference: Reference, estimator: Estimator | None =
 
     Args:
       codes: from `draw_codes`, of an encoding with fields [B, D].
-      reference: DiagGaussian or GaussianMixture whose fields broadcast against the codes [B, D].
-      estimator: "closed_form" (diagonal Gaussians only), or "sampled": the mean over the samples, unbiased, of either
+      reference: Gaussian of either kind or GaussianMixture whose fields broadcast against the codes [B, D].
+      estimator: "closed_form" (no mixtures), or "sampled": the mean over the samples, unbiased, of either
         sign for one example. By default closed form where there is one.
 
     Returns:
@@ -94,7 +92,7 @@ def divergence(codes: Codes, reference: Reference, estimator: Estimator | None =
     """
     how = _resolve_estimator(codes, reference, estimator)
     if how == "closed_form":
-        assert isinstance(reference, DiagGaussian)
+        assert not isinstance(reference, GaussianMixture)
         return kl_divergence(codes.encoding, reference)
     log_density = codes.log_density
     assert log_density is not None

@@ -1,13 +1,15 @@
-"""Kernels over diagonal Gaussians and their mixtures: log-density, entropy, KL divergence. In nats, float32 or more."""
+"""Kernels over Gaussians and their mixtures: log-density, entropy, KL divergence. In nats, float32 or more."""
 
+import functools
 import math
 
 import chex
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
 
 from ib_jax.losses.precision import one_program, one_rank, widened
-from ib_jax.types import Array, DiagGaussian, GaussianMixture, Reference
+from ib_jax.types import AnyGaussian, Array, DiagGaussian, Gaussian, GaussianMixture, Reference
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -35,13 +37,16 @@ def standard_normal(latent_dim: int) -> DiagGaussian:
 
 
 def log_prob(dist: Reference, value: Array) -> Array:
-    r"""Log-density of a diagonal Gaussian or of a mixture of them, in nats.
+    r"""Log-density of a Gaussian, or of a mixture of diagonal ones, in nats.
 
-    .. math:: \log p(z) = -\tfrac12 \sum_d \Big(\frac{z_d - \mu_d}{\sigma_d}\Big)^2 - \sum_d \log \sigma_d
-              - \tfrac D2 \log 2\pi, \qquad \log \sum_m w_m p_m(z) \text{ for a mixture}
+    .. math:: \log p(z) = -\tfrac12 \|L^{-1} (z - \mu)\|_2^2 - \log \det L - \tfrac D2 \log 2\pi, \qquad
+              \log \sum_m w_m p_m(z) \text{ for a mixture}
+
+    with L the Cholesky factor of the covariance, diag(sigma) where it is diagonal.
 
     Args:
-      dist: DiagGaussian with fields [..., D], or GaussianMixture with fields [..., M] and [..., M, D].
+      dist: DiagGaussian with fields [..., D], Gaussian with fields [..., D] and [..., D, D], or GaussianMixture with
+        fields [..., M] and [..., M, D].
       value: float [..., D], broadcast against the Gaussian.
 
     Returns:
@@ -61,16 +66,17 @@ def log_prob(dist: Reference, value: Array) -> Array:
         log_weights = jax.nn.log_softmax(dist.logits.astype(components.dtype))
         log_weights, components = one_rank(log_weights, components)
         return jax.nn.logsumexp(log_weights + components, axis=-1)
-    mean, scale, value = one_rank(*_promote(dist.mean, dist.scale, value))
-    standardised = (value - mean) / scale
-    return -(0.5 * jnp.square(standardised) + _safe_log(scale) + _HALF_LOG_TWO_PI).sum(-1)
+    *fields, value = _promote(*dist, value)
+    dist = _of_rank(type(dist)(*fields), value.ndim)
+    value, _ = one_rank(value, dist.mean)
+    return -(0.5 * jnp.square(_whiten(dist, value - dist.mean)) + _log_scale(dist) + _HALF_LOG_TWO_PI).sum(-1)
 
 
-def gaussian_entropy(dist: DiagGaussian) -> Array:
-    r"""Differential entropy of a diagonal Gaussian, in nats: :math:`\sum_d \log \sigma_d + \tfrac D2 \log 2\pi e`.
+def gaussian_entropy(dist: AnyGaussian) -> Array:
+    r"""Differential entropy of a Gaussian, in nats: :math:`\log \det L + \tfrac D2 \log 2\pi e`.
 
     Args:
-      dist: DiagGaussian with fields [..., D].
+      dist: DiagGaussian with fields [..., D], or Gaussian with fields [..., D] and [..., D, D].
 
     Returns:
       float [...], in nats, of any sign, minus infinity where a scale is zero; float32 for inputs of lower precision.
@@ -83,21 +89,21 @@ def gaussian_entropy(dist: DiagGaussian) -> Array:
       >>> print(f"{losses.gaussian_entropy(losses.standard_normal(1)):.4f}")
       1.4189
     """
-    _, scale = _promote(*dist)
-    return (_safe_log(scale) + _HALF_LOG_TWO_PI + 0.5).sum(-1)
+    return (_log_scale(type(dist)(*_promote(*dist))) + _HALF_LOG_TWO_PI + 0.5).sum(-1)
 
 
-def kl_divergence(p: DiagGaussian, q: DiagGaussian) -> Array:
-    r"""KL divergence between diagonal Gaussians, in nats.
+def kl_divergence(p: AnyGaussian, q: AnyGaussian) -> Array:
+    r"""KL divergence between Gaussians, in nats.
 
-    .. math:: D(p \| q) = \sum_d \tfrac12 \Big[ \frac{\sigma_{p,d}^2}{\sigma_{q,d}^2}
-              + \frac{(\mu_{p,d} - \mu_{q,d})^2}{\sigma_{q,d}^2} - 1 \Big] - \log \frac{\sigma_{p,d}}{\sigma_{q,d}}
+    .. math:: D(p \| q) = \tfrac12 \Big[ \|L_q^{-1} L_p\|_F^2 + \|L_q^{-1} (\mu_p - \mu_q)\|_2^2 - D \Big]
+              + \log \det L_q - \log \det L_p
 
-    With `p` the encoder p(z|x) and `q` the prior r(z), its mean over the data bounds I(X;Z) from above.
+    with L the Cholesky factors of the covariances, diag(sigma) where they are diagonal. With `p` the encoder p(z|x) and
+    `q` the prior r(z), its mean over the data bounds I(X;Z) from above.
 
     Args:
-      p: DiagGaussian with fields [..., D].
-      q: DiagGaussian with fields [..., D], broadcast against those of `p`.
+      p: DiagGaussian with fields [..., D], or Gaussian with fields [..., D] and [..., D, D].
+      q: of the same kind or the other; its fields broadcast against those of `p`.
 
     Returns:
       float [...], >= 0 up to rounding, in nats; infinite where a scale of `p` is zero; float32 for inputs of lower
@@ -112,10 +118,44 @@ def kl_divergence(p: DiagGaussian, q: DiagGaussian) -> Array:
       >>> losses.kl_divergence(DiagGaussian(jnp.full((1, 2), 3.0), jnp.ones((1, 2))), losses.standard_normal(2))
       Array([9.], dtype=float32)
     """
-    p_mean, p_scale, q_mean, q_scale = one_rank(*_promote(*p, *q))
-    ratio = p_scale / q_scale
-    shift = (p_mean - q_mean) / q_scale
-    return (0.5 * (jnp.square(ratio) + jnp.square(shift) - 1.0) - _safe_log(ratio)).sum(-1)
+    p_mean, p_scale, q_mean, q_scale = _promote(*p, *q)
+    p, q = _of_rank(type(p)(p_mean, p_scale), q_mean.ndim), _of_rank(type(q)(q_mean, q_scale), p_mean.ndim)
+    squares = _variance(p, q) + jnp.square(_whiten(q, p.mean - q.mean))
+    return (0.5 * (squares - 1.0) + _log_scale(q) - _log_scale(p)).sum(-1)
+
+
+def _of_rank(dist: AnyGaussian, rank: int) -> AnyGaussian:
+    """Axes of 1 at the front of both fields, so that the mean has at least so many."""
+    new = (1,) * (rank - dist.mean.ndim)
+    return type(dist)(*(jnp.reshape(field, new + field.shape) for field in dist))
+
+
+def _whiten(dist: AnyGaussian, vectors: Array) -> Array:
+    """L^-1 v, [..., D], of vectors of the Gaussian's rank."""
+    if isinstance(dist, DiagGaussian):
+        return vectors / dist.scale
+    solve = functools.partial(solve_triangular, lower=True)
+    return jnp.vectorize(solve, signature="(d,d),(d)->(d)")(dist.scale_tril, vectors)
+
+
+def _variance(p: AnyGaussian, q: AnyGaussian) -> Array:
+    """The variances of each dimension of L_q^-1 z for z from p, [..., D]."""
+    if isinstance(p, DiagGaussian) and isinstance(q, DiagGaussian):
+        return jnp.square(p.scale / q.scale)
+    columns = jnp.vectorize(jnp.diag, signature="(d)->(d,d)")(p.scale) if isinstance(p, DiagGaussian) else lower(p).mT
+    each = type(q)(q.mean[..., None, :], q[1][..., None, :] if isinstance(q, DiagGaussian) else q[1][..., None, :, :])
+    return jnp.square(_whiten(each, columns)).sum(-2)
+
+
+def _log_scale(dist: AnyGaussian) -> Array:
+    """log sigma, or the logarithms of the diagonal of L, [..., D]."""
+    scale = dist.scale if isinstance(dist, DiagGaussian) else jnp.diagonal(dist.scale_tril, axis1=-2, axis2=-1)
+    return _safe_log(scale)
+
+
+def lower(dist: Gaussian) -> Array:
+    """The Cholesky factor without what may lie above its diagonal, [..., D, D]."""
+    return jnp.tril(dist.scale_tril)
 
 
 @one_program

@@ -4,14 +4,14 @@ import jax.numpy as jnp
 
 from ib_jax.losses.classification import cross_entropy, entropy
 from ib_jax.losses.gaussian import gaussian_entropy, log_prob
-from ib_jax.types import Array, DiagGaussian, Prediction
+from ib_jax.types import Array, Prediction
 
 
 def negative_log_likelihood(prediction: Prediction, targets: Array) -> Array:
     r"""-log q(y|z) of the target under the decoder's prediction, in nats.
 
     Args:
-      prediction: logits [..., C], or a DiagGaussian with fields [..., Y].
+      prediction: logits [..., C], or a Gaussian of either kind over [..., Y].
       targets: labels as of `cross_entropy` for logits; float [..., Y] for a Gaussian.
 
     Returns:
@@ -28,7 +28,7 @@ def negative_log_likelihood(prediction: Prediction, targets: Array) -> Array:
       >>> losses.negative_log_likelihood(losses.standard_normal(1), jnp.zeros((1, 1)))  # log(2 pi) / 2
       Array([0.9189385], dtype=float32)
     """
-    if isinstance(prediction, DiagGaussian):
+    if isinstance(prediction, tuple):  # a Gaussian of either kind
         wanted, found = prediction.mean.shape, jnp.shape(targets)
         common = min(len(wanted), len(found))
         if common < 1 or wanted[-common:] != found[-common:]:
@@ -41,7 +41,7 @@ def prediction_entropy(prediction: Prediction) -> Array:
     """Entropy of the decoder's prediction, in nats; for a Gaussian the differential one.
 
     Args:
-      prediction: logits [..., C], or a DiagGaussian with fields [..., Y].
+      prediction: logits [..., C], or a Gaussian of either kind over [..., Y].
 
     Returns:
       float [...], in nats.
@@ -52,4 +52,4 @@ def prediction_entropy(prediction: Prediction) -> Array:
       >>> losses.prediction_entropy(jnp.zeros((1, 2)))
       Array([0.6931472], dtype=float32)
     """
-    return gaussian_entropy(prediction) if isinstance(prediction, DiagGaussian) else entropy(prediction)
+    return gaussian_entropy(prediction) if isinstance(prediction, tuple) else entropy(prediction)

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ib_jax.keys import counter_key, example_keys
-from ib_jax.losses.gaussian import gaussian_entropy
+from ib_jax.losses.gaussian import gaussian_entropy, lower
 from ib_jax.losses.precision import one_rank, wide_dtype
-from ib_jax.types import Array, DiagGaussian, LogitsFn
+from ib_jax.types import AnyGaussian, Array, Gaussian, LogitsFn
 
 
 def per_example_keys(key: Array, batch_size: int) -> Array:
@@ -41,15 +41,15 @@ def per_example_keys(key: Array, batch_size: int) -> Array:
     return key
 
 
-def sample(key: Array, dist: DiagGaussian, num_samples: int = 1) -> Array:
-    r"""Reparameterised samples :math:`z = \mu + \sigma \epsilon`, :math:`\epsilon \sim N(0, I)`.
+def sample(key: Array, dist: AnyGaussian, num_samples: int = 1) -> Array:
+    r"""Reparameterised samples :math:`z = \mu + L \epsilon`, :math:`\epsilon \sim N(0, I)`, L = diag(sigma) or full.
 
     Gradients flow to mean and scale. Sample s of example i is a function of its own key, mean and scale alone: it is
     the same in any batch, and the first of twelve samples is the one sample of `num_samples=1`.
 
     Args:
       key: one key, or one for each example ([B]).
-      dist: DiagGaussian with fields [B, D].
+      dist: DiagGaussian with fields [B, D], or Gaussian with fields [B, D] and [B, D, D].
       num_samples: S >= 1.
 
     Returns:
@@ -57,7 +57,7 @@ def sample(key: Array, dist: DiagGaussian, num_samples: int = 1) -> Array:
 
     Raises:
       ValueError: `num_samples` is less than 1, or `key` has another length than the batch.
-      AssertionError: the fields of `dist` are not of one shape [B, D].
+      AssertionError: the fields of `dist` have other shapes.
 
     Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
 
@@ -70,17 +70,17 @@ def sample(key: Array, dist: DiagGaussian, num_samples: int = 1) -> Array:
     return draw(key, dist, num_samples)[0]
 
 
-def sample_with_log_prob(key: Array, dist: DiagGaussian, num_samples: int = 1) -> tuple[Array, Array]:
+def sample_with_log_prob(key: Array, dist: AnyGaussian, num_samples: int = 1) -> tuple[Array, Array]:
     r"""Reparameterised samples as of `sample`, and their log-density under the Gaussian they come from.
 
-    .. math:: \log p(z) = -\tfrac12 |\epsilon|^2 - \sum_d \log \sigma_d - \tfrac D2 \log 2\pi
+    .. math:: \log p(z) = -\tfrac12 \|\epsilon\|_2^2 - \log \det L - \tfrac D2 \log 2\pi
 
     The density is computed from the noise: from z it would be lost to rounding where a scale is much smaller than a
     mean (z - mean has an error of 1e-7 |mean|).
 
     Args:
       key: one key, or one for each example ([B]).
-      dist: DiagGaussian with fields [B, D].
+      dist: DiagGaussian with fields [B, D], or Gaussian with fields [B, D] and [B, D, D].
       num_samples: S >= 1.
 
     Returns:
@@ -88,7 +88,7 @@ def sample_with_log_prob(key: Array, dist: DiagGaussian, num_samples: int = 1) -
 
     Raises:
       ValueError: `num_samples` is less than 1, or `key` has another length than the batch.
-      AssertionError: the fields of `dist` are not of one shape [B, D].
+      AssertionError: the fields of `dist` have other shapes.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -102,21 +102,32 @@ def sample_with_log_prob(key: Array, dist: DiagGaussian, num_samples: int = 1) -
     return samples, density_of_noise(dist, noise)
 
 
-def draw(key: Array, dist: DiagGaussian, num_samples: int) -> tuple[Array, Array]:
+def draw(key: Array, dist: AnyGaussian, num_samples: int) -> tuple[Array, Array]:
     """Samples as of `sample`, and the standard normal noise that they are made of, both [S, B, D]."""
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    chex.assert_rank(dist.mean, 2)
-    chex.assert_equal_shape(dist)
+    check_encoding(dist)
     dtype = wide_dtype(*dist)
     batch_size, latent_dim = dist.mean.shape
     keys = per_example_keys(key, batch_size)
     noise = jax.vmap(lambda k: jax.random.normal(k, (num_samples, latent_dim), dtype), out_axes=1)(keys)
-    mean, scale, noise = one_rank(dist.mean.astype(dtype), dist.scale.astype(dtype), noise)
-    return mean + scale * noise, noise
+    mean, scale = (field.astype(dtype) for field in dist)
+    if isinstance(dist, Gaussian):
+        spread = jnp.einsum("bij,sbj->sbi", lower(Gaussian(mean, scale)), noise)
+    else:
+        spread = jnp.multiply(*one_rank(scale, noise))
+    return jnp.add(*one_rank(mean, spread)), noise
 
 
-def density_of_noise(dist: DiagGaussian, noise: Array) -> Array:
+def check_encoding(dist: AnyGaussian) -> None:
+    """AssertionError unless the fields have the shapes [B, D], or [B, D] and [B, D, D]."""
+    chex.assert_rank(dist.mean, 2)
+    batch_size, latent_dim = dist.mean.shape
+    full = isinstance(dist, Gaussian)
+    chex.assert_shape(dist[1], (batch_size, latent_dim, latent_dim) if full else (batch_size, latent_dim))
+
+
+def density_of_noise(dist: AnyGaussian, noise: Array) -> Array:
     """The log-density [S, B] of the samples that `draw` made of this noise, in nats."""
     return -gaussian_entropy(dist)[None] - 0.5 * (jnp.square(noise) - 1.0).sum(-1)
 

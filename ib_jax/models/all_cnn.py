@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ib_jax.models.head import HE, Scale, gaussian_head
-from ib_jax.types import Array, DiagGaussian
+from ib_jax.types import AnyGaussian, Array
 
 LAYERS = ((96, 3, 1), (96, 3, 1), (96, 3, 2), (192, 3, 1), (192, 3, 1), (192, 3, 2), (192, 3, 1), (192, 1, 1))
 """Channels, kernel's side and stride of each convolution but for the last, which gives the classes' logits."""
@@ -58,8 +58,8 @@ class AllConvEncoder(nn.Module):
         return self.latent_dim or round(LAYERS[-1][0] * self.width)
 
     @nn.compact
-    def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
-        """inputs [B, H, W, C] in [0, 1] -> DiagGaussian with fields [B, D]; `train` changes nothing."""
+    def __call__(self, inputs: Array, *, train: bool = False) -> AnyGaussian:
+        """inputs [B, H, W, C] in [0, 1] -> Gaussian over codes [B, D]; `train` changes nothing."""
         if round(LAYERS[0][0] * self.width) < 1:
             raise ValueError(f"width must leave at least one of {LAYERS[0][0]} channels, got {self.width}")
         hidden = 2.0 * inputs - 1.0

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 
 from ib_jax.models.bert import BertConfig, BertModel, BertOutput
 from ib_jax.models.head import Scale, gaussian_head
-from ib_jax.types import Array, DiagGaussian, Params
+from ib_jax.types import AnyGaussian, Array, Params
 
 Pooling = Literal["mean", "cls", "pooler"]
 
@@ -122,8 +122,8 @@ class BertEncoder(nn.Module):
         return max(rates) if self.dropout else 0.0
 
     @nn.compact
-    def __call__(self, tokens: Array, *, train: bool = False) -> DiagGaussian:
-        """tokens int [B, L], -1 where there is none -> DiagGaussian [B, D]; `train`: dropout (rng 'dropout')."""
+    def __call__(self, tokens: Array, *, train: bool = False) -> AnyGaussian:
+        """tokens int [B, L], -1 where there is none -> Gaussian over codes [B, D]; `train`: dropout (rng 'dropout')."""
         mask = tokens >= 0
         bert = BertModel(self.config, self.dropout, self.compute_dtype, name="bert")
         features = pool(bert(jnp.maximum(tokens, 0), mask, train=train), mask, self.pooling)

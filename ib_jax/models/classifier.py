@@ -16,7 +16,7 @@ from ib_jax.models.backward import BackwardEncoder
 from ib_jax.models.head import XAVIER, Initializer
 from ib_jax.models.mlp import LinearDecoder
 from ib_jax.models.prior import LearnedPrior, MixturePrior
-from ib_jax.types import Array, DiagGaussian, Params, Reference
+from ib_jax.types import AnyGaussian, Array, DiagGaussian, Params, Reference
 
 PriorKind = Literal["standard", "learned", "mixture"]
 BackwardKind = Literal["none", "unit", "learned"]
@@ -25,7 +25,7 @@ Statistics = dict[str, Params]
 
 
 class Encoder(Protocol):
-    """A Flax Linen module (inputs [B, ...], train=False) -> DiagGaussian [B, code_dim].
+    """A Flax Linen module (inputs [B, ...], train=False) -> Gaussian over codes [B, code_dim], of either kind.
 
     It may keep running statistics in the collection "batch_stats", and have a `dropout_rate` above 0, but not both.
     """
@@ -33,7 +33,7 @@ class Encoder(Protocol):
     @property
     def code_dim(self) -> int: ...
 
-    def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian: ...
+    def __call__(self, inputs: Array, *, train: bool = False) -> AnyGaussian: ...
 
 
 class Classifier(NamedTuple):
@@ -41,8 +41,8 @@ class Classifier(NamedTuple):
 
     Attributes:
       init: (key, inputs [B, ...]) -> params, a dict.
-      encode: (params, inputs [B, ...]) -> DiagGaussian [B, D], in evaluation mode.
-      encode_train: (params, inputs [B, ...], keys [B]) -> (DiagGaussian [B, D], statistics), in training mode: dropout
+      encode: (params, inputs [B, ...]) -> Gaussian over codes [B, D], in evaluation mode.
+      encode_train: (params, inputs [B, ...], keys [B]) -> (Gaussian [B, D], statistics), in training mode: dropout
         draws from each example's key, batch normalisation normalises by the batch. Statistics are the entries of
         `params` to be replaced after the step, as `training.LossFn` returns them.
       decode: (params, codes [..., D]) -> logits [..., C].
@@ -52,8 +52,8 @@ class Classifier(NamedTuple):
     """
 
     init: Callable[[Array, Array], Params]
-    encode: Callable[[Params, Array], DiagGaussian]
-    encode_train: Callable[[Params, Array, Array], tuple[DiagGaussian, Statistics]]
+    encode: Callable[[Params, Array], AnyGaussian]
+    encode_train: Callable[[Params, Array, Array], tuple[AnyGaussian, Statistics]]
     decode: Callable[[Params, Array], Array]
     prior: Callable[[Params], Reference]
     backward: Callable[[Params], DiagGaussian] | None = None
@@ -167,11 +167,11 @@ def _encoder_variables(params: Params) -> dict[str, Params]:
     return {"params": params["encoder"], **statistics}
 
 
-def _encode(encoder: nn.Module, params: Params, inputs: Array) -> DiagGaussian:
-    return cast(DiagGaussian, encoder.apply(_encoder_variables(params), inputs))
+def _encode(encoder: nn.Module, params: Params, inputs: Array) -> AnyGaussian:
+    return cast(AnyGaussian, encoder.apply(_encoder_variables(params), inputs))
 
 
-def _encode_train(encoder: nn.Module, params: Params, inputs: Array, keys: Array) -> tuple[DiagGaussian, Statistics]:
+def _encode_train(encoder: nn.Module, params: Params, inputs: Array, keys: Array) -> tuple[AnyGaussian, Statistics]:
     variables = _encoder_variables(params)
     if not getattr(encoder, "dropout_rate", 0.0) > 0.0:
         encoding, moved = encoder.apply(variables, inputs, train=True, mutable=["batch_stats"])
@@ -179,7 +179,7 @@ def _encode_train(encoder: nn.Module, params: Params, inputs: Array, keys: Array
 
     # Flax draws one mask for the whole batch; example by example, each mask comes from the example's own key, so that
     # training on eight devices draws the masks of training on one.
-    def encode_one(key: Array, example: Array) -> DiagGaussian:
+    def encode_one(key: Array, example: Array) -> AnyGaussian:
         encoding = encoder.apply(variables, example[None], train=True, rngs={"dropout": key})
         return jax.tree.map(lambda field: field[0], encoding)
 

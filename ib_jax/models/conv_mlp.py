@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from ib_jax.models.head import XAVIER, Initializer, Scale, gaussian_head
 from ib_jax.models.mlp import stacked_widths
-from ib_jax.types import Array, DiagGaussian
+from ib_jax.types import AnyGaussian, Array
 
 
 class ConvMLPEncoder(nn.Module):
@@ -25,8 +25,7 @@ class ConvMLPEncoder(nn.Module):
     Attributes:
       latent_dim: D, the dimensions of the code.
       hidden: widths of the ReLU layers after the convolutions; {512} x 3 - {256} x 3 in the paper.
-      scale: "learned"; "unit", a scale of 1 (CEB's encoder); or "zero", the deterministic limit. But for learned ones
-        the last layer has D outputs.
+      scale: as of `MLPEncoder`.
       scale_shift: s, as of `MLPEncoder`.
       kernel_init: initialiser of the weights; biases start at zero.
       compute_dtype: of the products and hidden units; parameters and the code's mean and scale are float32.
@@ -62,8 +61,8 @@ class ConvMLPEncoder(nn.Module):
         return self.latent_dim
 
     @nn.compact
-    def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
-        """inputs [B, H, W, C] in [0, 1] -> DiagGaussian with fields [B, D]; `train` changes nothing."""
+    def __call__(self, inputs: Array, *, train: bool = False) -> AnyGaussian:
+        """inputs [B, H, W, C] in [0, 1] -> Gaussian over codes [B, D]; `train` changes nothing."""
         hidden = 2.0 * inputs - 1.0
         for width in self.channels:
             convolution = nn.Conv(

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from ib_jax import losses
 from ib_jax.models.head import XAVIER, Initializer, Scale, gaussian_head
-from ib_jax.types import Array, DiagGaussian
+from ib_jax.types import AnyGaussian, Array
 
 
 def stacked_widths(num_layers: int) -> tuple[int, ...]:
@@ -40,7 +40,7 @@ def stacked_widths(num_layers: int) -> tuple[int, ...]:
 
 
 class MLPEncoder(nn.Module):
-    r"""An MLP from inputs in [0, 1] to a diagonal Gaussian over codes.
+    r"""An MLP from inputs in [0, 1] to a Gaussian over codes.
 
     .. math:: h = \mathrm{MLP}(2x - 1), \quad \mu = W_\mu h + b_\mu, \quad
               \sigma = \mathrm{softplus}(W_\rho h + b_\rho + s)
@@ -50,8 +50,8 @@ class MLPEncoder(nn.Module):
     Attributes:
       latent_dim: D, the dimensions of the code.
       hidden: widths of the ReLU layers; (1024, 1024) in the paper.
-      scale: "learned"; "unit", a scale of 1 (CEB's encoder); or "zero", the deterministic limit. But for learned ones
-        the last layer has D outputs.
+      scale: "learned"; "full", a full covariance; "unit", a scale of 1 (CEB's encoder); or "zero", the deterministic
+        limit; see `gaussian_head`.
       scale_shift: s; -5 in the authors' notebook, so that training starts from scales near 0.0067 and a rate of some
         thousand nats.
       dropout_rate: share of hidden units dropped in training, in [0, 1).
@@ -81,8 +81,8 @@ class MLPEncoder(nn.Module):
         return self.latent_dim
 
     @nn.compact
-    def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
-        """inputs [B, ...] in [0, 1] -> DiagGaussian with fields [B, D]; `train` turns dropout on (rng 'dropout')."""
+    def __call__(self, inputs: Array, *, train: bool = False) -> AnyGaussian:
+        """inputs [B, ...] in [0, 1] -> Gaussian over codes [B, D]; `train` turns dropout on (rng 'dropout')."""
         flat_size = math.prod(inputs.shape[1:])  # an empty batch cannot infer it
         hidden = 2.0 * inputs.reshape(inputs.shape[0], flat_size) - 1.0
         for width in self.hidden:

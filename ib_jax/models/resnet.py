@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from ib_jax import losses
 from ib_jax.models.head import HE, Scale, gaussian_head
 from ib_jax.models.normalise import Normalise
-from ib_jax.types import Array, DiagGaussian
+from ib_jax.types import AnyGaussian, Array
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Blocks of each group, by depth."""
@@ -60,8 +60,8 @@ class ResNetEncoder(nn.Module):
         return self.latent_dim or 32 * round(64 * self.width)
 
     @nn.compact
-    def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
-        """inputs [B, H, W, 3] in [0, 1] -> DiagGaussian with fields [B, D]; `train`: normalise by the batch itself."""
+    def __call__(self, inputs: Array, *, train: bool = False) -> AnyGaussian:
+        """inputs [B, H, W, 3] in [0, 1] -> Gaussian over codes [B, D]; `train`: normalise by the batch itself."""
         if self.depth not in BLOCKS:
             raise ValueError(f"depth must be one of {', '.join(map(str, BLOCKS))}, got {self.depth}")
         channels = round(64 * self.width)

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 
 from ib_jax.models.head import HE, Scale, gaussian_head
 from ib_jax.models.normalise import Norm, Normalise
-from ib_jax.types import Array, DiagGaussian
+from ib_jax.types import AnyGaussian, Array
 
 
 class WideResNetEncoder(nn.Module):
@@ -57,8 +57,8 @@ class WideResNetEncoder(nn.Module):
         return self.latent_dim or 64 * self.width
 
     @nn.compact
-    def __call__(self, inputs: Array, *, train: bool = False) -> DiagGaussian:
-        """inputs [B, H, W, C] in [0, 1] -> DiagGaussian with fields [B, D]; `train`: normalise by the batch itself."""
+    def __call__(self, inputs: Array, *, train: bool = False) -> AnyGaussian:
+        """inputs [B, H, W, C] in [0, 1] -> Gaussian over codes [B, D]; `train`: normalise by the batch itself."""
         if self.depth < 10 or (self.depth - 4) % 6:
             raise ValueError(f"depth must be 6 n + 4 with n >= 1, such as 10, 16 or 28, got {self.depth}")
         if self.width < 1:

@@ -8,13 +8,14 @@ import jax.test_util
 import numpy as np
 import pytest
 
-from ib_jax import BoundTerms, DiagGaussian, GaussianMixture, bounds, losses
+from ib_jax import BoundTerms, DiagGaussian, Gaussian, GaussianMixture, bounds, losses
 
 NORMAL, TABLE, MIXTURE = (
     losses.standard_normal(3),
     DiagGaussian(*(jnp.linspace(*ends, 15, dtype=jnp.float32).reshape(5, 3) for ends in ((-1.0, 1.0), (0.5, 2.0)))),
     GaussianMixture(*(jnp.array(field, jnp.float32) for field in ([0, 0], [[-1] * 3, [1] * 3], [[1] * 3] * 2))),
 )
+FULL_TABLE = Gaussian(TABLE.mean, TABLE.scale[..., None] * jnp.tril(jnp.full((3, 3), 0.5, jnp.float32)))
 TABLE_OF_MIXTURES = GaussianMixture(jnp.zeros((5, 2), jnp.float32), *(jnp.stack([f, f + 0.5], 1) for f in TABLE))
 
 
@@ -22,6 +23,17 @@ def consistent_ceb(*batch, decode_fn=None, **kwargs):
     """It has no decoder, so the contract's is dropped."""
     del decode_fn
     return bounds.consistent_ceb(*batch, **kwargs)
+
+
+def correlated(bound, *batch, encode_fn, **kwargs):
+    """The bound, of an encoder whose codes are correlated."""
+
+    def encode_full(inputs):
+        mean, scale = encode_fn(inputs)
+        below = jnp.tril(0.3 * mean[:, None, :] * mean[:, :, None], -1)
+        return Gaussian(mean, scale[..., None] * (jnp.eye(3, dtype=scale.dtype) + below))
+
+    return bound(*batch, encode_fn=encode_full, **kwargs)
 
 
 BOUNDS = {
@@ -36,6 +48,10 @@ BOUNDS = {
     "consistent_ceb empirical": functools.partial(
         consistent_ceb, backward=TABLE, rho=1.0, class_probabilities=jnp.array([0.1, 0.2, 0.3, 0.2, 0.2]), num_samples=2
     ),
+    "vib full": functools.partial(correlated, bounds.vib, prior=NORMAL, beta=0.1, num_samples=2),
+    "vub full": functools.partial(correlated, bounds.vub, prior=NORMAL, beta=0.1, label_entropy=1.5),
+    "ceb full": functools.partial(correlated, bounds.ceb, backward=FULL_TABLE, rho=1.0, num_samples=2),
+    "consistent_ceb full": functools.partial(correlated, consistent_ceb, backward=FULL_TABLE, rho=1.0),
     "cross_entropy": bounds.cross_entropy,
     "label_smoothing": bounds.label_smoothing,
     "confidence_penalty": bounds.confidence_penalty,
@@ -205,12 +221,16 @@ def test_the_deterministic_limit(name):
     decode = decode_fn
     if name.startswith("consistent"):
         decode = functools.partial(
-            losses.bayes_logits, backward=TABLE, class_probabilities=bound.keywords.get("class_probabilities")
+            losses.bayes_logits,
+            backward=bound.keywords["backward"],
+            class_probabilities=bound.keywords.get("class_probabilities"),
         )
 
     def losses_of(weight):
         encode = functools.partial(encode_fn, weight=weight, scale=0.0)
-        entropy = jnp.minimum(1.5, losses.entropy(decode(encode(jnp.ones((6, 4))).mean))) if name == "vub" else 0.0
+        entropy = (
+            jnp.minimum(1.5, losses.entropy(decode(encode(jnp.ones((6, 4))).mean))) if name.startswith("vub") else 0.0
+        )
         plain = call(bounds.cross_entropy, inputs=jnp.ones((6, 4)), encode_fn=encode, decode_fn=decode).loss - entropy
         return call(bound, inputs=jnp.ones((6, 4)), encode_fn=encode).loss.mean(), plain.mean()
 

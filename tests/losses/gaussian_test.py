@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.special
 import scipy.stats
 
-from ib_jax import DiagGaussian, GaussianMixture, losses
+from ib_jax import DiagGaussian, Gaussian, GaussianMixture, losses
 
 means = st.floats(-50, 50, width=32)
 scales = st.sampled_from([1e-6, 1e-3, 0.5, 1.0, 2.0, 1e3, 1e6])
@@ -100,3 +100,61 @@ def test_entropy_equals_scipys_and_has_no_nan_gradient_at_zero():
     assert losses.gaussian_entropy(DiagGaussian(point, point)) == -np.inf
     gradient = jax.grad(lambda s: losses.kl_divergence(DiagGaussian(point, s), losses.standard_normal(2)))(point)
     np.testing.assert_array_equal(gradient, 0.0)
+
+
+def factors(key, *batch):
+    """Cholesky factors [..., 3, 3] with numbers above the diagonal, which nothing may look at."""
+    matrix = jax.random.normal(jax.random.key(key), (*batch, 3, 3))
+    return jnp.where(jnp.eye(3, dtype=bool), 0.3 + jnp.abs(matrix), matrix)
+
+
+def covariance(dist):
+    factor = np.tril(dist.scale_tril) if isinstance(dist, Gaussian) else np.eye(3) * np.asarray(dist.scale)[..., None]
+    return factor.astype(float) @ factor.astype(float).mT
+
+
+MEANS = jax.random.normal(jax.random.key(0), (2, 4, 3))
+FULL, OTHER = Gaussian(MEANS[0], factors(1, 4)), Gaussian(MEANS[1, 0], factors(2))
+DIAGONAL = DiagGaussian(MEANS[1], 0.5 + jnp.abs(MEANS[0]))
+
+
+def test_log_prob_and_entropy_of_a_full_covariance_equal_scipys():
+    values = 3 * jax.random.normal(jax.random.key(3), (5, 4, 3))
+    got, entropy = jax.jit(losses.log_prob)(FULL, values), losses.gaussian_entropy(FULL)
+    assert (got.shape, entropy.shape) == ((5, 4), (4,))
+    for row, (mean, sigma) in enumerate(zip(np.asarray(MEANS[0], float), covariance(FULL), strict=True)):
+        peer = scipy.stats.multivariate_normal(mean, sigma)
+        np.testing.assert_allclose(got[:, row], peer.logpdf(values[:, row]), rtol=2e-5)
+        np.testing.assert_allclose(entropy[row], peer.entropy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("p", [FULL, DIAGONAL])
+@pytest.mark.parametrize("q", [FULL, OTHER, DIAGONAL, losses.standard_normal(3)])
+def test_kl_divergence_of_full_covariances_equals_numpys(p, q):
+    """By traces, inverses and determinants of whole covariances, which our kernel never forms."""
+    difference, own, other = np.asarray(q.mean - p.mean, float), covariance(p), covariance(q)
+    expected = np.trace(np.linalg.inv(other) @ own, axis1=-2, axis2=-1) - 3
+    expected = expected + np.einsum("...i,...ij,...j", difference, np.linalg.inv(other), difference)
+    expected = 0.5 * (expected + np.linalg.slogdet(other)[1] - np.linalg.slogdet(own)[1])
+    np.testing.assert_allclose(jax.jit(losses.kl_divergence)(p, q), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.not_under("debug_infs", reason="the entropy of a point is minus infinity")
+def test_a_full_covariance_without_correlation_is_the_diagonal_one_and_a_point_has_no_nan_gradient():
+    same = Gaussian(DIAGONAL.mean, jax.vmap(jnp.diag)(DIAGONAL.scale))
+    for kernel in (losses.gaussian_entropy, lambda p: losses.kl_divergence(p, losses.standard_normal(3))):
+        np.testing.assert_allclose(kernel(same), kernel(DIAGONAL), rtol=1e-6)
+    np.testing.assert_allclose(losses.log_prob(same, MEANS), losses.log_prob(DIAGONAL, MEANS), rtol=1e-6)
+    rate = lambda factor: losses.kl_divergence(Gaussian(jnp.zeros(3), factor), losses.standard_normal(3))
+    assert rate(jnp.zeros((3, 3))) == np.inf
+    np.testing.assert_array_equal(jax.grad(rate)(jnp.zeros((3, 3))), 0.0)
+
+
+def test_gradients_of_a_full_covariance_match_finite_differences():
+    def total(mean, factor, *other):
+        dist = Gaussian(mean, factor)
+        return losses.kl_divergence(dist, Gaussian(*other)) + losses.log_prob(dist, other[0])
+
+    with jax.enable_x64(True):
+        wide = [jnp.asarray(leaf, jnp.float64) for leaf in (*FULL, *OTHER)]
+        jax.test_util.check_grads(total, wide, order=1, modes=["rev"], rtol=1e-6)

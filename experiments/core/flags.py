@@ -136,7 +136,8 @@ def _text(value: Any) -> str:
 
 def _paper(field: dataclasses.Field[Any]) -> str:
     paper, note = field.metadata["paper"], field.metadata["note"]
-    return "; ".join(([_text(paper)] if paper is not None else []) + ([note] if note else [])) or "-"
+    shown = [_text(paper)] if paper is not None and not callable(paper) else []
+    return "; ".join([*shown, note] if note else shown) or "-"
 
 
 def _what(field: dataclasses.Field[Any], choices: Sequence[str]) -> str:

@@ -67,7 +67,8 @@ def setting(
       default: its value where no preset and no flag says otherwise.
       help: what it is.
       unit: of the value.
-      paper: the paper's value, or `OneOf` several; None where it gives none.
+      paper: the paper's value, or `OneOf` several; (settings) -> value, of which `note` then tells; None where it
+        gives none.
       note: what else the paper says, for `--help`.
       choices: the values allowed.
       least: the least value, as `above`, `most` and `below` of a number or of each in a tuple. NaN is refused, and
@@ -229,6 +230,7 @@ def departures(*settings: Settings) -> list[Departure]:
     for each in settings:
         for field in dataclasses.fields(each):
             ours, paper, only = getattr(each, field.name), field.metadata["paper"], field.metadata["objectives"]
+            paper = paper(each) if callable(paper) else paper
             matters = paper is not None and (objective is None or not only or objective in only)
             if matters and ours not in (paper if isinstance(paper, OneOf) else (paper,)):
                 found.append(Departure(field.name, ours, paper))

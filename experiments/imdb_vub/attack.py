@@ -191,8 +191,7 @@ def _sampled_logits(model: Classifier) -> Callable[[Params, Array, Array], Array
     """Logits of the mean probabilities: float64, on the host, tells apart what a softmax in float32 would tie."""
 
     def logits(params: Params, noise: Array, features: Array) -> Array:
-        encoding = model.encode(params, features)
-        codes = encoding.mean[None] + encoding.scale[None] * noise[:, None, :]
+        codes = losses.reparameterise(model.encode(params, features), noise[:, None, :])
         return losses.pooled_logits(model.decode(params, codes))
 
     return logits

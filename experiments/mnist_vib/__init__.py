@@ -3,8 +3,20 @@
 from experiments.core.recipe import VIB as FUNCTIONS
 from experiments.core.recipe import load_dataset as load
 from experiments.mnist_vib.attack import AttackEvaluator
+from experiments.mnist_vib.plane import latent_planes
 from experiments.mnist_vib.run import one_of_many
 from experiments.mnist_vib.run import run as train
 from experiments.mnist_vib.settings import DATASETS, PRESETS, RECIPES, Config
 
-__all__ = ["DATASETS", "FUNCTIONS", "PRESETS", "RECIPES", "AttackEvaluator", "Config", "load", "one_of_many", "train"]
+__all__ = [
+    "DATASETS",
+    "FUNCTIONS",
+    "PRESETS",
+    "RECIPES",
+    "AttackEvaluator",
+    "Config",
+    "latent_planes",
+    "load",
+    "one_of_many",
+    "train",
+]

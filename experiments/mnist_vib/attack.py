@@ -11,11 +11,12 @@ from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.keys import stream
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement
-from ib_jax import attacks, data, evaluation, losses, models, training
+from experiments.mnist_vib.plane import drawn_codes
+from ib_jax import attacks, data, evaluation, models, training
 from ib_jax.types import Array, Attack, Params
 
-ELLIPSE = float(np.sqrt(-2 * np.log(0.05)))
-"""Scales from the mean of a two-dimensional normal to the edge of the ellipse that holds 95 % of it."""
+NUM_DRAWN = 1000
+"""Test images whose codes are drawn, as in the paper's Figure 2."""
 
 
 class AttackedRadii(NamedTuple):
@@ -72,7 +73,7 @@ class AttackEvaluator(Evaluator):
             "calibration_bins": calibration_bins(np.asarray(terms.confidence), np.asarray(terms.correct_avg)),
         }
         if self._config.latent_dim == 2:
-            more["codes"] = self.drawn_codes(params, 1000)
+            more["codes"] = drawn_codes(self._model, params, self._recipe.dataset.test, NUM_DRAWN)
         return self._summaries(found) | more
 
     def robustness(self, params: Params) -> list[Measurement]:
@@ -98,24 +99,6 @@ class AttackEvaluator(Evaluator):
         inputs, labels = (array[: self._config.num_attack_images] for array in dataset.test)
         targets = attacks.random_targets(stream(self._config.seed, "targets"), jnp.asarray(labels), dataset.num_classes)
         return inputs, labels, np.asarray(targets, np.int32)
-
-    def drawn_codes(self, params: Params, num_images: int, size: int = 120) -> dict[str, Any]:
-        """For the paper's Figure 2: two-dimensional codes of the first test images, and H(q(y|z)) where they lie.
-
-        Returns:
-          `labels` [N], `mean` and `scale` [N, 2] of p(z|x), `extent` (left, right, bottom, top), `entropy_bits`
-          [size, size].
-        """
-        inputs, labels = (array[:num_images] for array in self._recipe.dataset.test)
-        encoding = self._model.encode(params, data.to_unit_interval(inputs))
-        mean, scale = np.asarray(encoding.mean), np.asarray(encoding.scale)
-        low, high = (mean - ELLIPSE * scale).min(0), (mean + ELLIPSE * scale).max(0)
-        margin = 0.03 * (high - low)
-        xs, ys = (np.linspace(low[i] - margin[i], high[i] + margin[i], size) for i in (0, 1))
-        grid = jnp.asarray(np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2), jnp.float32)
-        bits = np.asarray(losses.entropy(self._model.decode(params, grid))).reshape(size, size) / np.log(2.0)
-        arrays = {"mean": mean, "scale": scale, "entropy_bits": bits, "extent": np.array([*xs[[0, -1]], *ys[[0, -1]]])}
-        return {"labels": labels.tolist()} | {name: np.round(each, 4).tolist() for name, each in arrays.items()}
 
     def robust_examples(self, attack: AttackedRadii) -> Callable[..., Array]:
         """(params, keys [B], (inputs, labels, targets)) -> bool [B, E], right after the attack at each radius; pure."""

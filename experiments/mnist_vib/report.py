@@ -4,18 +4,15 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from experiments.core.frames import distinct, groups, per_model, where
 from experiments.core.plots import Figure, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, attack_label
-from experiments.mnist_vib.attack import ELLIPSE
+from experiments.mnist_vib.plane import latent_planes
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
 
 FOLDERS = ("", "digits")
 PAPER = "Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Table 1, Figure 2"
@@ -137,14 +134,8 @@ def _figures(records: Sequence[Record], rows: Sequence[Row]) -> list[Figure]:
         panel = functools.partial(_reliability, bins)
         alt = "Accuracy against confidence in bins; on the diagonal a model is calibrated."
         figures.append(Figure("reliability.png", [panel], title="Reliability", alt=alt, size=(4.4, 3.8)))
-    alt = "The codes of test images as 95 % ellipses in the plane, over the entropy of the decoder's answer."
-    plane = functools.partial(Figure, "latent_plane.png", title="Figure 2", alt=alt, size=(6.2, 5))
-    figures += [
-        plane(draw=functools.partial(_latent_plane, model.details["codes"]), suptitle=_title(record))
-        for record, model in models
-        if "codes" in model.details
-    ]
-    return figures
+    drawn = [(_title(record), model.details["codes"]) for record, model in models if "codes" in model.details]
+    return figures + ([latent_planes(drawn, "latent_plane.png")] if drawn else [])
 
 
 def _title(record: Record) -> str:
@@ -162,24 +153,3 @@ def _reliability(models: Sequence[tuple[str, Any]], axes: "Axes", _: "pd.DataFra
         axes.plot([], [], marker=".", color=f"C{place}", label=name)
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False, fontsize="small")
-
-
-def _latent_plane(codes: Any, figure: "Canvas", _: "pd.DataFrame") -> None:
-    """The paper's Figure 2: 95 % ellipses of p(z|x), coloured by class, over the entropy of q(y|z)."""
-    import matplotlib
-    from matplotlib.collections import EllipseCollection
-
-    mean, scale, labels, extent = (np.array(codes[name]) for name in ("mean", "scale", "labels", "extent"))
-    axes, colors = figure.subplots(), matplotlib.colormaps["tab10"]
-    image = axes.imshow(
-        codes["entropy_bits"], origin="lower", extent=tuple(extent), cmap="gray_r", aspect="auto", vmin=0, alpha=0.6
-    )
-    figure.colorbar(image, label="H(q(y|z)), bits")
-    widths, heights = 2 * ELLIPSE * scale.T
-    style: dict[str, Any] = {"facecolors": "none", "edgecolors": colors(labels % 10), "linewidths": 0.7}
-    style |= {"units": "xy", "offsets": mean, "offset_transform": axes.transData}
-    axes.add_collection(EllipseCollection(widths, heights, np.zeros(len(mean)), **style))
-    for label in np.unique(labels):
-        axes.plot([], [], "o", markersize=4, color=colors(label % 10), label=str(label))
-    figure.legend(title="class", fontsize="small", loc="outside left center", frameon=False)
-    axes.set(xlabel="$z_1$", ylabel="$z_2$", xlim=tuple(extent[:2]), ylim=tuple(extent[2:]))

@@ -73,10 +73,10 @@ class _Objective(groups.Objective, groups.Beta, groups.Rho, groups.Schedule, gro
 class _Network(groups.LatentDim, groups.HiddenWidth, groups.ScaleShift, groups.Precision):
     encoder_scale: str = setting(
         "learned",
-        "Scale of p(z|x) in a bottleneck.",
-        paper="learned",
-        note="ceb: unit",
-        choices=SCALES,
+        "Scale of p(z|x) in a bottleneck; full is a full covariance.",
+        paper=lambda own: "full" if own.latent_dim == 2 else "learned",
+        note="learned, with K = 2 full; ceb: unit",
+        choices=(*SCALES, "full"),
         objectives=RATE_OBJECTIVES,
     )
     prior: str = setting(
@@ -133,8 +133,7 @@ class _Attacks(groups.AttackImages, groups.Eot):
         "average_decay": 0.999,
         "num_eval_samples": 12,
     },
-    note={"seed": "5 seeds", "rho": "above 0", "latent_dim": "with 2 a full covariance"}
-    | {"learning_rate": "in its notebook; 1e-3 in the text"},
+    note={"seed": "5 seeds", "rho": "above 0"} | {"learning_rate": "in its notebook; 1e-3 in the text"},
     help={
         "objective": "What is trained. dropout is cross-entropy with dropout.",
         "schedule": "How the strength is reached: at once; from rho = 100 on a line in e^-rho or in rho; or down to "

@@ -15,7 +15,7 @@ from experiments.transferability.settings import PairConfig
 from ib_jax import bounds, evaluation, losses, models
 from ib_jax.models.head import XAVIER, gaussian_head
 from ib_jax.training import Hyperparams
-from ib_jax.types import Array, BoundTerms, DiagGaussian, Params
+from ib_jax.types import AnyGaussian, Array, BoundTerms, DiagGaussian, Params
 
 _SECOND = 1
 
@@ -37,8 +37,8 @@ class MaskedEncoder(nn.Module):
     max_width: int
 
     @nn.compact
-    def __call__(self, inputs: Array, depth: int | Array, width: int | Array) -> DiagGaussian:
-        """inputs [B, ...] in [0, 1], depth and width whole numbers [] -> DiagGaussian with fields [B, K]."""
+    def __call__(self, inputs: Array, depth: int | Array, width: int | Array) -> AnyGaussian:
+        """inputs [B, ...] in [0, 1], depth and width whole numbers [] -> Gaussian over codes [B, K]."""
         hidden = 2.0 * inputs.reshape(inputs.shape[0], -1) - 1.0
         used = (jnp.arange(self.max_width) < width)[None]
         for layer in range(self.max_depth):

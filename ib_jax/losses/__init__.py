@@ -12,6 +12,7 @@ from ib_jax.losses.prediction import negative_log_likelihood, prediction_entropy
 from ib_jax.losses.sampling import (
     at_least_one,
     per_example_keys,
+    reparameterise,
     sample,
     sample_keys,
     sample_with_log_prob,
@@ -57,6 +58,7 @@ __all__ = [
     "pooled_logits",
     "predicted_class",
     "prediction_entropy",
+    "reparameterise",
     "rho_to_beta",
     "rho_to_gamma",
     "sample",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ib_jax.keys import counter_key, example_keys
 from ib_jax.losses.gaussian import gaussian_entropy, lower
-from ib_jax.losses.precision import one_rank, wide_dtype
+from ib_jax.losses.precision import one_rank, wide_dtype, widened
 from ib_jax.types import AnyGaussian, Array, Gaussian, LogitsFn
 
 
@@ -111,12 +111,32 @@ def draw(key: Array, dist: AnyGaussian, num_samples: int) -> tuple[Array, Array]
     batch_size, latent_dim = dist.mean.shape
     keys = per_example_keys(key, batch_size)
     noise = jax.vmap(lambda k: jax.random.normal(k, (num_samples, latent_dim), dtype), out_axes=1)(keys)
-    mean, scale = (field.astype(dtype) for field in dist)
+    return reparameterise(dist, noise), noise
+
+
+def reparameterise(dist: AnyGaussian, noise: Array) -> Array:
+    r"""Standard normal noise made into samples, :math:`z = \mu + L \epsilon`.
+
+    Args:
+      dist: DiagGaussian with fields [B, D], or Gaussian with fields [B, D] and [B, D, D].
+      noise: float [S, B, D].
+
+    Returns:
+      float [S, B, D]; float32 for inputs of lower precision.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from ib_jax import Gaussian, losses
+      >>> dist = Gaussian(jnp.zeros((1, 2)), jnp.array([[[1.0, 0.0], [0.5, 2.0]]]))
+      >>> losses.reparameterise(dist, jnp.ones((1, 1, 2)))
+      Array([[[1. , 2.5]]], dtype=float32)
+    """
+    mean, scale, noise = widened(*dist, noise)
     if isinstance(dist, Gaussian):
         spread = jnp.einsum("bij,sbj->sbi", lower(Gaussian(mean, scale)), noise)
     else:
         spread = jnp.multiply(*one_rank(scale, noise))
-    return jnp.add(*one_rank(mean, spread)), noise
+    return jnp.add(*one_rank(mean, spread))
 
 
 def check_encoding(dist: AnyGaussian) -> None:

@@ -206,3 +206,21 @@ def _in_bits(measures: Mapping[str, float], names: Sequence[str]) -> dict[str, f
         (f"{name}_bits" if name in names else name): float(evaluation.nats_to_bits(value)) if name in names else value
         for name, value in measures.items()
     }
+
+
+def minimal_values(distances: np.ndarray, success: np.ndarray, before: np.ndarray) -> Mapping[str, float]:
+    """Success and sizes among the images that were right `before`; one that was wrong has nothing to perturb.
+
+    Returns:
+      `num_right`; `success`, a share; `mean_l2` over the successes, and `median_l2`, in which a failure is infinitely
+      far. NaN if no image was right.
+    """
+    distances, success = distances[before], success[before]
+    if not len(success):
+        return {"num_right": 0} | dict.fromkeys(("success", "mean_l2", "median_l2"), np.nan)
+    return {
+        "num_right": len(success),
+        "success": float(success.mean()),
+        "mean_l2": float(distances[success].mean()) if success.any() else np.inf,
+        "median_l2": float(np.median(np.where(success, distances, np.inf))),
+    }

@@ -7,14 +7,14 @@ still is; only the accuracy under a targeted attack is that of the paper, the sh
 
 import base64
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.core import attacks
-from experiments.core.attacks import SOURCE, AttackedModel, ModelAttacks
+from experiments.core.attacks import SOURCE, AttackedModel, ModelAttacks, minimal_values
 from experiments.core.records import Measurement
 from experiments.mnist_robustness.settings import RobustnessConfig
 from ib_jax import data, evaluation, losses
@@ -180,24 +180,6 @@ class Measurer:
         answers = evaluation.decided(programs.answers(params(model), judge, images))
         distances = np.asarray(losses.perturbation_norm(jnp.asarray(images - inputs), "l2"))
         return Targeted(images, answers, distances, evaluation.check_search(result, name=spec.label))
-
-
-def minimal_values(distances: np.ndarray, success: np.ndarray, before: np.ndarray) -> Mapping[str, float]:
-    """Success and sizes among the images that were right `before`; one that was wrong has nothing to perturb.
-
-    Returns:
-      `num_right`; `success`, a share; `mean_l2` over the successes, and `median_l2`, in which a failure is infinitely
-      far. NaN if no image was right.
-    """
-    distances, success = distances[before], success[before]
-    if not len(success):
-        return {"num_right": 0} | dict.fromkeys(("success", "mean_l2", "median_l2"), np.nan)
-    return {
-        "num_right": len(success),
-        "success": float(success.mean()),
-        "mean_l2": float(distances[success].mean()) if success.any() else np.inf,
-        "median_l2": float(np.median(np.where(success, distances, np.inf))),
-    }
 
 
 def pack(images: np.ndarray) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from experiments import mnist_vib
-from experiments.core import records, runner, trained_model
+from experiments.core import records
 from experiments.core.attacks import AttackedModel, ModelAttacks
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
@@ -41,17 +41,11 @@ def run(config: RobustnessConfig, session: Session) -> pathlib.Path | None:
         else:
             waiting.append(trial)
     if waiting:
-        dataset, trained = data.load(config.dataset), {}
-        wanted = dict.fromkeys([*waiting, *(trial.source for trial in waiting)])
-        for index, trial in enumerate(wanted):
-            settings, its_session = mnist_vib.one_of_many(config, trial.name, session, **trial.settings)
-            if not trained_model.is_finished(settings.workdir):
-                session.console.rule(f"{trial.name}: model {index + 1} of {len(wanted)}")
-            found = runner.train(Recipe(settings, dataset), settings.workdir, its_session, title=trial.name)
-            if found is None:
-                return None
-            trained[trial] = found
-        _attack(config, waiting, trained, dataset, results, session)
+        dataset, wanted = data.load(config.dataset), dict.fromkeys([*waiting, *(trial.source for trial in waiting)])
+        trained = mnist_vib.train_each(config, {trial.name: trial.settings for trial in wanted}, session, dataset)
+        if trained is None:
+            return None
+        _attack(config, waiting, {trial: trained[trial.name] for trial in wanted}, dataset, results, session)
     session.publish(results)
     return results
 

@@ -1,16 +1,18 @@
 """Trains a bottleneck classifier, attacks it and draws it; and one of many such runs for other experiments."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from experiments.core import runner
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Record
 from experiments.core.session import Session
+from experiments.core.trained_model import TrainedModel, is_finished
 from experiments.core.workdir import command, new_workdir
 from experiments.mnist_vib.attack import AttackEvaluator
 from experiments.mnist_vib.settings import PRESETS, Config
-from ib_jax import training
+from ib_jax import data, training
 from ib_jax.files import write_arrays
 
 
@@ -59,3 +61,29 @@ def one_of_many(sweep: Any, name: str, session: Session, **settings: Any) -> tup
     line = command("experiments.mnist_vib", [f"--preset={sweep.preset}", "--nofigures", *flags])
     config = Config(**values, preset=sweep.preset, figures=False, workdir=str(pathlib.Path(sweep.workdir) / name))
     return config, Session("mnist_vib", line, session.console)
+
+
+def train_each(
+    sweep: Any, trials: Mapping[str, Mapping[str, Any]], session: Session, dataset: data.Dataset
+) -> dict[str, TrainedModel] | None:
+    """Trains the models of an experiment in turn, each in the folder of its name, or opens those that are trained.
+
+    Args:
+      sweep: as of `one_of_many`.
+      trials: by name the settings in which a model differs from the recipe.
+      session: of the experiment.
+      dataset: that all are trained on.
+
+    Returns:
+      The models by name, or None if one was stopped before its end and can be resumed.
+    """
+    trained = {}
+    for index, (name, settings) in enumerate(trials.items()):
+        config, its_session = one_of_many(sweep, name, session, **settings)
+        if not is_finished(config.workdir):
+            session.console.rule(f"{name}: model {index + 1} of {len(trials)}")
+        found = runner.train(Recipe(config, dataset), config.workdir, its_session, title=name)
+        if found is None:
+            return None
+        trained[name] = found
+    return trained

@@ -83,7 +83,8 @@ def apgd(
       norm: "linf" or "l2".
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example.
       num_restarts: random starts; of several the successful one with the highest loss is kept.
-      early_stop: an example that fools the model is done. False climbs on to the worst loss.
+      early_stop: an example that fools the model is done, a stochastic one as of `pgd`. False climbs on to the worst
+        loss.
       loss_fn: (logits, labels) -> loss per example: `losses.cross_entropy`, or `losses.dlr` (three classes or more).
       targeted_loss_fn: (logits, labels, targets) -> loss that a targeted attack climbs, `losses.targeted_dlr` (four
         classes or more); None descends `loss_fn` at the target.
@@ -120,6 +121,7 @@ def apgd(
         finish=finish,
         num_steps=num_steps,
         epsilon=epsilon,
+        confidence=None if early_stop else 0.0,
     )
     if num_restarts == 1:
         return attack

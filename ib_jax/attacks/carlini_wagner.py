@@ -62,7 +62,7 @@ def carlini_wagner(
     learning_rate: float = 1e-2,
     initial_const: float | None = None,
     const_per: ConstPer = "distance",
-    confidence: float = 0.0,
+    confidence: float | None = None,
     abort_early: bool = True,
     bounds: Bounds = (0.0, 1.0),
     num_eot_samples: int = 1,
@@ -88,7 +88,10 @@ def carlini_wagner(
       learning_rate: Adam's, in units of u.
       initial_const: the first c > 0; None is 1, and 1e-3 per nat.
       const_per: "distance", or "nat" for c m in place of c d_0^2 m / m_0, as in the paper and in other libraries.
-      confidence: kappa >= 0, in units of the logits (nats): by how much the wrong answer must lead.
+      confidence: kappa >= 0, in nats: by how much the wanted answer must lead. None is 0 for a deterministic model, as
+        in the paper, and :math:`3 \mathrm{sd}(m(x)) \sqrt{2 / S}` for a stochastic one, measured at the input: of the
+        draws of a long search, S samples each, the luckiest lie so far out, and at 0 the attack ends on such a draw,
+        on an image that the model's next answers withstand.
       abort_early: a round ends once a tenth of its steps no longer lowers the example's loss.
       bounds: lower and upper limits of the inputs, finite; scalars, or arrays that broadcast against one example.
       num_eot_samples: samples of a stochastic model averaged in each gradient.
@@ -118,13 +121,12 @@ def carlini_wagner(
     if initial_const is None:
         initial_const = 1e-3 if const_per == "nat" else 1.0
     require("initial_const", initial_const, 0, inside=True)
-    require("confidence", confidence, 0)
     require_finite(bounds)
     if const_per not in get_args(ConstPer):
         raise ValueError(f"const_per must be {' or '.join(get_args(ConstPer))}, got {const_per!r}")
     objective = Objective(
-        loss_fn=lambda logits, labels: -jax.nn.relu(losses.margin(logits, labels) + confidence),
-        targeted_loss_fn=lambda logits, labels, targets: -jax.nn.relu(confidence - losses.margin(logits, targets)),
+        loss_fn=lambda logits, labels: -jax.nn.relu(losses.margin(logits, labels)),
+        targeted_loss_fn=lambda logits, labels, targets: -jax.nn.relu(-losses.margin(logits, targets)),
         num_eot_samples=num_eot_samples,
         expectation_of=expectation_of,
         num_judge_samples=num_judge_samples,
@@ -138,6 +140,7 @@ def carlini_wagner(
         finish=finish,
         num_steps=num_steps * num_binary_steps,
         minimal="l2",
+        confidence=confidence,
     )
 
 
@@ -183,11 +186,11 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
         change = perturbed.astype(point.dtype) - problem.inputs.astype(point.dtype)
         squares = jnp.square(change).sum(range(1, change.ndim))
         loss = squares - state.const * (climbed / state.unit)
-        return loss.sum(), (loss, climbed, pooled, perturbed, squares)
+        return loss.sum(), (loss, pooled, perturbed, squares)
 
-    slope, (loss, climbed, pooled, perturbed, squares) = jax.grad(total, has_aux=True)(state.point)
+    slope, (loss, pooled, perturbed, squares) = jax.grad(total, has_aux=True)(state.point)
     slope, blocked = problems.finite_or_zero(slope)
-    success = problem.fooled(pooled) & (climbed >= 0)
+    success = problem.fooled(pooled)
     closer = success & (squares < state.distance)
     with promotion.of_others():
         updates, moments = jax.vmap(settings.adam.update)(slope, state.moments)

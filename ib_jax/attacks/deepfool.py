@@ -58,6 +58,7 @@ def deepfool(
     bounds: Bounds = (0.0, 1.0),
     num_eot_samples: int = 1,
     num_judge_samples: int | None = None,
+    confidence: float | None = None,
 ) -> Attack:
     r"""DeepFool: a small perturbation, from steps onto the nearest boundary of the linearised model.
 
@@ -86,6 +87,9 @@ def deepfool(
         success: they take back the overshoot by forward passes alone. Beyond 15 float32 has little to give.
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example (per channel).
       num_eot_samples: samples of a stochastic model whose mean softmax gives the logits of each step.
+      confidence: by how many nats the wanted answer must lead in the search. None is 0 for a deterministic model, and
+        for a stochastic one, of which a lucky sample would end the search too early, three standard errors of its
+        margin at the input.
       num_judge_samples: fresh samples whose mean softmax decides on success; None is `num_eot_samples`.
 
     Returns:
@@ -120,6 +124,7 @@ def deepfool(
         finish=finish,
         num_steps=num_steps + num_bisections,
         minimal=norm,
+        confidence=confidence,
     )
 
 

@@ -147,8 +147,7 @@ class Ensemble:
             ) -> tuple[AttackResult, None]:
                 index, rank = xs
                 own = member_problem(problem, index, None if aims is None else aims[:, rank])
-                state = attack.advance(logits_fn, own, attack.start(logits_fn, own), attack.num_steps)
-                return self.keep(logits_fn, problem, best, attack.result(logits_fn, own, state), index), None
+                return self.keep(logits_fn, problem, best, attack.run(logits_fn, own), index), None
 
             ranks = jnp.array([member.rank or 0 for member in members], jnp.int32)
             body = functools.partial(body, attack=attack, aims=aims)

@@ -55,6 +55,7 @@ def fab(
     bounds: Bounds = (0.0, 1.0),
     num_eot_samples: int = 1,
     num_judge_samples: int | None = None,
+    confidence: float | None = None,
 ) -> Attack:
     r"""FAB, the fast adaptive boundary attack: the smallest perturbation it finds, in L-inf or L2.
 
@@ -84,6 +85,9 @@ def fab(
         than one therefore needs. The first success is kept.
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example (per channel).
       num_eot_samples: samples of a stochastic model whose mean softmax gives the logits of each step.
+      confidence: by how many nats the wanted answer must lead in the search. None is 0 for a deterministic model, and
+        for a stochastic one, of which a lucky sample would end the search too early, three standard errors of its
+        margin at the input.
       num_judge_samples: fresh samples whose mean softmax decides on success; None is `num_eot_samples`.
 
     Returns:
@@ -116,15 +120,15 @@ def fab(
         raise ValueError(f"num_restarts must be 1 without an epsilon, got {num_restarts}")
     objective = Objective(num_eot_samples=num_eot_samples, num_judge_samples=num_judge_samples)
     settings = Settings(objective, bounds, norm, num_steps, alpha_max, eta, beta)
-    from_input = _from(settings, epsilon)
+    from_input = _from(settings, epsilon, confidence)
     if num_restarts == 1:
         return from_input
-    drawn = _from(settings._replace(random_start=True), epsilon)
+    drawn = _from(settings._replace(random_start=True), epsilon, confidence)
     members = [Member("start 0", from_input)] + [Member(f"start {n}", drawn) for n in range(1, num_restarts)]
     return Ensemble(members)  # with a radius, the first success is as good as any
 
 
-def _from(settings: Settings, epsilon: float | Array | None) -> IterativeAttack:
+def _from(settings: Settings, epsilon: float | Array | None, confidence: float | None) -> IterativeAttack:
     return IterativeAttack(
         settings=settings,
         init=init,
@@ -134,6 +138,7 @@ def _from(settings: Settings, epsilon: float | Array | None) -> IterativeAttack:
         num_steps=settings.num_steps + 1,
         epsilon=epsilon,
         minimal=settings.norm,
+        confidence=confidence,
     )
 
 

@@ -66,6 +66,7 @@ def first_order(
         finish=finish,
         num_steps=num_steps,
         epsilon=epsilon,
+        confidence=None if early_stop else 0.0,
     )
 
 

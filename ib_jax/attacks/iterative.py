@@ -11,6 +11,7 @@ from ib_jax import loops, losses
 from ib_jax.attacks import box, refuse
 from ib_jax.attacks import problem as problems
 from ib_jax.attacks.box import Bounds
+from ib_jax.attacks.lead import handicapped, measured_lead
 from ib_jax.attacks.objective import Objective
 from ib_jax.attacks.problem import Problem
 from ib_jax.types import Array, AttackResult, LogitsFn
@@ -51,6 +52,8 @@ class IterativeAttack:
         judged by its distance: a result outside the ball is none.
       targeted: whether it can be given targets.
       min_classes: fewest classes that its loss is defined for.
+      confidence: by how many nats the wanted answer must lead to end or to win the search; None is the lead that the
+        model's own noise asks for (`measured_lead`), which is 0 for a deterministic model.
     """
 
     settings: Settings
@@ -63,6 +66,11 @@ class IterativeAttack:
     minimal: str | None = None
     targeted: bool = True
     min_classes: int = 2
+    confidence: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None:
+            refuse.require("confidence", self.confidence, 0)
 
     @property
     def objective(self) -> Objective:
@@ -90,9 +98,17 @@ class IterativeAttack:
         refuse.check(logits_fn, problem, self.settings.bounds, min_classes=self.min_classes)
         return problem
 
+    def prepare(self, logits_fn: LogitsFn, problem: Problem) -> Problem:
+        """The examples with the lead that each needs; what comes before `start`."""
+        if self.confidence is None:
+            return problem._replace(lead=measured_lead(self.objective, logits_fn, problem))
+        if self.confidence == 0:
+            return problem
+        return problem._replace(lead=jnp.full(problem.labels.shape, self.confidence, jnp.float32))
+
     def start(self, logits_fn: LogitsFn, problem: Problem) -> State:
         """The state before the first step."""
-        return self.init(self.settings, logits_fn, problem)
+        return self.init(self.settings, handicapped(logits_fn, problem), problem)
 
     def advance(self, logits_fn: LogitsFn, problem: Problem, state: Any, num_steps: int) -> Any:
         """At most that many steps, fewer when no example has work left; examples that are done stay as they are."""
@@ -112,7 +128,7 @@ class IterativeAttack:
 
     def guarded_step(self, logits_fn: LogitsFn, problem: Problem, state: Any) -> Any:
         """One step that leaves examples without work as they are, and types as they were whatever the model answers."""
-        moved = self.step(self.settings, logits_fn, problem, state)
+        moved = self.step(self.settings, handicapped(logits_fn, problem), problem, state)
         moved = jax.tree.map(lambda new, old: new.astype(old.dtype), moved, state)
         if self.active is None:
             return moved
@@ -128,7 +144,11 @@ class IterativeAttack:
         self, key: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, targets: Array | None = None
     ) -> AttackResult:
         """Attacks a batch, see `ib_jax.types.Attack`."""
-        problem = self.problem(key, logits_fn, inputs, labels, targets)
+        return self.run(logits_fn, self.problem(key, logits_fn, inputs, labels, targets))
+
+    def run(self, logits_fn: LogitsFn, problem: Problem) -> AttackResult:
+        """The whole attack on examples that were checked."""
+        problem = self.prepare(logits_fn, problem)
         state = self.advance(logits_fn, problem, self.start(logits_fn, problem), self.num_steps)
         return self.result(logits_fn, problem, state)
 

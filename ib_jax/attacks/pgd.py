@@ -44,8 +44,8 @@ def pgd(
       random_start: start from a uniform draw from the ball, rather than from the input.
       num_restarts: random starts; of several the successful one with the highest loss is kept.
       early_stop: an example whose samples in a step already answer as wanted stays there, instead of climbing on. The
-        right setting to count successes quickly, the wrong one for the worst loss, or for a stochastic model, where a
-        lucky sample would end the search.
+        right setting to count successes quickly, the wrong one for the worst loss. Of a stochastic model, so that no
+        lucky sample ends the search, they must lead by three standard errors of its margin at the input.
       loss_fn: (logits, labels) -> loss per example; the attack climbs it (descends it at the target).
       num_eot_samples: samples of a stochastic model averaged in each gradient.
       expectation_of: what is averaged: "losses", or "probabilities" under the loss.

@@ -12,7 +12,7 @@ from ib_jax.types import Array
 
 # Streams of an example's key: no two uses share one. A step's is its number above _STEPS.
 _START, _JUDGE, _STEPS = 0, 1, 2
-_LOOK = 1  # folded into that of the start
+_LOOK, _SPREAD = 1, 2  # folded into that of the start
 
 
 class Problem(NamedTuple):
@@ -25,6 +25,7 @@ class Problem(NamedTuple):
       targets: int [B], the class that the loss aims at, or None for an untargeted attack.
       wanted: int [B], the answer that counts as success, or None where any wrong one does.
       epsilon: float [B], the radii, in float32 or more; None for an attack without one.
+      lead: float [B], by how many nats the wanted answer must lead to end or to win a search; None for 0.
     """
 
     keys: Array
@@ -33,6 +34,7 @@ class Problem(NamedTuple):
     targets: Array | None
     wanted: Array | None
     epsilon: Array | None
+    lead: Array | None = None
 
     def asked(self) -> tuple[Any, Any]:
         """What a model is traced with, of no examples one that is made up."""
@@ -45,6 +47,10 @@ class Problem(NamedTuple):
     def look_keys(self) -> Array:
         """Keys for what the model says of the starting point."""
         return fold(self.start_keys(), _LOOK)
+
+    def spread_keys(self) -> Array:
+        """Keys for the spread of the model's answers at the input."""
+        return fold(self.start_keys(), _SPREAD)
 
     def judge_keys(self) -> Array:
         """Keys for the verdict, which nothing else uses."""

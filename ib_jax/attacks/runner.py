@@ -159,12 +159,15 @@ class _Driver:
         def compiled(method: Callable[..., Any], **options: Any) -> Callable[..., Any]:
             return jax.jit(lambda params, *args: method(functools.partial(apply_fn, params), *args), **options)
 
+        self._prepare = None if attack.confidence == 0 else compiled(attack.prepare)
         self._start, self._result = compiled(attack.start), compiled(attack.result)
         self._step = compiled(attack.guarded_step)
         self._advance = compiled(attack.advance, static_argnums=3)
         self._active = None if attack.active is None else jax.jit(attack.working)
 
     def __call__(self, params: Params, problem: Problem, num_rows: int, stride: int, whole: bool) -> AttackResult:
+        if self._prepare is not None:
+            problem = self._prepare(params, problem)
         state = self._start(params, problem)
         if problem.epsilon is not None and not np.asarray(problem.epsilon)[:num_rows].any():
             return self._result(params, problem, state)  # nothing can move

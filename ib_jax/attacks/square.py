@@ -70,11 +70,12 @@ def square(
     4000, 6000 and 8000 queries.
 
     Guaranteed: the result lies in the ball and in the bounds; epsilon 0 returns the inputs, and so does an input that
-    fools the model as it is; an example makes at most `num_queries` queries (besides one for the input itself), and
+    fools the model as it is; an example makes at most `num_queries` queries (besides those for the input itself), and
     none after the first that fools the model; its result depends on its own key, input and label alone. A candidate
     that would change nothing is turned round first, which for images of one channel saves up to half of the queries.
 
-    Against a stochastic model a lucky sample ends the search or stays the best; raise `num_eot_samples`.
+    Against a stochastic model a lucky sample may stay the best; raise `num_eot_samples`. It does not end the search: to
+    end it the wrong answer must lead, by three standard errors of the margin at the input.
 
     Args:
       epsilon: radius, >= 0, in units of the inputs; a scalar or one for each example ([B]). It may be traced, so
@@ -134,6 +135,7 @@ def square(
         finish=finish,
         num_steps=num_queries,
         epsilon=epsilon,
+        confidence=None,
     )
 
 

@@ -120,8 +120,8 @@ def kl_divergence(p: AnyGaussian, q: AnyGaussian) -> Array:
     """
     p_mean, p_scale, q_mean, q_scale = _promote(*p, *q)
     p, q = _of_rank(type(p)(p_mean, p_scale), q_mean.ndim), _of_rank(type(q)(q_mean, q_scale), p_mean.ndim)
-    squares = _variance(p, q) + jnp.square(_whiten(q, p.mean - q.mean))
-    return (0.5 * (squares - 1.0) + _log_scale(q) - _log_scale(p)).sum(-1)
+    variance, log_ratio = _compared(p, q)
+    return (0.5 * (variance + jnp.square(_whiten(q, p.mean - q.mean)) - 1.0) - log_ratio).sum(-1)
 
 
 def _of_rank(dist: AnyGaussian, rank: int) -> AnyGaussian:
@@ -138,13 +138,14 @@ def _whiten(dist: AnyGaussian, vectors: Array) -> Array:
     return jnp.vectorize(solve, signature="(d,d),(d)->(d)")(dist.scale_tril, vectors)
 
 
-def _variance(p: AnyGaussian, q: AnyGaussian) -> Array:
-    """The variances of each dimension of L_q^-1 z for z from p, [..., D]."""
+def _compared(p: AnyGaussian, q: AnyGaussian) -> tuple[Array, Array]:
+    """Of each dimension the variance of L_q^-1 z for z from p, and log det L_p - log det L_q in parts, [..., D]."""
     if isinstance(p, DiagGaussian) and isinstance(q, DiagGaussian):
-        return jnp.square(p.scale / q.scale)
+        ratio = p.scale / q.scale
+        return jnp.square(ratio), _safe_log(ratio)  # of one ratio: a small divergence is the difference of the two
     columns = jnp.vectorize(jnp.diag, signature="(d)->(d,d)")(p.scale) if isinstance(p, DiagGaussian) else lower(p).mT
     each = type(q)(q.mean[..., None, :], q[1][..., None, :] if isinstance(q, DiagGaussian) else q[1][..., None, :, :])
-    return jnp.square(_whiten(each, columns)).sum(-2)
+    return jnp.square(_whiten(each, columns)).sum(-2), _log_scale(p) - _log_scale(q)
 
 
 def _log_scale(dist: AnyGaussian) -> Array:

@@ -169,7 +169,9 @@ def test_samples_are_pooled():
     """Whether the boundary is passed is seen by many samples where one is a guess."""
     inputs, shares = jnp.asarray(INPUTS.reshape(BATCH, 2, 4)), []
     for num_eot_samples in (1, 64):
-        attack = deepfool(bounds=FAR, num_eot_samples=num_eot_samples, num_judge_samples=256, overshoot=0.1)
+        attack = deepfool(
+            bounds=FAR, num_eot_samples=num_eot_samples, num_judge_samples=256, overshoot=0.1, confidence=0.0
+        )
         success = jax.jit(lambda key: attack(key, noisy, inputs, LABELS).success)  # noqa: B023
         shares.append(np.mean([success(jax.random.key(i)) for i in range(5)]))
     assert shares[1] > max(0.85, shares[0] + 0.1)

@@ -189,7 +189,7 @@ def test_neighbours_keys_and_misclassified_examples():
     inputs, keys = jnp.asarray(INPUTS.reshape(BATCH, 2, 4)), losses.per_example_keys(KEY, BATCH)
     # So far off that no sample answers with the label.
     labels = np.where(np.arange(BATCH) < 2, (INPUTS @ WEIGHT + BIAS).argmin(-1), LABELS)
-    attack = fab(epsilon=0.3, num_eot_samples=2, num_steps=5, num_restarts=2)
+    attack = fab(epsilon=0.3, num_eot_samples=2, num_steps=5, num_restarts=2, confidence=0.0)
     attack = jax.jit(functools.partial(attack, logits_fn=noisy))
     whole = attack(keys, inputs=inputs, labels=labels)
     np.testing.assert_array_equal(attack(keys, inputs=inputs, labels=labels).inputs, whole.inputs)

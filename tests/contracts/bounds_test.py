@@ -31,7 +31,7 @@ def correlated(bound, *batch, encode_fn, **kwargs):
     def encode_full(inputs):
         mean, scale = encode_fn(inputs)
         below = jnp.tril(0.3 * mean[:, None, :] * mean[:, :, None], -1)
-        return Gaussian(mean, scale[..., None] * (jnp.eye(3, dtype=scale.dtype) + below))
+        return Gaussian(mean, scale[..., None] * (jnp.eye(3, dtype=scale.dtype)[None] + below))
 
     return bound(*batch, encode_fn=encode_full, **kwargs)
 

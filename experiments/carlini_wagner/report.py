@@ -72,7 +72,8 @@ def _tables(attacked: "pd.DataFrame", title: str) -> list[Table]:
     gradients = _gradients(attacked)
     if "expectation_of" in attacked and attacked["expectation_of"].isna().all():  # with targets it is not varied
         gradients = {
-            f"{n:g} sample{'s' * int(n > 1)}": {"num_eot_samples": n} for n in sorted(attacked["num_eot_samples"].unique())
+            f"{n:g} sample{'s' * int(n > 1)}": {"num_eot_samples": n}
+            for n in sorted(attacked["num_eot_samples"].unique())
         }
     rows = [
         Row((f"{beta:g}", label), at=at, frame=part)

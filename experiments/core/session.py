@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from experiments.core import records
@@ -36,6 +36,7 @@ class Session:
         *settings: Settings,
         details: Mapping[str, Any] | None = None,
         file: str = "",
+        swept: Collection[str] = (),
     ) -> Record:
         """The record of a run of this session: command, settings, departures from the paper, versions and machine.
 
@@ -44,8 +45,9 @@ class Session:
           *settings: of the run; those of this machine are left out.
           details: as of `Record`.
           file: its name, without ".json".
+          swept: settings that the experiment goes over, which depart from no paper.
         """
-        departed = [each._asdict() for each in departures(*settings)]
+        departed = [each._asdict() for each in departures(*settings) if each.name not in swept]
         kept = recorded(*settings)
         return Record(self.experiment, self.command, kept, models, details or {}, departed, environment(), file=file)
 

@@ -12,6 +12,7 @@ from experiments.core.frames import distinct, groups, per_model, where
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, attack_label
+from experiments.mnist_vib import latent_planes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,17 +37,21 @@ MASKED = (
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
-    """The tables and figures of the records, one for each K."""
-    records = sorted(records, key=lambda record: record.settings["latent_dims"].index(record.settings["latent_dim"]))
+    """The tables and figures of the records: one for each K, or one for each model."""
     settings = records[0].settings
+    by_size: dict[int, list[Record]] = {size: [] for size in settings["latent_dims"]}
+    for record in sorted(records, key=lambda record: record.file):
+        by_size.setdefault(record.settings["latent_dim"], []).append(record)
+    sizes = {size: own for size, own in by_size.items() if own}
     gone = {(r.file, m.name, m.seed): m.details["diverged_at"] for r in records for m in r.models}
     keys = frame[["file", "model", "seed"]].itertuples(index=False, name=None)
     sound = frame[[gone[key] < 0 for key in keys]]
     compared = (settings["objective"], settings["dataset"]) == ("vib", "mnist")
     attacks = _smallest_radii(frame)
-    sections: list[Any] = [_table(record, frame, sound, attacks, ERRORS if compared else {}) for record in records]
+    theirs = ERRORS if compared else {}
+    sections: list[Any] = [_table(size, own, frame, sound, attacks, theirs) for size, own in sizes.items()]
     sections += [Text(MASKED)] if attacks else []
-    sections += [_curve(sound, records), *_plane(records), Departures(records)]
+    sections += [_curve(sound, sizes), *_codes(records, compared), *_plane(sizes), Departures(records)]
     headlines = []
     for (size, beta), paper in ERRORS["error_avg"].items():
         if compared and beta == 1e-3 and size in set(sound["latent_dim"]):
@@ -58,10 +63,14 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
 
 
 def _table(
-    record: Record, frame: "pd.DataFrame", sound: "pd.DataFrame", attacks: Sequence[dict[str, Any]], paper: Any
+    size: int,
+    records: Sequence[Record],
+    frame: "pd.DataFrame",
+    sound: "pd.DataFrame",
+    attacks: Sequence[dict[str, Any]],
+    paper: Any,
 ) -> Table:
-    settings, models = record.settings, record.models
-    size = settings["latent_dim"]
+    settings, models = records[0].settings, [model for record in records for model in record.models]
     error = functools.partial(Column, unit="%", digits=2)
     columns = [
         error("test error, 12 samples", "error_avg", at={"split": "test"}, paper=paper.get("error_avg")),
@@ -72,15 +81,17 @@ def _table(
         *(Column(attack_label(at), "accuracy", at=at, unit="%") for at in attacks),
     ]
     rows = []
-    for (beta,), _ in sorted(groups(where(frame, file=record.file), "beta"), key=lambda group: group[0]):
-        part = where(sound, file=record.file, beta=beta)
+    for (beta,), _ in sorted(groups(where(frame, latent_dim=size), "beta"), key=lambda group: group[0]):
+        part = where(sound, latent_dim=size, beta=beta)
         label = f"{beta:g}" if len(part) else f"{beta:g}, diverged"
         rows.append(Row(label, frame=part, key=(size, beta)))
-    seeds, devices = sorted({model.seed for model in models}), record.environment["devices"]
+    seeds, devices = sorted({model.seed for model in models}), records[0].environment["devices"]
+    seconds = sum(record.details["training_seconds"] for record in records)
+    covariance = "full" if settings.get("encoder_scale") == "full" else "diagonal"
     notes = (
-        f"{settings['objective']} on {settings['dataset']}, K = {size}, {settings['num_epochs']} epochs "
-        f"({settings['preset']} recipe; the paper trains 200), seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(map(str, seeds))}: {len(models)} models in {record.details['training_seconds']:,.0f} s on "
+        f"{settings['objective']} on {settings['dataset']}, K = {size}, {covariance} covariance, "
+        f"{settings['num_epochs']} epochs ({settings['preset']} recipe; the paper trains 200), "
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {len(models)} models in {seconds:,.0f} s on "
         f"{devices[0]} x {len(devices)}."
     )
     fallen = [
@@ -102,14 +113,15 @@ def _smallest_radii(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return found
 
 
-def _curve(frame: "pd.DataFrame", records: Sequence[Record]) -> Figure:
+def _curve(frame: "pd.DataFrame", sizes: Mapping[int, Sequence[Record]]) -> Figure:
     """The paper's Figure 1: error against beta for each K; of the first K I(Z;Y) against I(X;Z), and that on beta."""
-    first = where(frame, file=records[0].file)
+    first_size = next(iter(sizes))
+    first, settings = where(frame, latent_dim=first_size), sizes[first_size][0].settings
     relevance, rate = (
         [Line(split, metric, at={"split": split}, frame=first, over="beta", color=c) for split, c in COLORS.items()]
         for metric in ("information_zy_bits", "rate_bits")
     )
-    information = functools.partial(Panel, title=f"K = {records[0].settings['latent_dim']}")
+    information = functools.partial(Panel, title=f"K = {first_size}")
     bound = "I(X;Z) upper bound, bits"
     plane = information(
         lines=relevance,
@@ -121,9 +133,9 @@ def _curve(frame: "pd.DataFrame", records: Sequence[Record]) -> Figure:
         xlim=(0, None),
     )
     rates = information(lines=rate, x="beta", ylabel=bound, xscale="log", yscale="symlog", ylim=(0, None))
-    panels: list[Any] = [functools.partial(_errors, record.file, record.settings["latent_dim"]) for record in records]
+    panels: list[Any] = [functools.partial(_errors, size) for size in sizes]
     panels += [plane, rates] if "rate_bits" in set(first["metric"]) else []
-    settings, seeds = records[0].settings, first["seed"].nunique()
+    seeds = first["seed"].nunique()
     trained = f"{settings['num_epochs']} epochs, {seeds} seed{'s' * (seeds > 1)}"
     title = f"{settings['objective']} on {settings['dataset']}, {trained}"
     alt = "Test and training error against beta for each K; I(Z;Y) against I(X;Z); I(X;Z) against beta."
@@ -131,7 +143,7 @@ def _curve(frame: "pd.DataFrame", records: Sequence[Record]) -> Figure:
     return Figure("figure1.png", panels, title="Figure 1", suptitle=title, alt=alt, columns=2, size=size)
 
 
-def _errors(file: str, latent_dim: int, axes: "Axes", frame: "pd.DataFrame") -> None:
+def _errors(latent_dim: int, axes: "Axes", frame: "pd.DataFrame") -> None:
     lines = [
         Line(f"{split}, {label}", metric, at={"split": split}, scale=100, color=color, style=dashes)
         for split, color in COLORS.items()
@@ -139,20 +151,34 @@ def _errors(file: str, latent_dim: int, axes: "Axes", frame: "pd.DataFrame") -> 
     ]
     scales: dict[str, Any] = {"xscale": "log", "yscale": "symlog"}
     panel = Panel(lines=lines, title=f"K = {latent_dim}", x="beta", ylabel="error, %", ylim=(0, 100), **scales)
-    draw_panel(axes, panel, where(frame, file=file))
+    draw_panel(axes, panel, where(frame, latent_dim=latent_dim))
     axes.set_yticks([0, 1, 2, 5, 10, 50, 90], ["0", "1", "2", "5", "10", "50", "90"])
 
 
-def _plane(records: Sequence[Record]) -> list[Figure]:
+def _codes(records: Sequence[Record], compared: bool) -> list[Figure]:
+    """The paper's Figure 2, of the models whose codes are kept, with its errors in square brackets."""
+    drawn = {}
+    for record in records:
+        for model in record.models:
+            if "codes" in model.details:
+                beta, test = model.settings["beta"], model.values_at(split="test")
+                found = [f"{test[name]:.2%}" for name in ERRORS]
+                theirs = [ERRORS[name].get((2, beta)) if compared else None for name in ERRORS]
+                texts = [
+                    own + ("" if paper is None else f" [{paper:g}]") for own, paper in zip(found, theirs, strict=True)
+                ]
+                drawn[beta] = f"beta = {beta:g}: error {texts[0]}, 1 sample {texts[1]}", model.details["codes"]
+    return [latent_planes([drawn[beta] for beta in sorted(drawn)], "figure2.png")] if drawn else []
+
+
+def _plane(sizes: Mapping[int, Sequence[Record]]) -> list[Figure]:
     """The VUB paper's Figure 3; a deterministic network has no such figure."""
-    history = records[0].models[0].details["history"]
+    models = {size: [model for record in records for model in record.models] for size, records in sizes.items()}
+    history = next(iter(models.values()))[0].details["history"]
     name = next((name for name in ("rate", "residual") if name in history), None)
     if name is None:
         return []
-    rows = {
-        f"K = {record.settings['latent_dim']}": [m for m in record.models if m.details["diverged_at"] < 0]
-        for record in records
-    }
+    rows = {f"K = {size}": [model for model in own if model.details["diverged_at"] < 0] for size, own in models.items()}
     columns = max(len({model.settings["beta"] for model in row}) for row in rows.values())
     alt = "1 / cross-entropy against the rate in each epoch of training, a panel for each beta, a row for each K."
     draw = functools.partial(_draw_plane, rows, columns, name)

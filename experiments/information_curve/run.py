@@ -1,21 +1,22 @@
 """Trains and attacks populations over beta, and draws the information curve."""
 
 import dataclasses
+import itertools
 import pathlib
 from typing import Any
 
 from experiments import mnist_vib
-from experiments.core import records
+from experiments.core import records, runner
 from experiments.core.evaluator import SPLITS, PopulationEvaluator
 from experiments.core.objectives import strength_name
 from experiments.core.population import PopulationTrainer, curves
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
-from experiments.core.settings import GRAIN, RESIDUAL_OBJECTIVES, SettingError
+from experiments.core.settings import EVALUATION, GRAIN, RESIDUAL_OBJECTIVES, SettingError
 from experiments.core.trained_model import TrainedModel
-from experiments.core.workdir import check_workdir, new_workdir, write_config
-from experiments.information_curve.settings import CurveConfig, member_settings
+from experiments.core.workdir import check_reuse, check_workdir, new_workdir, write_config
+from experiments.information_curve.settings import DRAWN, VARIED, CurveConfig, member_settings, of_size
 from ib_jax.training import Population
 
 
@@ -53,7 +54,8 @@ def run(curve: CurveConfig, config: mnist_vib.Config, session: Session) -> list[
       session: of the run.
 
     Returns:
-      The records, one for each K, or None if the run was stopped before its end and can be resumed.
+      The records, one for each K or, of models trained alone, for each of them; None if the run was stopped before its
+      end and can be resumed.
 
     Raises:
       WorkdirError: the workdir holds a run with other settings.
@@ -62,13 +64,23 @@ def run(curve: CurveConfig, config: mnist_vib.Config, session: Session) -> list[
     """
     check(curve, config)
     workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-curve"))
+    results = pathlib.Path(curve.results or workdir / "results")
     check_workdir(workdir, config, curve)
-    dataset, hyperparams = load_dataset(config), member_settings(curve, config)
-    made = []
+    made = (_alone if curve.alone else _together)(curve, config, session, workdir, results)
+    if made is not None:
+        session.publish(results, made)
+    return made
+
+
+def _together(
+    curve: CurveConfig, config: mnist_vib.Config, session: Session, workdir: pathlib.Path, results: pathlib.Path
+) -> list[Record] | None:
+    """A population, and a record, for each K."""
+    dataset, hyperparams, made = load_dataset(config), member_settings(curve, config), []
     for latent_dim in curve.latent_dims:
-        own = dataclasses.replace(config, latent_dim=latent_dim)
+        recipe = Recipe(of_size(curve, config, latent_dim), dataset)
         trainer = PopulationTrainer(
-            Recipe(own, dataset),
+            recipe,
             hyperparams,
             workdir / f"K{latent_dim}",
             session,
@@ -88,11 +100,41 @@ def run(curve: CurveConfig, config: mnist_vib.Config, session: Session) -> list[
             "training_seconds": trainer.seconds,
             "images_per_second": len(trained) * num_steps * config.batch_size / max(trainer.seconds, 1e-9),
         }
-        made.append(session.record(list(map(_model, trained)), own, curve, details=details, file=f"K{latent_dim}"))
-    results = pathlib.Path(curve.results or workdir / "results")
+        models = [_model(recipe, each, dict(each.settings), config.seed) for each in trained]
+        made.append(session.record(models, recipe.config, curve, details=details, file=f"K{latent_dim}"))
     for record in made:
         records.write(results / f"{record.file}.json", record)
-    session.publish(results, made)
+    return made
+
+
+def _alone(
+    curve: CurveConfig, config: mnist_vib.Config, session: Session, workdir: pathlib.Path, results: pathlib.Path
+) -> list[Record] | None:
+    """A record for each model, written when it is trained; those that are there are not trained again."""
+    dataset, members, made = load_dataset(config), member_settings(curve, config), []
+    own = [{name: values[index].item() for name, values in members.items()} for index in range(len(members["seed"]))]
+    own.sort(key=lambda hyper: hyper["seed"])  # all betas of one seed first, and in their order
+    for latent_dim, hyper in itertools.product(curve.latent_dims, own):
+        name = f"{config.objective}_beta{hyper['beta']:g}_seed{hyper['seed']}"
+        folder = workdir / f"K{latent_dim}" / name
+        own_config = dataclasses.replace(
+            of_size(curve, config, latent_dim), **hyper, workdir=str(folder), figures=False
+        )
+        path = results / f"K{latent_dim}_{name}.json"
+        if path.exists():
+            made.append(records.read(path))
+            check_reuse(path, made[-1].settings, own_config, stage=EVALUATION)
+            continue
+        session.console.rule(path.stem)
+        recipe = Recipe(own_config, dataset)
+        evaluator = mnist_vib.AttackEvaluator(recipe)
+        trained = runner.train(recipe, folder, session, evaluator=evaluator, title=path.stem, again=True)
+        if trained is None:
+            return None
+        details = {"steps": recipe.num_steps, "training_seconds": trained.seconds}
+        model = _model(recipe, trained, dict(hyper), config.seed)
+        made.append(session.record([model], own_config, curve, details=details, file=path.stem, swept=VARIED))
+        records.write(path, made[-1])
     return made
 
 
@@ -114,10 +156,14 @@ def check(curve: CurveConfig, config: mnist_vib.Config) -> None:
         raise SettingError("--input_pipeline must be resident: the members of a population share the data on a device")
 
 
-def _model(trained: TrainedModel) -> Model:
+def _model(recipe: Recipe, trained: TrainedModel, own: dict[str, Any], first_seed: int) -> Model:
     """A member for the record; the numbers of one that diverged are those of the epoch before."""
-    own, summary = dict(trained.settings), trained.summary
+    config, summary = recipe.config, trained.summary
     measurements = [Measurement({"split": name}, summary[name]) for name in SPLITS if name in summary]
-    measurements += [Measurement(**row) for row in summary.get("measurements", ())]
-    details = {"diverged_at": summary["diverged_at"], "history": curves(trained.history)}
+    measurements += [
+        row if isinstance(row, Measurement) else Measurement(**row) for row in summary.get("measurements", ())
+    ]
+    details: dict[str, Any] = {"diverged_at": summary.get("diverged_at", -1), "history": curves(trained.history)}
+    if config.latent_dim == 2 and own["beta"] in DRAWN and own["seed"] == first_seed:
+        details["codes"] = mnist_vib.drawn_codes(recipe.model, trained.params, recipe.dataset.test)
     return Model(f"beta{own['beta']:g}", own.pop("seed"), measurements, settings=own, details=details)

@@ -1,12 +1,13 @@
 """The settings of `experiments.information_curve` beside those of each model, and the members that they make."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 
 from experiments.core import groups
 from experiments.core.objectives import strength_name
-from experiments.core.settings import RESIDUAL_OBJECTIVES, TRAINING, configure, setting
+from experiments.core.settings import NOTHING, RATE_OBJECTIVES, RESIDUAL_OBJECTIVES, TRAINING, configure, setting
 from experiments.mnist_vib import PRESETS, Config
 from ib_jax import losses
 
@@ -14,8 +15,10 @@ __all__ = ("PRESETS", "VARIED", "Config", "CurveConfig", "member_settings")
 
 DECADES = tuple(float(f"1e{power}") for power in range(-9, 1))
 
-VARIED = ("beta", "rho", "latent_dim")
+VARIED = ("beta", "rho", "latent_dim", "encoder_scale")
 """Settings of a model that are none of a population's: it goes over --betas and --latent_dims."""
+DRAWN = (1e-3, 1e-1, 1.0)
+"""Strengths of which the two-dimensional codes are drawn, those of the paper's Figure 2."""
 
 
 @configure(
@@ -37,6 +40,13 @@ class CurveConfig(groups.Betas, groups.Seeds, groups.Members, groups.Results):
     group = "Sweep"
 
     latent_dims: tuple[int, ...] = setting((2,), "K of each population.", paper=(256, 2), least=1, distinct=True)
+    full_covariance: bool = setting(True, "Whether p(z|x) has a full covariance with K = 2.", paper=True)
+    alone: bool = setting(
+        False,
+        "Train each model alone, in a folder and with a record of its own, all betas of one seed before the next: as "
+        "fast on a CPU, and a later run goes on with what is missing.",
+        decides=NOTHING,
+    )
 
 
 def member_settings(curve: CurveConfig, config: Config) -> dict[str, np.ndarray]:
@@ -49,3 +59,9 @@ def member_settings(curve: CurveConfig, config: Config) -> dict[str, np.ndarray]
     elif strength_name(config.objective) != "beta":
         members[strength_name(config.objective)] = betas
     return members
+
+
+def of_size(curve: CurveConfig, config: Config, latent_dim: int) -> Config:
+    """The settings of the models of a size."""
+    full = latent_dim == 2 and curve.full_covariance and config.objective in RATE_OBJECTIVES
+    return dataclasses.replace(config, latent_dim=latent_dim, encoder_scale="full" if full else "learned")

@@ -15,9 +15,6 @@ from experiments.mnist_vib.plane import drawn_codes
 from ib_jax import attacks, data, evaluation, models, training
 from ib_jax.types import Array, Attack, Params
 
-NUM_DRAWN = 1000
-"""Test images whose codes are drawn, as in the paper's Figure 2."""
-
 
 class AttackedRadii(NamedTuple):
     """An attack at several radii: its conditions in a record but for the radius, and how it is made of one."""
@@ -73,7 +70,7 @@ class AttackEvaluator(Evaluator):
             "calibration_bins": calibration_bins(np.asarray(terms.confidence), np.asarray(terms.correct_avg)),
         }
         if self._config.latent_dim == 2:
-            more["codes"] = drawn_codes(self._model, params, self._recipe.dataset.test, NUM_DRAWN)
+            more["codes"] = drawn_codes(self._model, params, self._recipe.dataset.test)
         return self._summaries(found) | more
 
     def robustness(self, params: Params) -> list[Measurement]:

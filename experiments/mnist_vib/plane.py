@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 ELLIPSE = float(np.sqrt(-2 * np.log(0.05)))
 """Scales from the mean of a two-dimensional normal to the edge of the ellipse that holds 95 % of it."""
+NUM_DRAWN = 1000
+"""Test images whose codes are drawn, as in the paper's Figure 2."""
 _LOWER = np.tril_indices(2)
 
 
-def drawn_codes(
-    model: Classifier, params: Params, test: data.Split, num_images: int, size: int = 120
-) -> dict[str, Any]:
+def drawn_codes(model: Classifier, params: Params, test: data.Split, size: int = 120) -> dict[str, Any]:
     """Two-dimensional codes of the first test images, and H(q(y|z)) where they lie.
 
     Returns:
       `labels` [N], of p(z|x) `mean` [N, 2] and `cholesky` [N, 3], the entries L11, L21 and L22 of its factor, `extent`
       (left, right, bottom, top), `entropy_bits` [size, size].
     """
-    inputs, labels = (array[:num_images] for array in test)
+    inputs, labels = (array[:NUM_DRAWN] for array in test)
     encoding = model.encode(params, data.to_unit_interval(inputs))
     mean, factor = np.asarray(encoding.mean), scale_tril(encoding)
     reach = ELLIPSE * np.linalg.norm(factor, axis=-1)  # of each ellipse along each axis

@@ -259,6 +259,15 @@ class Betas(Settings, group="Sweep"):
     )
 
 
+class Objectives(Settings, group="Sweep"):
+    objectives: str = _free("vib,vub,ceb", "What is compared, with commas between.")
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The objectives by name."""
+        return split(self.objectives)
+
+
 class Seeds(Settings, group="Sweep"):
     num_seeds: int = _free(1, "Models of each kind, with seeds 0, 1, ...", least=1)
 

@@ -33,22 +33,16 @@ class FeatureCache(Settings, group="Features"):
     shard_size: int = setting(1000, "Examples of one file of the cache.", least=1, decides=NOTHING)
 
 
-class Bottlenecks(Settings, group="Sweep"):
-    objectives: str = setting(
-        "vib,vub,ceb",
-        "Bottlenecks with commas between: vib, vub, ceb. A deterministic head is always trained too.",
-        note="vib,vub",
-        decides=NOTHING,
-    )
-
-    @property
-    def bottlenecks(self) -> tuple[str, ...]:
-        """The bottlenecks by name."""
-        return groups.split(self.objectives)
+@configure(
+    help={"objectives": "Bottlenecks with commas between: vib, vub, ceb. A deterministic head is always trained too."},
+    note={"objectives": "vib,vub"},
+)
+class Bottlenecks(groups.Objectives):
+    """The objectives of heads."""
 
     def check(self) -> None:
         super().check()
-        groups.check_names("objectives", self.bottlenecks, ("vib", "vub", "ceb"))
+        groups.check_names("objectives", self.compared, ("vib", "vub", "ceb"))
 
 
 @configure(

@@ -72,7 +72,7 @@ def run(config: FeaturesConfig, session: Session) -> pathlib.Path | None:
 
 def compared(config: FeaturesConfig, num_features: int, *, with_backbone: bool) -> list[HeadConfig | None]:
     """Everything that is attacked: the network itself, which is None, and the heads."""
-    objectives = (DETERMINISTIC, *config.bottlenecks)
+    objectives = (DETERMINISTIC, *config.compared)
     made = [heads.heads_of(config, num_features, name, epochs_per_eval=config.num_epochs) for name in objectives]
     return [*[None] * with_backbone, *(head for each in made for head in each)]
 

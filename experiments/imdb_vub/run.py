@@ -74,7 +74,7 @@ def train_heads(
     """
     inputs, heads, classifiers = features.dataset.train.inputs, {}, {}
     standardise = Standardise(inputs.mean(0), inputs.std(0))
-    for objective in (VANILLA, *config.bottlenecks):
+    for objective in (VANILLA, *config.compared):
         members = heads_of(config, inputs.shape[-1], objective, epochs_per_eval=config.epochs_per_eval)
         recipe = head_recipe(members[0], features.dataset, standardise)
         vary = [name for name in (strength_name(objective), "seed") if name]

@@ -9,7 +9,8 @@ from experiments.core.frames import distinct, per_model, where
 from experiments.core.plots import Figure, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Grid, Headline, Report, Row, Table, attack_label, number
-from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES
+from experiments.core.settings import BOTTLENECKS
+from experiments.mnist_objectives.settings import STRENGTH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,20 +44,26 @@ def best_records(tuning: Iterable[Record]) -> list[Record]:
 
 
 def _by_objective(tuning: Iterable[Record]) -> dict[str, list[Record]]:
-    """From the strongest bottleneck to the weakest."""
-    found: dict[str, list[Record]] = {name: [] for name in BOTTLENECKS}
-    for record in sorted(tuning, key=lambda each: (-each.settings["beta"], each.settings["rho"])):
+    """From the strongest regularisation to the weakest."""
+    found: dict[str, list[Record]] = {name: [] for name in STRENGTH}
+    for record in tuning:
         found[record.settings["objective"]].append(record)
+    for name, own in found.items():
+        own.sort(key=lambda each: each.settings[STRENGTH[name]], reverse=STRENGTH[name] != "rho")
     return {name: own for name, own in found.items() if own}
+
+
+def trials(records: Sequence[Record]) -> list[Record]:
+    """The runs that chose the strengths."""
+    return [record for record in records if record.file.startswith(f"{TUNING}/")]
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     """The tables and the figure of the records of all runs."""
     tuning, seeds = (frame[frame["file"].str.startswith(f"{name}/")] for name in (TUNING, SEEDS))
-    trials = [record for record in records if record.file.startswith(f"{TUNING}/")]
-    names = [name for name in BOTTLENECKS if name in set(seeds["objective"])]
+    names = [name for name in STRENGTH if name in set(seeds["objective"])]
     final = {name: next(r for r in records if r.file.startswith(f"{SEEDS}/{name}_seed")) for name in names}
-    columns = [Column(f"{name}, {_strength(final[name])}", frame=where(seeds, objective=name)) for name in names]
+    columns = [Column(strength_of(final[name], name), frame=where(seeds, objective=name)) for name in names]
     rows = [Row(label, metric, at={"split": "test"}, scale=s, digits=d) for label, metric, s, d in NUMBERS]
     attacked = seeds[seeds["epsilon"].notna()]
     for at in distinct(attacked, "attack", "norm", "num_steps", "targeted", "epsilon"):
@@ -73,7 +80,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     )
     sections = [
         Table(title="On the test set", rows=rows, columns=columns),
-        _chosen(trials),
+        chosen(trials(records)),
         _figure(tuning, [name for name in BOTTLENECKS if name in set(tuning["objective"])]),
         Departures(records),
     ]
@@ -83,27 +90,31 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     return Report(f"Four objectives on {settings['dataset']}", frame, sections, PAPER, intro, headlines)
 
 
-def _strength(record: Record) -> str:
-    name = "beta" if record.settings["objective"] in RATE_OBJECTIVES else "rho"
-    return f"{name} = {record.settings[name]:.3g}"
+def strength_of(record: Record, *before: str) -> str:
+    """The chosen setting and its value, after words of the caller's."""
+    name = STRENGTH[record.settings["objective"]]
+    own = [f"{name.replace('_', ' ')} = {record.settings[name]:.3g}"] if name else []
+    return ", ".join([*before, *own])
 
 
-def _chosen(trials: Sequence[Record]) -> Grid:
+def chosen(trials: Sequence[Record]) -> Grid:
     """Held-out errors: a row for each strength."""
-    best, columns = best_records(trials), _by_objective(trials)
-    errors = {record.file: record.models[0].values_at(split="validation")["error_avg"] or 0.0 for record in trials}
     rows: list[list[Any]] = []
-    for line in zip(*columns.values(), strict=True):
-        cells = [number(errors[each.file], scale=100, digits=2)._replace(bold=each in best) for each in line]
-        rows.append([" or ".join(dict.fromkeys(map(_strength, line))), *cells])
+    best = best_records(trials)
+    errors = {record.file: record.models[0].values_at(split="validation")["error_avg"] or 0.0 for record in trials}
+    for name, own in _by_objective(trials).items():
+        for record in own:
+            values = record.models[0].values_at(split="validation")
+            error = number(values["error_avg"], unit="%", digits=2)._replace(bold=record in best)
+            rows.append([name, strength_of(record), error, number(values["cross_entropy"], digits=4)])
     settings, lowest = trials[0].settings, min(errors.values())
     deviation = 100 * math.sqrt(lowest * (1 - lowest) / settings["num_validation"])
     notes = (
-        f"Error in % on {settings['num_validation']} held-out training images (12 samples, seed {settings['seed']}, "
-        f"{settings['num_epochs']} epochs on the others), each with a standard error of about {deviation:.2f}. The "
-        "best of each column, in bold, was chosen; of equal errors the one with the lower cross-entropy."
+        f"On {settings['num_validation']} held-out training images (12 samples, seed {settings['seed']}, "
+        f"{settings['num_epochs']} epochs on the others); an error has a standard error of about {deviation:.2f} %. "
+        "The lowest of each objective, in bold, was chosen; of equal errors the one with the lower cross-entropy."
     )
-    return Grid(["strength", *columns], rows, "How the strengths were chosen", notes)
+    return Grid(["objective", "strength", "error", "cross-entropy, nats"], rows, "How the strengths were chosen", notes)
 
 
 def _figure(tuning: "pd.DataFrame", names: Sequence[str]) -> Figure:
@@ -112,13 +123,12 @@ def _figure(tuning: "pd.DataFrame", names: Sequence[str]) -> Figure:
         ("information_zy_bits", 1, "I(Z;Y) lower bound, bits"),
         ("calibration_error", 100, "calibration error, %"),
     ]
-    strengths = {name: "beta" if name in RATE_OBJECTIVES else "rho" for name in names}
     parts = {name: where(tuning, objective=name) for name in names}
     line = functools.partial(Line, at={"split": "validation"}, x="rate_bits")
     panel = functools.partial(Panel, xlabel="I(X;Z) upper bound, bits", xscale="log")
     panels = [
         panel(
-            lines=[line(name, metric, frame=parts[name], over=strengths[name], scale=scale) for name in names],
+            lines=[line(name, metric, frame=parts[name], over=STRENGTH[name], scale=scale) for name in names],
             ylabel=label,
             legend=metric == "error_avg",
         )

@@ -9,39 +9,37 @@ from experiments import mnist_vib
 from experiments.core import records
 from experiments.core.records import Record
 from experiments.core.session import Session
-from experiments.core.settings import BOTTLENECKS, EVALUATION, RATE_OBJECTIVES
+from experiments.core.settings import EVALUATION
 from experiments.core.workdir import check_reuse
 from experiments.mnist_objectives.report import SEEDS, TUNING, best_records
-from experiments.mnist_objectives.settings import CompareConfig
-from ib_jax import data, losses
+from experiments.mnist_objectives.settings import STRENGTH, CompareConfig
+from ib_jax import data
 
 Runs = dict[str, dict[str, Any]]
 """Training runs: by the name of the record what differs from the recipe."""
 
 
 def tuning_runs(compare: CompareConfig) -> Runs:
-    """Every objective at every strength, with training images held out and no attack."""
+    """Every objective at every strength, where there is a choice, with images held out and no attack."""
     held_out = compare.num_validation or len(data.load(compare.dataset).train.labels) // 6
-    common = {"num_validation": held_out, "num_attack_images": 0, "seed": 0}
+    common: dict[str, Any] = {"num_validation": held_out, "num_attack_images": 0, "seed": 0}
+    common |= {"num_epochs": compare.tuning_epochs} if compare.tuning_epochs else {}
     return {
-        f"{TUNING}/{objective}_beta{beta:g}": {"objective": objective, **_strength(objective, beta), **common}
-        for objective in BOTTLENECKS
-        for beta in compare.strengths
+        f"{TUNING}/{objective}_{name}": {"objective": objective, **own, **common}
+        for objective in compare.compared
+        if len(tried := compare.candidates(objective)) > 1
+        for name, own in tried.items()
     }
 
 
-def _strength(objective: str, beta: float) -> dict[str, float]:
-    return {"beta": beta} if objective in RATE_OBJECTIVES else {"rho": round(float(losses.beta_to_rho(beta)), 4)}
-
-
-def seed_runs(trials: Iterable[Record], num_seeds: int) -> Runs:
+def seed_runs(compare: CompareConfig, trials: Iterable[Record]) -> Runs:
     """Every objective at its best strength, with each seed, on all training images, and attacked."""
-    runs: Runs = {}
-    for trial in best_records(trials):
-        objective = trial.settings["objective"]
-        strength = "beta" if objective in RATE_OBJECTIVES else "rho"
-        own = {"objective": objective, strength: trial.settings[strength]}
-        runs |= {f"{SEEDS}/{objective}_seed{seed}": own | {"seed": seed} for seed in range(num_seeds)}
+    best, runs = {record.settings["objective"]: record.settings for record in best_records(trials)}, Runs()
+    for objective in compare.compared:
+        (own, *_), name = compare.candidates(objective).values(), STRENGTH[objective]
+        own = {name: best[objective][name]} if objective in best else own
+        own = {"objective": objective, **own, "num_attack_images": compare.num_attack_images}
+        runs |= {f"{SEEDS}/{objective}_seed{seed}": own | {"seed": seed} for seed in range(compare.num_seeds)}
     return runs
 
 
@@ -52,10 +50,10 @@ def run(compare: CompareConfig, session: Session) -> pathlib.Path | None:
       WorkdirError: a record was made with other settings; and as `mnist_vib.train`.
     """
     results = pathlib.Path(compare.results or pathlib.Path(compare.workdir) / "results")
-    trials = _make(compare, session, results, tuning_runs(compare), ahead=len(BOTTLENECKS) * compare.num_seeds)
+    trials = _make(compare, session, results, tuning_runs(compare), ahead=len(compare.compared) * compare.num_seeds)
     if trials is None:
         return None
-    if _make(compare, session, results, seed_runs(trials, compare.num_seeds), ahead=0) is None:
+    if _make(compare, session, results, seed_runs(compare, trials), ahead=0) is None:
         return None
     session.publish(results)
     return results

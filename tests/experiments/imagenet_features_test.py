@@ -255,7 +255,7 @@ def test_the_settings_are_the_papers():
     assert departures(paper) == []
     assert departures(dataclasses.replace(paper, backbone="InceptionResNetV2")) == []
     assert list(map(str, departures(dataclasses.replace(paper, num_epochs=3)))) == ["num_epochs 3, in the paper 100"]
-    assert (paper.target, paper.bottlenecks) == (805, ("vib", "vub", "ceb"))
+    assert (paper.target, paper.compared) == (805, ("vib", "vub", "ceb"))
     listed = program.compared(dataclasses.replace(paper, num_seeds=1, betas=(0.1,)), 2048, with_backbone=True)
     assert [*map(program.key_of, listed)] == [
         "backbone_seed0", "cross_entropy_seed0", "vib_beta0.1_seed0", "vub_beta0.1_seed0", "ceb_beta0.1_seed0"

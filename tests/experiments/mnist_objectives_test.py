@@ -11,7 +11,7 @@ from experiments import mnist_vib
 from experiments.core import drawing, frames, records, render
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
-from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES, Preset
+from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES, Preset, SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_objectives import run as mnist_objectives
 from experiments.mnist_objectives.report import report
@@ -73,7 +73,8 @@ def test_it_tunes_on_held_out_images_and_reports_seeds_at_the_best_strength(tmp_
     assert "| I(X;Z) <= rate, bits | 20.5 ± 0.7 |" in table
     assert "| I(X;Z\\|Y) <= residual, bits | - | - | 17.0 ± 0.0 | 17.0 ± 0.0 |" in table
     assert "| accuracy, PGD-20, 0.1, % | 50.0 ± 0.0 |" in table
-    assert "| beta = 0.01 or rho = 4.6 | **1.00** | 2.00 | **1.00** | 2.00 |" in table
+    assert "| vib | beta = 0.01 | **1.00 %** | 0.0010 |" in table
+    assert "| consistent_ceb | rho = 4.6 | 2.00 % | 0.4595 |" in table
 
 
 def test_runs_with_a_record_are_not_run_again_and_other_settings_are_refused(tmp_path, runs, monkeypatch):
@@ -100,9 +101,8 @@ def test_of_equal_errors_the_lower_cross_entropy_is_chosen():
 def test_a_small_comparison_from_end_to_end(tmp_path, monkeypatch):
     small = {"num_epochs": 1, "hidden_width": 8, "attack_steps": 1, "num_eot_samples": 1, "attack_epsilons": ()}
     monkeypatch.setitem(mnist_vib.PRESETS, "compare", Preset("small", small | {"attack_l2_epsilons": (0.5,)}))
-    monkeypatch.setattr(mnist_objectives, "BOTTLENECKS", ("vib",))
-    results = compare(tmp_path, strengths=(1e-3,), num_seeds=1)
-    (tuned,), (final,) = (records.load(results / name) for name in ("tuning", "seeds"))
+    results = compare(tmp_path, objectives="vib", strengths=(1e-3, 1e-2), num_seeds=1)
+    (tuned, _), (final,) = (records.load(results / name) for name in ("tuning", "seeds"))
     assert tuned.experiment == final.experiment == "mnist_objectives"
     assert (tuned.settings["num_validation"], final.settings["num_validation"]) == (239, 0)
     assert not any("attack" in each.at for each in tuned.models[0].measurements)
@@ -123,6 +123,27 @@ def test_the_report_of_stored_records(tmp_path):
     table = (tmp_path / "table.md").read_text()
     assert "|  | vib, beta = 0.001 | ceb, rho = 6.91 |" in table
     assert "| accuracy, FGSM, 0.1, % | 63.5 | 63.5 |" in table
-    assert "| beta = 0.001 or rho = 6.91 | **0.10** | **0.10** |" in table
+    assert "| vib | beta = 0.001 | **0.10 %** |" in table
+    assert "| ceb | rho = 6.91 | **0.10 %** |" in table
     assert "| num_epochs | 20 | 200 |" in table
     assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+def test_every_objective_has_its_own_strengths_and_one_without_a_choice_is_not_tuned():
+    config = CompareConfig(objectives="cross_entropy,dropout,vib", strengths=(1e-3,), dropout_rates=(0.2, 0.4))
+    tuning = mnist_objectives.tuning_runs(config)
+    assert {name: own["dropout_rate"] for name, own in tuning.items()} == {
+        "tuning/dropout_dropout0.2": 0.2,
+        "tuning/dropout_dropout0.4": 0.4,
+    }
+    trials = [
+        Record("", "", own, [Model("m", 0, [Measurement({"split": "validation"}, values)])])
+        for own, error in zip(tuning.values(), (0.2, 0.1), strict=True)
+        for values in [{"error_avg": error, "cross_entropy": 0.1}]
+    ]
+    own = mnist_objectives.seed_runs(dataclasses.replace(config, num_seeds=1), trials)
+    assert own["seeds/dropout_seed0"]["dropout_rate"] == 0.4
+    assert own["seeds/vib_seed0"]["beta"] == 1e-3
+    assert own["seeds/cross_entropy_seed0"].keys() == {"objective", "num_attack_images", "seed"}
+    with pytest.raises(SettingError, match=r"--objectives must be of vib, .*, got svm"):
+        CompareConfig(objectives="svm")

@@ -3,7 +3,7 @@
 import re
 
 from experiments.core import groups
-from experiments.core.settings import PRECISIONS, SettingError, Settings, configure, setting
+from experiments.core.settings import EITHER, PRECISIONS, SettingError, Settings, configure, setting
 
 AUTO, ALL, AVX512 = "auto", "all", "-avx512"
 LIBRARIES = ("torchattacks", "foolbox")
@@ -103,6 +103,7 @@ class _Images(groups.ImageSize):
     choices={"dataset": ("mnist", "digits")},
     paper={"batch_size": 100, "latent_dim": 256, "hidden_width": 1024, "precision": "float32"},
     least={"image_size": 0},
+    path={"output": EITHER},
     help={
         "peers": "What JAX is held against, with commas between; "
         + "".join(f"for {suite}: {', '.join(names)}; " for suite, names in PEERS.items() if names)

@@ -20,8 +20,9 @@ PRECISIONS = ("float32", "bfloat16")
 RESIDENT, GRAIN = "resident", "grain"
 PIPELINES = (RESIDENT, GRAIN)
 
-INPUT, FOLDER, FILE = "input", "folder", "file"
-"""What a path of this machine leads to: what is read, a folder in which is written, a file that is written."""
+INPUT, FOLDER, FILE, EITHER = "input", "folder", "file", "file or folder"
+"""What a path of this machine leads to: what is read, a folder in which is written, a file that is written, or the
+one or the other as another setting says."""
 TRAINING, EVALUATION, NOTHING = "training", "evaluation", "nothing"
 STAGES = {TRAINING: (TRAINING,), EVALUATION: (TRAINING, EVALUATION)}
 """What decides a thing on disk: a checkpoint by its training; a record, an attack's cache by evaluation as well."""
@@ -82,8 +83,8 @@ def setting(
       decides: TRAINING, EVALUATION or NOTHING: what is not the same after a change.
       objectives: for which the setting matters at all; none: for all.
       local: whether it is of this machine, such as a folder; no record keeps it, and it decides nothing.
-      path: INPUT, FOLDER or FILE of a path of this machine, or several with commas between: what is read, a folder in
-        which is written, a file that is written. `~` is resolved, and the address of a bucket refused.
+      path: INPUT, FOLDER, FILE or EITHER of a path of this machine, or of several with commas between. `~` is
+        resolved, and the address of a bucket refused.
 
     Returns:
       The field.

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 
 from experiments.core import json_files
-from experiments.core.settings import FILE, FOLDER, STAGES, TRAINING, SettingError, Settings, as_dict
+from experiments.core.settings import EITHER, FILE, FOLDER, STAGES, TRAINING, SettingError, Settings, as_dict
 from ib_jax import training
 from ib_jax.files import DamagedFileError, read_json
 
@@ -68,7 +68,7 @@ def check_paths(*settings: Settings) -> None:
     for each in settings:
         for field in dataclasses.fields(each):
             kind, value = field.metadata["path"], getattr(each, field.name)
-            if kind not in (FOLDER, FILE) or not value:
+            if kind not in (FOLDER, FILE, EITHER) or not value:
                 continue
             path, wrong = pathlib.Path(value).absolute(), ""
             nearest = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
@@ -76,7 +76,7 @@ def check_paths(*settings: Settings) -> None:
                 wrong = "must be a file, and is a folder"
             elif nearest.is_dir() and not os.access(nearest, os.W_OK | os.X_OK):
                 wrong = f"cannot be written to: {nearest} belongs to others or is read-only"
-            elif not nearest.is_dir() and not (kind == FILE and nearest == path):
+            elif not nearest.is_dir() and not (kind != FOLDER and nearest == path):
                 wrong = f"must be a folder, and {nearest} is none"
             if wrong:
                 raise SettingError(f"--{field.name} {wrong}; got {value}")

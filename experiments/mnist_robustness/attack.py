@@ -5,9 +5,7 @@ attack on an image: two attacks differ by the images they make, not by luck. An 
 still is; only the accuracy under a targeted attack is that of the paper, the share of answers that are right.
 """
 
-import base64
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -17,11 +15,11 @@ from experiments.core import attacks
 from experiments.core.attacks import SOURCE, AttackedModel, ModelAttacks, minimal_values
 from experiments.core.records import Measurement
 from experiments.mnist_robustness.settings import RobustnessConfig
+from experiments.mnist_robustness.zeros import NUM_ZEROS, ONE, ZERO, pack
 from ib_jax import data, evaluation, losses
 from ib_jax.evaluation import AttackSpec, AttackSuite
 from ib_jax.models import Classifier, sampled_apply
 
-NUM_ZEROS, ZERO, ONE = 10, 0, 1  # the paper's Figure 3: ten zeros, each to become a one
 PGD_STEPS = 20
 WHOLE_RANGE = 1.0  # a radius within which every input lies
 _NUM_CHECKED = 200  # images whose gradients are looked at
@@ -180,13 +178,3 @@ class Measurer:
         answers = evaluation.decided(programs.answers(params(model), judge, images))
         distances = np.asarray(losses.perturbation_norm(jnp.asarray(images - inputs), "l2"))
         return Targeted(images, answers, distances, evaluation.check_search(result, name=spec.label))
-
-
-def pack(images: np.ndarray) -> str:
-    """Images in [0, 1] as text, in 256 levels of grey."""
-    return base64.b64encode(zlib.compress(np.rint(255 * images).astype(np.uint8).tobytes())).decode()
-
-
-def unpack(text: str, shape: Sequence[int]) -> np.ndarray:
-    """What `pack` packed, in [0, 1]."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(shape) / 255.0

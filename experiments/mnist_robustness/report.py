@@ -1,4 +1,4 @@
-"""What is shown of the attacks on VIB: every attack at each radius, Carlini-Wagner, and the paper's Figures 3, 5, 6."""
+"""What is shown of the attacks on VIB: every attack at each radius, Carlini-Wagner, and the paper's Figures 3 to 6."""
 
 import functools
 import itertools
@@ -12,15 +12,15 @@ from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Findings, Grid, Headline, Report, Row, Table, Text
 from experiments.core.tables import cell_of, number, values_of
-from experiments.mnist_robustness.attack import ONE, PGD_STEPS, ZERO, unpack
+from experiments.mnist_robustness import zeros
+from experiments.mnist_robustness.attack import PGD_STEPS
 from experiments.mnist_robustness.settings import DETERMINISTIC, DROPOUT, VIB
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
 
-PAPER = "Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Figures 3, 5 and 6"
+PAPER = "Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Figures 3 to 6"
 BASELINES = {DETERMINISTIC: "deterministic", DROPOUT: "dropout"}
 PAPER_FGSM = {DETERMINISTIC: {0.35: "about 5 %", 0.5: "about 1 %"}, DROPOUT: {0.35: "about 16 %", 0.5: "about 5 %"}}
 PAPER_EPSILONS = (0.35, 0.4, 0.45, 0.5)
@@ -40,8 +40,6 @@ CW: dict[str, dict[str, Any]] = {
     for kind in ("untargeted", "targeted")
     for samples, one in ((", 1 sample", {"num_eot_samples": 1}), ("", {}))
 }
-FRAMES = {ONE: ("tab:red", "a one: the attack succeeded"), ZERO: ("tab:green", "still a zero")}
-OTHER = ("tab:purple", "another class")
 UNITS = (
     "The paper does not say in which units epsilon is: ours are those of [0, 1], and half of each epsilon is what it "
     "would be if the paper's were those of its notebook, [-1, 1]."
@@ -71,7 +69,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         columns = _columns(where(together, epsilon=epsilon), scale=100)
         sections.append(Table(rows=rows, columns=columns, corner=(f"radius {epsilon:g}",)))
     sections += [_every_attack(settings["radius"], count, rows, together), _minimal_table(frame, rows, settings)]
-    sections += [*_figure3(records, rows), _figure6(frame), _paper_grid(frame, rows), _figure5(frame)]
+    sections += [*zeros.figures(records, rows), _figure6(frame), _paper_grid(frame, rows), _figure5(frame)]
     sections += [Findings(records, rows, messages=True), Departures(records)]
     headlines = [
         Headline(f"FGSM at {epsilon:g}, {BASELINES[name]}", _fgsm(part, epsilon, 1), paper, "%")
@@ -262,46 +260,3 @@ def _draw_attacks(rows: Sequence[Row], columns: Sequence[Column], axes: "Axes", 
     axes.set_xticks(np.arange(len(rows)), labels, rotation=30, ha="right")
     axes.set(ylabel="accuracy", ylim=(0, 1.02), xlabel="baselines, and VIB by beta")
     axes.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-
-
-def _figure3(records: Sequence[Record], rows: Sequence[Row]) -> list[Figure]:
-    """The paper's Figure 3: an original and a column for each model, by the distance that was needed."""
-    zeros = {model.name: model.details["zeros"] for record in records for model in record.models if model.seed == 0}
-    names = {row.label: row.frame["model"].iloc[0] for row in rows if row.frame is not None}
-    found = {label: zeros[name] for label, name in names.items() if name in zeros}
-    if not found:
-        return []
-    alt = "Zeros that were to become ones, a column for each model; the frames' colours say what they were taken for."
-    size = (1.05 * (1 + len(found)), 1.18 * max(each["shape"][0] for each in found.values()))
-    title = "Carlini-Wagner L2 from zero to one, {} of z in each gradient; L2 distances"
-    figure = functools.partial(Figure, alt=alt, size=size)
-    one, many = (functools.partial(_draw_zeros, found, place) for place in (0, -1))
-    return [
-        figure("figure3.png", title="Figure 3", suptitle=title.format("1 sample"), draw=one),
-        figure("figure3_eot.png", suptitle=title.format("many samples"), draw=many),
-    ]
-
-
-def _draw_zeros(zeros: Mapping[str, Any], place: int, figure: "Canvas", _: "pd.DataFrame") -> None:
-    first = next(iter(zeros.values()))
-    axes = figure.subplots(first["shape"][0], 1 + len(zeros), squeeze=False)
-    for axis, image in zip(axes[:, 0], unpack(first["originals"], first["shape"]), strict=True):
-        _draw_image(axis, image, "0.7")
-    axes[0, 0].set_title("original", fontsize=8)
-    for column, (name, each) in zip(axes[:, 1:].T, zeros.items(), strict=True):
-        attacked = each["attacks"][place]
-        column[0].set_title(name.replace(", ", "\n"), fontsize=8)
-        images = unpack(attacked["pixels"], each["shape"])
-        for axis, image, answer, distance in zip(column, images, attacked["answers"], attacked["l2"], strict=True):
-            _draw_image(axis, image, FRAMES.get(answer, OTHER)[0])
-            axis.set_xlabel(f"{distance:.2f}" if distance > 0 else "nothing found", fontsize=7, labelpad=1)
-    for color, label in (*FRAMES.values(), OTHER):
-        axes[0, 0].plot([], [], "s", markerfacecolor="none", markeredgecolor=color, markeredgewidth=2, label=label)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-
-
-def _draw_image(axes: "Axes", image: np.ndarray, frame: str) -> None:
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=frame, linewidth=2.5)

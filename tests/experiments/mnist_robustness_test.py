@@ -18,6 +18,7 @@ from experiments.core.settings import SettingError
 from experiments.core.workdir import CHECKPOINTS, WorkdirError, write_config
 from experiments.mnist_robustness import attack
 from experiments.mnist_robustness import run as mnist_robustness
+from experiments.mnist_robustness import zeros as zeros_of
 from experiments.mnist_robustness.report import report
 from experiments.mnist_robustness.settings import PRESETS, RobustnessConfig, Trial, trials
 from ib_jax import AttackResult, DiagGaussian, attacks, data, evaluation, losses, training
@@ -30,7 +31,7 @@ TINY = {
     "cw_steps": 4, "cw_binary_steps": 2, "num_eot_samples": 2, "num_cw_eot_samples": 2, "num_eval_samples": 3,
 }  # fmt: skip
 NAMES = ["cross_entropy_seed0", "dropout_seed0", "vib_beta0.01_seed0"]
-FIGURES = {"figure3.png", "figure3_eot.png", "figure5.png", "figure6.png", "figure_honest.png"}
+FIGURES = {"figure3.png", "figure3_eot.png", "figure4.png", "figure5.png", "figure6.png", "figure_honest.png"}
 
 
 def run(workdir, **settings):
@@ -95,7 +96,7 @@ def test_a_record_sums_up_its_answers(workdir, name):
         assert each.values["num_right"] == right[:8].sum() > 0
     zeros = model.details["zeros"]
     assert zeros["shape"] == [10, 8, 8]
-    assert attack.unpack(zeros["originals"], zeros["shape"]).max() <= 1.0
+    assert zeros_of.unpack(zeros["originals"], zeros["shape"]).max() <= 1.0
     assert [len(each["answers"]) for each in zeros["attacks"]] == [10] * len(targeted)
 
 
@@ -121,8 +122,8 @@ def test_the_report_of_stored_records(tmp_path, monkeypatch):
     monkeypatch.setattr(drawing, "DPI", 40)
     stored = records.read(STORED)
     images = np.linspace(0, 1, 2 * 4 * 4).reshape(2, 4, 4)
-    attacked = {"pixels": attack.pack(images), "answers": [1, 7], "l2": [0.5, 0.0]}
-    zeros = {"shape": [2, 4, 4], "originals": attack.pack(images), "attacks": [attacked]}
+    attacked = {"pixels": zeros_of.pack(images), "answers": [1, 7], "l2": [0.5, 0.0]}
+    zeros = {"shape": [2, 4, 4], "originals": zeros_of.pack(images / 2), "attacks": [attacked]}
     message = {"check": "black_box", "message": "square wins"}
     made = []
     for seed in (0, 1):
@@ -221,7 +222,7 @@ def test_summaries():
     assert nothing.pop("num_right") == 0
     assert np.isnan(list(nothing.values())).all()
     images = np.linspace(0.0, 1.0, 2 * 3 * 4).reshape(2, 3, 4)
-    np.testing.assert_allclose(attack.unpack(attack.pack(images), (2, 3, 4)), images, atol=0.5 / 255 + 1e-9)
+    np.testing.assert_allclose(zeros_of.unpack(zeros_of.pack(images), (2, 3, 4)), images, atol=0.5 / 255 + 1e-9)
 
 
 @pytest.mark.parametrize("preset", ["quick", "compare"])
@@ -229,3 +230,13 @@ def test_the_digits_are_a_small_case_and_mnist_is_not(preset):
     small, large = (RobustnessConfig(**PRESETS[preset].on(dataset), preset=preset) for dataset in ("digits", "mnist"))
     assert (len(trials(small)), len(trials(large))) == (4, 18)
     assert (small.num_cw_images, large.num_cw_images) == (20, RobustnessConfig.num_cw_images)
+
+
+def test_the_sizes_of_perturbations_are_those_of_the_successes():
+    originals, images = np.zeros((3, 2, 2)), np.zeros((3, 2, 2))
+    images[0, 0], images[1, 0, 0], images[2] = (1.0, 0.2), 0.6, 1.0  # the last is no success
+    attack = {"pixels": zeros_of.pack(images), "answers": [1, 1, 0], "l2": [0, 0, 0]}
+    sizes = zeros_of.norms({"shape": [3, 2, 2], "originals": zeros_of.pack(originals), "attacks": [attack]})
+    np.testing.assert_allclose(
+        list(sizes.values()), [1.5, (np.hypot(1, 0.2) + 0.6) / 2, 0.8], rtol=1e-6
+    )  # L0, L2, L-inf: 2 and 1 pixels

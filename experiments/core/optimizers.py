@@ -13,9 +13,18 @@ import optax
 from ib_jax import training
 from ib_jax.training import Hyperparams
 
+STAIRCASE, COSINE = "staircase", "cosine"
+
 
 def decayed_adam(config: Any, steps_per_epoch: int, hyperparams: Hyperparams) -> optax.GradientTransformation:
-    """Adam as in the VIB paper: its rate falls in stairs, and it decays all parameters."""
+    """Adam as in the VIB paper: its rate falls in stairs, and it decays all parameters.
+
+    With `decay` "cosine" the rate falls along half a cosine instead, to 0 at the end of training.
+    """
+    if getattr(config, "decay", STAIRCASE) == COSINE:
+        own = rates(config, hyperparams)
+        schedule = optax.cosine_decay_schedule(own["learning_rate"], config.num_epochs * steps_per_epoch)
+        return optax.inject_hyperparams(optax.adamw)(schedule, b1=0.5, weight_decay=own["weight_decay"])
     return training.paper_adam(
         steps_per_decay=max(1, round(config.epochs_per_decay * steps_per_epoch)),
         decay_rate=config.decay_rate,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.core import networks, objectives, optimizers
+from experiments.core import inputs, networks, objectives, optimizers
 from experiments.core.objectives import NONE
 from experiments.core.settings import GRAIN, SettingError, refusing
 from ib_jax import attacks, data, evaluation, loops, models, training
@@ -36,7 +36,7 @@ class RecipeFunctions(NamedTuple):
     network: Callable[[Any, np.ndarray, str | None], Classifier] = networks.mlp
     optimizer: Callable[[Any, int, Hyperparams], optax.GradientTransformation] = optimizers.decayed_adam
     schedule: Callable[[Any, int, Hyperparams], training.Schedule | None] = objectives.make_schedule
-    augment: Callable[[Any], training.Augment] = lambda config: lambda keys, inputs: inputs
+    augment: Callable[[Any], training.Augment] = inputs.noisy
     loss: Callable[[Any, Classifier, np.ndarray, Hyperparams], Any] = objectives.make_loss
 
 
@@ -102,9 +102,9 @@ class Recipe:
             shares = np.full(dataset.num_classes, 1 / dataset.num_classes)
             self._describe(shares, len(dataset.train), jnp.zeros((1, *dataset.image_shape)))
         else:
-            inputs, labels = dataset.train
+            images, labels = dataset.train
             shares = evaluation.label_probabilities(labels, dataset.num_classes)
-            self._describe(shares, len(labels), data.to_unit_interval(inputs[:1]))
+            self._describe(shares, len(labels), data.to_unit_interval(images[:1]))
 
     def _describe(self, class_probabilities: np.ndarray, num_examples: int, example: Array) -> None:
         self.class_probabilities, self.num_examples, self.example = class_probabilities, num_examples, example

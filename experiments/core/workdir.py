@@ -50,9 +50,12 @@ def check_reuse(
     """
     decisive = [name for each in settings for name in deciding(each, stage) if name not in without]
     now = json_files.plain(as_dict(*settings))
-    different = [name for name in decisive if recorded.get(name) != now[name]]
+    # A setting that there was not yet had the effect of its default.
+    usual = json_files.plain({field.name: field.default for each in settings for field in dataclasses.fields(each)})
+    there = usual | dict(recorded)
+    different = [name for name in decisive if there[name] != now[name]]
     if different:
-        listed = "\n".join(f"  --{name}: {recorded.get(name)} there, {now[name]} now" for name in different)
+        listed = "\n".join(f"  --{name}: {there[name]} there, {now[name]} now" for name in different)
         raise WorkdirError(
             f"{where} was made with other settings:\n{listed}\n"
             "Give the same settings to go on with it, or another folder."

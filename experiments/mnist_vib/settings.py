@@ -1,6 +1,7 @@
 """The settings of `experiments.mnist_vib`, and its presets."""
 
 from experiments.core import groups
+from experiments.core.optimizers import COSINE, STAIRCASE
 from experiments.core.settings import (
     BOTTLENECKS,
     EVALUATION,
@@ -92,6 +93,18 @@ class _Network(groups.LatentDim, groups.HiddenWidth, groups.ScaleShift, groups.P
     initializer: str = setting("xavier_uniform", "Initial weights.", paper="xavier_uniform", choices=INITIALIZERS)
 
 
+class _Training(groups.Training, groups.StaircaseDecay):
+    decay: str = setting(
+        STAIRCASE,
+        "How the rate falls: in stairs, or along half a cosine to 0 at the end.",
+        paper=STAIRCASE,
+        choices=(STAIRCASE, COSINE),
+    )
+    input_noise: float = setting(
+        0.0, "Standard deviation of noise on the training images.", unit=groups.SHARE, paper=0.0, least=0
+    )
+
+
 class _Attacks(groups.AttackImages, groups.Eot):
     attack_epsilons: tuple[float, ...] = setting(
         (0.1, 0.2, 0.3), "L-inf radii.", unit=groups.SHARE, least=0, empty=True, decides=EVALUATION
@@ -150,8 +163,7 @@ class Config(
     groups.Data,
     _Objective,
     _Network,
-    groups.Training,
-    groups.StaircaseDecay,
+    _Training,
     groups.Pipeline,
     groups.Evaluation,
     _Attacks,

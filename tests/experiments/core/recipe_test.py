@@ -132,3 +132,25 @@ def test_images_are_cut_to_those_that_are_trained_on():
     config = ib_adversarial_training.Config(num_train_images=64)
     assert len(load_dataset(config).train.labels) == 64
     assert len(load_dataset(tiny.CONFIG).train.labels) > 1000
+
+
+def test_the_rate_falls_in_stairs_or_along_half_a_cosine_to_zero():
+    config = dataclasses.replace(tiny.CONFIG, num_epochs=4, learning_rate=1e-2, decay_rate=0.5, epochs_per_decay=1.0)
+    rates = {}
+    for decay in (optimizers.STAIRCASE, optimizers.COSINE):
+        adam = optimizers.decayed_adam(dataclasses.replace(config, decay=decay), 5, {"learning_rate": 0.02})
+        params, found = {"w": np.ones(2, np.float32)}, []
+        state = adam.init(params)
+        for _ in range(21):
+            _, state = adam.update(params, state, params)
+            found.append(float(state.hyperparams["learning_rate"]))
+        rates[decay] = np.array(found)
+    np.testing.assert_allclose(rates["staircase"][[0, 4, 5, 10]], [0.02, 0.02, 0.01, 0.005], rtol=1e-5)
+    np.testing.assert_allclose(rates["cosine"][[0, 10, 20]], [0.02, 0.01, 0.0], atol=1e-8)
+
+
+def test_input_noise_is_of_its_scale_and_without_it_images_are_as_they_are():
+    images, keys = np.full((50, 8, 8, 1), 51, np.uint8), jax.random.split(jax.random.key(0), 50)
+    noisy = VIB.augment(dataclasses.replace(tiny.CONFIG, input_noise=0.3))(keys, images)
+    np.testing.assert_allclose([noisy.mean(), noisy.std()], [0.2, 0.3], atol=0.02)
+    assert VIB.augment(tiny.CONFIG)(keys, images) is images

@@ -44,13 +44,14 @@ def test_a_setting_that_decides_may_not_change_and_another_may(name, stage):
             check_reuse("there", recorded, settings, stage=stage)
 
 
-def test_all_that_differ_are_listed_from_all_groups_and_what_is_missing_too():
+def test_all_that_differ_are_listed_from_all_groups_and_what_is_missing_had_its_default():
     recorded = {"seed": 1, "num_epochs": 5}
     with pytest.raises(WorkdirError) as caught:
-        check_reuse("there", recorded, groups.Seed(), groups.Epochs(num_epochs=6), groups.HiddenWidth())
+        check_reuse("there", recorded, groups.Seed(), groups.Epochs(num_epochs=6), groups.HiddenWidth(hidden_width=9))
     assert "--seed: 1 there, 0 now" in str(caught.value)
     assert "--num_epochs: 5 there, 6 now" in str(caught.value)
-    assert "--hidden_width: None there, 1024 now" in str(caught.value)
+    assert "--hidden_width: 1024 there, 9 now" in str(caught.value)
+    check_reuse("there", {"seed": 0}, groups.Seed(), groups.HiddenWidth())  # as before there was such a setting
 
 
 def test_infinity_is_null_in_a_record():

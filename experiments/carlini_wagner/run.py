@@ -82,7 +82,8 @@ class Study:
             success = answers == self._targets if spec.targeted else answers != self._labels
             distances = np.asarray(losses.perturbation_norm(images - self._inputs, "l2"))
             values = dict(minimal_values(distances, success, before))
-            values |= {"found": float((distances > 0)[before].mean()), "seconds": time.monotonic() - start}
+            found = float((distances > 0)[before].mean()) if before.any() else np.nan
+            values |= {"found": found, "seconds": time.monotonic() - start}
             rows.append(Measurement({"split": "test", **spec.conditions()}, values))
             report(name, spec.label, spec.passes)
         return rows

@@ -190,3 +190,32 @@ def test_other_objectives_are_trained_and_drawn(tmp_path, objective, plane):
     assert first.details["history"]["loss"] != second.details["history"]["loss"]
     assert ("residual_bits" in first.values_at(split="test")) == plane
     assert ("% | - |" in (tmp_path / "results" / "table.md").read_text()) == (not plane)  # no rate
+
+
+@pytest.mark.slow
+def test_models_trained_alone_have_a_record_each_and_a_later_run_goes_on_with_what_is_missing(tmp_path, monkeypatch):
+    curve = CurveConfig(betas=(1e-3, 1.0), num_seeds=2, latent_dims=(2,), alone=True)
+    found, _ = run(tmp_path, curve)
+    assert [record.file for record in found] == [
+        "K2_vib_beta0.001_seed0", "K2_vib_beta1_seed0", "K2_vib_beta0.001_seed1", "K2_vib_beta1_seed1",
+    ]  # fmt: skip
+    first, last = found[0], found[-1]
+    assert first.settings["encoder_scale"] == "full"
+    assert len(first.models[0].details["codes"]["cholesky"]) == 360
+    assert np.abs(np.array(first.models[0].details["codes"]["cholesky"])[:, 1]).max() > 0  # tilted
+    assert "codes" not in last.models[0].details  # of the first seed alone
+    assert not {"beta", "encoder_scale"} & {each["name"] for each in first.departures}
+    table = (tmp_path / "results" / "table.md").read_text()
+    assert "K = 2, full covariance" in table
+    assert "figure2.png" in table
+    (tmp_path / "results" / "K2_vib_beta1_seed0.json").unlink()
+    trained = []
+    real = information_curve.runner.train
+    monkeypatch.setattr(
+        information_curve.runner, "train", lambda *args, **own: trained.append(own["title"]) or real(*args, **own)
+    )
+    again, _ = run(tmp_path, curve)
+    assert trained == ["K2_vib_beta1_seed0"]
+    assert again[1].models[0].values_at(split="test") == found[1].models[0].values_at(split="test")
+    with pytest.raises(WorkdirError, match=r"--encoder_scale: full there, learned now"):
+        run(tmp_path, dataclasses.replace(curve, full_covariance=False))

@@ -17,6 +17,7 @@ import numpy as np
 from experiments.core import attacks
 from experiments.core.attacks import SOURCE
 from experiments.core.records import Measurement
+from experiments.imagenet_features import examples
 from experiments.imagenet_features.settings import FeaturesConfig
 from ib_jax import AttackResult, data, evaluation, losses
 from ib_jax.attacks.runner import ApplyFn
@@ -143,6 +144,21 @@ class Attacks:
             batch = np.arange(first, first + size) % len(rows)  # filled up with others, whose answers are dropped
             parts.append(self.programs.answers(params, judge[batch], images[batch])[: len(rows) - first])
         return evaluation.decided(np.concatenate(parts).T).T
+
+    def examples(self, params: Params, keys: SuiteKeys, attacked: Attacked) -> dict[str, Any]:
+        """A few images, the same for every model, made again under FGSM with one sample and under Carlini-Wagner."""
+        labels = attacked[None]["labels"]
+        rows = self._many[: len(labels)][labels != self._config.target][: examples.NUM_IMAGES]
+        split = self._source.read_rows(rows)
+        images, keyed = np.asarray(data.to_unit_interval(split.inputs)), self._keys(keys.attack, rows)
+        last = [spec for spec in self.specs if spec.attack == "carlini_wagner"][-1]
+        made = []
+        for spec in [*(each for each in self.specs if each.attack == "fgsm" and each.num_eot_samples == 1), last]:
+            targets = np.full(len(rows), self._config.target, np.int32) if spec.targeted else None
+            result = self.programs.attack(spec, params, keyed, images, split.labels, targets)
+            attacked_images = np.asarray(result.inputs)
+            made.append((spec, attacked_images, self.answers(params, keys, rows, attacked_images)[:, -1]))
+        return examples.keep(images, np.asarray(split.labels), made)
 
     def measurements(self, attacked: Attacked, source: str) -> list[Measurement]:
         """What was measured by each kind of answer; by the mean answer all attacks of the radius together, too.

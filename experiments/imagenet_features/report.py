@@ -10,6 +10,7 @@ from experiments.core.frames import distinct, groups, per_model, where
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Findings, Headline, Report, Row, Table
+from experiments.imagenet_features import examples
 from experiments.imagenet_features.settings import BACKBONE, DETERMINISTIC
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _NOTES = (
     "the paper; averaged: {num_eot_samples} in gradients, {num_eval_samples} in answers.",
     "The paper does not say among which images its shares are.",
     "Carlini-Wagner L2 to class {target} on those of {cw_share:.3g} of the images that are rightly answered and not of "
-    "that class; {cw_binary_steps} rounds of {cw_steps} steps, confidence 0. L2 and L-inf: means over successes, in "
+    "that class; {cw_binary_steps} rounds of {cw_steps} steps. L2 and L-inf: means over successes, in "
     "pixels of [0, 1] (the paper's unit is not given).",
     "Accuracy in % by averaged answers. Only the last column says something of robustness: an image counts if it "
     "stands under every attack. PGD has {pgd_steps} steps, transfer is PGD on the deterministic head of another seed, "
@@ -86,6 +87,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], *, figures: bool = 
         ]
         alt = "Accuracy, and what all attacks of one radius leave of it, against beta; the baselines are levels."
         sections.append(Figure("figure.png", panels, alt=alt, suptitle=title, size=(10.5, 4.6)))
+        sections += examples.figures(records)
     sections += [Findings(records, averaged, messages=True), Departures(records)]
     headlines = [
         Headline(f"Table 1, {row.label[0]}, accuracy", _accuracy(row.frame), _VUB[row.key][0], "%")

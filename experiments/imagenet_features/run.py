@@ -159,6 +159,8 @@ class Comparison:
             own, recipe = head.own, self.recipe(head)
             trained = trained_model.open_model(self._workdir / name, recipe)
             test, details = trained.summary["test"], {"steps": recipe.num_steps, "training_seconds": trained.seconds}
+        if model.seed == 0:
+            details["examples"] = suite.examples(self._attacks.params(model), suite_keys(model.seed), attacked)
         rows = suite.measurements(attacked, source=DETERMINISTIC)
         worst = next(row for row in rows if row.at["attack"] == "worst")
         self._print(

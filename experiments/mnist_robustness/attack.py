@@ -13,9 +13,10 @@ import numpy as np
 
 from experiments.core import attacks
 from experiments.core.attacks import SOURCE, AttackedModel, ModelAttacks, minimal_values
+from experiments.core.pictures import pack
 from experiments.core.records import Measurement
 from experiments.mnist_robustness.settings import RobustnessConfig
-from experiments.mnist_robustness.zeros import NUM_ZEROS, ONE, ZERO, pack
+from experiments.mnist_robustness.zeros import NUM_ZEROS, ONE, ZERO
 from ib_jax import data, evaluation, losses
 from ib_jax.evaluation import AttackSpec, AttackSuite
 from ib_jax.models import Classifier, sampled_apply

@@ -1,13 +1,12 @@
 """The paper's Figures 3 and 4: ten zeros, each attacked to become a one, and how large what was added is."""
 
-import base64
 import functools
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.core.pictures import draw, unpack
 from experiments.core.plots import Figure
 from experiments.core.records import Record
 from experiments.core.report import Row
@@ -30,16 +29,6 @@ NORMS = {
 
 Zeros = Mapping[str, Any]
 """Of a model: `shape` of the images, `originals`, and for each attack `pixels`, `answers` and `l2`."""
-
-
-def pack(images: np.ndarray) -> str:
-    """Images in [0, 1] as text, in 256 levels of grey."""
-    return base64.b64encode(zlib.compress(np.rint(255 * images).astype(np.uint8).tobytes())).decode()
-
-
-def unpack(text: str, shape: Sequence[int]) -> np.ndarray:
-    """What `pack` packed, in [0, 1]."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(shape) / 255.0
 
 
 def figures(records: Sequence[Record], rows: Sequence[Row]) -> list[Figure]:
@@ -96,22 +85,15 @@ def _draw_zeros(zeros: Mapping[str, Zeros], place: int, figure: "Canvas", _: "pd
     first = next(iter(zeros.values()))
     axes = figure.subplots(first["shape"][0], 1 + len(zeros), squeeze=False)
     for axis, image in zip(axes[:, 0], unpack(first["originals"], first["shape"]), strict=True):
-        _draw_image(axis, image, "0.7")
+        draw(axis, image, "0.7")
     axes[0, 0].set_title("original", fontsize=8)
     for column, (name, each) in zip(axes[:, 1:].T, zeros.items(), strict=True):
         attacked = each["attacks"][place]
-        column[0].set_title(name.replace(", ", "\n"), fontsize=8)
         images = unpack(attacked["pixels"], each["shape"])
         for axis, image, answer, distance in zip(column, images, attacked["answers"], attacked["l2"], strict=True):
-            _draw_image(axis, image, FRAMES.get(answer, OTHER)[0])
+            draw(axis, image, FRAMES.get(answer, OTHER)[0])
             axis.set_xlabel(f"{distance:.2f}" if distance > 0 else "nothing found", fontsize=7, labelpad=1)
+        column[0].set_title(name.replace(", ", "\n"), fontsize=8)
     for color, label in (*FRAMES.values(), OTHER):
         axes[0, 0].plot([], [], "s", markerfacecolor="none", markeredgecolor=color, markeredgewidth=2, label=label)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-
-
-def _draw_image(axes: "Axes", image: np.ndarray, frame: str) -> None:
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=frame, linewidth=2.5)

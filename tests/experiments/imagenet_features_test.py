@@ -11,19 +11,22 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import drawing, feature_cache, records, render
+from experiments.core import drawing, feature_cache, pictures, records, render
 from experiments.core.frames import frame, per_seed
 from experiments.core.heads import HeadConfig, Standardise
+from experiments.core.records import Model, Record
 from experiments.core.report import Figure
 from experiments.core.session import Session
 from experiments.core.settings import departures
 from experiments.core.workdir import WorkdirError
+from experiments.imagenet_features import examples
 from experiments.imagenet_features import run as program
 from experiments.imagenet_features.attack import Attacks, findings, outcome, plan
 from experiments.imagenet_features.backbone import Backbone, open_images
 from experiments.imagenet_features.report import report
 from experiments.imagenet_features.settings import PRESETS, FeaturesConfig
 from ib_jax import data, losses
+from ib_jax.evaluation import AttackSpec
 
 RECORD = pathlib.Path(__file__).parent / "records" / "imagenet_features.json"
 TINY = {
@@ -296,3 +299,24 @@ def test_images_are_enlarged_and_kept_in_256_levels():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         FeaturesConfig(**settings)
+
+
+def test_examples_are_kept_small_and_drawn_of_the_first_seed(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.uniform(size=(2, 200, 200, 3)), np.array([3, 5])
+    fgsm, cw = AttackSpec("fgsm", 0.1), AttackSpec("carlini_wagner", targeted=True)
+    made = [(fgsm, np.clip(images + 0.1, 0, 1), np.array([3, 1])), (cw, images + [0.01, 0, 0], np.array([0, 0]))]
+    kept = examples.keep(images, labels, made)
+    assert kept["shape"] == (2, 67, 67, 3)
+    np.testing.assert_allclose(kept["attacks"][1]["l2"], 0.01 * 200, rtol=1e-6)  # of the whole image
+    np.testing.assert_allclose(pictures.unpack(kept["originals"], kept["shape"]), images[:, ::3, ::3], atol=0.002)
+    models = [
+        Model("vib_beta0.1", seed, [], settings={"objective": "vib", "beta": 0.1}, details={"examples": kept})
+        for seed in (0, 1)
+    ]
+    figures = examples.figures([Record("imagenet_features", "", {}, models)])
+    assert [figure.file for figure in figures] == ["figure_cw.png", "figure_fgs.png"]
+    for figure in figures:
+        drawing.draw(figure, frame([]), tmp_path / figure.file)
+        assert (tmp_path / figure.file).stat().st_size > 1000
+    assert not examples.figures([Record("imagenet_features", "", {}, models[1:])])

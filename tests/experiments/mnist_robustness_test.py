@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import drawing, frames, records, render, runner
+from experiments.core import drawing, frames, pictures, records, render, runner
 from experiments.core.attacks import AttackedModel, ModelAttacks
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
@@ -96,7 +96,7 @@ def test_a_record_sums_up_its_answers(workdir, name):
         assert each.values["num_right"] == right[:8].sum() > 0
     zeros = model.details["zeros"]
     assert zeros["shape"] == [10, 8, 8]
-    assert zeros_of.unpack(zeros["originals"], zeros["shape"]).max() <= 1.0
+    assert pictures.unpack(zeros["originals"], zeros["shape"]).max() <= 1.0
     assert [len(each["answers"]) for each in zeros["attacks"]] == [10] * len(targeted)
 
 
@@ -122,8 +122,8 @@ def test_the_report_of_stored_records(tmp_path, monkeypatch):
     monkeypatch.setattr(drawing, "DPI", 40)
     stored = records.read(STORED)
     images = np.linspace(0, 1, 2 * 4 * 4).reshape(2, 4, 4)
-    attacked = {"pixels": zeros_of.pack(images), "answers": [1, 7], "l2": [0.5, 0.0]}
-    zeros = {"shape": [2, 4, 4], "originals": zeros_of.pack(images / 2), "attacks": [attacked]}
+    attacked = {"pixels": pictures.pack(images), "answers": [1, 7], "l2": [0.5, 0.0]}
+    zeros = {"shape": [2, 4, 4], "originals": pictures.pack(images / 2), "attacks": [attacked]}
     message = {"check": "black_box", "message": "square wins"}
     made = []
     for seed in (0, 1):
@@ -222,7 +222,7 @@ def test_summaries():
     assert nothing.pop("num_right") == 0
     assert np.isnan(list(nothing.values())).all()
     images = np.linspace(0.0, 1.0, 2 * 3 * 4).reshape(2, 3, 4)
-    np.testing.assert_allclose(zeros_of.unpack(zeros_of.pack(images), (2, 3, 4)), images, atol=0.5 / 255 + 1e-9)
+    np.testing.assert_allclose(pictures.unpack(pictures.pack(images), (2, 3, 4)), images, atol=0.5 / 255 + 1e-9)
 
 
 @pytest.mark.parametrize("preset", ["quick", "compare"])
@@ -235,8 +235,8 @@ def test_the_digits_are_a_small_case_and_mnist_is_not(preset):
 def test_the_sizes_of_perturbations_are_those_of_the_successes():
     originals, images = np.zeros((3, 2, 2)), np.zeros((3, 2, 2))
     images[0, 0], images[1, 0, 0], images[2] = (1.0, 0.2), 0.6, 1.0  # the last is no success
-    attack = {"pixels": zeros_of.pack(images), "answers": [1, 1, 0], "l2": [0, 0, 0]}
-    sizes = zeros_of.norms({"shape": [3, 2, 2], "originals": zeros_of.pack(originals), "attacks": [attack]})
+    attack = {"pixels": pictures.pack(images), "answers": [1, 1, 0], "l2": [0, 0, 0]}
+    sizes = zeros_of.norms({"shape": [3, 2, 2], "originals": pictures.pack(originals), "attacks": [attack]})
     np.testing.assert_allclose(
         list(sizes.values()), [1.5, (np.hypot(1, 0.2) + 0.6) / 2, 0.8], rtol=1e-6
     )  # L0, L2, L-inf: 2 and 1 pixels

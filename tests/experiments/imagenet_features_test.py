@@ -305,7 +305,10 @@ def test_examples_are_kept_small_and_drawn_of_the_first_seed(tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.uniform(size=(2, 200, 200, 3)), np.array([3, 5])
     fgsm, cw = AttackSpec("fgsm", 0.1), AttackSpec("carlini_wagner", targeted=True)
-    made = [(fgsm, np.clip(images + 0.1, 0, 1), np.array([3, 1])), (cw, images + [0.01, 0, 0], np.array([0, 0]))]
+    made = [
+        (fgsm, np.clip(images + 0.1, 0, 1), np.array([3, 1])),
+        (cw, images + np.array([0.01, 0.0, 0.0]), np.array([0, 0])),
+    ]
     kept = examples.keep(images, labels, made)
     assert kept["shape"] == (2, 67, 67, 3)
     np.testing.assert_allclose(kept["attacks"][1]["l2"], 0.01 * 200, rtol=1e-6)  # of the whole image

@@ -51,7 +51,8 @@ class Bottlenecks(groups.Objectives):
     average_decay=0.999,
     paper={"betas": (1e-3, 1e-2, 1e-1), "num_seeds": 5, "latent_dim": 0, "learning_rate": 1e-4},
     note={"latent_dim": "half of the features", "average_decay": "not said", "num_eval_samples": "1"},
-    least={"latent_dim": 0},
+    least={"latent_dim": 0, "betas": 0},
+    above={"betas": None},
     below={"betas": 1},
     help={
         "betas": "Of each bottleneck a head for each. CEB weighs the residual by beta / (1 - beta), which makes its "

@@ -228,7 +228,7 @@ def test_settings():
     assert [each.name for each in departures(config)] == ["scoring", "num_score_samples", "margin"]
     assert "encoder" in [each.name for each in departures(TextConfig(**PRESETS["small"].values))]
     for change, message in [
-        ({"betas": (1.0,)}, r"--betas must each be in \(0, 1\)"),
+        ({"betas": (1.0,)}, r"--betas must each be in \[0, 1\)"),
         ({"objectives": "vib,abc"}, "--objectives must be of vib, vub, ceb, got abc"),
         ({"attacks": "textfooler"}, "--attacks must be of deep_word_bug, pwws, got textfooler"),
         ({"num_attacked": 0}, "--num_attacked must be at least 1"),

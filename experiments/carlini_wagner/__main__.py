@@ -8,7 +8,7 @@ Does:     trains VIB at several betas and seeds, or takes the models from the wo
           combination of samples in a gradient, what they are averaged over (losses, or the softmax), and the
           confidence: the lead in nats at which a search takes an image for a success. The attack at the mean of z
           stands beside them. All are judged by 12 fresh samples. A model with a record is not attacked again.
-Cost:     on MNIST, 200 images and two CPU cores, some ten minutes a model beside its training.
+Cost:     on MNIST, 200 images and two CPU cores, some five minutes a model beside its training and other work.
 Expect:   at confidence 0 the attack ends on a lucky draw of z, whatever averages its gradients: it reports an image for
           nearly each, and a few to half of them fool fresh samples. With the lead that the model's noise asks for (the
           attack's default) nearly all do, with 12 samples or more in each gradient.

@@ -137,6 +137,11 @@ def _minimal_table(frame: "pd.DataFrame", rows: Sequence[Row], settings: Mapping
         f"{settings['cw_binary_steps']} rounds of {settings['cw_steps']} steps, {settings['num_cw_eot_samples']} "
         f"samples of z in each gradient or 1; targets: {targets}. Success in % of fresh answers{among}; the median "
         "counts a failure as infinitely far."
+        + (
+            ""
+            if "confidence" in frame
+            else " Searches ended where every sample of a step was wrong, which one easily is."
+        )
     )
     return Table(title="Carlini-Wagner", rows=rows, columns=columns, notes=notes)
 

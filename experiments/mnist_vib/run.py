@@ -55,7 +55,8 @@ def one_of_many(sweep: Any, name: str, session: Session, **settings: Any) -> tup
       Its settings, with one evaluation at the end and no figures; and the session of mnist_vib that trains it.
     """
     values = PRESETS[sweep.preset].on(sweep.dataset) | settings
-    values["num_epochs"] = sweep.num_epochs or values.get("num_epochs", Config.num_epochs)
+    usual = values.get("num_epochs", Config.num_epochs)
+    values["num_epochs"] = settings.get("num_epochs", sweep.num_epochs or usual)
     values["epochs_per_eval"] = values["num_epochs"]
     flags = [f"--{flag}={value}" for flag, value in values.items()]
     line = command("experiments.mnist_vib", [f"--preset={sweep.preset}", "--nofigures", *flags])

@@ -141,6 +141,11 @@ def test_every_objective_has_its_own_strengths_and_one_without_a_choice_is_not_t
         for own, error in zip(tuning.values(), (0.2, 0.1), strict=True)
         for values in [{"error_avg": error, "cross_entropy": 0.1}]
     ]
+    short = mnist_objectives.tuning_runs(dataclasses.replace(config, tuning_epochs=7))["tuning/dropout_dropout0.2"]
+    tuned, _ = mnist_vib.one_of_many(
+        dataclasses.replace(config, num_epochs=9), "x", Session("mnist_objectives"), **short
+    )
+    assert (tuned.num_epochs, tuned.epochs_per_eval) == (7, 7)
     own = mnist_objectives.seed_runs(dataclasses.replace(config, num_seeds=1), trials)
     assert own["seeds/dropout_seed0"]["dropout_rate"] == 0.4
     assert own["seeds/vib_seed0"]["beta"] == 1e-3

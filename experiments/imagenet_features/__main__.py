@@ -4,6 +4,7 @@ Paper:    Weingarten et al., Tighter bounds on the information bottleneck (VUB, 
           et al., Deep Variational Information Bottleneck (2017): section 4.2.5, Table 2.
 Run:      python -m experiments.imagenet_features                    digits, random weights, no download
           python -m experiments.imagenet_features --dataset=cifar10 --num_train_images=10000 --num_eval_images=1000
+          python -m experiments.imagenet_features --dataset=cifar10 --trained=WORKDIR          a network of cifar10_ceb
           python -m experiments.imagenet_features --preset=paper --workdir=DIR                 the VUB paper's
           python -m experiments.imagenet_features --preset=paper --backbone=InceptionResNetV2 --betas=0.01 --workdir=DIR
 Needs:    pip install ib-jax[features] (Keras). ImageNet is the user's; Keras downloads --weights=imagenet.

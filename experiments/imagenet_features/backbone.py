@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.core import trained_model
 from experiments.core.settings import SettingError
+from experiments.core.workdir import WorkdirError
 from experiments.imagenet_features.settings import IMAGENET2012, FeaturesConfig
 from ib_jax import data, promotion
 from ib_jax.types import Array, Params
@@ -104,10 +106,10 @@ def preprocessing(name: str) -> Callable[[Array], Array]:
 
 
 def load(config: FeaturesConfig, num_classes: int, calibration: Array | np.ndarray | None = None) -> Backbone:
-    """Loads a network of `keras.applications`.
+    """Loads a network of `keras.applications`, or one that was trained here.
 
     Args:
-      config: its name, weights (random ones are always the same) and layer.
+      config: its name, weights (random ones are always the same) and layer; or the workdir of the trained one.
       num_classes: C of the network's own logits; with weights "imagenet" they are 1000 in any case.
       calibration: images [N, S, S, 3] in [0, 1] of which random weights take the statistics of their batch
         normalisation. Without, features shrink from layer to layer, in a MobileNet to 1e-18.
@@ -116,6 +118,8 @@ def load(config: FeaturesConfig, num_classes: int, calibration: Array | np.ndarr
       SettingError: there is no such network or layer, or it does not take such images.
       BackboneUnavailableError: as `import_keras`, or the weights can neither be found nor downloaded.
     """
+    if config.trained:
+        return of_workdir(config.trained, config.image_size)
     name, weights, size = config.backbone, config.weights, config.image_size
     (make, module), keras = _find(name), import_keras()
     if weights == NONE:
@@ -143,6 +147,35 @@ def load(config: FeaturesConfig, num_classes: int, calibration: Array | np.ndarr
     label = f"{name}, alpha {config.alpha:g}" if config.alpha else name
     where, with_logits = f"{module.__name__}.preprocess_input(255 x)", weights != NONE
     return wrap(model, preprocess, name=label, preprocessing_name=where, layer=config.layer, with_logits=with_logits)
+
+
+def of_workdir(workdir: str, size: int) -> Backbone:
+    """An image model of ours at the mean of its code, whose dimensions are the features.
+
+    Raises:
+      SettingError: there is no such model, or it takes other images.
+    """
+    try:
+        recipe = trained_model.open_recipe(workdir)
+    except (FileNotFoundError, WorkdirError) as error:
+        raise SettingError(f"--trained must be the workdir of a finished image model; {error}") from error
+    if recipe.example.shape[1:] != (size, size, 3):
+        raise SettingError(f"--trained must take images of ({size}, {size}, 3), got {recipe.example.shape[1:]}")
+    model, variables = recipe.model, trained_model.restore_params(recipe, workdir)
+
+    def features(variables: Params, images: Array) -> Array:
+        return model.encode(variables, images).mean
+
+    num_features = jax.eval_shape(features, variables, recipe.example).shape[-1]
+    return Backbone(
+        name=f"{type(recipe.config).__name__.removesuffix('Config')} {recipe.config.name}".strip(),
+        preprocessing="its own",
+        variables=variables,
+        features=features,
+        logits=lambda variables, images: model.decode(variables, features(variables, images)),
+        num_features=num_features,
+        num_classes=len(recipe.class_probabilities),
+    )
 
 
 def wrap(

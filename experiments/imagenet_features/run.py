@@ -90,12 +90,12 @@ def compute_features(
     """Computes the features that are missing, or this worker's share of them; the caches, and details for records."""
     network = {
         "name": backbone.name,
-        "weights": config.weights,
+        "weights": "trained here" if config.trained else config.weights,
         "weights_digest": feature_cache.digest(backbone.variables),
         "preprocessing": backbone.preprocessing,
         "image_size": config.image_size,
         "num_features": backbone.num_features,
-        "keras": import_keras().__version__,
+        "keras": "" if config.trained else import_keras().__version__,
     }
     sources = {}
     for split, (source, count) in images.splits.items():

@@ -1,7 +1,17 @@
 """What `experiments.imagenet_features` compares: its settings and presets."""
 
 from experiments.core import groups, heads
-from experiments.core.settings import EVALUATION, NOTHING, OneOf, Preset, SettingError, Settings, configure, setting
+from experiments.core.settings import (
+    EVALUATION,
+    INPUT,
+    NOTHING,
+    OneOf,
+    Preset,
+    SettingError,
+    Settings,
+    configure,
+    setting,
+)
 
 IMAGENET2012, CIFAR10, DIGITS = "imagenet2012", "cifar10", "digits"
 BACKBONE, DETERMINISTIC = "backbone", heads.DETERMINISTIC
@@ -23,6 +33,13 @@ PRESETS = {
 class _Network(Settings, group="Features"):
     backbone: str = setting(
         "MobileNet", "Network of keras.applications.", paper=OneOf("InceptionV3", "InceptionResNetV2"), note="VUB, VIB"
+    )
+    trained: str = setting(
+        "",
+        "Workdir of a finished image model of ours, as experiments.cifar10_ceb leaves it, that is frozen in place of "
+        "--backbone.",
+        local=True,
+        path=INPUT,
     )
     weights: str = setting(
         "none",

@@ -11,22 +11,24 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.core import drawing, feature_cache, pictures, records, render
+from experiments.core import drawing, feature_cache, pictures, records, render, trained_model
 from experiments.core.frames import frame, per_seed
 from experiments.core.heads import HeadConfig, Standardise
+from experiments.core.recipe import Recipe
 from experiments.core.records import Model, Record
 from experiments.core.report import Figure
 from experiments.core.session import Session
-from experiments.core.settings import departures
+from experiments.core.settings import SettingError, departures
 from experiments.core.workdir import WorkdirError
 from experiments.imagenet_features import examples
 from experiments.imagenet_features import run as program
 from experiments.imagenet_features.attack import Attacks, findings, outcome, plan
-from experiments.imagenet_features.backbone import Backbone, open_images
+from experiments.imagenet_features.backbone import Backbone, load, open_images
 from experiments.imagenet_features.report import report
 from experiments.imagenet_features.settings import PRESETS, FeaturesConfig
 from ib_jax import data, losses
 from ib_jax.evaluation import AttackSpec
+from tests.experiments.core import tiny
 
 RECORD = pathlib.Path(__file__).parent / "records" / "imagenet_features.json"
 TINY = {
@@ -59,7 +61,7 @@ def tiny_backbone(config, images):
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch):
+def small(monkeypatch):
     """A small network; and plain programs, since most of the time is compiling."""
     monkeypatch.setattr(program, "load_backbone", tiny_backbone)
     monkeypatch.setattr(program, "import_keras", lambda: types.SimpleNamespace(__version__="none"))
@@ -323,3 +325,24 @@ def test_examples_are_kept_small_and_drawn_of_the_first_seed(tmp_path):
         drawing.draw(figure, frame([]), tmp_path / figure.file)
         assert (tmp_path / figure.file).stat().st_size > 1000
     assert not examples.figures([Record("imagenet_features", "", {}, models[1:])])
+
+
+def test_a_network_that_was_trained_here_is_frozen_at_the_mean_of_its_code(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).uniform(size=(20, 8, 8, 3)).astype(np.float32)
+    split = data.Split(images, (np.arange(20) % 4).astype(np.int32))
+    recipe = Recipe(dataclasses.replace(tiny.CONFIG, objective="vib"), data.Dataset("x", split, None, split, 4))
+    params = recipe.init_params(jax.random.key(0))
+    monkeypatch.setattr(trained_model, "open_recipe", lambda workdir: recipe)
+    monkeypatch.setattr(trained_model, "restore_params", lambda recipe, workdir: params)
+    network = load(FeaturesConfig(trained=str(tmp_path), image_size=8), 4)
+    assert (network.num_features, network.num_classes, network.name) == (3, 4, "quick_vib_beta0.001_K3")
+    mean = recipe.model.encode(params, images).mean
+    np.testing.assert_array_equal(network.features(network.variables, images), mean)
+    np.testing.assert_array_equal(network.logits(network.variables, images), recipe.model.decode(params, mean))
+    with pytest.raises(SettingError, match=r"--trained must take images of \(32, 32, 3\), got \(8, 8, 3\)"):
+        load(FeaturesConfig(trained=str(tmp_path)), 4)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(SettingError, match=r"--trained must be the workdir of a finished image model; .*results.json"):
+        load(FeaturesConfig(trained=str(tmp_path)), 10)

@@ -15,7 +15,7 @@ from experiments.core import attacks
 from experiments.core.attacks import SOURCE, AttackedModel, ModelAttacks, minimal_values
 from experiments.core.pictures import pack
 from experiments.core.records import Measurement
-from experiments.mnist_robustness.settings import RobustnessConfig
+from experiments.mnist_robustness.settings import PAPER_SAMPLES, RobustnessConfig
 from experiments.mnist_robustness.zeros import NUM_ZEROS, ONE, ZERO
 from ib_jax import data, evaluation, losses
 from ib_jax.evaluation import AttackSpec, AttackSuite
@@ -50,13 +50,15 @@ def plan(config: RobustnessConfig, *, stochastic: bool) -> list[AttackSpec]:
 
 
 def carlini_wagner(config: RobustnessConfig, *, stochastic: bool, targeted: bool) -> list[AttackSpec]:
-    """The attack as the paper sets it, with one sample in each gradient and with many; its c is in logits (nats)."""
-    options = {
+    """The attack as the paper sets it, and with the lead that its noise asks for; its c is in logits (nats)."""
+    options: dict[str, Any] = {
         "const_per": "nat",
         "num_binary_steps": config.cw_binary_steps,
         "learning_rate": config.cw_learning_rate,
         "initial_const": config.cw_initial_const,
     }
+    theirs = options | {"expectation_of": "probabilities", "confidence": 0.0}
+    ways = [(PAPER_SAMPLES, theirs), (config.num_cw_eot_samples, options)] if stochastic else [(1, options)]
     return [
         AttackSpec(
             "carlini_wagner",
@@ -64,9 +66,9 @@ def carlini_wagner(config: RobustnessConfig, *, stochastic: bool, targeted: bool
             num_eot_samples=samples,
             targeted=targeted,
             num_images=config.num_cw_images,
-            options=options,
+            options=own,
         )
-        for samples in sorted({1, config.num_cw_eot_samples if stochastic else 1})
+        for samples, own in ways
     ]
 
 

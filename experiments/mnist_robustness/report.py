@@ -2,18 +2,19 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.core.frames import groups, per_model, per_seed, where
+from experiments.core.frames import groups, per_seed, where
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Findings, Grid, Headline, Report, Row, Table, Text
 from experiments.core.tables import cell_of, number, values_of
-from experiments.mnist_robustness import zeros
+from experiments.mnist_robustness import minimal, zeros
 from experiments.mnist_robustness.attack import PGD_STEPS
+from experiments.mnist_robustness.minimal import BASELINES, most
 from experiments.mnist_robustness.settings import DETERMINISTIC, DROPOUT, VIB
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PAPER = "Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Figures 3 to 6"
-BASELINES = {DETERMINISTIC: "deterministic", DROPOUT: "dropout"}
 PAPER_FGSM = {DETERMINISTIC: {0.35: "about 5 %", 0.5: "about 1 %"}, DROPOUT: {0.35: "about 16 %", 0.5: "about 5 %"}}
 PAPER_EPSILONS = (0.35, 0.4, 0.45, 0.5)
 LINF: dict[str, dict[str, Any]] = {
@@ -34,11 +34,6 @@ LINF: dict[str, dict[str, Any]] = {
     "transfer": {"attack": "pgd", "source": DETERMINISTIC},
     "Square": {"attack": "square"},
     "worst of all": {"attack": "worst"},
-}
-CW: dict[str, dict[str, Any]] = {
-    f"{kind}{samples}": {"attack": "carlini_wagner", "targeted": kind == "targeted", **one}
-    for kind in ("untargeted", "targeted")
-    for samples, one in ((", 1 sample", {"num_eot_samples": 1}), ("", {}))
 }
 UNITS = (
     "The paper does not say in which units epsilon is: ours are those of [0, 1], and half of each epsilon is what it "
@@ -68,8 +63,9 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     for epsilon in settings["pgd_epsilons"]:
         columns = _columns(where(together, epsilon=epsilon), scale=100)
         sections.append(Table(rows=rows, columns=columns, corner=(f"radius {epsilon:g}",)))
-    sections += [_every_attack(settings["radius"], count, rows, together), _minimal_table(frame, rows, settings)]
-    sections += [*zeros.figures(records, rows), _figure6(frame), _paper_grid(frame, rows), _figure5(frame)]
+    sections += [_every_attack(settings["radius"], count, rows, together), minimal.table(frame, rows, settings)]
+    sections += [*zeros.figures(records, rows, minimal.names(frame))]
+    sections += [minimal.figure6(frame), _paper_grid(frame, rows), _figure5(frame)]
     sections += [Findings(records, rows, messages=True), Departures(records)]
     headlines = [
         Headline(f"FGSM at {epsilon:g}, {BASELINES[name]}", _fgsm(part, epsilon, 1), paper, "%")
@@ -99,51 +95,10 @@ def _columns(here: "pd.DataFrame", **options: Any) -> list[Column]:
     ]
 
 
-def most(metric: str, **at: Any) -> Callable[["pd.DataFrame"], Any]:
-    """A number of each model under an attack, of several at that with most samples: one, where there is no noise."""
-
-    def measured(part: "pd.DataFrame") -> Any:
-        tried = where(part, **at)
-        samples = tried["num_eot_samples"]
-        return per_model(tried[samples.isna() | (samples == samples.max())], metric)
-
-    return measured
-
-
 def _fgsm(part: "pd.DataFrame", epsilon: float, samples: int | None = None) -> Any:
     """The accuracy by seed under FGSM, with so many samples of z, or the most."""
     tried = where(part, attack="fgsm", epsilon=epsilon, together=None)
     return per_seed(where(tried, num_eot_samples=samples or tried["num_eot_samples"].max()), "accuracy")
-
-
-def _minimal_table(frame: "pd.DataFrame", rows: Sequence[Row], settings: Mapping[str, Any]) -> Table:
-    share, distance = functools.partial(Column, scale=100), functools.partial(Column, digits=2)
-    untargeted, targeted = (CW[kind] for kind in ("untargeted", "targeted"))
-    columns = [
-        share("untargeted, 1 sample: success", most("success", **CW["untargeted, 1 sample"])),
-        share("untargeted: success", most("success", **untargeted)),
-        distance("median L2", most("median_l2", **untargeted)),
-        share("targeted, 1 sample: success", most("success", **CW["targeted, 1 sample"])),
-        share("targeted: success", most("success", **targeted)),
-        share("accuracy", most("accuracy", **targeted)),
-        distance("median L2, targeted", most("median_l2", **targeted)),
-    ]
-    targets = "every other class" if settings["cw_targets"] == "all" else "one other class at random"
-    # Older records counted images that were wrong from the start as successes.
-    counts = frame["metric"].value_counts()
-    among = " to images that were right before" if counts.get("num_right") == counts["success"] else ""
-    notes = (
-        f"Carlini-Wagner L2 on the first {where(frame, **untargeted)['num_images'].max():g} test images, confidence 0, "
-        f"{settings['cw_binary_steps']} rounds of {settings['cw_steps']} steps, {settings['num_cw_eot_samples']} "
-        f"samples of z in each gradient or 1; targets: {targets}. Success in % of fresh answers{among}; the median "
-        "counts a failure as infinitely far."
-        + (
-            ""
-            if "confidence" in frame
-            else " Searches ended where every sample of a step was wrong, which one easily is."
-        )
-    )
-    return Table(title="Carlini-Wagner", rows=rows, columns=columns, notes=notes)
 
 
 def _paper_grid(frame: "pd.DataFrame", rows: Sequence[Row]) -> Grid:
@@ -155,7 +110,7 @@ def _paper_grid(frame: "pd.DataFrame", rows: Sequence[Row]) -> Grid:
             ours = [number(_fgsm(row.frame, radius, 1), scale=100) for radius in (epsilon, epsilon / 2)]
             found.append([f"accuracy under FGSM, epsilon {epsilon:g}, {row.label}, %", claim, *ours])
         if row.key in PAPER_FGSM:
-            values = [most("accuracy", **CW[kind]) for kind in ("untargeted", "targeted")]
+            values = [minimal.measured("accuracy", targeted) for targeted in (False, True)]
             cells = [cell_of(frame, row, Column("", value, scale=100)).text for value in values]
             found.append([f"accuracy under CW, untargeted and targeted, {row.label}, %", "0", " and ".join(cells), ""])
     betas = sorted(where(frame, objective=VIB)["beta"].unique())
@@ -181,7 +136,7 @@ def _ratio(part: "pd.DataFrame", frame: "pd.DataFrame", baseline: str, epsilon: 
 
 def _figure5(frame: "pd.DataFrame") -> Figure:
     """Two rows, for the two units that the paper's epsilon may have; a gap where the baseline has no right answer."""
-    panels, vib = [], where(frame, objective=VIB)
+    panels, vib = [], minimal.on_log_axis(where(frame, objective=VIB))
     for (units, width), (baseline, title) in itertools.product((("[0, 1]", 1), ("[-1, 1]", 2)), BASELINES.items()):
         lines = [
             Line(
@@ -211,35 +166,6 @@ def _figure5(frame: "pd.DataFrame") -> Figure:
         panels.append(panel)
     alt = "Accuracy of VIB under FGSM over that of each baseline, against beta, at four radii."
     return Figure("figure5.png", panels, title="Figure 5", alt=alt, columns=2, size=(11, 7.5), legend=8)
-
-
-def _figure6(frame: "pd.DataFrame") -> Figure:
-    """Accuracy under Carlini-Wagner against beta, and how far it goes."""
-    vib, panels = where(frame, objective=VIB), []
-    for metric, label, limits, kinds in (
-        ("accuracy", "accuracy under CW", (-0.03, 1.03), tuple(CW)),
-        ("median_l2", "median L2", (0, None), ("untargeted", "targeted")),
-    ):
-        lines = [
-            Line(
-                f"CW {kind}",
-                most(metric, **CW[kind]),
-                frame=vib,
-                color="C2" if kind.startswith("untargeted") else "C0",
-                style="-" if "1 sample" in kind else "--",
-            )
-            for kind in kinds
-        ]
-        levels = [
-            Level(most(metric, **CW[kind])(base), BASELINES[name] if kind == "targeted" else "", "red", style)
-            for name, style in zip(BASELINES, ("--", ":"), strict=True)
-            for kind in ("untargeted", "targeted")
-            if len(base := where(frame, objective=name))
-        ]
-        panel = Panel(lines=lines, levels=levels, x="beta", ylabel=label, xscale="log", ylim=limits, legend=False)
-        panels.append(panel)
-    alt = "Accuracy under Carlini-Wagner and its median distance, a failure being infinitely far, against beta."
-    return Figure("figure6.png", panels, title="Figure 6", alt=alt, size=(10, 4.6), legend=3)
 
 
 def _every_attack(radius: float, count: float, rows: Sequence[Row], together: "pd.DataFrame") -> Figure:

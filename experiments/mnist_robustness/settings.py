@@ -11,6 +11,8 @@ __all__ = ("PRESETS", "RobustnessConfig")
 
 DATASETS = ("digits", "mnist", "fashion_mnist")
 DETERMINISTIC, DROPOUT, VIB = "cross_entropy", "dropout", "vib"
+PAPER_SAMPLES = 12
+"""Of z, whose mean softmax the paper's Carlini-Wagner climbs and judges."""
 _SMALL = {"betas": (1e-3, 1e-1), "num_seeds": 1, "fgsm_epsilons": (0.175, 0.35)} | {
     "num_fgsm_images": 100,
     "num_attack_images": 100,
@@ -28,7 +30,7 @@ PRESETS = RECIPES | {
 @configure(
     preset="compare",
     workdir="workdirs/mnist_robustness",
-    betas=(1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+    betas=(0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1),
     num_seeds=2,
     num_epochs=0,
     fgsm_epsilons=(0.1, 0.175, 0.2, 0.225, 0.25, 0.35, 0.4, 0.45, 0.5),
@@ -38,13 +40,14 @@ PRESETS = RECIPES | {
     paper={"dataset": "mnist", "num_epochs": 200, "num_eval_samples": 12, "num_seeds": 3, "num_cw_images": 1000}
     | {"num_fgsm_images": 1000, "num_eot_samples": 12},
     note={
-        "betas": "1e-8 to 1e-1",
+        "betas": "0 and 1e-10 to 1e-1",
         "num_eot_samples": "of probabilities",
         "fgsm_epsilons": "0.35,0.4,0.45,0.5 in units it does not give",
         "pgd_epsilons": "none of these",
     },
     decides={"preset": TRAINING, "betas": NOTHING},
-    least={"num_epochs": 0},
+    least={"num_epochs": 0, "betas": 0},
+    above={"betas": None},
     below={"pgd_epsilons": 1},
     increasing={"pgd_epsilons": True},
     help={
@@ -93,9 +96,9 @@ class RobustnessConfig(
         decides=EVALUATION,
     )
     num_cw_eot_samples: int = setting(
-        40,
-        "Carlini-Wagner: samples of z averaged in each gradient; one is tried as well.",
-        paper=12,
+        12,
+        "Carlini-Wagner: samples of z averaged in each gradient; the paper's way is tried as well.",
+        paper=PAPER_SAMPLES,
         note="of probabilities",
         least=1,
         decides=EVALUATION,

@@ -31,21 +31,22 @@ Zeros = Mapping[str, Any]
 """Of a model: `shape` of the images, `originals`, and for each attack `pixels`, `answers` and `l2`."""
 
 
-def figures(records: Sequence[Record], rows: Sequence[Row]) -> list[Figure]:
-    """Figure 3 with the first and with the last of the attacks, and Figure 4 of the last; of seed 0."""
-    zeros = {model.name: model.details["zeros"] for record in records for model in record.models if model.seed == 0}
+def figures(records: Sequence[Record], rows: Sequence[Row], ways: tuple[str, str]) -> list[Figure]:
+    """Figure 3 with the first and the last of the attacks, by the names of their ways, and Figure 4 of the last."""
+    first = [model for record in records for model in record.models if model.seed == 0 and model.details["zeros"]]
+    zeros = {model.name: model.details["zeros"] for model in first}
     named = {row.label: row.frame for row in rows if row.frame is not None}
     found = {label: zeros[own["model"].iloc[0]] for label, own in named.items() if own["model"].iloc[0] in zeros}
     if not found:
         return []
     alt = "Zeros that were to become ones, a column for each model; the frames' colours say what they were taken for."
     size = (1.05 * (1 + len(found)), 1.18 * max(each["shape"][0] for each in found.values()))
-    title = "Carlini-Wagner L2 from zero to one, {} of z in each gradient; L2 distances"
+    title = "Carlini-Wagner L2 from zero to one, {}; L2 distances"
     figure = functools.partial(Figure, alt=alt, size=size)
     one, many = (functools.partial(_draw_zeros, found, place) for place in (0, -1))
     made = [
-        figure("figure3.png", title="Figure 3", suptitle=title.format("1 sample"), draw=one),
-        figure("figure3_eot.png", suptitle=title.format("many samples"), draw=many),
+        figure("figure3.png", title="Figure 3", suptitle=title.format(ways[0]), draw=one),
+        figure("figure3_eot.png", suptitle=title.format(ways[1]), draw=many),
     ]
     kinds = {label: (row.key, named[label]["beta"].iloc[0]) for row in rows if (label := row.label) in found}
     baselines = {kind: found[label] for label, (kind, _) in kinds.items() if kind in (DETERMINISTIC, DROPOUT)}
@@ -77,7 +78,8 @@ def _draw_norms(name: str, baseline: Zeros, vib: Mapping[float, Zeros], axes: "A
         axes.plot(betas, [norms(vib[beta])[norm] / own[norm] for beta in betas], marker=".", label=norm)
     axes.axhline(1.0, color="0.7", linewidth=0.8)
     label = {DETERMINISTIC: "the deterministic network's"}.get(name, f"{name}'s")
-    axes.set(xscale="log", xlabel="beta", ylabel=f"size over {label}", ylim=(0, None))
+    axes.set(xscale="log", xlim=(betas[0] / 2, 2 * betas[-1]), xlabel="beta", ylim=(0, None))
+    axes.set_ylabel(f"size over {label}")
     axes.legend(frameon=False, fontsize="small")
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import pathlib
+import re
 import shutil
 
 import jax
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from experiments.core import drawing, frames, pictures, records, render, runner
 from experiments.core.attacks import AttackedModel, ModelAttacks
+from experiments.core.records import Measurement
 from experiments.core.session import Session
 from experiments.core.settings import SettingError
 from experiments.core.workdir import CHECKPOINTS, WorkdirError, write_config
@@ -158,11 +160,13 @@ def test_the_models_and_their_settings():
 
 def test_a_deterministic_model_is_spared_what_would_change_nothing():
     noisy, quiet = (attack.plan(RobustnessConfig(), stochastic=stochastic) for stochastic in (True, False))
-    assert {spec.num_eot_samples for spec in noisy} == {1, 10, 40}
+    assert {spec.num_eot_samples for spec in noisy} == {1, 10, 12}
     assert {spec.num_eot_samples for spec in quiet} == {1}
-    assert {spec.label.replace(", 10 samples", "").replace(", 40 samples", "") for spec in noisy} == {
-        spec.label for spec in quiet
-    }
+    theirs, ours = (spec for spec in noisy if spec.attack == "carlini_wagner")
+    assert (theirs.options["confidence"], theirs.options["expectation_of"]) == (0.0, "probabilities")
+    assert not {"confidence", "expectation_of"} & set(ours.options)  # the library's: a lead, and losses
+    others = [spec for spec in noisy if spec != theirs]
+    assert {re.sub(", 1[02] samples", "", spec.label) for spec in others} == {spec.label for spec in quiet}
     with pytest.raises(SettingError, match=r"--radius must be one of --pgd_epsilons, \(0.1, 0.2, 0.3\), got 0.15"):
         RobustnessConfig(radius=0.15)
 
@@ -228,8 +232,30 @@ def test_summaries():
 @pytest.mark.parametrize("preset", ["quick", "compare"])
 def test_the_digits_are_a_small_case_and_mnist_is_not(preset):
     small, large = (RobustnessConfig(**PRESETS[preset].on(dataset), preset=preset) for dataset in ("digits", "mnist"))
-    assert (len(trials(small)), len(trials(large))) == (4, 18)
+    assert (len(trials(small)), len(trials(large))) == (4, 20)
     assert (small.num_cw_images, large.num_cw_images) == (20, RobustnessConfig.num_cw_images)
+
+
+def test_with_a_lead_the_papers_way_stands_beside_it(tmp_path):
+    """In records made since searches ask for one; of a deterministic model there is one way."""
+    stored, made = records.read(STORED), []
+    for model in stored.models:
+        rows = [each for each in model.measurements if each.at.get("attack") != "carlini_wagner"]
+        for targeted in (False, True):
+            at = {"split": "test", "attack": "carlini_wagner", "norm": "l2", "targeted": targeted, "num_images": 9}
+            values = {"accuracy": 0.1, "success": 0.9, "median_l2": 1.5, "mean_l2": 1.4, "num_right": 9}
+            many = {"num_eot_samples": 12 if model.name.startswith("vib") else 1}
+            rows.append(Measurement(at | many, values))
+            if model.name.startswith("vib"):
+                theirs = {"num_eot_samples": 12, "confidence": 0.0, "expectation_of": "probabilities"}
+                rows.append(Measurement(at | theirs, values | {"success": 0.2}))
+        made.append(dataclasses.replace(model, measurements=rows, details={"zeros": None}))
+    one = dataclasses.replace(stored, models=made, file="seed0")
+    render.write(report(frames.frame([one]), [one]), tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    assert "untargeted, 12 samples' mean softmax, confidence 0: success | untargeted, with a lead: success |" in table
+    assert "| VIB, beta = 0.1 | 20.0 | 90.0 | 1.50 | 20.0 | 90.0 | 10.0 | 1.50 |" in table
+    assert "| deterministic | 90.0 | 90.0 | 1.50 |" in table
 
 
 def test_the_sizes_of_perturbations_are_those_of_the_successes():

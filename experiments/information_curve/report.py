@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.core.drawing import draw_panel
-from experiments.core.frames import distinct, groups, per_model, where
+from experiments.core.frames import distinct, groups, per_model, per_seed, where
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record
-from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, attack_label
+from experiments.core.report import Claim, Claims, Column, Departures, Headline, Report, Row, Table, Text, attack_label
 from experiments.mnist_vib import latent_planes
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     keys = frame[["file", "model", "seed"]].itertuples(index=False, name=None)
     sound = frame[[gone[key] < 0 for key in keys]]
     compared = (settings["objective"], settings["dataset"]) == ("vib", "mnist")
-    attacks = _smallest_radii(frame)
     theirs = ERRORS if compared else {}
-    sections: list[Any] = [_table(size, own, frame, sound, attacks, theirs) for size, own in sizes.items()]
-    sections += [Text(MASKED)] if attacks else []
-    sections += [_curve(sound, sizes), *_codes(records, compared), *_plane(sizes), Departures(records)]
+    sections: list[Any] = [_table(size, own, frame, sound, theirs) for size, own in sizes.items()]
+    sections += [Text(MASKED)] if _smallest_radii(frame) else []
+    sections += [_curve(sound, sizes), *_codes(records, compared), *_plane(sizes)]
+    sections += [Claims(found)] if compared and (found := claims(sound)) else []
+    sections += [Departures(records)]
     headlines = []
     for (size, beta), paper in ERRORS["error_avg"].items():
         if compared and beta == 1e-3 and size in set(sound["latent_dim"]):
@@ -62,12 +63,69 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     return Report(title, sound, sections, PAPER, intro, headlines)
 
 
+def claims(frame: "pd.DataFrame") -> list[Claim]:
+    """The VIB paper's statements on Figures 1 and 2, of those sizes and betas that there are."""
+
+    def of(metric: str, size: int, beta: float, split: str = "test", scale: float = 100.0) -> Any:
+        return scale * per_seed(where(frame, latent_dim=size, beta=beta), metric, split=split)
+
+    error = functools.partial(Claim, unit="%", digits=2)
+    least = {size: min(where(frame, latent_dim=size)["beta"], default=0.0) for size in (256, 2)}
+    stated = [
+        error(
+            "K = 256: at the smallest beta the training error is lower than at beta = 1e-2, and so it overfits",
+            of("error_avg", 256, 1e-2, "train"),
+            of("error_avg", 256, least[256], "train"),
+        ),
+        error(
+            "K = 256: the test error is lower at beta = 1e-3 than at the smallest beta",
+            of("error_avg", 256, least[256]),
+            of("error_avg", 256, 1e-3),
+        ),
+        Claim(
+            "K = 256: at beta = 1e-2 about 10 bits are enough (at most 15)",
+            15.0,
+            of("rate_bits", 256, 1e-2, scale=1.0),
+            paper=5.0,
+            unit="bits",
+        ),
+        error(
+            "K = 256: at beta = 1e-1 the mean of 12 samples errs less than one",
+            of("error_one", 256, 1e-1),
+            of("error_avg", 256, 1e-1),
+        ),
+        error(
+            "K = 2: at beta = 1e-1 the mean of 12 samples errs less than one",
+            of("error_one", 2, 1e-1),
+            of("error_avg", 2, 1e-1),
+            paper=ERRORS["error_one"][2, 1e-1] - ERRORS["error_avg"][2, 1e-1],
+        ),
+        error(
+            "K = 2: at beta = 1e-3 one sample suffices (within 0.25 % of the mean of 12)",
+            0.25,
+            of("error_one", 2, 1e-3) - of("error_avg", 2, 1e-3),
+        ),
+        error(
+            "K = 2: the codes of beta = 1 overlap until the classes cannot be told apart",
+            of("error_avg", 2, 1.0),
+            of("error_avg", 2, 1e-3),
+            paper=ERRORS["error_avg"][2, 1.0] - ERRORS["error_avg"][2, 1e-3],
+        ),
+        error(
+            "K = 2 errs more than K = 256 at beta = 1e-3",
+            of("error_avg", 2, 1e-3),
+            of("error_avg", 256, 1e-3),
+            paper=2.05,
+        ),
+    ]
+    return [claim for claim in stated if claim.count]
+
+
 def _table(
     size: int,
     records: Sequence[Record],
     frame: "pd.DataFrame",
     sound: "pd.DataFrame",
-    attacks: Sequence[dict[str, Any]],
     paper: Any,
 ) -> Table:
     settings, models = records[0].settings, [model for record in records for model in record.models]
@@ -78,7 +136,10 @@ def _table(
         error("train error, 12 samples", "error_avg", at={"split": "train"}),
         Column("I(X;Z) <=, bits", "rate_bits", at={"split": "test"}, digits=2),
         Column("I(Z;Y) >=, bits", "information_zy_bits", at={"split": "test"}, digits=3),
-        *(Column(attack_label(at), "accuracy", at=at, unit="%") for at in attacks),
+        *(
+            Column(attack_label(at), "accuracy", at=at, unit="%")
+            for at in _smallest_radii(where(frame, latent_dim=size))
+        ),
     ]
     rows = []
     for (beta,), _ in sorted(groups(where(frame, latent_dim=size), "beta"), key=lambda group: group[0]):
@@ -121,7 +182,8 @@ def _curve(frame: "pd.DataFrame", sizes: Mapping[int, Sequence[Record]]) -> Figu
         [Line(split, metric, at={"split": split}, frame=first, over="beta", color=c) for split, c in COLORS.items()]
         for metric in ("information_zy_bits", "rate_bits")
     )
-    information = functools.partial(Panel, title=f"K = {first_size}")
+    titles = {size: _trained(size, own) for size, own in sizes.items()}
+    information = functools.partial(Panel, title=titles[first_size])
     bound = "I(X;Z) upper bound, bits"
     plane = information(
         lines=relevance,
@@ -133,24 +195,28 @@ def _curve(frame: "pd.DataFrame", sizes: Mapping[int, Sequence[Record]]) -> Figu
         xlim=(0, None),
     )
     rates = information(lines=rate, x="beta", ylabel=bound, xscale="log", yscale="symlog", ylim=(0, None))
-    panels: list[Any] = [functools.partial(_errors, size) for size in sizes]
+    panels: list[Any] = [functools.partial(_errors, size, title) for size, title in titles.items()]
     panels += [plane, rates] if "rate_bits" in set(first["metric"]) else []
-    seeds = first["seed"].nunique()
-    trained = f"{settings['num_epochs']} epochs, {seeds} seed{'s' * (seeds > 1)}"
-    title = f"{settings['objective']} on {settings['dataset']}, {trained}"
+    title = f"{settings['objective']} on {settings['dataset']}"
     alt = "Test and training error against beta for each K; I(Z;Y) against I(X;Z); I(X;Z) against beta."
     size = (9.5, 3.6 * -(-len(panels) // 2))
     return Figure("figure1.png", panels, title="Figure 1", suptitle=title, alt=alt, columns=2, size=size)
 
 
-def _errors(latent_dim: int, axes: "Axes", frame: "pd.DataFrame") -> None:
+def _trained(latent_dim: int, records: Sequence[Record]) -> str:
+    """How large, how long and how often."""
+    seeds = len({model.seed for record in records for model in record.models})
+    return f"K = {latent_dim}, {records[0].settings['num_epochs']} epochs, {seeds} seed{'s' * (seeds > 1)}"
+
+
+def _errors(latent_dim: int, title: str, axes: "Axes", frame: "pd.DataFrame") -> None:
     lines = [
         Line(f"{split}, {label}", metric, at={"split": split}, scale=100, color=color, style=dashes)
         for split, color in COLORS.items()
         for metric, label, dashes in (("error_one", "1 sample", "--"), ("error_avg", "12 samples", "-"))
     ]
     scales: dict[str, Any] = {"xscale": "log", "yscale": "symlog"}
-    panel = Panel(lines=lines, title=f"K = {latent_dim}", x="beta", ylabel="error, %", ylim=(0, 100), **scales)
+    panel = Panel(lines=lines, title=title, x="beta", ylabel="error, %", ylim=(0, 100), **scales)
     draw_panel(axes, panel, where(frame, latent_dim=latent_dim))
     axes.set_yticks([0, 1, 2, 5, 10, 50, 90], ["0", "1", "2", "5", "10", "50", "90"])
 

@@ -10,12 +10,13 @@ import numpy as np
 from experiments.core.frames import groups, per_seed, where
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record
-from experiments.core.report import Column, Departures, Findings, Grid, Headline, Report, Row, Table, Text
+from experiments.core.report import Claims, Column, Departures, Findings, Grid, Headline, Report, Row, Table, Text
 from experiments.core.tables import cell_of, number, values_of
 from experiments.mnist_robustness import minimal, zeros
 from experiments.mnist_robustness.attack import PGD_STEPS
 from experiments.mnist_robustness.minimal import BASELINES, most
 from experiments.mnist_robustness.settings import DETERMINISTIC, DROPOUT, VIB
+from experiments.mnist_robustness.verdicts import claims
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +67,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     sections += [_every_attack(settings["radius"], count, rows, together), minimal.table(frame, rows, settings)]
     sections += [*zeros.figures(records, rows, minimal.names(frame))]
     sections += [minimal.figure6(frame), _paper_grid(frame, rows), _figure5(frame)]
+    sections += [Claims(found)] if (found := claims(frame, settings["radius"])) else []
     sections += [Findings(records, rows, messages=True), Departures(records)]
     headlines = [
         Headline(f"FGSM at {epsilon:g}, {BASELINES[name]}", _fgsm(part, epsilon, 1), paper, "%")

@@ -82,8 +82,9 @@ def test_a_search_that_may_stop_early_does_not_stop_at_a_lucky_draw(make):
     more = {"num_queries": 200} if make is attacks.square else {"early_stop": True, "num_steps": 40}
     attack = make(0.4, num_judge_samples=64, **more)
     assert float(jax.jit(lambda: attack(KEY, noisy, INPUTS, LABELS).success.mean())()) > 0.9
-    lucky = dataclasses.replace(attack, confidence=0.0)
-    assert float(jax.jit(lambda: lucky(KEY, noisy, INPUTS, LABELS).success.mean())()) < 0.9
+    if make is attacks.pgd:  # the others go on to where the loss is higher
+        lucky = dataclasses.replace(attack, confidence=0.0)
+        assert float(jax.jit(lambda: lucky(KEY, noisy, INPUTS, LABELS).success.mean())()) < 0.5
 
 
 def test_a_runner_gives_what_one_program_gives():

@@ -15,7 +15,7 @@ NORMAL, TABLE, MIXTURE = (
     DiagGaussian(*(jnp.linspace(*ends, 15, dtype=jnp.float32).reshape(5, 3) for ends in ((-1.0, 1.0), (0.5, 2.0)))),
     GaussianMixture(*(jnp.array(field, jnp.float32) for field in ([0, 0], [[-1] * 3, [1] * 3], [[1] * 3] * 2))),
 )
-FULL_TABLE = Gaussian(TABLE.mean, TABLE.scale[..., None] * jnp.tril(jnp.full((3, 3), 0.5, jnp.float32)))
+FULL_TABLE = Gaussian(TABLE.mean, TABLE.scale[..., None] * jnp.tril(jnp.full((1, 3, 3), 0.5, jnp.float32)))
 TABLE_OF_MIXTURES = GaussianMixture(jnp.zeros((5, 2), jnp.float32), *(jnp.stack([f, f + 0.5], 1) for f in TABLE))
 
 

@@ -132,7 +132,7 @@ def test_log_prob_and_entropy_of_a_full_covariance_equal_scipys():
 @pytest.mark.parametrize("q", [FULL, OTHER, DIAGONAL, losses.standard_normal(3)])
 def test_kl_divergence_of_full_covariances_equals_numpys(p, q):
     """By traces, inverses and determinants of whole covariances, which our kernel never forms."""
-    difference, own, other = np.asarray(q.mean - p.mean, float), covariance(p), covariance(q)
+    difference, own, other = np.asarray(q.mean, float) - np.asarray(p.mean, float), covariance(p), covariance(q)
     expected = np.trace(np.linalg.inv(other) @ own, axis1=-2, axis2=-1) - 3
     expected = expected + np.einsum("...i,...ij,...j", difference, np.linalg.inv(other), difference)
     expected = 0.5 * (expected + np.linalg.slogdet(other)[1] - np.linalg.slogdet(own)[1])

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ib_jax import losses, models
+from ib_jax import Gaussian, losses, models
 
 IMAGES = jax.random.uniform(jax.random.key(0), (3, 28, 28, 1))
 
@@ -112,7 +112,7 @@ def test_an_empty_batch():
         ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
         ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
         ({"num_components": 0}, "num_components must be at least 1, got 0"),
-        ({"scale": "wide"}, "scale must be one of learned, unit, zero, got 'wide'"),
+        ({"scale": "wide"}, "scale must be one of learned, full, unit, zero, got 'wide'"),
         ({"prior": "flat"}, "prior must be one of standard, learned, mixture, got 'flat'"),
         ({"backward": "yes"}, "backward must be one of none, unit, learned, got 'yes'"),
         ({"dropout_rate": 1.0}, r"dropout_rate must be in \[0, 1\), got 1.0"),
@@ -121,3 +121,18 @@ def test_an_empty_batch():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         build(**settings)
+
+
+def test_a_full_covariance_is_a_cholesky_factor_of_the_networks_own():
+    """Whose correlations are learned: they have gradients, and what lies above the diagonal is zero."""
+    encoder = models.MLPEncoder(latent_dim=3, hidden=(8,), scale="full", scale_shift=0.0)
+    inputs = jax.random.uniform(jax.random.key(1), (5, 4, 4, 1))
+    encoding, variables = encoder.init_with_output(jax.random.key(0), inputs)
+    assert isinstance(encoding, Gaussian)
+    assert encoding.scale_tril.shape == (5, 3, 3)
+    np.testing.assert_array_equal(np.triu(encoding.scale_tril, 1), 0.0)
+    assert np.diagonal(encoding.scale_tril, axis1=1, axis2=2).min() > 0
+    assert variables["params"]["Dense_1"]["bias"].shape == (3 + 3 + 3,)
+    rate = lambda variables: losses.kl_divergence(encoder.apply(variables, inputs), losses.standard_normal(3)).mean()
+    gradient = jax.grad(rate)(variables)["params"]["Dense_1"]["bias"]
+    assert np.abs(gradient[6:]).min() > 0

@@ -5,6 +5,8 @@ Paper:    Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottlenec
 Run:      python -m experiments.information_curve                                 digits, K = 2, four minutes
           python -m experiments.information_curve --dataset=mnist --preset=paper --betas=1e-9..1 --num_seeds=5 \\
               --latent_dims=256,2                                                 the paper's figure in full
+          python -m experiments.information_curve --dataset=mnist --preset=paper --num_epochs=60 --latent_dims=256,2 \\
+              --alone                                                             model by model, with a record each
           python -m experiments.information_curve --dataset=mnist --objective=ceb --betas=1e-9..0.1
 Flags:    those below, and all of mnist_vib but --beta, --rho and --latent_dim. --betas are the strengths of any
           objective: of vib and vub beta, of ceb and consistent_ceb rho = log((1 - beta) / beta), of label_smoothing and
@@ -12,6 +14,7 @@ Flags:    those below, and all of mnist_vib but --beta, --rho and --latent_dim. 
 Cost:     K = 256, 9 betas, one seed, 20 epochs of MNIST: some twelve minutes on two CPU cores. The whole figure is 100
           models of 200 epochs: a matter for an accelerator (experiments/results/benchmark/sweep.json projects it).
 Expect:   1.13 % error at beta = 1e-3 with K = 256 in the paper, 3.18 % with K = 2; about 10 bits of I(X;Z) suffice.
+          Here, with K = 2, a full covariance and 60 epochs (one seed), 3.00 % at beta = 1e-3 and 2.97 % at 0.1.
 Leaves:   in the workdir a folder for each K with checkpoints and metrics, and in --results a record for each K,
           table.md, figure1.png and information_plane.png.
 """

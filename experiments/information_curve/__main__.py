@@ -8,7 +8,7 @@ Run:      python -m experiments.information_curve                               
           python -m experiments.information_curve --dataset=mnist --preset=paper --num_epochs=60 --latent_dims=256,2 \\
               --alone                                                             model by model, with a record each
           python -m experiments.information_curve --dataset=mnist --objective=ceb --betas=1e-9..0.1
-Flags:    those below, and all of mnist_vib but --beta, --rho and --latent_dim. --betas are the strengths of any
+Flags:    those below, and all of mnist_vib but --beta, --rho, --latent_dim, --encoder_scale. --betas are those of any
           objective: of vib and vub beta, of ceb and consistent_ceb rho = log((1 - beta) / beta), of label_smoothing and
           confidence_penalty their own weight.
 Cost:     K = 256, 9 betas, one seed, 20 epochs of MNIST: some twelve minutes on two CPU cores. The whole figure is 100

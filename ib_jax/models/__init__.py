@@ -4,7 +4,7 @@ from ib_jax.models.all_cnn import AllConvEncoder
 from ib_jax.models.apply import mean_apply, sampled_apply
 from ib_jax.models.backward import BackwardEncoder
 from ib_jax.models.bert import BertConfig, BertModel, BertOutput
-from ib_jax.models.bert_checkpoint import CheckpointError, load_bert, save_bert
+from ib_jax.models.bert_checkpoint import CheckpointError, load_bert, load_classifier, save_bert
 from ib_jax.models.bert_encoder import BertEncoder, Pooling, text_features
 from ib_jax.models.classifier import Classifier, Encoder, make_classifier
 from ib_jax.models.conv_mlp import ConvMLPEncoder
@@ -37,6 +37,7 @@ __all__ = [
     "WideResNetEncoder",
     "gaussian_head",
     "load_bert",
+    "load_classifier",
     "make_classifier",
     "mean_apply",
     "mlp_classifier",

@@ -37,6 +37,7 @@ _OTHER_PARTS = {
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
 _OLD_LEAVES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_CLASSIFIER = ("classifier.weight", "classifier.bias")
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
 _REMEDY = "copy or download it again"
 
@@ -77,13 +78,7 @@ def load_bert(name: str | os.PathLike[str]) -> tuple[BertConfig, Params]:
     """
     folder = hub.local_folder(name)
     config = read_config(folder)
-    path = folder / _WEIGHTS
-    if not path.exists():
-        there = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
-        raise CheckpointError(f"{folder} must hold {_WEIGHTS}, and holds {one_line(there)}")
-    library = _safetensors()
-    with reading(path, _REMEDY, CheckpointError):
-        tensors = {_plain_name(key): np.asarray(value) for key, value in library.load_file(path).items()}
+    path, tensors = _read_weights(folder)
     _check_layers(path, tensors, config.num_hidden_layers)
     params: dict[tuple[str, ...], np.ndarray] = {}
     for leaf, (source, shape, turned) in _leaves(config).items():
@@ -105,13 +100,61 @@ def load_bert(name: str | os.PathLike[str]) -> tuple[BertConfig, Params]:
     return config, traverse_util.unflatten_dict(params)
 
 
-def save_bert(folder: str | os.PathLike[str], config: BertConfig, params: Params) -> None:
+def load_classifier(name: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The linear classifier in the checkpoint of a fine-tuned BERT, which `load_bert` leaves.
+
+    Args:
+      name: as of `load_bert`.
+
+    Returns:
+      Kernel float32 [F, C] and bias [C] on the pooled features, or None if the checkpoint has none.
+
+    Raises:
+      HubUnavailableError, CheckpointError, ImportError: as `load_bert`.
+
+    Example:
+      >>> import tempfile, jax, jax.numpy as jnp, numpy as np
+      >>> from ib_jax import models
+      >>> tiny = models.BertConfig(
+      ...     vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+      ... )
+      >>> ids, mask = jnp.ones((2, 5), int), jnp.ones((2, 5), bool)
+      >>> params = models.BertModel(tiny).init(jax.random.key(0), ids, mask)["params"]
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     models.save_bert(folder, tiny, params, classifier=(np.ones((8, 2)), np.zeros(2)))
+      ...     kernel, bias = models.load_classifier(folder)
+      >>> kernel.shape, bias.tolist()
+      ((8, 2), [0.0, 0.0])
+    """
+    folder = hub.local_folder(name)
+    config = read_config(folder)
+    path, tensors = _read_weights(folder)
+    found = [np.asarray(tensors[key], np.float32) for key in _CLASSIFIER if key in tensors]
+    if not found:
+        return None
+    shapes = [array.shape for array in found]
+    if len(found) < 2 or len(shapes[0]) != 2 or shapes[0][1] != config.hidden_size or shapes[1] != shapes[0][:1]:
+        raise CheckpointError(
+            f"{' and '.join(_CLASSIFIER)} in {path} must be [C, {config.hidden_size}] and [C], got {shapes}; {_REMEDY}"
+        )
+    return np.ascontiguousarray(found[0].T), found[1]
+
+
+def save_bert(
+    folder: str | os.PathLike[str],
+    config: BertConfig,
+    params: Params,
+    *,
+    classifier: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
     """Writes a BERT as a Hugging Face checkpoint: `config.json` and `model.safetensors`, float32.
 
     Args:
       folder: made if need be.
       config: the sizes.
       params: of `BertModel`.
+      classifier: kernel [F, C] and bias [C] of a linear layer on the pooled features, for
+        `BertForSequenceClassification` and `load_classifier`.
 
     Raises:
       CheckpointError: the parameters are not those of this configuration; nothing is written.
@@ -127,7 +170,17 @@ def save_bert(folder: str | os.PathLike[str], config: BertConfig, params: Params
         tensors[source] = np.ascontiguousarray(array.T if turned else array)
     library = _safetensors()
     folder = make_folder(folder, "folder")
-    statement = {"architectures": ["BertModel"], "model_type": "bert", "pad_token_id": 0} | dataclasses.asdict(config)
+    kind, labels = "BertModel", {}
+    if classifier is not None:
+        kernel, bias = (np.asarray(array, np.float32) for array in classifier)
+        if kernel.shape != (config.hidden_size, *bias.shape):
+            raise CheckpointError(
+                f"classifier must be [{config.hidden_size}, C] and [C], got {kernel.shape}, {bias.shape}"
+            )
+        tensors = {f"bert.{name}": array for name, array in tensors.items()}
+        tensors |= dict(zip(_CLASSIFIER, (np.ascontiguousarray(kernel.T), bias), strict=True))
+        kind, labels = "BertForSequenceClassification", {"num_labels": len(bias)}
+    statement = {"architectures": [kind], "model_type": "bert", "pad_token_id": 0} | labels | dataclasses.asdict(config)
     written = library.save(tensors, metadata={"format": "pt"})  # save_file would let only its owner read
     write_whole(folder / _WEIGHTS, lambda file: file.write(written))
     write_whole(folder / _CONFIG, lambda file: file.write((json.dumps(statement, indent=1) + "\n").encode()))
@@ -154,6 +207,17 @@ def read_config(folder: pathlib.Path) -> BertConfig:
         return BertConfig(**{name: statement[name] for name in names if name in statement})
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not of a BERT: {error}") from None
+
+
+def _read_weights(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, np.ndarray]]:
+    """The file of a checkpoint's weights, and its tensors by the names of a bare encoder."""
+    path = folder / _WEIGHTS
+    if not path.exists():
+        there = ", ".join(sorted(file.name for file in folder.iterdir())) or "nothing"
+        raise CheckpointError(f"{folder} must hold {_WEIGHTS}, and holds {one_line(there)}")
+    library = _safetensors()
+    with reading(path, _REMEDY, CheckpointError):
+        return path, {_plain_name(key): np.asarray(value) for key, value in library.load_file(path).items()}
 
 
 def _check_layers(path: pathlib.Path, tensors: Iterable[str], num_layers: int) -> None:

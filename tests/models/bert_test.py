@@ -215,3 +215,27 @@ def test_equals_transformers_on_real_weights():
         np.testing.assert_allclose(ours.hidden[row, :length], theirs.last_hidden_state[row, :length], atol=1e-4)
     np.testing.assert_allclose(ours.pooled, theirs.pooler_output, atol=1e-4)
     assert np.abs(np.asarray(theirs.last_hidden_state)).max() > 1
+
+
+def test_a_classifier_lies_beside_the_encoder_and_both_come_back(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    params = random_params(TINY)
+    kernel, bias = np.random.default_rng(0).normal(size=(TINY.hidden_size, 3)), np.arange(3.0)
+    models.save_bert(tmp_path / "with", TINY, params, classifier=(kernel, bias))
+    models.save_bert(tmp_path / "without", TINY, params)
+    for name in ("with", "without"):
+        config, loaded = models.load_bert(tmp_path / name)
+        assert config == TINY
+        jax.tree.map(np.testing.assert_array_equal, loaded, params)
+    found = models.load_classifier(tmp_path / "with")
+    np.testing.assert_allclose(found[0], kernel, rtol=1e-6)
+    np.testing.assert_array_equal(found[1], bias)
+    assert models.load_classifier(tmp_path / "without") is None
+    with pytest.raises(models.CheckpointError, match=rf"classifier must be \[{TINY.hidden_size}, C\] and \[C\]"):
+        models.save_bert(tmp_path / "no", TINY, params, classifier=(kernel.T, bias))
+    assert not (tmp_path / "no").exists()
+    tensors = safetensors.load_file(tmp_path / "with" / "model.safetensors")
+    tensors["classifier.weight"] = tensors["classifier.weight"][:, 1:].copy()
+    safetensors.save_file(tensors, tmp_path / "with" / "model.safetensors")
+    with pytest.raises(models.CheckpointError, match="classifier.weight and classifier.bias in .* must be"):
+        models.load_classifier(tmp_path / "with")

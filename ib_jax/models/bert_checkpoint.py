@@ -168,8 +168,6 @@ def save_bert(
             raise CheckpointError(f"params[{']['.join(leaf)}] must be an array {shape}, got {found}")
         array = np.asarray(flat[leaf], np.float32)
         tensors[source] = np.ascontiguousarray(array.T if turned else array)
-    library = _safetensors()
-    folder = make_folder(folder, "folder")
     kind, labels = "BertModel", {}
     if classifier is not None:
         kernel, bias = (np.asarray(array, np.float32) for array in classifier)
@@ -180,6 +178,8 @@ def save_bert(
         tensors = {f"bert.{name}": array for name, array in tensors.items()}
         tensors |= dict(zip(_CLASSIFIER, (np.ascontiguousarray(kernel.T), bias), strict=True))
         kind, labels = "BertForSequenceClassification", {"num_labels": len(bias)}
+    library = _safetensors()
+    folder = make_folder(folder, "folder")
     statement = {"architectures": [kind], "model_type": "bert", "pad_token_id": 0} | labels | dataclasses.asdict(config)
     written = library.save(tensors, metadata={"format": "pt"})  # save_file would let only its owner read
     write_whole(folder / _WEIGHTS, lambda file: file.write(written))

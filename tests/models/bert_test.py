@@ -237,5 +237,5 @@ def test_a_classifier_lies_beside_the_encoder_and_both_come_back(tmp_path):
     tensors = safetensors.load_file(tmp_path / "with" / "model.safetensors")
     tensors["classifier.weight"] = tensors["classifier.weight"][:, 1:].copy()
     safetensors.save_file(tensors, tmp_path / "with" / "model.safetensors")
-    with pytest.raises(models.CheckpointError, match="classifier.weight and classifier.bias in .* must be"):
+    with pytest.raises(models.CheckpointError, match=r"classifier.weight and classifier.bias in .* must be"):
         models.load_classifier(tmp_path / "with")

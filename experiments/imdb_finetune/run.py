@@ -61,9 +61,17 @@ def run(config: FinetuneConfig, session: Session) -> Record | None:
     folder = pathlib.Path(config.export or workdir / "encoder")
     if not (folder / "config.json").exists():
         if training.is_main():
-            recipe.encoder.save(folder, trained.params["encoder"]["bert"])
+            recipe.encoder.save(folder, trained.params["encoder"]["bert"], classifier_of(config, trained.params))
         session.console.print(f"Records are in {workdir}, the encoder in {folder}.")
     return trained.record
+
+
+def classifier_of(config: FinetuneConfig, params: Params) -> tuple[np.ndarray, np.ndarray] | None:
+    """Kernel and bias of a network that is linear in the pooled features; None for any other."""
+    if config.stochastic or config.head_layers:
+        return None
+    (layer,) = params["decoder"].values()
+    return np.asarray(layer["kernel"]), np.asarray(layer["bias"])
 
 
 def load_texts(config: FinetuneConfig) -> data.TextDataset:

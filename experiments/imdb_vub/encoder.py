@@ -81,10 +81,10 @@ class TextEncoder:
         """(params, tokens int [B, L]) -> float32 [B, F]; pure."""
         return models.text_features(self.config, params, tokens, pooling=self.pooling, compute_dtype=self.precision)
 
-    def save(self, folder: pathlib.Path, params: Params | None = None) -> None:
+    def save(self, folder: pathlib.Path, params: Params | None = None, classifier: Any = None) -> None:
         """Writes it, with other weights if given, as Hugging Face's libraries and `load_encoder` read it."""
         self.tokenise.save(folder)
-        models.save_bert(folder, self.config, self.params if params is None else params)
+        models.save_bert(folder, self.config, self.params if params is None else params, classifier=classifier)
 
 
 class Features(NamedTuple):

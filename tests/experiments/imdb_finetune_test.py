@@ -93,6 +93,22 @@ def test_a_stopped_run_ends_bit_for_bit_as_an_uninterrupted_one(whole, tmp_path,
     assert run(tmp_path).models[0].details["steps"] == 10  # done; nothing is trained again
 
 
+def test_a_linear_classifier_is_exported_beside_the_encoder_and_answers_as_the_network(tmp_path):
+    config = dataclasses.replace(SMALL, objective="cross_entropy")
+    recipe = make_recipe(config)
+    params = recipe.init_params(jax.random.key(0))
+    classifier = finetune.classifier_of(config, params)
+    recipe.encoder.save(tmp_path / "encoder", params["encoder"]["bert"], classifier)
+    loaded = text_encoder.load_encoder(str(tmp_path / "encoder"), (), max_length=40)
+    kernel, bias = models.load_classifier(tmp_path / "encoder")
+    tokens = data.pad_tokens(loaded.tokenise(recipe.dataset.test.texts), 40)
+    logits = loaded.features(loaded.params, tokens) @ kernel + bias
+    expected = recipe.model.decode(params, recipe.model.encode(params, tokens).mean)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+    for other in ({"objective": "vib"}, {"head_layers": 1}):
+        assert finetune.classifier_of(dataclasses.replace(config, **other), params) is None
+
+
 @pytest.mark.slow
 def test_the_export_makes_the_features_of_the_trained_encoder(whole):
     workdir, _ = whole

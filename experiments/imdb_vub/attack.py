@@ -61,7 +61,7 @@ class HeadScores:
         classifiers: Mapping[str, Classifier],
     ):
         self._pool, self._heads, self._params = pool, heads, [jax.device_put(head.params) for head in heads]
-        self._logits = {objective: jax.jit(_sampled_logits(model)) for objective, model in classifiers.items()}
+        self._logits = {name: jax.jit(_sampled_logits(model, name != VANILLA)) for name, model in classifiers.items()}
 
     def score(self, key: Array, num_samples: int) -> text.Score:
         """(texts, which head) -> the mean probabilities over `num_samples` samples of z, drawn once by `key`."""
@@ -187,11 +187,12 @@ def _known(path: pathlib.Path) -> dict[str, Any]:
     return known
 
 
-def _sampled_logits(model: Classifier) -> Callable[[Params, Array, Array], Array]:
+def _sampled_logits(model: Classifier, stochastic: bool) -> Callable[[Params, Array, Array], Array]:
     """Logits of the mean probabilities: float64, on the host, tells apart what a softmax in float32 would tie."""
 
     def logits(params: Params, noise: Array, features: Array) -> Array:
-        codes = losses.reparameterise(model.encode(params, features), noise[:, None, :])
+        encoding = model.encode(params, features)
+        codes = losses.reparameterise(encoding, noise[:, None, :]) if stochastic else encoding.mean[None]
         return losses.pooled_logits(model.decode(params, codes))
 
     return logits

@@ -44,6 +44,7 @@ class TextEncoder:
       tokenise: texts -> tokens.
       pooling: how a text's vector is made of its tokens'.
       precision: of the matrix products.
+      classifier: kernel [F, C] and bias [C] of a fine-tuned one on its features; None without.
     """
 
     name: str
@@ -52,6 +53,7 @@ class TextEncoder:
     tokenise: data.Tokeniser
     pooling: models.Pooling
     precision: str
+    classifier: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def num_features(self) -> int:
@@ -141,6 +143,7 @@ def load_encoder(
       ImportError: a library of the extra `text` is missing.
       ValueError: the BERT has no place for so many tokens.
     """
+    classifier = None
     if name == RANDOM:
         tokenise = data.word_tokenizer(texts, max_length=max_length, vocab_size=_RANDOM_CONFIG.vocab_size)
         config, tokens = _RANDOM_CONFIG, jnp.ones((1, 2), int)
@@ -148,6 +151,7 @@ def load_encoder(
     else:
         folder = hub.local_folder(name)
         config, params = models.load_bert(folder)
+        classifier = models.load_classifier(folder)
         tokenise = data.load_tokenizer(folder, max_length=max_length)
         if tokenise.vocab_size > config.vocab_size:
             raise models.CheckpointError(
@@ -157,7 +161,7 @@ def load_encoder(
         name = folder.name if name.startswith("~") or name == str(folder) else name
     if max_length > config.max_position_embeddings:
         raise SettingError(f"max_length must be at most {config.max_position_embeddings}, the BERT's, got {max_length}")
-    return TextEncoder(name, config, params, tokenise, cast(models.Pooling, pooling), precision)
+    return TextEncoder(name, config, params, tokenise, cast(models.Pooling, pooling), precision, classifier)
 
 
 def features_of_texts(encoder: TextEncoder, split: data.TextSplit, *, batch_size: int) -> Compute:

@@ -4,10 +4,14 @@ import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
+import jax.numpy as jnp
+
 from experiments.core import records
+from experiments.core.evaluator import Evaluator
 from experiments.core.heads import HeadConfig, Standardise, head_recipe, heads_of
 from experiments.core.objectives import strength_name
 from experiments.core.population import curves, train_population
+from experiments.core.recipe import VIB, Recipe
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.settings import EVALUATION
@@ -15,10 +19,12 @@ from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_workdir, write_config
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub.attack import Answers, HeadAttacks, make_attack
-from experiments.imdb_vub.encoder import Features
+from experiments.imdb_vub.encoder import Features, TextEncoder
 from experiments.imdb_vub.page import AttackedTexts, write_page
 from experiments.imdb_vub.settings import VANILLA, TextConfig
+from ib_jax import losses
 from ib_jax.models import Classifier
+from ib_jax.types import DiagGaussian
 
 _SHOWN = 20  # texts on the page
 
@@ -46,7 +52,7 @@ def run(config: TextConfig, session: Session) -> list[Record] | None:
     encoder = text_encoder.encoder_for(config, texts)
     write_config(workdir, config)
     features = text_encoder.compute_features(config, texts, encoder, session.console)
-    trained = train_heads(config, features, session)
+    trained = train_heads(config, features, encoder, session)
     if trained is None:
         return None
     heads, classifiers = trained
@@ -65,9 +71,11 @@ def run(config: TextConfig, session: Session) -> list[Record] | None:
 
 
 def train_heads(
-    config: TextConfig, features: Features, session: Session
+    config: TextConfig, features: Features, encoder: TextEncoder, session: Session
 ) -> tuple[dict[str, list[TrainedModel]], dict[str, Classifier]] | None:
     """Trains the heads of each objective as one population, or opens what is trained.
+
+    Where the encoder has a classifier of its own, that is the vanilla one, as in the paper: the network itself.
 
     Returns:
       By objective the heads, and their functions; None if stopped.
@@ -75,6 +83,10 @@ def train_heads(
     inputs, heads, classifiers = features.dataset.train.inputs, {}, {}
     standardise = Standardise(inputs.mean(0), inputs.std(0))
     for objective in (VANILLA, *config.compared):
+        if objective == VANILLA and (own := network_itself(config, features, encoder)) is not None:
+            session.console.print("The vanilla row is the network itself, by the classifier in its checkpoint.")
+            heads[VANILLA], classifiers[VANILLA] = [own[0]], own[1]
+            continue
         members = heads_of(config, inputs.shape[-1], objective, epochs_per_eval=config.epochs_per_eval)
         recipe = head_recipe(members[0], features.dataset, standardise)
         vary = [name for name in (strength_name(objective), "seed") if name]
@@ -86,6 +98,25 @@ def train_heads(
     return heads, classifiers
 
 
+def network_itself(
+    config: TextConfig, features: Features, encoder: TextEncoder
+) -> tuple[TrainedModel, Classifier] | None:
+    """The encoder with the classifier that it was fine-tuned with; None if it has none for these classes."""
+    if encoder.classifier is None or encoder.classifier[0].shape[1] != features.dataset.num_classes:
+        return None
+    params = dict(zip(("kernel", "bias"), map(jnp.asarray, encoder.classifier), strict=True))
+    model = Classifier(
+        init=lambda key, inputs: params,
+        encode=lambda params, inputs: DiagGaussian(inputs, jnp.zeros_like(inputs)),
+        encode_train=lambda params, inputs, keys: (DiagGaussian(inputs, jnp.zeros_like(inputs)), {}),
+        decode=lambda params, codes: codes @ params["kernel"] + params["bias"],
+        prior=lambda params: losses.standard_normal(encoder.num_features),
+    )
+    head = heads_of(config, encoder.num_features, VANILLA)[0]
+    evaluator = Evaluator(Recipe(head, features.dataset, VIB._replace(network=lambda *_: model)))
+    return TrainedModel(head, lambda: params, evaluator.at_end(params), [], 0.0), model
+
+
 def _model(head: TrainedModel, attacks: HeadAttacks, answers: Mapping[str, Answers]) -> Model:
     """What a record holds of a head."""
     own, summary, outcomes = head.settings, dict(head.summary), {}
@@ -94,7 +125,7 @@ def _model(head: TrainedModel, attacks: HeadAttacks, answers: Mapping[str, Answe
         if own.key in all_of:
             measurements += attacks.measure(name, all_of, own)
             outcomes[name] = "".join("-" if each.skipped else "01"[each.success] for each in all_of[own.key])
-    details = summary | {"outcomes": outcomes, "history": curves(head.history)}
+    details = summary | {"outcomes": outcomes, "history": curves(head.history) if head.history else {}}
     return Model(own.name, own.seed, measurements, own.own, details=details)
 
 

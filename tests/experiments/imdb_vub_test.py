@@ -102,7 +102,7 @@ def test_a_head_of_the_population_is_the_head_alone(finished, small):
     tokens = data.pad_tokens(encoder.tokenise(small.test.texts), 24)
     direct = models.text_features(encoder.config, encoder.params, tokens)
     np.testing.assert_allclose(features.dataset.test.inputs, direct, atol=1e-5)
-    by_objective, classifiers = imdb_vub.train_heads(config, features, QUIET)
+    by_objective, classifiers = imdb_vub.train_heads(config, features, encoder, QUIET)
     heads = [head for each in by_objective.values() for head in each]
     (index,) = (place for place, head in enumerate(heads) if head.settings.key == "vub_beta0.5_seed1")
     key, params = jax.random.key(5), heads[index].params
@@ -117,6 +117,27 @@ def test_a_head_of_the_population_is_the_head_alone(finished, small):
     z = code[:, :4] + scale * jax.random.normal(key, (7, 4))[:, None]
     logits = z @ params["decoder"]["Dense_0"]["kernel"] + params["decoder"]["Dense_0"]["bias"]
     np.testing.assert_allclose(found, jax.nn.softmax(logits).mean(0), atol=1e-4)
+
+
+def test_where_the_encoder_has_a_classifier_the_vanilla_row_is_the_network_itself(small, tmp_path):
+    """Its errors are those of plain arithmetic, and an attack sees its answers though it has no samples."""
+    config = dataclasses.replace(TINY, workdir=str(tmp_path))
+    encoder = text_encoder.encoder_for(config, small)
+    features = text_encoder.compute_features(config, small, encoder, QUIET.console)
+    rng, inputs = np.random.default_rng(0), features.dataset.test.inputs
+    kernel, bias = rng.normal(size=(encoder.num_features, 2)).astype(np.float32), np.array([0.5, -0.5], np.float32)
+    own = dataclasses.replace(encoder, classifier=(kernel, bias))
+    head, model = imdb_vub.network_itself(config, features, own)
+    logits = inputs @ kernel + bias
+    error = np.mean(logits.argmax(-1) != features.dataset.test.labels)
+    assert head.settings.key == "cross_entropy_seed0"
+    assert head.summary["test"]["error_avg"] == pytest.approx(error)
+    scores = HeadAttacks(config, features, own, [head], {"cross_entropy": model}).scores
+    found = scores.score(jax.random.key(0), 3)(features.test_texts, np.zeros(len(features.test_texts), int))
+    np.testing.assert_allclose(found, jax.nn.softmax(logits[: len(found)]), atol=1e-4)
+    assert imdb_vub.network_itself(config, features, encoder) is None
+    wide = dataclasses.replace(encoder, classifier=(np.zeros((encoder.num_features, 5)), np.zeros(5)))
+    assert imdb_vub.network_itself(config, features, wide) is None  # it is of other classes
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ Does:     trains all layers through a linear head, or through a bottleneck's, by
 Needs:    pip install ib-jax[text]; imdb_reviews prepared by tensorflow-datasets as array_record for the other presets.
 Expect:   IMDB with BERT-base: some 6 % error is what others report (Sun et al. 2019: 5.4 %). Not measured here.
 Leaves:   config.json, metrics.jsonl, results.json and checkpoints in the workdir, and the encoder (config.json,
-          model.safetensors, tokenizer.json) in encoder/ there, or in --export.
+          model.safetensors, tokenizer.json), with its classifier if that is linear, in encoder/ there, or in --export.
 """
 
 from experiments.core import app

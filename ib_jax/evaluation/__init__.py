@@ -35,7 +35,13 @@ from ib_jax.evaluation.lipschitz_ascent import lipschitz_ascent
 from ib_jax.evaluation.natural import restrict_to_classes
 from ib_jax.evaluation.perturbations import Perturbations, measure_perturbations, summarise_perturbations
 from ib_jax.evaluation.predict import mean_probabilities, sampled_logits_fn
-from ib_jax.evaluation.result_checks import check_black_box, check_budget, check_one_step, check_results
+from ib_jax.evaluation.result_checks import (
+    check_black_box,
+    check_budget,
+    check_confirmed,
+    check_one_step,
+    check_results,
+)
 from ib_jax.evaluation.robustness import robust_correct, robustness_curve
 from ib_jax.evaluation.robustness_bound import (
     RobustnessBound,
@@ -84,6 +90,7 @@ __all__ = [
     "check_batch",
     "check_black_box",
     "check_budget",
+    "check_confirmed",
     "check_gradients",
     "check_large_radius",
     "check_logits",

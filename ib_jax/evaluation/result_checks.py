@@ -118,6 +118,46 @@ def check_budget(
     )
 
 
+def check_confirmed(found: Array | np.ndarray, stands: Array | np.ndarray, *, min_share: float = 0.9) -> Finding | None:
+    """Looks for a search against a stochastic model that ends on lucky draws.
+
+    A search for the smallest perturbation meets hundreds of draws of the model. One that asks for no lead takes the
+    luckiest for a success, and returns an image just across the boundary, or on the right side of it, that fresh
+    answers withstand; so robustness is reported that is none.
+
+    Args:
+      found: bool [N], whether the search took its image for a success.
+      stands: bool [N], right before, and by fresh answers still right after.
+      min_share: of what was found that should be confirmed, in [0, 1).
+
+    Returns:
+      A Finding if a smaller share of the found images fools fresh answers; else None.
+
+    Raises:
+      ValueError: the results are not bool [N] of one length N >= 1, or `min_share` is out of its range.
+
+    Source: `experiments.carlini_wagner`, on the VIBs of Alemi et al., 2017.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax import evaluation
+      >>> print(evaluation.check_confirmed(np.ones(100, bool), np.arange(100) < 80).message.split(",")[0])
+      The search took 100 of 100 images for successes
+    """
+    require_share("min_share", min_share)
+    taken, left = require_examples(found=found, stands=stands)
+    confirmed = float((~left[taken]).mean()) if taken.any() else 1.0
+    if confirmed >= min_share:
+        return None
+    return Finding(
+        "confirmed",
+        f"The search took {taken.sum()} of {len(taken)} images for successes, and {confirmed:.0%} of these fool fresh "
+        "answers: it ends on lucky draws of a stochastic model. Leave `confidence` at its default, which asks for a "
+        "lead over the model's noise, and average more samples.",
+        {"found": float(taken.mean()), "confirmed": confirmed},
+    )
+
+
 def check_black_box(
     black_box: Array | np.ndarray,
     white_box: Array | np.ndarray,

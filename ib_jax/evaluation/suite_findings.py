@@ -7,9 +7,10 @@ import numpy as np
 from ib_jax.attacks.box import Bounds
 from ib_jax.evaluation.curve_checks import check_monotone, check_unbounded
 from ib_jax.evaluation.findings import Finding
-from ib_jax.evaluation.result_checks import check_black_box, check_budget, check_one_step
+from ib_jax.evaluation.result_checks import check_black_box, check_budget, check_confirmed, check_one_step
 from ib_jax.evaluation.suite_result import AttackRow
 
+_FOUND_OR_UNMOVED = ("carlini_wagner", "fab")  # where nothing is found they return the input
 _ITERATED = ("pgd", "apgd", "bim", "mi_fgsm", "autoattack")  # the earlier, the rather it is the one to be reported
 
 
@@ -18,7 +19,7 @@ def suite_findings(rows: Sequence[AttackRow], right: np.ndarray, *, at_mean: boo
 
     At each radius the white-box attack that is reported, PGD on the cross-entropy averaged over most samples, stands
     beside one step, more steps, transfer and Square; it must not get weaker as the radius grows. Attacks without a
-    radius, or with one as wide as the bounds, must leave nothing.
+    radius, or with one as wide as the bounds, must leave nothing, and what they took for successes must be ones.
 
     Args:
       rows: of a suite.
@@ -42,6 +43,8 @@ def suite_findings(rows: Sequence[AttackRow], right: np.ndarray, *, at_mean: boo
         found += _beside(white, [row for row in here if row is not white])
     width = float(np.max(np.asarray(bounds[1], np.float64) - np.asarray(bounds[0], np.float64)))
     for row in own:
+        if row.spec.attack in _FOUND_OR_UNMOVED and row.distances is not None:
+            found.append(_named(row, check_confirmed((row.distances > 0) & right[: row.num_images], row.stands)))
         if row.spec.is_minimal or (row.spec.norm == "linf" and (row.spec.epsilon or 0) >= width):
             found.append(_named(row, check_unbounded(row.stands)))
     found += _curves(reported, right)

@@ -231,6 +231,16 @@ def test_each_attack_stands_beside_those_that_it_should_be_as_good_as():
     assert suite_findings(fine, np.arange(40) < 38, at_mean=False, bounds=(0.0, 1.0)) == []
 
 
+def test_a_search_that_ends_on_lucky_draws_is_told_apart_from_one_that_finds_nothing():
+    spec, right, moved = AttackSpec("carlini_wagner"), np.arange(40) < 38, np.where(np.arange(40) < 30, 1.0, 0.0)
+    lucky = dataclasses.replace(row(spec, 20), distances=moved)  # 30 found, of which 20 stand
+    checks = lambda own: {f.check for f in suite_findings([own], right, at_mean=False, bounds=(0.0, 1.0))}
+    assert checks(lucky) == {"confirmed", "unbounded"}
+    nothing = dataclasses.replace(row(spec, 38), distances=0 * moved)
+    assert checks(nothing) == {"unbounded"}
+    assert checks(dataclasses.replace(row(spec, 0), distances=1 + moved)) == set()
+
+
 def test_one_call_gives_the_table_of_a_model():
     specs = evaluation.standard_suite(
         0.05, stochastic=True, num_steps=2, num_queries=4, num_eot_samples=2, num_slow_images=8, source="other"

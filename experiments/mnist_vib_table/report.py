@@ -62,7 +62,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     )
     errors = {name: per_seed(where(seeds, objective=name), "error_avg", split="test") for name in made}
     sections: list[Any] = [Table(title="Table 1", rows=rows, columns=columns)]
-    sections += [Claims(_claims(errors))] if compared else []
+    sections += [Claims(stated)] if compared and (stated := _claims(errors)) else []
     sections += [chosen(tried)] if (tried := trials(records)) else []
     sections += [Departures([own[0] for own in made.values()])]
     headlines = [

@@ -1,7 +1,7 @@
 """The conditional entropy bottleneck."""
 
 from ib_jax import losses
-from ib_jax.bounds.forward import Forward, forward
+from ib_jax.bounds.forward import Forward, entropy_of_codes, forward
 from ib_jax.types import Array, Backward, BoundTerms, DecodeFn, EncodeFn, Estimator
 
 
@@ -67,11 +67,7 @@ def residual_terms(
 ) -> BoundTerms:
     """The terms of CEB from a model that has run on a batch."""
     residual = losses.class_divergence(run.codes, backward, labels, estimator)
-    log_density = run.codes.log_density
-    if estimator == "sampled" and log_density is not None:
-        entropy_zx = -log_density.mean(0)
-    else:
-        entropy_zx = losses.gaussian_entropy(run.codes.encoding)
+    entropy_zx = entropy_of_codes(run.codes, estimator)
     return BoundTerms(
         loss=run.distortion + losses.weigh(losses.rho_to_gamma(rho), residual),
         distortion=run.distortion,

@@ -6,7 +6,7 @@ import chex
 import jax.numpy as jnp
 
 from ib_jax import losses
-from ib_jax.types import Array, DecodeFn, EncodeFn, Prediction
+from ib_jax.types import Array, DecodeFn, EncodeFn, Estimator, Prediction
 
 
 class Forward(NamedTuple):
@@ -30,6 +30,14 @@ def forward(
     distortion = losses.negative_log_likelihood(prediction, labels).mean(0)
     accuracy = None if isinstance(prediction, tuple) else losses.correct(prediction, labels).mean(0)
     return Forward(codes, prediction, distortion, accuracy)
+
+
+def entropy_of_codes(codes: losses.Codes, estimator: Estimator | None) -> Array:
+    """H(Z|X) of each example [B] in nats: in closed form, or over the samples where the divergence is."""
+    log_density = codes.log_density
+    if estimator == "sampled" and log_density is not None:
+        return -log_density.mean(0)
+    return losses.gaussian_entropy(codes.encoding)
 
 
 def _checked(labels: Array, prediction: Prediction) -> Array:

@@ -1,7 +1,7 @@
 """The variational information bottleneck."""
 
 from ib_jax import losses
-from ib_jax.bounds.forward import forward
+from ib_jax.bounds.forward import entropy_of_codes, forward
 from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn, Estimator, Reference
 
 
@@ -40,7 +40,7 @@ def vib(
       estimator: of the rate, "closed_form" or "sampled"; by default closed form where there is one.
 
     Returns:
-      BoundTerms(loss, distortion, rate, accuracy), each float [B], in nats.
+      BoundTerms(loss, distortion, rate, entropy_zx, accuracy), each float [B], in nats; entropy_zx is H(Z|X).
 
     Raises:
       ValueError: `labels` has another shape, not exactly one of beta and rho is given, `num_samples` is negative, or
@@ -64,4 +64,5 @@ def vib(
     run = forward(key, inputs, labels, encode_fn=encode_fn, decode_fn=decode_fn, num_samples=num_samples)
     rate = losses.divergence(run.codes, prior, estimator)
     loss = run.distortion + losses.weigh(beta, rate)
-    return BoundTerms(loss, run.distortion, rate=rate, accuracy=run.accuracy)
+    entropy_zx = entropy_of_codes(run.codes, estimator)
+    return BoundTerms(loss, run.distortion, rate=rate, entropy_zx=entropy_zx, accuracy=run.accuracy)

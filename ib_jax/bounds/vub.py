@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from ib_jax import losses
-from ib_jax.bounds.forward import forward
+from ib_jax.bounds.forward import entropy_of_codes, forward
 from ib_jax.types import Array, BoundTerms, DecodeFn, EncodeFn, Estimator, Reference
 
 
@@ -49,8 +49,8 @@ def vub(
       estimator: of the rate, "closed_form" or "sampled"; by default closed form where there is one.
 
     Returns:
-      BoundTerms(loss, distortion, rate, prediction_entropy, accuracy), each float [B], in nats; the entropy is that of
-      q, before the minimum.
+      BoundTerms(loss, distortion, rate, entropy_zx, prediction_entropy, accuracy), each float [B], in nats; the
+      prediction's entropy is that of q, before the minimum, and entropy_zx is H(Z|X).
 
     Raises:
       ValueError: `labels` has another shape, not exactly one of beta and rho is given, `num_samples` is negative, or
@@ -75,4 +75,11 @@ def vub(
     entropy = losses.prediction_entropy(run.prediction)
     reward = jnp.minimum(label_entropy, entropy).mean(0)
     loss = losses.weigh(beta, rate) + run.distortion - reward
-    return BoundTerms(loss, run.distortion, rate=rate, prediction_entropy=entropy.mean(0), accuracy=run.accuracy)
+    return BoundTerms(
+        loss,
+        run.distortion,
+        rate=rate,
+        entropy_zx=entropy_of_codes(run.codes, estimator),
+        prediction_entropy=entropy.mean(0),
+        accuracy=run.accuracy,
+    )

@@ -46,6 +46,7 @@ def test_vib():
     np.testing.assert_allclose(terms.distortion, distortion, rtol=1e-4)
     np.testing.assert_allclose(terms.rate, rate, rtol=1e-4)
     np.testing.assert_allclose(terms.loss, distortion + 0.3 * rate, rtol=1e-4)
+    np.testing.assert_allclose(terms.entropy_zx, scipy.stats.norm(MEAN, SCALE).entropy().sum(-1), rtol=1e-4)
 
 
 def test_vibs_sampled_terms_are_unbiased():
@@ -139,6 +140,7 @@ def test_vib_in_rho_and_with_a_sampled_rate():
     np.testing.assert_allclose(terms.rate, rate, rtol=1e-4)
     np.testing.assert_allclose(terms.loss, DISTORTION + rate / (1 + np.exp(1.5)), rtol=1e-4)
     np.testing.assert_allclose(terms.accuracy, (LOG_Q.argmax(-1) == LABELS).mean(0))
+    np.testing.assert_allclose(terms.entropy_zx, -LOG_E.mean(0), rtol=1e-4)
 
 
 def test_vib_with_a_mixture_prior():
@@ -157,6 +159,7 @@ def test_vub_takes_the_minimum_for_each_example_and_sample(label_entropy):
     rate = np.sum(0.5 * (SCALE**2 + MEAN**2 - 1) - np.log(SCALE), -1)
     np.testing.assert_allclose(terms.rate, rate, rtol=1e-4)
     np.testing.assert_allclose(terms.prediction_entropy, entropy.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(terms.entropy_zx, scipy.stats.norm(MEAN, SCALE).entropy().sum(-1), rtol=1e-4)
     expected = DISTORTION + 0.3 * rate - np.minimum(label_entropy, entropy).mean(0)
     np.testing.assert_allclose(terms.loss, expected, rtol=1e-4)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.stats
 
+from experiments.core.calibration import calibration
 from experiments.core.frames import groups, per_seed, values_by_model, where
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Model, Record
@@ -55,6 +56,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], figures: bool = Tru
         share("accuracy, 1 sample", _accuracy, paper=_theirs(paper, "clean")),
         share("mean of samples", functools.partial(_accuracy, answer="avg")),
         Column("rate, bits", "rate_bits", at={"split": "test"}, missing="skip"),
+        share("calibration error", "calibration_error", at={"split": "test"}),
     ]
     sections: list[Any] = [table(title="Accuracy", rows=rows, columns=columns)]
     for attack in attacks:
@@ -154,7 +156,10 @@ def _compared(frame: "pd.DataFrame", attacks: Sequence[str], paper: Any, headlin
         f"{betas['vub']:g}); p beside the means of the Wilcoxon rank-sum test. Words changed, which tell more where "
         "all attacks succeed, are ours to compare: more of them is more robust."
     )
-    return [Text(text, "VUB beside VIB"), Claims(claims, "")]
+    sides = [where(frame, objective=name) for name in ("vib", "vub")]
+    common = sorted(set(sides[0]["beta"]) & set(sides[1]["beta"]))
+    own = {f"beta = {beta:g}": (where(sides[0], beta=beta), where(sides[1], beta=beta)) for beta in common}
+    return [Text(text, "VUB beside VIB"), Claims(claims, ""), *calibration(own)]
 
 
 def _reached(frame: "pd.DataFrame") -> str:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.core.calibration import calibration
 from experiments.core.frames import distinct, per_model, where
 from experiments.core.plots import Figure, Line, Panel
 from experiments.core.records import Record
@@ -78,8 +79,9 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         f"{settings['num_eot_samples']} samples of z; no transfer or black-box attack stands beside them, so a high "
         "number may mean masked gradients. The rate of CEB is that under the marginal of its backward encoder."
     )
-    sections = [
+    sections: list[Any] = [
         Table(title="On the test set", rows=rows, columns=columns),
+        *_calibration(seeds),
         chosen(trials(records)),
         _figure(tuning, [name for name in BOTTLENECKS if name in set(tuning["objective"])]),
         Departures(records),
@@ -88,6 +90,11 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     paper = {"vib": 1.13}
     headlines = [Headline(f"test error, {name}", each, paper.get(name), "%", 2) for name, each in errors.items()]
     return Report(f"Four objectives on {settings['dataset']}", frame, sections, PAPER, intro, headlines)
+
+
+def _calibration(seeds: "pd.DataFrame") -> list[Any]:
+    vib, vub = (where(seeds, objective=name) for name in ("vib", "vub"))
+    return [] if vib.empty or vub.empty else calibration({"each at its best beta": (vib, vub)})
 
 
 def strength_of(record: Record, *before: str) -> str:

@@ -30,7 +30,8 @@ def vub(
     :math:`L_{IB} = \beta I(X;Z) - I(Z;Y) \le J_{VIB} - H(Y) \le J \le J_{VIB}`: J is below VIB because VIB's
     usual form drops the constant H(Y); with H(Y) kept, VIB is the tighter of the two. What VUB changes is the
     optimum. Where the minimum is not H(Y), it is a confidence penalty of weight one, and the best decoder is no longer
-    p(y|z) but a more cautious one.
+    p(y|z) but a more cautious one: of C classes, an example that is classified right has its lowest loss at a
+    confidence q with :math:`q \log\frac{(C - 1) q}{1 - q} = 1`, 0.78 of two and 0.48 of ten.
 
     Args:
       key: one PRNG key, or one for each example ([B]).

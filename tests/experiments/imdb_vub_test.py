@@ -195,8 +195,8 @@ def test_the_report_of_a_stored_record(tmp_path):
     assert drawn == [[1, 1, 0], [1, 1, 0] * 2, [1, 1, 0], [1, 1, 0]]  # of VIB, VUB and no CEB; of success transfer, too
     lines = render.markdown(made).splitlines()
     for line in (
-        "| vanilla | - | 75.6 ± 0.3 % [93] | 75.6 ± 0.3 % | - |",
-        "| VUB | 0.001 | 74.3 ± 0.2 % [93.2 ± 0.5] | 75.5 ± 0.1 % | 84.1 ± 3.8 |",
+        "| vanilla | - | 75.6 ± 0.3 % [93] | 75.6 ± 0.3 % | - | - |",
+        "| VUB | 0.001 | 74.3 ± 0.2 % [93.2 ± 0.5] | 75.5 ± 0.1 % | 84.1 ± 3.8 | - |",
         "| VIB | 0.001 | 99.0 ± 0.5 % [35.1 ± 4.4] | 80.4 ± 13.0 % | 24.8 ± 7.5 % | 5.1 ± 0.0 % | 75 |",
         "| VUB: higher accuracy, mean of samples | 2 | VIB 76.0 %, VUB 75.5 %, p = 0.121 | - | 0.364 | **not found** |",
         "| scoring | paper | textattack |",
@@ -209,7 +209,10 @@ def test_the_report_of_a_stored_record(tmp_path):
 
 def head(objective, beta, seed, error, success=0.5, validation=0.1, words=0.05):
     splits = {"test": error, "validation": validation}
-    measurements = [Measurement({"split": name}, {"error_one": e, "error_avg": e}) for name, e in splits.items()]
+    measurements = [
+        Measurement({"split": name}, {"error_one": e, "error_avg": e, "calibration_error": e, "cross_entropy": e})
+        for name, e in splits.items()
+    ]
     at = {"attack": "pwws", "num_judge_samples": 8, "num_score_samples": 4, "margin": 0.0, "num_texts": 9}
     measurements.append(Measurement(at, {"success_rate": success, "words_changed": words}))
     return records.Model(f"{objective}_{beta}", seed, measurements, {"objective": objective, "beta": beta})
@@ -233,6 +236,8 @@ def test_claims_are_tested_between_the_betas_that_validation_chooses():
         ("VUB: higher accuracy, mean of samples", "confirmed"),
         ("VUB: lower success of PWWS", "not found"),
         ("VUB: more words changed by PWWS", "confirmed"),
+        ("beta = 0.1: VUB has the lower calibration error", "confirmed"),
+        ("beta = 0.1: VIB has the lower cross-entropy", "not found"),
     ]
     assert found[0].claim.ours == "VIB 79.8 %, VUB 84.8 %, p = 0.009"
     assert found[0].claim.paper == pytest.approx(2.2)

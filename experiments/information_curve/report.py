@@ -49,6 +49,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     compared = (settings["objective"], settings["dataset"]) == ("vib", "mnist")
     theirs = ERRORS if compared else {}
     sections: list[Any] = [_table(size, own, frame, sound, theirs) for size, own in sizes.items()]
+    sections += nothing_to_gain(sound) if settings["objective"] == "vib" else []
     sections += [Text(MASKED)] if _smallest_radii(frame) else []
     sections += [_curve(sound, sizes), *_codes(records, compared), *_plane(sizes)]
     sections += [Claims(found)] if compared and (found := claims(sound)) else []
@@ -61,6 +62,21 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     intro = "Averaged weights; mean and standard deviation over seeds; in square brackets the paper's."
     title = f"The information curve of {settings['objective']} on {settings['dataset']}"
     return Report(title, sound, sections, PAPER, intro, headlines)
+
+
+def nothing_to_gain(frame: "pd.DataFrame") -> list[Text]:
+    """Why an error at beta = 1 is not the bottleneck's: how far the loss is above that of codes that say nothing."""
+    excess = []
+    for (size,), part in groups(where(frame, beta=1.0), "latent_dim"):
+        rate, known = (per_model(part, name, split="test").mean() for name in ("rate_bits", "information_zy_bits"))
+        excess.append(f"{rate - known:.3f} bits with K = {size:g}")
+    text = (
+        "At beta = 1 the loss is H(Y) and the rate less the bound of I(Z;Y). Since I(Z;Y) <= I(X;Z) <= rate, no code "
+        f"does better than one that says nothing; the loss is above that by at least {', '.join(excess)} (at least, "
+        "since I(Z;Y) is of 12 samples). An error below chance tells there how far training had come, not what beta "
+        "= 1 leaves."
+    )
+    return [Text(text)] if excess else []
 
 
 def claims(frame: "pd.DataFrame") -> list[Claim]:

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from experiments import mnist_vib
 from experiments.core import drawing, frames, records, render
+from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from experiments.information_curve import run as information_curve
-from experiments.information_curve.report import report
+from experiments.information_curve.report import nothing_to_gain, report
 from experiments.information_curve.settings import CurveConfig, member_settings
 from experiments.mnist_vib import Config
 from ib_jax import losses, training
@@ -108,6 +109,15 @@ def test_a_member_that_diverges_is_reported_and_the_others_are_there(whole):
     assert "| 1e+38, diverged | - |" in table
     assert members[4].details["history"]["loss"] == [None, None]
     assert np.isfinite(members[3].details["history"]["loss"]).all()
+
+
+def test_at_beta_1_the_loss_is_told_against_that_of_codes_that_say_nothing():
+    values = [Measurement({"split": "test"}, {"rate_bits": 0.5, "information_zy_bits": bits}) for bits in (0.375, 0.1)]
+    models = [Model(f"m{beta}", 0, [each], {"beta": beta}) for beta, each in zip((1.0, 0.1), values, strict=True)]
+    frame = frames.frame([Record("x", "", {"latent_dim": 2}, models)])
+    (text,) = nothing_to_gain(frame)
+    assert "by at least 0.125 bits with K = 2 (" in text.text
+    assert nothing_to_gain(frames.where(frame, beta=0.1)) == []
 
 
 def test_the_report_of_a_stored_record(tmp_path, monkeypatch):

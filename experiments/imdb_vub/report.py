@@ -12,13 +12,13 @@ import scipy.stats
 from experiments.core.calibration import calibration
 from experiments.core.frames import groups, per_seed, values_by_model, where
 from experiments.core.plots import Figure, Level, Line, Panel
-from experiments.core.records import Model, Record
+from experiments.core.records import Record
 from experiments.core.report import Claim, Claims, Column, Departures, Headline, Report, Row, Table, Text, number
+from experiments.imdb_vub.plane import information_planes
 from experiments.imdb_vub.settings import IMDB, VANILLA
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 FOLDERS = ("", "without_margin")
 PAPER = "Weingarten et al., Tighter bounds on the information bottleneck (VUB, 2024): section 4.2, Table 2, Figure 3"
@@ -173,10 +173,7 @@ def _reached(frame: "pd.DataFrame") -> str:
 
 def _figures(frame: "pd.DataFrame", records: Sequence[Record], attacks: Sequence[str]) -> Iterator[Figure]:
     own = {name: [m for record in records for m in record.models if m.settings["objective"] == name] for name in COLORS}
-    planes = [functools.partial(_information_plane, own[name]) for name in ("vib", "vub") if own[name]]
-    if planes:
-        alt = "1 / cross-entropy of training against the rate in each epoch, for VIB and VUB of one beta."
-        yield Figure("figure3.png", planes, title="Figure 3", size=(4.6 * len(planes), 3.8), alt=alt)
+    yield from information_planes([(NAMES[name], own[name]) for name in ("vib", "vub")], "figure3.png")
     panel = functools.partial(_panel, frame)
     above = [panel("accuracy, one sample of z", "test accuracy, %", _accuracy)]
     average = functools.partial(_accuracy, answer="avg")
@@ -218,19 +215,3 @@ def _panel(
     return Panel(
         lines=lines, levels=levels, x="beta", xscale="log", ylabel=ylabel, title=title, ylim=ylim, legend=False
     )
-
-
-def _information_plane(models: Sequence[Model], axes: "Axes", frame: "pd.DataFrame") -> None:
-    """The paper's Figure 3: rate and 1 / cross-entropy of training in each epoch, at the beta nearest to the paper's.
-
-    The paper takes H(R) - H(Z|X) for I(X;Z), which bounds it on neither side; the rate is an upper bound.
-    """
-    nearest = min((model.settings["beta"] for model in models), key=lambda beta: abs(math.log(beta / BEST)))
-    for model in (model for model in models if model.settings["beta"] == nearest):
-        history = model.details["history"]
-        rate, inverse = np.array(history["rate"]) / math.log(2), 1 / np.array(history["distortion"])
-        axes.plot(rate, inverse, color="0.8", linewidth=0.6, zorder=1)
-        dots = axes.scatter(rate, inverse, c=history["epoch"], cmap="autumn_r", s=14, zorder=2)
-    axes.set(title=f"{NAMES[models[0].settings['objective']]}, beta = {nearest:g}", xlabel="rate, bits")
-    axes.set_ylabel("1 / training cross-entropy, 1/nats")
-    axes.figure.colorbar(dots, ax=axes, label="epoch")

@@ -125,7 +125,8 @@ def _model(head: TrainedModel, attacks: HeadAttacks, answers: Mapping[str, Answe
         if own.key in all_of:
             measurements += attacks.measure(name, all_of, own)
             outcomes[name] = "".join("-" if each.skipped else "01"[each.success] for each in all_of[own.key])
-    details = summary | {"outcomes": outcomes, "history": curves(head.history) if head.history else {}}
+    history = curves(head.history) if head.history else {}
+    details = summary | {"latent_dim": own.latent_dim, "outcomes": outcomes, "history": history}
     return Model(own.name, own.seed, measurements, own.own, details=details)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 
 import jax
@@ -20,6 +21,7 @@ from experiments.core.workdir import WorkdirError
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import run as imdb_vub
 from experiments.imdb_vub.attack import HeadAttacks
+from experiments.imdb_vub.plane import estimate
 from experiments.imdb_vub.report import rank_sum, report
 from experiments.imdb_vub.settings import PRESETS, TextConfig
 from ib_jax import attacks, data, losses, models
@@ -76,6 +78,8 @@ def test_records_hold_every_head_and_attack(finished):
     assert (record.command, "workdir" in record.settings) == ("python -m x", False)
     for model in record.models:
         assert len(model.details["history"]["rate"]) == 1
+        assert np.isfinite(estimate(model)[0]).all()
+        assert estimate(model)[1] == "H(R) - H(Z|X), bits"
         assert {"error_one", "rate_bits"} <= set(model.values_at(split="test"))
         for name, more in (("deep_word_bug", {}), ("pwws", {"scoring": "paper"})):
             at = {"attack": name, "num_score_samples": 2, "query_budget": 0, "margin": 0.2, "num_texts": 3, **more}
@@ -205,6 +209,18 @@ def test_the_report_of_a_stored_record(tmp_path):
     stored[0].details["origin"]["data"]["test"]["dataset"] = "mine"
     made = report(frames.frame(stored), stored, figures=False)
     assert "[" not in render.markdown(made)  # the paper's numbers are those of IMDB
+
+
+def test_the_plane_has_the_papers_axes_where_the_entropy_was_kept():
+    history = {"epoch": [1.0, 2.0], "rate": [math.log(2), 0.0], "distortion": [0.5, 0.25]}
+    of_before = records.Model("vub", 0, [], {"beta": 1e-3}, details={"history": history})
+    values, label = estimate(of_before)
+    assert (values.tolist(), label) == ([1.0, 0.0], "rate, bits")
+    standard = float(losses.gaussian_entropy(losses.standard_normal(3)))
+    kept = {"history": history | {"entropy_zx": [standard, standard - math.log(2)]}, "latent_dim": 3}
+    values, label = estimate(dataclasses.replace(of_before, details=kept))
+    assert values == pytest.approx([0.0, 1.0], abs=1e-6)
+    assert label == "H(R) - H(Z|X), bits"
 
 
 def head(objective, beta, seed, error, success=0.5, validation=0.1, words=0.05):

@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import scipy.optimize
-
 from experiments.core.claims import Claim
 from experiments.core.frames import per_seed
 from experiments.core.report import Claims, Text
@@ -24,6 +22,7 @@ def best_confidence(num_classes: int) -> float:
       >>> [round(best_confidence(classes), 3) for classes in (2, 10)]
       [0.782, 0.476]
     """
+    import scipy.optimize  # a second, which a run that makes no report goes without
 
     def slope(q: float) -> float:
         return q * math.log((num_classes - 1) * q / (1 - q)) - 1

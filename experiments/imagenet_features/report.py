@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from experiments.core.frames import distinct, groups, per_model, where
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record
-from experiments.core.report import Column, Departures, Findings, Headline, Report, Row, Table
+from experiments.core.report import Claims, Column, Departures, Findings, Headline, Report, Row, Table
 from experiments.imagenet_features import examples
 from experiments.imagenet_features.settings import BACKBONE, DETERMINISTIC
+from experiments.imagenet_features.verdicts import claims
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,6 +95,8 @@ def report(frame: "pd.DataFrame", records: Sequence[Record], *, figures: bool = 
         alt = "Accuracy, and what all attacks of one radius leave of it, against beta; the baselines are levels."
         sections.append(Figure("figure.png", panels, alt=alt, suptitle=title, size=(10.5, 4.6)))
         sections += examples.figures(records)
+    stated = claims(rows, _accuracy, settings["fgsm_epsilons"], _VUB)
+    sections += [Claims(stated)] if stated else []
     sections += [Findings(records, averaged, messages=True), Departures(records)]
     headlines = [
         Headline(f"Table 1, {row.label[0]}, accuracy", _accuracy(row.frame), _VUB[row.key][0], "%")

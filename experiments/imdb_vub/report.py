@@ -1,15 +1,14 @@
 """What is shown of the records of `experiments.imdb_vub`: accuracy, success of attacks, and VUB beside VIB."""
 
 import functools
-import math
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.stats
 
 from experiments.core.calibration import calibration
+from experiments.core.claims import rank_sum
 from experiments.core.frames import groups, per_seed, values_by_model, where
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record
@@ -112,14 +111,6 @@ def _by_beta(frame: "pd.DataFrame", objective: str, split: str, answer: str) -> 
     """Mean accuracy in %."""
     parts = groups(where(frame, objective=objective), "beta")
     return {beta: 100 * float(_accuracy(part, split, answer).mean()) for (beta,), part in parts}
-
-
-def rank_sum(first: Any, second: Any) -> float:
-    """The two-sided p-value of the Wilcoxon rank-sum test, by the normal approximation; NaN for fewer than two each.
-
-    Of five runs against five it cannot fall below 0.009.
-    """
-    return float(scipy.stats.ranksums(first, second).pvalue) if min(len(first), len(second)) > 1 else math.nan
 
 
 def _compared(frame: "pd.DataFrame", attacks: Sequence[str], paper: Any, headlines: list[Headline]) -> list[Any]:

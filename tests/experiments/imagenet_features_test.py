@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 
 from experiments.core import drawing, feature_cache, pictures, records, render, trained_model
-from experiments.core.frames import frame, per_seed
+from experiments.core.frames import frame, per_model, per_seed
 from experiments.core.heads import HeadConfig, Standardise
 from experiments.core.recipe import Recipe
-from experiments.core.records import Model, Record
-from experiments.core.report import Figure
+from experiments.core.records import Measurement, Model, Record
+from experiments.core.report import Figure, Row
 from experiments.core.session import Session
 from experiments.core.settings import SettingError, departures
 from experiments.core.workdir import WorkdirError
@@ -26,6 +26,7 @@ from experiments.imagenet_features.attack import Attacks, findings, outcome, pla
 from experiments.imagenet_features.backbone import Backbone, load, open_images
 from experiments.imagenet_features.report import report
 from experiments.imagenet_features.settings import PRESETS, FeaturesConfig
+from experiments.imagenet_features.verdicts import claims
 from ib_jax import data, losses
 from ib_jax.evaluation import AttackSpec
 from tests.experiments.core import tiny
@@ -346,3 +347,36 @@ def test_a_network_that_was_trained_here_is_frozen_at_the_mean_of_its_code(tmp_p
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(SettingError, match=r"--trained must be the workdir of a finished image model; .*results.json"):
         load(FeaturesConfig(trained=str(tmp_path)), 10)
+
+
+def test_a_verdict_on_each_statement_of_table_1():
+    def row(objective, beta, errors, success):
+        values = [
+            [
+                Measurement({"split": "test"}, {"error_one": error}),
+                Measurement({"attack": "fgsm", "epsilon": 0.1, "num_eot_samples": 1}, {"success": success}),
+                Measurement({"attack": "fgsm", "epsilon": 0.1, "num_eot_samples": 1, "together": True}, {"success": 1}),
+            ]
+            for error in errors
+        ]
+        models = [Model(objective, seed, each, {"objective": objective}) for seed, each in enumerate(values)]
+        return Row(
+            objective, frame=frame([Record("x", "", {}, models)]), at={"num_eot_samples": 1}, key=(objective, beta)
+        )
+
+    def accuracy(part):
+        return 1 - per_model(part, "error_one", split="test", attack=None)
+
+    paper = {("backbone", None): (77, 68), ("vib", 0.1): ("73 ± 1", "59 ± 2"), ("vub", 0.1): ("75.5 ± 1", "63")}
+    errors = np.arange(5) / 1000
+    rows = [row("backbone", None, [0.1], 0.8), row("vib", 0.1, 0.3 + errors, 0.9), row("vub", 0.1, 0.2 + errors, 0.7)]
+    found = claims(rows, accuracy, [0.1], paper)
+    assert [(claim.text, claim.paper) for claim in found] == [
+        ("beta = 0.1: VUB is more accurate than VIB", 2.5),
+        ("VIB, beta = 0.1: FGS 0.1 succeeds less often than on the network itself", 9.0),
+        ("VUB, beta = 0.1: FGS 0.1 succeeds less often than on the network itself", 5.0),
+    ]
+    assert found[0].p_value == pytest.approx(0.009, abs=1e-3)
+    assert [claim.differences.mean() for claim in found] == pytest.approx([10.0, -10.0, 10.0])
+    assert claims(rows[:2], accuracy, [0.1], paper)[0].text.startswith("VIB")
+    assert np.isnan(claims([row("vib", 1, [0.1], 1), row("vub", 1, [0.2], 1)], accuracy, [], {})[0].p_value)

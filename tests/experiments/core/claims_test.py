@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from experiments.core.claims import Claim, correlate, holm, verdicts
+from experiments.core.claims import Claim, correlate, holm, rank_sum, verdicts
 
 
 def verdict(*claims):
@@ -85,3 +85,10 @@ def test_correlations_are_scipys_and_none_of_what_does_not_vary():
     assert correlate(x, y, rank=True) == pytest.approx(tuple(scipy.stats.spearmanr(x, y)))
     for left, right in [([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]), ([1.0, 2.0], [1.0, 2.0])]:
         assert np.isnan(correlate(left, right)).all()
+
+
+def test_the_rank_sum_test_of_five_runs_against_five_and_of_too_few():
+    # the rank sum of the lower five is 15, of mean 27.5 and variance 5 * 5 * 11 / 12
+    expected = math.erfc((27.5 - 15) / math.sqrt(275 / 12) / math.sqrt(2))
+    assert rank_sum([6, 7, 8, 9, 10], [1, 2, 3, 4, 5]) == pytest.approx(expected)
+    assert math.isnan(rank_sum([1.0], [2.0]))

@@ -68,7 +68,7 @@ def test_every_member_is_the_model_trained_alone(whole, tmp_path):
 def test_every_member_is_attacked_as_alone(tmp_path):
     curve = CurveConfig(betas=(1e-3, 1.0), latent_dims=(2,))
     (record,), _ = run(tmp_path / "curve", curve, num_attack_images=20)
-    alone = train_alone(tmp_path / "alone", latent_dim=2, num_attack_images=20)
+    alone = train_alone(tmp_path / "alone", latent_dim=2, encoder_scale="full", num_attack_images=20)
     attacked = [each for each in alone.measurements if "attack" in each.at]
     assert [each.at["attack"] for each in attacked] == ["clean", "pgd", "pgd"]  # two radii
     for each in attacked:
@@ -90,7 +90,7 @@ def test_records_table_and_figures_are_left_and_say_what_was_done(whole):
         assert record.environment["versions"]["jax"]
         assert "workdir" not in record.settings
     assert {path.name for path in results.iterdir()} == {
-        "K4.json", "K2.json", "table.md", "figure1.png", "information_plane.png",
+        "K4.json", "K2.json", "table.md", "figure1.png", "figure2.png", "information_plane.png",
     }  # fmt: skip
     table = (results / "table.md").read_text()
     assert table.index("## K = 4") < table.index("## K = 2")

@@ -2,6 +2,7 @@
 
 import pathlib
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from experiments.core.keys import stream
 from experiments.core.records import Measurement
 from experiments.core.trained_model import TrainedModel
 from experiments.imdb_vub.encoder import Features, TextEncoder
-from experiments.imdb_vub.settings import DEEP_WORD_BUG, PWWS, VANILLA, TextConfig
+from experiments.imdb_vub.settings import DEEP_WORD_BUG, PAPER, PWWS, VANILLA, TextConfig, Trial
 from ib_jax import attacks, losses
 from ib_jax.attacks import text
 from ib_jax.attacks.text import TextResult
@@ -34,19 +35,25 @@ Answers = dict[str, list[TextResult]]
 """By the key of a head what became of each text."""
 
 
-def make_attack(config: TextConfig, name: str, *, stochastic: bool) -> text.TextAttack:
-    """The attack by its name, with the settings of a configuration."""
+def make_attack(config: TextConfig, trial: Trial, *, stochastic: bool) -> text.TextAttack:
+    """The attack of a trial, with the settings of a configuration."""
     settings: dict[str, Any] = {"max_queries": config.query_budget or None, "margin": config.margin * stochastic}
-    if name == DEEP_WORD_BUG:
+    if trial.protocol == PAPER:
+        settings |= {"margin": 0.0, "stop_words": attacks.text.nltk_stop_words()}
+    if trial.attack == DEEP_WORD_BUG:
         return attacks.text.deep_word_bug(**settings)
-    return attacks.text.pwws(scoring=config.scoring, **settings)  # type: ignore[arg-type]
+    return attacks.text.pwws(scoring=_scoring(config, trial), **settings)  # type: ignore[arg-type]
+
+
+def _scoring(config: TextConfig, trial: Trial) -> str:
+    return "textattack" if trial.protocol == PAPER else config.scoring
 
 
 class HeadScores:
     """Answers of many heads on one frozen encoder, whose features are computed once for all of them.
 
-    The samples of z are the same for every text and head, so that an answer follows from text, head and key alone;
-    who searches with one key and judges with another judges on fresh samples.
+    The samples of z are the same for every head, and for every text unless each is to have its own, so that an answer
+    follows from text, head and key alone; who searches with one key and judges with another judges on fresh samples.
 
     Args:
       pool: texts -> features float32 [n, F].
@@ -63,23 +70,41 @@ class HeadScores:
         self._pool, self._heads, self._params = pool, heads, [jax.device_put(head.params) for head in heads]
         self._logits = {name: jax.jit(_sampled_logits(model, name != VANILLA)) for name, model in classifiers.items()}
 
-    def score(self, key: Array, num_samples: int) -> text.Score:
-        """(texts, which head) -> the mean probabilities over `num_samples` samples of z, drawn once by `key`."""
-        noise = jax.random.normal(key, (num_samples, self._heads[0].settings.latent_dim), np.float32)
+    def score(self, key: Array, num_samples: int, *, anew: bool = False) -> text.Score:
+        """(texts, which head) -> the mean probabilities over `num_samples` samples of z.
+
+        They are drawn once by `key`; `anew` by key and text, so that a text asked about again has its answer again, as
+        in TextAttack, which keeps all answers.
+        """
+        shape = (num_samples, self._heads[0].settings.latent_dim)
+        once = jax.random.normal(key, shape)[:, None]
+        of_texts = jax.jit(jax.vmap(lambda own: jax.random.normal(jax.random.fold_in(key, own), shape), out_axes=1))
 
         def score(texts: Sequence[str], which: np.ndarray) -> np.ndarray:
             features, asked = np.asarray(self._pool(texts)), np.unique(which).tolist()
             rows = [np.flatnonzero(which == head) for head in asked]
-            own = [self._of_head(head, features[each], noise) for head, each in zip(asked, rows, strict=True)]
+            noise: list[Any] = [once] * len(asked)
+            if anew:
+                seeds = np.array([zlib.crc32(each.encode(errors="surrogatepass")) for each in texts], np.uint32)
+                of_all = np.asarray(of_texts(_filled(seeds)))
+                noise = [_filled(of_all[:, each], axis=1) for each in rows]
+            own = [
+                self._of_head(head, features[each], drawn) for head, each, drawn in zip(asked, rows, noise, strict=True)
+            ]
             return np.concatenate(own)[np.argsort(np.concatenate(rows))]
 
         return score
 
-    def _of_head(self, head: int, features: np.ndarray, noise: Array) -> np.ndarray:
-        size = max(_LEAST, 1 << (len(features) - 1).bit_length())
-        filled = np.pad(features, ((0, size - len(features)), (0, 0)))
-        logits = self._logits[self._heads[head].settings.objective](self._params[head], noise, filled)
+    def _of_head(self, head: int, features: np.ndarray, noise: Any) -> np.ndarray:
+        logits = self._logits[self._heads[head].settings.objective](self._params[head], noise, _filled(features))
         return scipy.special.softmax(np.asarray(logits, np.float64)[: len(features)], -1)
+
+
+def _filled(rows: np.ndarray, axis: int = 0) -> np.ndarray:
+    """With rows of zeros up to one of few sizes."""
+    count = rows.shape[axis]
+    more = max(_LEAST, 1 << (count - 1).bit_length()) - count
+    return np.pad(rows, [(0, more * (each == axis)) for each in range(rows.ndim)])
 
 
 class HeadAttacks:
@@ -106,12 +131,15 @@ class HeadAttacks:
         self.scores = HeadScores(self._pool, heads, classifiers)
         self._judge = self.scores.score(stream(_SEED, "judge"), config.num_judge_samples)
 
-    def attack(self, name: str, console: Console) -> Answers:
-        """Attacks every head with every text, but for those that have answers already; `name` is the attack's."""
-        config, texts = self._config, self._texts
+    def attack(self, trial: Trial, console: Console) -> Answers:
+        """Attacks every head with every text, but for those that have answers already."""
+        config, texts, name = self._config, self._texts, trial.key
         score = self.scores.score(stream(_SEED, "attack"), config.num_score_samples)
+        judge: text.Score | None = self._judge
+        if trial.protocol == PAPER:
+            score, judge = self.scores.score(stream(_SEED, "attack"), 1, anew=True), None
         runners = {
-            stochastic: text.TextRunner(make_attack(config, name, stochastic=stochastic), score, self._judge)
+            stochastic: text.TextRunner(make_attack(config, trial, stochastic=stochastic), score, judge)
             for stochastic in (False, True)
         }
         start, before, answers = time.monotonic(), self._pool.num_computed, []
@@ -123,19 +151,29 @@ class HeadAttacks:
                 line(name, f"texts to {rows.stop} of {len(texts)}, {rate:.0f} passes of the encoder/s", len(rows))
         return {head.key: [_result(of_text[head.key]) for of_text in answers] for head in self._heads}
 
-    def measure(self, name: str, answers: Answers, head: HeadConfig) -> Iterator[Measurement]:
-        """What an attack did to a head; on one fresh sample of z; and the texts that it made on a vanilla head."""
+    def measure(self, trial: Trial, answers: Answers, head: HeadConfig) -> Iterator[Measurement]:
+        """What an attack did to a head, also on one fresh sample of z; and the texts that it made on a vanilla head.
+
+        By the paper's protocol what the search found, and how much of that fools fresh samples: their mean, and one.
+        """
         config, own = self._config, answers[head.key]
-        names = ("num_score_samples", "num_judge_samples", "query_budget", *["scoring"] * (name == PWWS))
-        at = {"attack": name, **{each: getattr(config, each) for each in names}}
-        at |= {"margin": config.margin * head.stochastic, "num_texts": len(self._texts)}
+        names = ("num_score_samples", "num_judge_samples", "query_budget")
+        at = {"attack": trial.attack, **{each: getattr(config, each) for each in names}, "num_texts": len(self._texts)}
+        at |= {"scoring": _scoring(config, trial)} if trial.attack == PWWS else {}
+        if trial.protocol == PAPER:
+            at |= {"procedure": PAPER, "margin": 0.0, "num_score_samples": 1, "num_judge_samples": 0}
+        else:
+            at |= {"margin": config.margin * head.stochastic}
         values = text.summarise(own)._asdict()
         attacked = {"num_attacked": values.pop("num_texts") - values.pop("num_skipped")}
         shares = {measure: values.pop(measure) / 100 for measure in _SHARES}
         yield Measurement(at, attacked | shares | values)
-        if config.num_judge_samples > 1:
-            rows, one = [not each.skipped for each in own], self.scores.score(stream(_SEED, "one_sample"), 1)
-            yield Measurement(at | {"num_judge_samples": 1}, self._wrong(one, head, own, np.flatnonzero(rows)))
+        rows = np.flatnonzero([not each.skipped for each in own])
+        for num_samples in {config.num_judge_samples, 1} - {at["num_judge_samples"]}:
+            judge = self.scores.score(stream(_SEED, "one_sample"), 1) if num_samples == 1 else self._judge
+            yield Measurement(at | {"num_judge_samples": num_samples}, self._wrong(judge, head, own, rows))
+        if trial.protocol == PAPER:
+            return
         source = f"{VANILLA}_seed{int(head.key == f'{VANILLA}_seed0')}"  # another head than the one that is asked
         if source in answers:
             right = is_right(most_probable(self._asked(self._judge, head, self._texts)), self._labels)
@@ -192,7 +230,7 @@ def _sampled_logits(model: Classifier, stochastic: bool) -> Callable[[Params, Ar
 
     def logits(params: Params, noise: Array, features: Array) -> Array:
         encoding = model.encode(params, features)
-        codes = losses.reparameterise(encoding, noise[:, None, :]) if stochastic else encoding.mean[None]
+        codes = losses.reparameterise(encoding, noise) if stochastic else encoding.mean[None]
         return losses.pooled_logits(model.decode(params, codes))
 
     return logits

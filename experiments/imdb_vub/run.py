@@ -21,7 +21,7 @@ from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub.attack import Answers, HeadAttacks, make_attack
 from experiments.imdb_vub.encoder import Features, TextEncoder
 from experiments.imdb_vub.page import AttackedTexts, write_page
-from experiments.imdb_vub.settings import VANILLA, TextConfig
+from experiments.imdb_vub.settings import VANILLA, TextConfig, Trial
 from ib_jax import losses
 from ib_jax.models import Classifier
 from ib_jax.types import DiagGaussian
@@ -46,8 +46,8 @@ def run(config: TextConfig, session: Session) -> list[Record] | None:
     """
     workdir = pathlib.Path(config.workdir)
     check_workdir(workdir, config, stage=EVALUATION)
-    for name in config.attack_names:
-        make_attack(config, name, stochastic=False)  # whatever is missing is missed now, not after an hour
+    for trial in config.trials:
+        make_attack(config, trial, stochastic=False)  # whatever is missing is missed now, not after an hour
     texts = text_encoder.load_texts(config)
     encoder = text_encoder.encoder_for(config, texts)
     write_config(workdir, config)
@@ -58,7 +58,7 @@ def run(config: TextConfig, session: Session) -> list[Record] | None:
     heads, classifiers = trained
     attacked = [head for each in heads.values() for head in each if config.attacked(head.settings)]
     attacks, start = HeadAttacks(config, features, encoder, attacked, classifiers), time.monotonic()
-    answers = {name: attacks.attack(name, session.console) for name in config.attack_names}
+    answers = {trial: attacks.attack(trial, session.console) for trial in config.trials}
     details = {"origin": features.origin, "attack_seconds_of_this_start": time.monotonic() - start}
     results, made = pathlib.Path(config.results or workdir / "results"), []
     for objective, each in heads.items():
@@ -117,23 +117,23 @@ def network_itself(
     return TrainedModel(head, lambda: params, evaluator.at_end(params), [], 0.0), model
 
 
-def _model(head: TrainedModel, attacks: HeadAttacks, answers: Mapping[str, Answers]) -> Model:
+def _model(head: TrainedModel, attacks: HeadAttacks, answers: Mapping[Trial, Answers]) -> Model:
     """What a record holds of a head."""
     own, summary, outcomes = head.settings, dict(head.summary), {}
     measurements = [Measurement({"split": name}, summary.pop(name)) for name in ("validation", "test")]
-    for name, all_of in answers.items():
+    for trial, all_of in answers.items():
         if own.key in all_of:
-            measurements += attacks.measure(name, all_of, own)
-            outcomes[name] = "".join("-" if each.skipped else "01"[each.success] for each in all_of[own.key])
+            measurements += attacks.measure(trial, all_of, own)
+            outcomes[trial.key] = "".join("-" if each.skipped else "01"[each.success] for each in all_of[own.key])
     history = curves(head.history) if head.history else {}
     details = summary | {"latent_dim": own.latent_dim, "outcomes": outcomes, "history": history}
     return Model(own.name, own.seed, measurements, own.own, details=details)
 
 
 def _write_page(
-    path: pathlib.Path, heads: Sequence[HeadConfig], answers: Mapping[str, Answers], names: Sequence[str]
+    path: pathlib.Path, heads: Sequence[HeadConfig], answers: Mapping[Trial, Answers], names: Sequence[str]
 ) -> None:
     """The paper's Table 3 and more: the first texts under each attack, of the first head of each objective."""
     keys = list({head.objective: head.key for head in reversed(heads)}.values())[::-1]
-    columns = [AttackedTexts(key, name, all_of[key][:_SHOWN]) for name, all_of in answers.items() for key in keys]
+    columns = [AttackedTexts(key, each.key, all_of[key][:_SHOWN]) for each, all_of in answers.items() for key in keys]
     write_page(path, columns, names, title="Adversarial texts")

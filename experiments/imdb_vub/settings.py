@@ -1,5 +1,7 @@
 """What `experiments.imdb_vub` trains and attacks: its settings and presets."""
 
+from typing import NamedTuple
+
 from experiments.core import groups, heads
 from experiments.core.groups import split
 from experiments.core.settings import (
@@ -7,6 +9,7 @@ from experiments.core.settings import (
     INPUT,
     NOTHING,
     TRAINING,
+    OneOf,
     Preset,
     SettingError,
     Settings,
@@ -22,6 +25,8 @@ VANILLA = heads.DETERMINISTIC
 BOTTLENECKS = ("vib", "vub", "ceb")
 DEEP_WORD_BUG, PWWS = "deep_word_bug", "pwws"
 ATTACKS = (DEEP_WORD_BUG, PWWS)
+OURS, PAPER, BOTH = "ours", "paper", "both"
+
 
 _IMDB = {"dataset": IMDB, "num_seeds": 5, "num_attacked": 200, "num_validation": 1000, "attacks": ",".join(ATTACKS)}
 PRESETS = {
@@ -31,15 +36,28 @@ PRESETS = {
         _IMDB
         | {"encoder": "sentence-transformers/all-MiniLM-L6-v2", "max_length": 128, "num_epochs": 10}
         | {"batch_size": 128, "learning_rate": 5e-4, "betas": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)}
-        | {"attacked_objectives": "vib,vub", "attacked_betas": (1e-3, 1e-2, 1e-1), "attacked_at_once": 10},
+        | {"attacked_objectives": "vib,vub", "attacked_betas": (1e-3, 1e-2, 1e-1), "attacked_at_once": 10}
+        | {"protocol": BOTH},
     ),
     "paper": Preset(
         "what the VUB paper says.",
         _IMDB
         | {"encoder": "bert-base-uncased", "max_length": 512, "pooling": "pooler", "betas": (1e-3, 1e-2, 1e-1)}
-        | {"num_epochs": 150, "batch_size": 16, "learning_rate": 1e-4},
+        | {"num_epochs": 150, "batch_size": 16, "learning_rate": 1e-4, "protocol": BOTH},
     ),
 }
+
+
+class Trial(NamedTuple):
+    """An attack and how it is led: by our protocol, or by the paper's."""
+
+    attack: str
+    protocol: str
+
+    @property
+    def key(self) -> str:
+        """What its files are called."""
+        return self.attack if self.protocol == OURS else f"{self.attack}_by_the_paper"
 
 
 class TextFiles(Settings, group="Data"):
@@ -78,10 +96,18 @@ class _Attacks(groups.AttackNames):
     num_attacked: int = setting(
         20, "First test texts that are attacked.", unit="texts", paper=200, least=1, decides=EVALUATION
     )
+    protocol: str = setting(
+        OURS,
+        "ours: as the settings below say, success judged on fresh samples. paper: a search is told one sample of z for "
+        "each text and ends with the first that is wrong, which counts; TextAttack's scoring and nltk's stop words.",
+        paper=OneOf(PAPER, BOTH),
+        note=PAPER,
+        choices=(OURS, PAPER, BOTH),
+        decides=NOTHING,
+    )
     scoring: str = setting(
         "paper",
-        "pwws: the order of words by the paper's score or by TextAttack's.",
-        paper="textattack",
+        "Our protocol, pwws: the order of words by its authors' score or by TextAttack's.",
         choices=("paper", "textattack"),
         decides=EVALUATION,
     )
@@ -89,13 +115,18 @@ class _Attacks(groups.AttackNames):
         0, "Queries that an attack on a text may ask; 0: any.", unit="queries", paper=0, least=0, decides=EVALUATION
     )
     num_score_samples: int = setting(
-        128, "Samples of z whose mean probabilities a search is told.", paper=1, least=1, decides=EVALUATION
+        128,
+        "Our protocol: samples of z whose mean probabilities a search is told.",
+        note="1",
+        least=1,
+        decides=EVALUATION,
     )
     margin: float = setting(
         0.2,
-        "Lead of another class with which a search on a stochastic head ends, so that fresh samples confirm it.",
+        "Our protocol: lead of another class with which a search on a stochastic head ends, so that fresh samples "
+        "confirm it.",
         unit="probability",
-        paper=0.0,
+        note="0",
         least=0,
         below=1,
         decides=EVALUATION,
@@ -161,6 +192,12 @@ class TextConfig(
     def attack_names(self) -> tuple[str, ...]:
         """The attacks by name."""
         return split(self.attacks)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """What every head goes through."""
+        protocols = (OURS, PAPER) if self.protocol == BOTH else (self.protocol,)
+        return [Trial(attack, protocol) for protocol in protocols for attack in self.attack_names]
 
     def attacked(self, head: heads.HeadConfig) -> bool:
         """Whether a head is attacked."""

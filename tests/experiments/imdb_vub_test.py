@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -17,14 +18,16 @@ from experiments.core.records import Measurement, Record
 from experiments.core.report import Figure
 from experiments.core.session import Session
 from experiments.core.settings import departures
+from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import WorkdirError
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import run as imdb_vub
-from experiments.imdb_vub.attack import HeadAttacks
+from experiments.imdb_vub.attack import HeadAttacks, HeadScores
 from experiments.imdb_vub.plane import estimate
 from experiments.imdb_vub.report import report
 from experiments.imdb_vub.settings import PRESETS, TextConfig
 from ib_jax import attacks, data, losses, models
+from ib_jax.types import DiagGaussian
 
 pytest.importorskip("tokenizers")
 QUIET = Session("imdb_vub", "python -m x")
@@ -53,12 +56,14 @@ def small():
         pwws = attacks.text.pwws
         found = lambda word, part: SYNONYMS.get(word.lower(), ())
         patch.setattr(attacks.text, "pwws", lambda **settings: pwws(synonyms=found, **settings))
+        patch.setattr(attacks.text, "nltk_stop_words", lambda: frozenset({"the"}))
         yield texts
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    config = dataclasses.replace(TINY, workdir=str(tmp_path_factory.mktemp("imdb")), attacks="deep_word_bug,pwws")
+    own = {"workdir": str(tmp_path_factory.mktemp("imdb")), "attacks": "deep_word_bug,pwws", "protocol": "both"}
+    config = dataclasses.replace(TINY, **own)
     return config, imdb_vub.run(config, QUIET)
 
 
@@ -91,6 +96,14 @@ def test_records_hold_every_head_and_attack(finished):
             assert model.values_at(**at, num_judge_samples=1)["num_attacked"] == attacked
             transfer = model.values_at(**at | {"margin": 0.0}, num_judge_samples=3, source="cross_entropy")
             assert transfer["num_attacked"] <= 3
+            at |= {"procedure": "paper", "margin": 0.0, "num_score_samples": 1}
+            at |= {"scoring": "textattack"} if name == "pwws" else {}
+            outcomes = model.details["outcomes"][f"{name}_by_the_paper"]
+            found = model.values_at(**at, num_judge_samples=0)
+            assert found["num_attacked"] == 3 - outcomes.count("-")
+            assert {model.values_at(**at, num_judge_samples=n)["num_attacked"] for n in (1, 3)} == {
+                found["num_attacked"]
+            }
     assert made[0].models[0].settings == {"objective": "cross_entropy", "beta": None}
     page = (pathlib.Path(config.workdir) / "adversarial.html").read_text()
     assert "cross_entropy_seed0" in page
@@ -142,6 +155,27 @@ def test_where_the_encoder_has_a_classifier_the_vanilla_row_is_the_network_itsel
     assert imdb_vub.network_itself(config, features, encoder) is None
     wide = dataclasses.replace(encoder, classifier=(np.zeros((encoder.num_features, 5)), np.zeros(5)))
     assert imdb_vub.network_itself(config, features, wide) is None  # it is of other classes
+
+
+def test_by_the_papers_protocol_a_text_has_one_sample_of_its_own():
+    """Its answer is the same again, whatever else is asked, and is that of plain arithmetic with its own draw."""
+    model = models.Classifier(
+        init=lambda key, inputs: (),
+        encode=lambda params, inputs: DiagGaussian(inputs, jnp.ones_like(inputs)),
+        encode_train=lambda params, inputs, keys: (DiagGaussian(inputs, jnp.ones_like(inputs)), {}),
+        decode=lambda params, codes: codes,
+        prior=lambda params: losses.standard_normal(2),
+    )
+    head = TrainedModel(dataclasses.replace(heads_of(TINY, 2, "vub")[0], latent_dim=2), tuple, {}, [], 0.0)
+    pool = lambda texts: np.array([[len(each), 1.0] for each in texts], np.float32)
+    key, texts = jax.random.key(3), ["a", "bb", "cc", "a", *(f"text {index}" for index in range(40))]
+    score = HeadScores(pool, [head, head], {"vub": model}).score(key, 1, anew=True)
+    found = score(texts, np.arange(len(texts)) % 2)
+    assert found[0].tolist() == found[3].tolist()
+    assert found[1].tolist() != found[2].tolist()
+    np.testing.assert_allclose(score(["cc"], np.array([0])), found[[2]], rtol=1e-6)
+    draw = jax.random.normal(jax.random.fold_in(key, zlib.crc32(b"cc")), (1, 2))
+    np.testing.assert_allclose(found[2], jax.nn.softmax(jnp.array([2.0, 1.0]) + draw[0]), rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -264,9 +298,33 @@ def test_claims_are_tested_between_the_betas_that_validation_chooses():
     assert {each.verdict for each in same.verdicts} == {"not found"}
 
 
+def test_what_the_papers_protocol_finds_stands_beside_fresh_samples():
+    def found(model):
+        at = {"attack": "pwws", "procedure": "paper", "num_score_samples": 1, "margin": 0.0, "num_texts": 9}
+        shares = {0: 0.9, 1: 0.4, 8: 0.3}
+        more = [Measurement(at | {"num_judge_samples": n}, {"success_rate": share}) for n, share in shares.items()]
+        return dataclasses.replace(model, measurements=model.measurements + more)
+
+    vib, vub = ([found(head(name, 1e-3, seed, 0.2)) for seed in range(2)] for name in ("vib", "vub"))
+    made = report_of(vib, vub)
+    lines = render.markdown(made).splitlines()
+    assert "## PWWS, by the paper's protocol" in lines
+    assert "| VIB | 0.001 | 90.0 ± 0.0 % [41.6 ± 6.6] | 40.0 ± 0.0 % | 30.0 ± 0.0 % | - | - |" in lines
+    assert "| VIB | 0.001 | 50.0 ± 0.0 % [41.6 ± 6.6] | - | - | 5.0 ± 0.0 % | - |" in lines  # ours
+    (claim,) = (each.claim for each in made.verdicts if "as found by the paper's protocol" in each.claim.text)
+    assert claim.ours.startswith("VIB 90.0 %, VUB 90.0 %")
+
+
 def test_settings():
     config = TextConfig(**PRESETS["paper"].values)
-    assert [each.name for each in departures(config)] == ["scoring", "num_score_samples", "margin"]
+    assert departures(config) == []
+    assert [each.key for each in config.trials] == [
+        "deep_word_bug",
+        "pwws",
+        "deep_word_bug_by_the_paper",
+        "pwws_by_the_paper",
+    ]
+    assert "protocol" in [each.name for each in departures(TextConfig())]
     assert "encoder" in [each.name for each in departures(TextConfig(**PRESETS["small"].values))]
     for change, message in [
         ({"betas": (1.0,)}, r"--betas must each be in \[0, 1\)"),

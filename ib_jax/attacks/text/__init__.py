@@ -15,7 +15,7 @@ from ib_jax.attacks.text.pwws import pwws
 from ib_jax.attacks.text.result import TextResult, TextSummary, summarise
 from ib_jax.attacks.text.runner import Score, TextProgress, TextRunner
 from ib_jax.attacks.text.weighted_saliency import weighted_saliency
-from ib_jax.attacks.text.wordnet import nltk_tagger, wordnet_synonyms
+from ib_jax.attacks.text.wordnet import nltk_stop_words, nltk_tagger, wordnet_synonyms
 from ib_jax.attacks.text.words import Swaps, Words, split
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "deep_word_bug",
     "edit_distance",
     "greedy",
+    "nltk_stop_words",
     "nltk_tagger",
     "no_stop_words",
     "pwws",

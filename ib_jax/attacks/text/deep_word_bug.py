@@ -33,7 +33,8 @@ def deep_word_bug(
     Args:
       goal: `untargeted()` by default, or `targeted(class)`.
       constraints: `(edit_distance(30),)` by default; `share_of_words(0.1)` may stand beside it.
-      stop_words: left alone in whatever case; None takes scikit-learn's English ones.
+      stop_words: left alone in whatever case; None takes scikit-learn's English ones; TextAttack's are
+        `nltk_stop_words()`.
       letters: what substitution and insertion draw from; give the text's own alphabet.
       unknown: the tokeniser's unknown token.
       max_queries: texts the model may be asked about for one example, the original among them; None is no limit.

@@ -40,7 +40,8 @@ def pwws(
       named_entities: replacements of names, in place of synonyms.
       goal: `untargeted()` by default, or `targeted(class)`, whose score stands where :math:`1 - p_y` does.
       constraints: none by default; `share_of_words(0.2)` or `edit_distance(30)`, for example.
-      stop_words: left alone in whatever case; None takes scikit-learn's English ones.
+      stop_words: left alone in whatever case; None takes scikit-learn's English ones; TextAttack's are
+        `nltk_stop_words()`.
       unknown: the tokeniser's unknown token.
       max_queries: texts the model may be asked about for one example, the original among them; None is no limit.
       margin: by how much, in probability, the goal is to be reached before the search ends; see `TextAttack`.

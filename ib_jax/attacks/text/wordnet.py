@@ -1,4 +1,4 @@
-"""WordNet's synonyms and nltk's parts of speech. nltk is imported when they are asked for, and never downloads."""
+"""WordNet's synonyms, nltk's stop words and parts of speech. nltk is imported when asked for, and never downloads."""
 
 import functools
 import importlib
@@ -58,11 +58,30 @@ def nltk_tagger() -> Tagger:
     return lambda words: of_text(tuple(words))
 
 
+def nltk_stop_words() -> frozenset[str]:
+    """nltk's English stop words, in small letters, those that TextAttack's recipes leave alone: for `stop_words=`.
+
+    Returns:
+      Fewer words than in scikit-learn's list, the default of the attacks, which has many adverbs and numerals as well.
+
+    Raises:
+      ModuleNotFoundError: nltk is not installed.
+      LookupError: the list is not there; it says which command gets it.
+
+    Source: TextAttack's `StopwordModification`.
+    """
+    corpus = _nltk("nltk.corpus").stopwords
+    _present(corpus.ensure_loaded, "nltk's list of stop words", "stopwords")
+    return frozenset(corpus.words("english"))
+
+
 def _nltk(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("synonyms and parts of speech need nltk: pip install ib-jax[text]") from error
+        raise ModuleNotFoundError(
+            "synonyms, stop words and parts of speech need nltk: pip install ib-jax[text]"
+        ) from error
 
 
 def _present(load: Callable[[], object], what: str, package: str) -> None:

@@ -65,7 +65,7 @@ def test_missing_nltk_and_data_are_named_with_the_command_that_gets_them(monkeyp
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    for make in (text.wordnet_synonyms, text.nltk_tagger, text.pwws):
+    for make in (text.wordnet_synonyms, text.nltk_stop_words, text.nltk_tagger, text.pwws):
         with pytest.raises(ModuleNotFoundError, match=r"pip install ib-jax\[text\]"):
             make()
 
@@ -77,6 +77,10 @@ def test_missing_nltk_and_data_are_named_with_the_command_that_gets_them(monkeyp
     for make in (text.wordnet_synonyms, text.pwws):
         with pytest.raises(LookupError, match=r"python -m nltk\.downloader wordnet$"):
             make()
+    absent = types.SimpleNamespace(stopwords=types.SimpleNamespace(ensure_loaded=no_data))
+    monkeypatch.setattr(importlib, "import_module", {"nltk.corpus": absent}.__getitem__)
+    with pytest.raises(LookupError, match=r"python -m nltk\.downloader stopwords$"):
+        text.nltk_stop_words()
     monkeypatch.setattr(importlib, "import_module", lambda name: types.SimpleNamespace(pos_tag=no_data))
     with pytest.raises(LookupError, match=r"python -m nltk\.downloader averaged_perceptron_tagger_eng"):
         text.nltk_tagger()
@@ -90,3 +94,15 @@ def test_tags_are_wordnets_letters(monkeypatch):
     words = ["He", "saw", "the", "good", "films", "well", "42"]
     assert text.nltk_tagger()(words) == (None, "v", None, "a", "n", "r", None)
     assert text.nltk_tagger()([]) == ()
+
+
+def test_stop_words_are_the_corpus_and_an_attack_takes_them():
+    pytest.importorskip("nltk")
+    try:
+        words = text.nltk_stop_words()
+    except LookupError as error:
+        pytest.skip(str(error))
+    assert {"the", "not", "don't"} <= words
+    assert "good" not in words
+    may_touch = text.deep_word_bug(stop_words=words).may_touch
+    assert (may_touch("The"), may_touch("however")) == (False, True)  # scikit-learn's list has both

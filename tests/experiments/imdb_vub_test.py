@@ -13,6 +13,7 @@ import pytest
 import scipy.stats
 
 from experiments.core import drawing, frames, records, render
+from experiments.core.claims import verdicts
 from experiments.core.heads import heads_of
 from experiments.core.records import Measurement, Record
 from experiments.core.report import Figure
@@ -23,7 +24,7 @@ from experiments.core.workdir import WorkdirError
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import run as imdb_vub
 from experiments.imdb_vub.attack import HeadAttacks, HeadScores
-from experiments.imdb_vub.plane import estimate
+from experiments.imdb_vub.plane import cycles, estimate
 from experiments.imdb_vub.report import report
 from experiments.imdb_vub.settings import PRESETS, TextConfig
 from ib_jax import attacks, data, losses, models
@@ -255,6 +256,29 @@ def test_the_plane_has_the_papers_axes_where_the_entropy_was_kept():
     values, label = estimate(dataclasses.replace(of_before, details=kept))
     assert values == pytest.approx([0.0, 1.0], abs=1e-6)
     assert label == "H(R) - H(Z|X), bits"
+
+
+@pytest.mark.parametrize(
+    ("rate", "found", "verdict"),
+    [
+        (lambda t, noise: np.minimum(t % 30, 10), 49.0, "confirmed"),  # five times ten epochs up, less the first
+        (lambda t, noise: 9 * np.exp(-t / 30) + 0.3 * np.sin(t / 6) + 0.01 * noise, None, "confirmed"),
+        (lambda t, noise: 9 * np.exp(-t / 30), 0.0, "not found"),  # falls all the way
+        (lambda t, noise: 9 * np.exp(-t / 30) + 0.2 * noise, None, "not found"),  # levels out in noise
+        (lambda t, noise: np.abs(t - 75), 0.0, "not found"),  # falls once and rises once: that is no recurrence
+    ],
+)
+def test_cycles_in_the_plane_are_told_from_noise(rate, found, verdict):
+    times, models = np.arange(1.0, 151), []
+    for seed in range(3):
+        values = rate(times, np.random.default_rng(seed).normal(size=150)) * math.log(2)
+        history = {"epoch": times.tolist(), "rate": values.tolist(), "distortion": [0.5] * 150}
+        models.append(records.Model("vub", seed, [], {"beta": 1e-3}, details={"history": history}))
+    claim = cycles("VUB", models)
+    assert verdicts([claim])[0].verdict == verdict
+    assert found is None or set(claim.larger) == {found}
+    short = {name: values[:20] for name, values in history.items()}
+    assert cycles("VUB", [dataclasses.replace(models[0], details={"history": short})]) is None
 
 
 def head(objective, beta, seed, error, success=0.5, validation=0.1, words=0.05):

@@ -42,7 +42,9 @@ def run(config: RobustnessConfig, session: Session) -> pathlib.Path | None:
             waiting.append(trial)
     if waiting:
         dataset, wanted = data.load(config.dataset), dict.fromkeys([*waiting, *(trial.source for trial in waiting)])
-        trained = mnist_vib.train_each(config, {trial.name: trial.settings for trial in wanted}, session, dataset)
+        trained = mnist_vib.train_each(
+            config, {trial.name: trial.settings(config) for trial in wanted}, session, dataset
+        )
         if trained is None:
             return None
         _attack(config, waiting, {trial: trained[trial.name] for trial in wanted}, dataset, results, session)

@@ -147,15 +147,16 @@ def test_the_report_of_stored_records(tmp_path, monkeypatch):
 
 
 def test_the_models_and_their_settings():
-    config = RobustnessConfig(betas=(1e-8, 0.1), num_seeds=2, workdir="w")
+    config = RobustnessConfig(betas=(1e-8, 0.1), num_seeds=2, workdir="w", dropout_rate=0.3)
     assert [trial.name for trial in trials(config)] == [
         "cross_entropy_seed0", "cross_entropy_seed1", "dropout_seed0", "dropout_seed1",
         "vib_beta1e-08_seed0", "vib_beta1e-08_seed1", "vib_beta0.1_seed0", "vib_beta0.1_seed1",
     ]  # fmt: skip
     assert [Trial("vib", 0.1, seed).source.seed for seed in range(3)] == [1, 0, 0]
-    settings = Trial("vib", 1e-8, 1).settings
+    settings = Trial("vib", 1e-8, 1).settings(config)
     assert settings == {"objective": "vib", "beta": 1e-8, "seed": 1, "num_attack_images": 0}
-    assert "beta" not in Trial("dropout", None, 0).settings
+    settings = Trial("dropout", None, 0).settings(config)
+    assert settings == {"objective": "dropout", "dropout_rate": 0.3, "seed": 0, "num_attack_images": 0}
 
 
 def test_a_deterministic_model_is_spared_what_would_change_nothing():

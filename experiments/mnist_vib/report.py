@@ -1,22 +1,27 @@
 """What is shown of the records of `experiments.mnist_vib`: errors, information, calibration, accuracy under attack."""
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.core.frames import distinct, groups, per_model, where
 from experiments.core.plots import Figure, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Headline, Report, Row, Table, Text, attack_label
+from experiments.core.settings import TRAINING
 from experiments.mnist_vib.plane import latent_planes
+from experiments.mnist_vib.settings import PRESETS, Config
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-FOLDERS = ("", "digits")
+FOLDERS = ("", "digits", "held_out")
 PAPER = "Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Table 1, Figure 2"
 CORNER = ("recipe", "objective")
+NAMED = {"preset", "dataset", "objective", "beta", "rho", "latent_dim", "num_epochs", "seed"}
+"""Settings that a row's label has in any case, or none needs."""
 STRENGTHS = {"vib": "beta", "vub": "beta", "ceb": "rho", "consistent_ceb": "rho"}
 SAMPLED = {("mnist", "vib", 256): 1.13}  # Table 1 of the paper, K = 256, in per cent
 AT_MEAN = {
@@ -33,12 +38,15 @@ WHITE_BOX = (
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     """The tables and figures of a folder of records."""
+    frame = _with_changes(frame, records)
     rows, stochastic = _rows(frame), where(frame, objective=list(STRENGTHS))
     dataset, samples = records[0].settings["dataset"], records[0].settings["num_eval_samples"]
     error = functools.partial(Column, at={"split": "test"}, unit="%", digits=2, spread="range")
     bits = functools.partial(Column, at={"split": "test"}, spread="range")
+    held_out = [error("on held-out images", "error_avg", at={"split": "validation"})]
     columns = [
         Column("seeds", lambda part: ", ".join(map(str, sorted(part["seed"].unique())))),
+        *(held_out if "validation" in set(frame["split"]) else ()),
         error(f"error, {samples} samples", "error_avg", frame=stochastic, paper=SAMPLED),
         error("error, 1 sample", "error_one", frame=stochastic),
         error("error at the mean", "error_mean", paper=AT_MEAN),
@@ -59,6 +67,24 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         for (preset,), part in groups(vib[vib["metric"] == "error_avg"], "preset")
     ]
     return Report(f"VIB on {dataset}", frame, sections, PAPER, intro, headlines)
+
+
+def changes(settings: Mapping[str, Any]) -> str:
+    """In what a record's training differs from its preset, such as "decay cosine", besides what every label has."""
+    usual, objective, own = Config(**PRESETS[settings["preset"]].on(settings["dataset"])), settings["objective"], []
+    for field in dataclasses.fields(Config):
+        value, only = settings.get(field.name, field.default), field.metadata["objectives"]
+        matters = field.metadata["decides"] == TRAINING and field.name not in NAMED and (not only or objective in only)
+        if matters and value != getattr(usual, field.name):
+            own.append(f"{field.name.replace('_', ' ')} {value}")
+    return ", ".join(own)
+
+
+def _with_changes(frame: "pd.DataFrame", records: Sequence[Record]) -> "pd.DataFrame":
+    """The frame, with what each record's recipe is in place of its preset alone."""
+    own = {record.file: changes(record.settings) for record in records}
+    recipes = zip(frame["preset"], frame["file"].map(own), strict=True)
+    return frame.assign(preset=[", ".join(filter(None, recipe)) for recipe in recipes])
 
 
 def _rows(frame: "pd.DataFrame") -> list[Row]:

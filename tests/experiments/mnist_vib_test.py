@@ -12,9 +12,10 @@ from experiments.core import drawing, flags, frames, records
 from experiments.core.recipe import Recipe
 from experiments.core.report import attack_label
 from experiments.core.session import Session
-from experiments.core.settings import BOTTLENECKS
+from experiments.core.settings import BOTTLENECKS, recorded
 from experiments.mnist_objectives.settings import CompareConfig
 from experiments.mnist_vib import __main__ as program
+from experiments.mnist_vib.report import changes
 from experiments.mnist_vib.settings import OBJECTIVES, PRESETS, Config
 from tests.experiments.core import tiny
 
@@ -60,6 +61,16 @@ def test_a_run_leaves_a_record_and_what_the_figures_are_drawn_from(tmp_path, mon
         assert arrays["correct_avg"].shape == (360,)
         np.testing.assert_allclose(1 - arrays["correct_avg"].mean(), test["error_avg"])
     assert set(drawn) == {"training.png", "robustness.png", "latent_plane.png", "reliability.png"}
+
+
+def test_a_row_says_in_what_it_differs_from_its_preset():
+    tuned = Config(**PRESETS["tuned"].on("mnist"), preset="tuned", objective="vib", beta=1e-2)
+    assert changes(recorded(tuned)) == ""
+    own = dataclasses.replace(tuned, decay="cosine", num_validation=10_000, figures=False, dropout_rate=0.1)
+    assert changes(recorded(own)) == "decay cosine, num validation 10000"  # no objective but dropout has a rate
+    assert changes(recorded(dataclasses.replace(own, objective="dropout"))).split(", ")[1] == "dropout rate 0.1"
+    old = {name: value for name, value in recorded(tuned).items() if name != "decay"}  # of before there was a choice
+    assert changes(old) == ""
 
 
 @pytest.mark.slow

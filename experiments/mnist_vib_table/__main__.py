@@ -4,6 +4,8 @@ Paper:    Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottlenec
 Run:      python -m experiments.mnist_vib_table                                    digits, no download
           python -m experiments.mnist_vib_table --preset=paper --num_epochs=60     as measured here
           python -m experiments.mnist_vib_table --preset=paper                     the paper's 200 epochs
+          python -m experiments.mnist_vib_table --objectives=vib --strengths=1e-2,1e-3,1e-4,1e-5 --workdir=OTHER \
+              --results=RESULTS/chosen_beta      VIB at a beta that is chosen as the others' strengths are: one more row
 Does:     trains a deterministic network, dropout, a confidence penalty, label smoothing and VIB, five seeds each. The
           rate of dropout, the penalty and the smoothing are the best of four on 10,000 held-out training images; VIB
           has the paper's beta. The test set chooses nothing.

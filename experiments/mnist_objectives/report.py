@@ -56,7 +56,7 @@ def _by_objective(tuning: Iterable[Record]) -> dict[str, list[Record]]:
 
 def trials(records: Sequence[Record]) -> list[Record]:
     """The runs that chose the strengths."""
-    return [record for record in records if TUNING in record.file.split("/")]
+    return [record for record in records if record.file.startswith(f"{TUNING}/")]
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:

@@ -1,7 +1,6 @@
 """Table 1: the error of each objective beside the paper's, its authors' notebook's and Pereyra et al.'s."""
 
 import functools
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,50 +35,41 @@ KNOWN = {
     "label_smoothing": Known("label smoothing", 1.40, 1.30, pereyra=1.23),
     "vib": Known("VIB", 1.13, 1.29, notebook=1.21),
 }
-CHOSEN = "chosen_beta"
-"""The folder of VIB's runs at the beta that held-out images choose, as they choose for the others."""
-ROWS = KNOWN | {CHOSEN: KNOWN["vib"]._replace(label="VIB at a chosen beta", predicted=1.20)}
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     """The table, the verdicts, and how the strengths were chosen."""
-    parts = {name: frame[[_row_of(file) == name for file in frame["file"]]] for name in ROWS}
-    made, of_file = {name: part for name, part in parts.items() if len(part)}, {each.file: each for each in records}
-    first = [of_file[part["file"].iloc[0]] for part in made.values()]
-    settings = first[0].settings
+    seeds = frame[frame["file"].str.startswith(f"{SEEDS}/")]
+    final = {name: [r for r in records if r.file.startswith(f"{SEEDS}/{name}_seed")] for name in KNOWN}
+    made = {name: own for name, own in final.items() if own}
+    settings = next(iter(made.values()))[0].settings
     error = functools.partial(Column, at={"split": "test"}, unit="%", digits=2)
     columns = [
-        Column("strength", lambda part: strength_of(of_file[part["file"].iloc[0]])),
+        Column("strength", lambda part: strength_of(made[part["objective"].iloc[0]][0])),
         Column("seeds", lambda part: ", ".join(map(str, sorted(part["seed"].unique())))),
         error("error", "error_avg"),
-        error("error, 1 sample", "error_one", frame=where(frame, objective="vib")),
+        error("error, 1 sample", "error_one", frame=where(seeds, objective="vib")),
         error("calibration error", "calibration_error"),
     ]
     compared = settings["dataset"] == "mnist"
     columns += [Column(title, _known(field)) for field, title in TITLES.items()] if compared else []
-    rows = [Row(ROWS[name].label, frame=part) for name, part in made.items()]
+    rows = [Row(KNOWN[name].label, frame=where(seeds, objective=name)) for name in made]
     intro = (
         f"Error on the test set of {settings['dataset']}, {settings['num_epochs']} epochs by the {settings['preset']} "
         f"recipe, debiased average of the weights, of VIB with the mean softmax over {settings['num_eval_samples']} "
         "samples of z; mean and standard deviation over seeds. Numbers from elsewhere, and those we predicted before "
         "the runs, are in per cent."
     )
-    errors = {name: per_seed(part, "error_avg", split="test") for name, part in made.items()}
+    errors = {name: per_seed(where(seeds, objective=name), "error_avg", split="test") for name in made}
     sections: list[Any] = [Table(title="Table 1", rows=rows, columns=columns)]
     sections += [Claims(stated)] if compared and (stated := _claims(errors)) else []
     sections += [chosen(tried)] if (tried := trials(records)) else []
-    sections += [Departures(first)]
+    sections += [Departures([own[0] for own in made.values()])]
     headlines = [
-        Headline(f"Table 1, {ROWS[name].label}, error", own, ROWS[name].paper if compared else None, "%", 2)
+        Headline(f"Table 1, {KNOWN[name].label}, error", own, KNOWN[name].paper if compared else None, "%", 2)
         for name, own in errors.items()
     ]
     return Report(f"Table 1 on {settings['dataset']}", frame, sections, PAPER, intro, headlines)
-
-
-def _row_of(file: str) -> str:
-    """Which row a record belongs to by its file, such as seeds/dropout_seed1; none, of a run that chose."""
-    *folders, name = file.split("/")
-    return {(SEEDS,): name.rpartition("_seed")[0], (CHOSEN, SEEDS): CHOSEN}.get(tuple(folders), "")
 
 
 TITLES = {"paper": "paper", "notebook": "its notebook", "pereyra": "Pereyra et al.", "predicted": "we predicted"}
@@ -87,21 +77,26 @@ TITLES = {"paper": "paper", "notebook": "its notebook", "pereyra": "Pereyra et a
 
 def _known(field: str) -> Any:
     def cell(part: "pd.DataFrame") -> str:
-        value = getattr(ROWS[_row_of(part["file"].iloc[0])], field)
+        value = getattr(KNOWN[part["objective"].iloc[0]], field)
         return "" if value is None else f"{value:.2f}"
 
     return cell
 
 
 def _claims(errors: Any) -> list[Claim]:
-    """That VIB errs less than each baseline, by the paper's difference; the same of VIB at a chosen beta."""
-    found, ours = [], [name for name in ("vib", CHOSEN) if name in errors]
-    for vib, name in itertools.product(ours, [name for name in errors if name not in ours]):
-        if len(errors[name].index.intersection(errors[vib].index)):
-            text, difference = (
-                f"{ROWS[vib].label} errs less than {ROWS[name].label}",
-                ROWS[name].paper - ROWS[vib].paper,
-            )
-            claim = functools.partial(Claim, text, paper=difference, unit="%", digits=2)
-            found.append(claim(100 * errors[name], 100 * errors[vib]))
-    return found
+    """That VIB errs less than each baseline, by the paper's difference."""
+    if "vib" not in errors:
+        return []
+    vib, paper = errors["vib"], KNOWN["vib"].paper
+    return [
+        Claim(
+            f"VIB errs less than {KNOWN[name].label}",
+            100 * own,
+            100 * vib,
+            paper=KNOWN[name].paper - paper,
+            unit="%",
+            digits=2,
+        )
+        for name, own in errors.items()
+        if name != "vib" and len(own.index.intersection(vib.index))
+    ]

@@ -151,15 +151,19 @@ def _figures(records: Sequence[Record], rows: Sequence[Row]) -> list[Figure]:
         for metric, s, label, limits in numbers
     ]
     alt = "Test error and information against the epoch, a line for each recipe and objective."
-    figures = [Figure("training.png", panels, title="Training", alt=alt, size=(13, 3.6))]
+    evaluated = max(where(row.frame, split="test")["epoch"].nunique() for row in rows if row.frame is not None)
+    figures = [Figure("training.png", panels, title="Training", alt=alt, size=(13, 3.6))] if evaluated > 1 else []
     models = [(record, model) for record in records for model in record.models]
     bins = [
-        (model.name, model.details["calibration_bins"]) for _, model in models if "calibration_bins" in model.details
+        (", ".join(filter(None, [model.name, changes(record.settings)])), model.details["calibration_bins"])
+        for record, model in models
+        if "calibration_bins" in model.details
     ]
     if bins:
         panel = functools.partial(_reliability, bins)
         alt = "Accuracy against confidence in bins; on the diagonal a model is calibrated."
-        figures.append(Figure("reliability.png", [panel], title="Reliability", alt=alt, size=(4.4, 3.8)))
+        width = 4.4 if len({name for name, _ in bins}) == 1 else 9.4  # several names stand beside the panel
+        figures.append(Figure("reliability.png", [panel], title="Reliability", alt=alt, size=(width, 3.8)))
     drawn = [(_title(record), model.details["codes"]) for record, model in models if "codes" in model.details]
     return figures + ([latent_planes(drawn, "latent_plane.png")] if drawn else [])
 
@@ -178,4 +182,5 @@ def _reliability(models: Sequence[tuple[str, Any]], axes: "Axes", _: "pd.DataFra
     for place, name in enumerate(names):
         axes.plot([], [], marker=".", color=f"C{place}", label=name)
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    axes.legend(frameon=False, fontsize="small")
+    beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(names) > 1 else {}
+    axes.legend(frameon=False, fontsize="small", **beside)

@@ -131,6 +131,12 @@ class Beta(Settings, group="Objective"):
     )
 
 
+class DropoutRate(Settings, group="Objective"):
+    dropout_rate: float = setting(
+        0.5, "dropout: share of hidden units dropped.", note="not given", least=0, below=1, objectives=("dropout",)
+    )
+
+
 class Rho(Settings, group="Objective"):
     rho: float = setting(
         3.0,

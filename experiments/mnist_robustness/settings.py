@@ -54,6 +54,7 @@ PRESETS = RECIPES | {
         "preset": "Recipe of every run, see mnist_vib --help.",
         "workdir": "Folder of the runs, such as vib_beta0.001_seed0; finished ones are used, unfinished ones resumed.",
         "betas": "A VIB for each.",
+        "dropout_rate": "Of the dropout network; mnist_vib_table chooses 0.3 on held-out images.",
         "num_epochs": "Length of each run; 0 is the preset's.",
         "num_seeds": "Runs of each model, seeds 0, 1, ...",
         "fgsm_epsilons": "Radii of FGSM, besides --pgd_epsilons.",
@@ -71,6 +72,7 @@ class RobustnessConfig(
     groups.Results,
     groups.Dataset,
     groups.Betas,
+    groups.DropoutRate,
     groups.Seeds,
     groups.Epochs,
     groups.FgsmEpsilons,
@@ -88,13 +90,6 @@ class RobustnessConfig(
 
     group = "Attacks"
 
-    dropout_rate: float = setting(
-        0.5,
-        "Of the dropout network; mnist_vib_table chooses 0.3 on held-out images.",
-        note="not given",
-        least=0,
-        below=1,
-    )
     cw_targets: str = setting(
         "random",
         "Targets of an image: all other classes, or one of them at random.",

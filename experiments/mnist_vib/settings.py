@@ -44,7 +44,7 @@ RECIPES = {
 """The same for a program that trains many such models: `--preset` names their recipe, and sets the data set alone."""
 
 
-class _Objective(groups.Objective, groups.Beta, groups.Rho, groups.Schedule, groups.TrainSamples):
+class _Objective(groups.Objective, groups.Beta, groups.Rho, groups.Schedule, groups.TrainSamples, groups.DropoutRate):
     anneal_epochs: float = setting(1.0, "Length of a linear schedule.", unit="epochs", above=0, objectives=BOTTLENECKS)
     label_smoothing: float = setting(
         0.1,
@@ -55,14 +55,6 @@ class _Objective(groups.Objective, groups.Beta, groups.Rho, groups.Schedule, gro
     )
     confidence_penalty: float = setting(
         0.1, "confidence_penalty: weight of the entropy.", least=0, objectives=("confidence_penalty",)
-    )
-    dropout_rate: float = setting(
-        0.5,
-        "dropout: share of hidden units dropped.",
-        note="chosen on held-out images",
-        least=0,
-        below=1,
-        objectives=("dropout",),
     )
 
     def check(self) -> None:

@@ -70,7 +70,7 @@ class Page(html.parser.HTMLParser):
 def test_the_site_needs_nothing_but_its_folder(tmp_path):
     program.main(["--site", str(tmp_path / "site"), "mnist_vib"])
     pages = {path.name: Page(path) for path in (tmp_path / "site").glob("*.html")}
-    assert set(pages) == {"index.html", "mnist_vib.html", "mnist_vib-digits.html"}
+    assert set(pages) == {"index.html", "mnist_vib.html", "mnist_vib-digits.html", "mnist_vib-held_out.html"}
     for page in pages.values():
         links = [link for link in page.links if link != "data:,"]
         assert links

@@ -169,7 +169,7 @@ class HeadAttacks:
         shares = {measure: values.pop(measure) / 100 for measure in _SHARES}
         yield Measurement(at, attacked | shares | values)
         rows = np.flatnonzero([not each.skipped for each in own])
-        for num_samples in {config.num_judge_samples, 1} - {at["num_judge_samples"]}:
+        for num_samples in sorted({1, config.num_judge_samples} - {at["num_judge_samples"]}):
             judge = self.scores.score(stream(_SEED, "one_sample"), 1) if num_samples == 1 else self._judge
             yield Measurement(at | {"num_judge_samples": num_samples}, self._wrong(judge, head, own, rows))
         if trial.protocol == PAPER:

@@ -91,7 +91,8 @@ def _phases(changes: np.ndarray) -> int:
 
 def _nearest(models: Sequence[Model]) -> tuple[float, list[Model]]:
     """The beta nearest to the paper's, and its models."""
-    beta = min((model.settings["beta"] for model in models), key=lambda beta: abs(math.log(beta / BETA)), default=BETA)
+    betas = (model.settings["beta"] for model in models)
+    beta = min(betas, key=lambda beta: abs(math.log(beta / BETA)) if beta else math.inf, default=BETA)
     return beta, [model for model in models if model.settings["beta"] == beta]
 
 

@@ -277,6 +277,8 @@ def test_cycles_in_the_plane_are_told_from_noise(rate, found, verdict):
     claim = cycles("VUB", models)
     assert verdicts([claim])[0].verdict == verdict
     assert found is None or set(claim.larger) == {found}
+    unbounded = records.Model("vub", 0, [], {"beta": 0.0}, details=models[0].details)
+    assert cycles("VUB", [unbounded, *models]).text == claim.text  # no logarithm of a beta of 0
     short = {name: values[:20] for name, values in history.items()}
     assert cycles("VUB", [dataclasses.replace(models[0], details={"history": short})]) is None
 

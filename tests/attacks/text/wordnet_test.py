@@ -96,13 +96,13 @@ def test_tags_are_wordnets_letters(monkeypatch):
     assert text.nltk_tagger()([]) == ()
 
 
-def test_stop_words_are_the_corpus_and_an_attack_takes_them():
-    pytest.importorskip("nltk")
-    try:
-        words = text.nltk_stop_words()
-    except LookupError as error:
-        pytest.skip(str(error))
-    assert {"the", "not", "don't"} <= words
-    assert "good" not in words
-    may_touch = text.deep_word_bug(stop_words=words).may_touch
-    assert (may_touch("The"), may_touch("however")) == (False, True)  # scikit-learn's list has both
+def test_stop_words_are_nltks_english_ones_and_an_attack_takes_them(monkeypatch):
+    lists = {"english": ["the", "don't"]}
+    corpora = types.SimpleNamespace(stopwords=types.SimpleNamespace(ensure_loaded=lambda: None, words=lists.get))
+    monkeypatch.setattr(importlib, "import_module", {"nltk.corpus": corpora}.__getitem__)
+    words = text.nltk_stop_words()
+    assert words == {"the", "don't"}
+    monkeypatch.undo()  # scikit-learn is imported below
+    may_touch, by_default = (text.deep_word_bug(stop_words=own).may_touch for own in (words, None))
+    assert [may_touch("The"), may_touch("however")] == [False, True]
+    assert [by_default("The"), by_default("however")] == [False, False]

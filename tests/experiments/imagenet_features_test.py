@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 import pathlib
 import types
 
@@ -350,12 +351,13 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 
 def test_a_verdict_on_each_statement_of_table_1():
-    def row(objective, beta, errors, success):
+    def row(objective, beta, errors, success, distance):
         values = [
             [
                 Measurement({"split": "test"}, {"error_one": error}),
                 Measurement({"attack": "fgsm", "epsilon": 0.1, "num_eot_samples": 1}, {"success": success}),
                 Measurement({"attack": "fgsm", "epsilon": 0.1, "num_eot_samples": 1, "together": True}, {"success": 1}),
+                Measurement({"attack": "carlini_wagner", "num_eot_samples": 1}, {"mean_l2": distance}),
             ]
             for error in errors
         ]
@@ -369,14 +371,22 @@ def test_a_verdict_on_each_statement_of_table_1():
 
     paper = {("backbone", None): (77, 68), ("vib", 0.1): ("73 ± 1", "59 ± 2"), ("vub", 0.1): ("75.5 ± 1", "63")}
     errors = np.arange(5) / 1000
-    rows = [row("backbone", None, [0.1], 0.8), row("vib", 0.1, 0.3 + errors, 0.9), row("vub", 0.1, 0.2 + errors, 0.7)]
+    rows = [
+        row("backbone", None, [0.1], 0.8, 0.5),
+        row("vib", 0.1, 0.3 + errors, 0.9, 0.75),
+        row("vub", 0.1, 0.2 + errors, 0.7, math.nan),  # no success there
+    ]
     found = claims(rows, accuracy, [0.1], paper)
     assert [(claim.text, claim.paper) for claim in found] == [
         ("beta = 0.1: VUB is more accurate than VIB", 2.5),
+        ("VIB, beta = 0.1: less accurate than the network itself", 4.0),
         ("VIB, beta = 0.1: FGS 0.1 succeeds less often than on the network itself", 9.0),
+        ("VIB, beta = 0.1: Carlini-Wagner needs a larger L2 distance than on the network itself", None),
+        ("VUB, beta = 0.1: less accurate than the network itself", 1.5),
         ("VUB, beta = 0.1: FGS 0.1 succeeds less often than on the network itself", 5.0),
     ]
     assert found[0].p_value == pytest.approx(0.009, abs=1e-3)
-    assert [claim.differences.mean() for claim in found] == pytest.approx([10.0, -10.0, 10.0])
+    assert [claim.differences.mean() for claim in found] == pytest.approx([10.0, 20.2, -10.0, 0.25, 10.2, 10.0])
     assert claims(rows[:2], accuracy, [0.1], paper)[0].text.startswith("VIB")
-    assert np.isnan(claims([row("vib", 1, [0.1], 1), row("vub", 1, [0.2], 1)], accuracy, [], {})[0].p_value)
+    alone = [row(name, 1, [0.1], 1, 1) for name in ("vib", "vub")]
+    assert np.isnan(claims(alone, accuracy, [], {})[0].p_value)

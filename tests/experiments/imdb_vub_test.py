@@ -312,11 +312,18 @@ def test_claims_are_tested_between_the_betas_that_validation_chooses():
         ("VUB: higher accuracy, mean of samples", "confirmed"),
         ("VUB: lower success of PWWS", "not found"),
         ("VUB: more words changed by PWWS", "confirmed"),
+        ("VUB beside vanilla: higher accuracy, 1 sample", "confirmed"),
+        ("VIB beside vanilla: lower success of PWWS", "not found"),
+        ("VUB beside vanilla: lower success of PWWS", "not found"),
         ("beta = 0.1: VUB has the lower calibration error", "confirmed"),
         ("beta = 0.1: VIB has the lower cross-entropy", "not found"),
     ]
     assert found[0].claim.ours == "VIB 79.8 %, VUB 84.8 %, p = 0.009"
     assert found[0].claim.paper == pytest.approx(2.2)
+    assert [each.claim.ours for each in found[4:7]] == [
+        "vanilla 80.0 %, VUB 84.8 %", "vanilla 50.0 %, VIB 62.0 %", "vanilla 50.0 %, VUB 72.0 %"
+    ]  # fmt: skip
+    assert [each.claim.paper for each in found[4:7]] == pytest.approx([0.2, 58.4, 71.6])
     p_value = scipy.stats.ranksums([0.2, 0.201, 0.202, 0.203, 0.204], [0.15, 0.151, 0.152, 0.153, 0.154]).pvalue
     assert (found[0].claim.p_value, found[0].p_value) == pytest.approx((p_value, 3 * p_value))
     assert [headline.paper for headline in made.headlines] == [93.2, 28.4]

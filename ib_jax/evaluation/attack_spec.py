@@ -162,7 +162,10 @@ class AttackSpec:
 
     @property
     def passes(self) -> float:
-        """What an image costs at most, roughly, in passes forth and back through the model; for showing progress."""
+        """What an image costs at most, roughly, in passes forth and back through the model; for showing progress.
+
+        Samples of z count nothing: they share the encoder's pass, which is nearly all of a model.
+        """
         steps = float(self.num_steps or 1)
         if self.attack == "carlini_wagner":
             steps *= self.options.get("num_binary_steps", 9)
@@ -172,7 +175,7 @@ class AttackSpec:
             steps *= 20.0
         elif self.attack == "square":
             steps = self.options.get("num_queries", 5000) / 3  # forth alone
-        return steps * self.num_eot_samples
+        return steps
 
     def count(self, num_examples: int) -> int:
         """How many of so many examples are attacked."""

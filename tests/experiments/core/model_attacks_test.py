@@ -60,6 +60,7 @@ def test_each_model_is_loaded_once_and_models_of_one_structure_share_a_suite(att
     assert sorted(LOADED) == [("plain", 0), ("vib", 0), ("vib", 1)]
     assert len({id(lab.suite(own)) for own in models}) == 1
     assert lab.work(models[:1]) == 20 * 2 + 20 * 1 + 8 * 1 + 20 * 3 * 2.5
+    assert AttackSpec("pgd", 0.1, num_steps=2, num_eot_samples=12).passes == 2  # z is drawn after the encoder's pass
 
 
 def test_noise_is_that_of_the_models_streams_and_images_are_made_by_the_sources(attacked):

@@ -1,6 +1,7 @@
 """Every command in the READMEs and in the programs' `--help`: its flags are known, and it comes to its first step."""
 
 import contextlib
+import dataclasses
 import functools
 import pathlib
 import re
@@ -16,8 +17,11 @@ from absl import flags as absl_flags
 from rich.console import Console
 
 import experiments
-from experiments.core import app, flags, workdir
+from experiments.core import app, feature_cache, flags, workdir
 from experiments.core.session import Session
+from experiments.imagenet_features import run as of_features
+from experiments.imdb_vub import encoder as text_encoder
+from experiments.imdb_vub import run as of_texts
 from ib_jax import data, training
 
 HOUSE = pathlib.Path(experiments.__file__).parent
@@ -95,6 +99,8 @@ NOTHING = {"mnist": (60_000, 10_000, (28, 28, 1)), "cifar10": (50_000, 10_000, (
 ELSEWHERE = {"attack_comparison", "benchmark", "corruptions", "exact_ib", "feature_entropy", "theorems"}
 ELSEWHERE |= {"text_attack_comparison"}
 """Of which nothing is trained by `training.fit`; their own tests run them."""
+FROZEN = {"imagenet_features", "imdb_finetune", "imdb_vub"}
+"""What begins with a network that someone else trained."""
 
 
 def stand_in(name, **options):
@@ -116,14 +122,11 @@ def first_step(state, run, *, placement=training.REPLICATED, **_):
 
 def trains_in_memory(command):
     """Whether images that lie in memory are trained on, with a network that is traced in seconds."""
-    text = spelled(command)
-    return command[0] not in ELSEWHERE and not re.search(
-        r"^imagenet|^imdb_finetune|^imdb_vub -|cifar10_ceb.*paper", text
-    )
+    return command[0] not in ELSEWHERE | FROZEN and not re.search("imagenet_ceb.*paper", spelled(command))
 
 
 @pytest.mark.standard
-@pytest.mark.parametrize("command", filter(trains_in_memory, commands()), ids=spelled)
+@pytest.mark.parametrize("command", [each for each in commands() if trains_in_memory(each)], ids=spelled)
 def test_a_command_comes_to_its_first_step(command, tmp_path, monkeypatch):
     load = data.load
     monkeypatch.setattr(data, "load", lambda name, *args, **own: (stand_in if name in NOTHING else load)(name, **own))
@@ -131,5 +134,61 @@ def test_a_command_comes_to_its_first_step(command, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "drive", lambda run, num_steps: run)
     monkeypatch.chdir(tmp_path)
     settings = settings_of(*command, tmp_path)
+    with pytest.raises(ReachedError):
+        program(command[0]).run(*settings, session=Session(command[0], "a test", Console(quiet=True)))
+
+
+class NoImages:
+    """ImageNet, all black."""
+
+    def __init__(self, size):
+        self._size = size
+
+    def __len__(self):
+        return 50_000
+
+    def read_rows(self, rows):
+        return data.Split(np.zeros((len(rows), self._size, self._size, 3), np.uint8), np.zeros(len(rows), np.int32))
+
+
+def first_pass(config, network, variables, num_features, sources, console, **_):
+    """In place of `feature_cache.fill_caches`: two examples of each split go through the network."""
+    for source in sources.values():
+        features, labels = source.compute(variables, range(2), jax.devices()[0])
+        assert (features.shape, labels.shape) == ((2, num_features), (2,))
+    raise ReachedError
+
+
+def with_a_frozen_network():
+    """The commands that need one, each once; a workdir of ours as the network has its own test."""
+    found = [(name, given) for name, given in commands() if name in FROZEN and "--trained=WORKDIR" not in given]
+    once = {spelled((name, [flag for flag in given if "workdir" not in flag])): (name, given) for name, given in found}
+    tiers = {text: pytest.mark.slow if "features --preset=paper" in text else pytest.mark.standard for text in once}
+    return [pytest.param(command, id=text, marks=tiers[text]) for text, command in once.items()]
+
+
+@pytest.mark.parametrize("command", with_a_frozen_network())
+def test_a_command_with_a_frozen_network_comes_to_its_first_pass(command, tmp_path, monkeypatch):
+    """An image network of the size that the command names, with random weights; a text encoder is a small one."""
+    load, load_text, load_encoder, feed = data.load, data.load_text, text_encoder.load_encoder, training.feed
+    monkeypatch.setattr(data, "load", lambda name, *args, **own: (stand_in if name in NOTHING else load)(name, **own))
+    monkeypatch.setattr(data, "open_split", lambda name, split, *, image_size, **own: NoImages(image_size))
+    monkeypatch.setattr(data, "load_text", lambda name, **own: load_text("toy_reviews", **own))
+    monkeypatch.setattr(text_encoder, "load_encoder", lambda name, *args, **own: load_encoder("random", *args, **own))
+    monkeypatch.setattr(of_texts, "make_attack", lambda *args, **own: None)  # needs WordNet and nltk's stop words
+    monkeypatch.setattr(of_features, "_NUM_CALIBRATION", 2)
+    monkeypatch.setattr(feature_cache, "fill_caches", first_pass)
+    monkeypatch.setattr(training, "fit", first_step)
+    monkeypatch.setattr(training, "drive", lambda run, num_steps: run)
+    monkeypatch.setattr(training, "feed", lambda batches: iter([next(feed(batches))]))  # now, and not while tracing
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "dev"):
+        lines = "sentence\tlabel\n" + "a good film\t1\na bad film\t0\n" * 200
+        pathlib.Path(f"{name}.tsv").write_text(lines, encoding="utf-8")
+    small = {"feature_batch_size": 2, "weights": "none"}
+    settings = [
+        dataclasses.replace(each, **{name: value for name, value in small.items() if hasattr(each, name)})
+        for each in settings_of(*command, tmp_path)
+    ]
     with pytest.raises(ReachedError):
         program(command[0]).run(*settings, session=Session(command[0], "a test", Console(quiet=True)))

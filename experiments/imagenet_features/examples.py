@@ -1,6 +1,7 @@
 """Figures 7 and 8 of the VIB paper, 4 and 5 of the VUB paper: images, what attacks make of them, and the answers."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from experiments.core.pictures import draw, pack, unpack
 from experiments.core.plots import Figure
-from experiments.core.records import Record
+from experiments.core.records import Model, Record
 from experiments.imagenet_features.settings import BACKBONE, DETERMINISTIC
 from ib_jax.evaluation import AttackSpec
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 NUM_IMAGES = 4
+_BETA = 0.01  # of the VUB paper's figures
 _SIDE = 96  # most pixels a side that a record keeps
 _FRAMES = {True: "tab:red", False: "tab:green"}
 
@@ -48,12 +50,10 @@ def keep(
 
 def figures(records: Sequence[Record]) -> list[Figure]:
     """Carlini-Wagner on every model, with the differences; FGS at each radius on the bottlenecks; of seed 0."""
-    found = {
-        _name(model.settings): model.details["examples"]
-        for record in sorted(records, key=lambda record: record.file)
-        for model in record.models
-        if model.seed == 0 and model.details.get("examples", {"labels": ()})["labels"]
-    }
+    of_seed = [model for record in records for model in record.models if model.seed == 0]
+    models = [model for model in of_seed if model.details.get("examples", {"labels": ()})["labels"]]
+    models.sort(key=lambda model: (model.settings["objective"], model.settings.get("beta") or 0.0))
+    found = {_name(model.settings): model.details["examples"] for model in models}
     if not found:
         return []
     some = next(iter(found.values()))
@@ -69,13 +69,23 @@ def figures(records: Sequence[Record]) -> list[Figure]:
         )
     ]
     alt = "Images after FGS at growing radii, for some models; a frame is red where the answer is wrong."
-    chosen = {name: each for name, each in found.items() if name.startswith(("VIB", "VUB"))} or found
+    chosen = _of_figure_5(models, found) or found
     radii = [attack["epsilon"] for attack in some["attacks"] if attack["attack"] == "fgsm"]
     if radii:
         size = (1.3 * count * len(chosen), 1.6 * (1 + len(radii)))
         draw_all = functools.partial(_draw_radii, chosen, radii)
         made.append(Figure("figure_fgs.png", draw=draw_all, title="Examples: FGS", alt=alt, size=size))
     return made
+
+
+def _of_figure_5(models: Sequence[Model], found: Mapping[str, Any]) -> dict[str, Any]:
+    """VIB and VUB, each at the beta that is nearest to the paper's."""
+    chosen = {}
+    for objective in ("vib", "vub"):
+        own = [each.settings for each in models if each.settings["objective"] == objective and each.settings["beta"]]
+        for settings in sorted(own, key=lambda settings: abs(math.log(settings["beta"] / _BETA)))[:1]:
+            chosen[_name(settings)] = found[_name(settings)]
+    return chosen
 
 
 def _name(settings: Mapping[str, Any]) -> str:

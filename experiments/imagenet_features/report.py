@@ -12,7 +12,7 @@ from experiments.core.records import Record
 from experiments.core.report import Claims, Column, Departures, Findings, Headline, Report, Row, Table
 from experiments.imagenet_features import examples
 from experiments.imagenet_features.settings import BACKBONE, DETERMINISTIC
-from experiments.imagenet_features.verdicts import claims
+from experiments.imagenet_features.verdicts import EPSILONS, claims
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +48,8 @@ _COLORS = {"vib": "C0", "vub": "C1", "ceb": "C2"}
 _BASELINES = {BACKBONE: ("network", "black", ":"), DETERMINISTIC: ("deterministic", "gray", "--")}
 _KINDS = (*_BASELINES, *_COLORS)
 _NOTES = (
-    "FGS: share of the images answered rightly before that no longer are. epsilon in [0, 1]; the paper's, if of "
-    "normalised images as in its authors' code, would be some 0.0225 and 0.1125 here. CW: mean L2 in [0, 1] over "
+    "FGS: share of the images answered rightly before that no longer are. epsilon in [0, 1]; the paper's 0.1 and 0.5, "
+    "which its authors' code adds to normalised images, are some 0.0225 and 0.1125 here. CW: mean L2 in [0, 1] over "
     "successes; the paper's unit is not given, and cannot be this one. 1 sample: of z in gradients and answers, as in "
     "the paper; averaged: {num_eot_samples} in gradients, {num_eval_samples} in answers.",
     "The paper does not say among which images its shares are.",
@@ -133,7 +133,7 @@ def _paper(table: Mapping[Any, Any], place: int | None) -> dict[Any, Any] | None
 def _vub(settings: Any) -> list[Column]:
     accuracy = Column("accuracy, %", _accuracy, scale=100, paper=_paper(_VUB, 0))
     distance = Column("CW L2", "mean_l2", at=_CW, digits=2, paper=_paper(_VUB, 3))
-    return [accuracy, *_fgs(settings, "success", {0.1: 1, 0.5: 2}), distance]
+    return [accuracy, *_fgs(settings, "success", EPSILONS), distance]
 
 
 def _fgs(settings: Any, metric: str, places: Mapping[float, int] = types.MappingProxyType({})) -> list[Column]:

@@ -1,5 +1,8 @@
 """What `experiments.imagenet_features` compares: its settings and presets."""
 
+from collections.abc import Callable
+from typing import Any
+
 from experiments.core import groups, heads
 from experiments.core.settings import (
     EVALUATION,
@@ -30,27 +33,37 @@ PRESETS = {
 }
 
 
+def _of_keras(paper: object) -> Callable[[Any], object]:
+    """What the paper has, where there is a network of Keras at all."""
+    return lambda own: None if own.trained else paper
+
+
 class _Network(Settings, group="Features"):
     backbone: str = setting(
-        "MobileNet", "Network of keras.applications.", paper=OneOf("InceptionV3", "InceptionResNetV2"), note="VUB, VIB"
+        "MobileNet",
+        "Network of keras.applications.",
+        paper=_of_keras(OneOf("InceptionV3", "InceptionResNetV2")),
+        note="InceptionV3 or InceptionResNetV2; VUB, VIB",
     )
     trained: str = setting(
         "",
         "Workdir of a finished image model of ours, as experiments.cifar10_ceb leaves it, that is frozen in place of "
         "--backbone.",
+        paper="",
         local=True,
         path=INPUT,
     )
     weights: str = setting(
         "none",
         "imagenet; none: random, with normalisation statistics of the data; or a file of them.",
-        paper="imagenet",
+        paper=_of_keras("imagenet"),
+        note="imagenet",
     )
     layer: str = setting(
         "conv_pw_2_relu",
         "Layer whose average over positions is the features; empty: what the last layer is applied to. Of random "
         "weights early layers tell more.",
-        paper="",
+        paper=_of_keras(""),
         note="the last but one",
     )
     alpha: float = setting(0.0, "Width of a MobileNet; 0: the network's default.", note="no MobileNet", least=0)

@@ -241,7 +241,7 @@ def test_the_report_of_a_stored_record():
     assert [len(panel.levels) for panel in figure.panels] == [1, 1]  # the deterministic head
     lines = render.markdown(made).splitlines()
     for line in (
-        "| VIB, beta = 0.01 | 1 sample | 96.7 [72.8 ± 1] | 48.3 | 84.5 [53.5 ± 2] | 1.10 [3318 ± 293] |",
+        "| VIB, beta = 0.01 | 1 sample | 96.7 [72.8 ± 1] | 48.3 | 84.5 | 1.10 [3318 ± 293] |",
         "| VIB, beta = 0.01 | averaged | 96.7 | 44.1 | 83.1 | 1.14 |",
         "| deterministic | no noise | 96.7 | 46.6 | 87.9 | 1.16 |",
         "| VIB, beta = 0.01 | averaged | 43.3 | 81.7 |",
@@ -262,6 +262,7 @@ def test_the_settings_are_the_papers():
     assert departures(paper) == []
     assert departures(dataclasses.replace(paper, backbone="InceptionResNetV2")) == []
     assert list(map(str, departures(dataclasses.replace(paper, num_epochs=3)))) == ["num_epochs 3, in the paper 100"]
+    assert [each.name for each in departures(dataclasses.replace(paper, trained="mine"))] == ["trained"]
     assert (paper.target, paper.compared) == (805, ("vib", "vub", "ceb"))
     listed = program.compared(dataclasses.replace(paper, num_seeds=1, betas=(0.1,)), 2048, with_backbone=True)
     assert [*map(program.key_of, listed)] == [
@@ -318,11 +319,14 @@ def test_examples_are_kept_small_and_drawn_of_the_first_seed(tmp_path):
     np.testing.assert_allclose(kept["attacks"][1]["l2"], 0.01 * 200, rtol=1e-6)  # of the whole image
     np.testing.assert_allclose(pictures.unpack(kept["originals"], kept["shape"]), images[:, ::3, ::3], atol=0.002)
     models = [
-        Model("vib_beta0.1", seed, [], settings={"objective": "vib", "beta": 0.1}, details={"examples": kept})
+        Model("", seed, [], {"objective": name, "beta": beta}, details={"examples": kept})
+        for name in ("vib", "vub")
+        for beta in (0.1, 0.03, 0.0)
         for seed in (0, 1)
     ]
     figures = examples.figures([Record("imagenet_features", "", {}, models)])
     assert [figure.file for figure in figures] == ["figure_cw.png", "figure_fgs.png"]
+    assert figures[1].draw.args[0].keys() == {"VIB, 0.03", "VUB, 0.03"}  # nearest to the paper's 0.01
     for figure in figures:
         drawing.draw(figure, frame([]), tmp_path / figure.file)
         assert (tmp_path / figure.file).stat().st_size > 1000
@@ -355,8 +359,10 @@ def test_a_verdict_on_each_statement_of_table_1():
         values = [
             [
                 Measurement({"split": "test"}, {"error_one": error}),
-                Measurement({"attack": "fgsm", "epsilon": 0.1, "num_eot_samples": 1}, {"success": success}),
-                Measurement({"attack": "fgsm", "epsilon": 0.1, "num_eot_samples": 1, "together": True}, {"success": 1}),
+                Measurement({"attack": "fgsm", "epsilon": 0.0225, "num_eot_samples": 1}, {"success": success}),
+                Measurement(
+                    {"attack": "fgsm", "epsilon": 0.0225, "num_eot_samples": 1, "together": True}, {"success": 1}
+                ),
                 Measurement({"attack": "carlini_wagner", "num_eot_samples": 1}, {"mean_l2": distance}),
             ]
             for error in errors
@@ -376,17 +382,17 @@ def test_a_verdict_on_each_statement_of_table_1():
         row("vib", 0.1, 0.3 + errors, 0.9, 0.75),
         row("vub", 0.1, 0.2 + errors, 0.7, math.nan),  # no success there
     ]
-    found = claims(rows, accuracy, [0.1], paper)
+    found = claims(rows, accuracy, [0.0225, 0.1], paper)
     assert [(claim.text, claim.paper) for claim in found] == [
         ("beta = 0.1: VUB is more accurate than VIB", 2.5),
         ("VIB, beta = 0.1: less accurate than the network itself", 4.0),
-        ("VIB, beta = 0.1: FGS 0.1 succeeds less often than on the network itself", 9.0),
+        ("VIB, beta = 0.1: FGS 0.0225 succeeds less often than on the network itself", 9.0),
         ("VIB, beta = 0.1: Carlini-Wagner needs a larger L2 distance than on the network itself", None),
         ("VUB, beta = 0.1: less accurate than the network itself", 1.5),
-        ("VUB, beta = 0.1: FGS 0.1 succeeds less often than on the network itself", 5.0),
+        ("VUB, beta = 0.1: FGS 0.0225 succeeds less often than on the network itself", 5.0),
     ]
     assert found[0].p_value == pytest.approx(0.009, abs=1e-3)
     assert [claim.differences.mean() for claim in found] == pytest.approx([10.0, 20.2, -10.0, 0.25, 10.2, 10.0])
-    assert claims(rows[:2], accuracy, [0.1], paper)[0].text.startswith("VIB")
+    assert claims(rows[:2], accuracy, [0.0225, 0.1], paper)[0].text.startswith("VIB")
     alone = [row(name, 1, [0.1], 1, 1) for name in ("vib", "vub")]
     assert np.isnan(claims(alone, accuracy, [], {})[0].p_value)

@@ -330,7 +330,7 @@ def test_examples_are_kept_small_and_drawn_of_the_first_seed(tmp_path):
     for figure in figures:
         drawing.draw(figure, frame([]), tmp_path / figure.file)
         assert (tmp_path / figure.file).stat().st_size > 1000
-    assert not examples.figures([Record("imagenet_features", "", {}, models[1:])])
+    assert not examples.figures([Record("imagenet_features", "", {}, [each for each in models if each.seed])])
 
 
 def test_a_network_that_was_trained_here_is_frozen_at_the_mean_of_its_code(tmp_path, monkeypatch):

@@ -62,7 +62,9 @@ def run(config: FinetuneConfig, session: Session) -> Record | None:
     if not (folder / "config.json").exists():
         if training.is_main():
             recipe.encoder.save(folder, trained.params["encoder"]["bert"], classifier_of(config, trained.params))
-        session.console.print(f"Records are in {workdir}, the encoder in {folder}.")
+        session.console.print(f"The encoder is in {folder}.")
+    if trained.record is not None:
+        session.publish(workdir, [trained.record])
     return trained.record
 
 

@@ -17,6 +17,7 @@ from experiments.imagenet_features.verdicts import EPSILONS, claims
 if TYPE_CHECKING:
     import pandas as pd
 
+FOLDERS = ("", "pgd50")
 PAPER = (
     "Weingarten et al., Tighter bounds on the information bottleneck (VUB, 2024): Table 1, InceptionV3, five runs; "
     "Alemi et al., Deep Variational Information Bottleneck (2017): Table 2, Inception ResNet V2"

@@ -173,7 +173,7 @@ def others():
 
 @pytest.mark.parametrize("command", others())
 def test_a_command_with_imagenet_or_a_frozen_network_comes_to_its_first_pass(command, tmp_path, monkeypatch):
-    """An image network of the size that the command names, with random weights; batches, text encoders are small."""
+    """An image network of the size that the command names, with random weights; small batches and text encoders."""
     load, load_text, load_encoder, feed = data.load, data.load_text, text_encoder.load_encoder, training.feed
     monkeypatch.setattr(data, "load", lambda name, *args, **own: (stand_in if name in NOTHING else load)(name, **own))
     monkeypatch.setattr(data, "open_split", lambda name, split, *, image_size, **own: NoImages(image_size))

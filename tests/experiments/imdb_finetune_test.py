@@ -51,7 +51,8 @@ def make_recipe(config=SMALL):
 
 def run(workdir, **settings):
     return finetune.run(
-        dataclasses.replace(SMALL, workdir=str(workdir), **settings), Session(console=Console(file=io.StringIO()))
+        dataclasses.replace(SMALL, workdir=str(workdir), **settings),
+        Session("imdb_finetune", console=Console(file=io.StringIO())),
     )
 
 

@@ -19,7 +19,7 @@ from experiments.imdb_vub.verdicts import compared, reached
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLDERS = ("", "frozen")
+FOLDERS = ("", "epochs150", "frozen")
 PAPER = "Weingarten et al., Tighter bounds on the information bottleneck (VUB, 2024): section 4.2, Table 2, Figure 3"
 COLORS = {"vib": "tab:blue", "vub": "tab:orange", "ceb": "tab:green"}
 

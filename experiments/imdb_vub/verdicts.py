@@ -101,10 +101,8 @@ def _measures(frame: "pd.DataFrame", parts: Sequence["pd.DataFrame"]) -> Iterato
 def _beside_the_network(frame: "pd.DataFrame", parts: Mapping[str, "pd.DataFrame"], paper: Any) -> Iterator[Claim]:
     """That a bottleneck is harder to fool, and that VUB is more accurate as well, which the paper says of VUB alone."""
     vanilla = where(frame, objective=VANILLA)
-    for measure in _measures(frame, [vanilla, *parts.values()]):
+    for measure in (each for each in _measures(frame, [vanilla, *parts.values()]) if each.column):
         for name in parts if measure.metric != "error_one" else ["vub"]:
-            if not measure.column:
-                continue
             own, of_network = measure.of(parts[name]), float(measure.of(vanilla).mean())
             theirs = measure.paper(paper, (VANILLA, None), (name, BEST))
             yield measure.claim(

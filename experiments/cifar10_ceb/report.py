@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.core.claims import Claim
+from experiments.cifar10_ceb import verdicts
+from experiments.core.adversary import NONE, PGD
 from experiments.core.frames import per_model, where
-from experiments.core.image_models import AVERAGE
 from experiments.core.image_report import (
     NORMS,
     Group,
@@ -30,9 +30,11 @@ PAPER_TEXT = (
     "The paper (WRN-28-10, 1,500 epochs, AutoAugment): clean 94.4 % deterministic, 93.9 to 95.1 % for CEB, of which "
     "only the models with rho >= 1 trained; under L-inf PGD-20 at 8/255 deterministic 8 %, many CEB models above "
     "Madry's adversarially trained network; under L2 PGD deterministic 66 %, Madry's 45.7 %, CEB above 80 %; more "
-    "robust as rho falls; mCE 61.2 at rho = 5 and 52.0 at rho = 0."
+    "robust as rho falls; mCE 61.2 at rho = 5 and 52.0 at rho = 0. The L2 radius of Figure 1 is not given."
 )
 MARKERS = "so^vD*Px"
+LOG_ABOVE = 100.0
+"""Levels from which on the paper's axis of L2 radii is logarithmic."""
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
@@ -46,20 +48,20 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         "(clean: all of them), at the mean code as in the paper; EOT is against the sampled model. PGD takes "
         f"{settings['pgd_steps']} steps of {settings['pgd_path']:.3g} epsilon / n; radii in levels of 255."
     )
-    claims = _trend(frame, settings)
+    claims = verdicts.claims(frame, groups, settings)
     sections: list[Any] = [
         Text(PAPER_TEXT),
         _white_box(groups, settings),
         *_figures(frame, groups, settings),
         together_table(groups, settings, settings["radius"]),
         *_corruptions(frame, groups, records[0].details),
-        Claims(claims, "The trend") if claims else Text("Too few values of rho to speak of a trend.", "The trend"),
+        Claims(claims),
         checks_grid(groups, records),
         Departures(records),
         _origin(records),
     ]
-    deterministic = _clean(where(frame, objective="cross_entropy"))
-    headlines = [Headline("section 3.1, deterministic, clean accuracy", deterministic, 94.4, "%")]
+    deterministic = _clean(where(frame, objective="cross_entropy", adversary=NONE))
+    headlines = [Headline("section 3.1, deterministic, clean accuracy", deterministic, verdicts.CLEAN, "%")]
     headlines += [Headline(f"Figures 1, 2: {c.text}", c.larger, "rises", digits=2, claim=c) for c in claims[-2:]]
     return Report(f"CEB on {settings['dataset']}", frame, sections, PAPER, intro, headlines)
 
@@ -88,7 +90,7 @@ def _figures(frame: "pd.DataFrame", groups: Sequence[Group], settings: Mapping[s
     title = f"{settings['dataset']}, {groups[0].network}, norm {settings['norm']}, {settings['num_epochs']} epochs"
     figures = []
     if len(where(frame, objective=list(BOTTLENECKS))):
-        alt = "Accuracy against rho, clean and attacked; dashed lines for cross-entropy."
+        alt = "Accuracy against rho, clean and attacked; level lines for networks without a bottleneck."
         figures.append(Figure("figure1.png", [_against_rho(frame, settings, title)], alt=alt, size=(6.4, 4.0)))
     alt = "Accuracy under PGD against its radius, L-inf and L2, a line for each model."
     suptitle = f"PGD-{settings['pgd_steps']}, {title}"
@@ -97,22 +99,26 @@ def _figures(frame: "pd.DataFrame", groups: Sequence[Group], settings: Mapping[s
 
 
 def _against_rho(frame: "pd.DataFrame", settings: Mapping[str, Any], title: str) -> Panel:
-    """Figure 1, the deterministic network as a level."""
-    radius, l2 = settings["radius"], settings["l2_epsilons"][-2:][0]
+    """Figure 1, networks without a bottleneck as levels: ours, and the paper's of Madry et al."""
     curves: list[tuple[str, Any, dict[str, Any]]] = [
         ("clean", _clean, {}),
-        (pgd_label("linf", radius), "accuracy", pgd(settings, "linf", radius)),
-        (pgd_label("l2", l2), "accuracy", pgd(settings, "l2", l2)),
-        (f"every attack, L-inf {radius:g}", "accuracy", _worst(settings)),
+        *((label, "accuracy", at) for label, at in verdicts.attacks(settings).values()),
+        (f"every attack, L-inf {settings['radius']:g}", "accuracy", verdicts.worst(settings)),
     ]
     bottlenecks, plain = where(frame, objective=list(BOTTLENECKS)), where(frame, objective="cross_entropy")
+    others = {NONE: ("cross-entropy", "--"), PGD: ("cross-entropy against PGD", "-.")}
+    published = [verdicts.MADRY_CLEAN, None, verdicts.MADRY_L2] if settings["dataset"] == "cifar10" else []
     lines, levels = [], []
     for place, (label, metric, at) in enumerate(curves):
         style: dict[str, Any] = {"color": f"C{place}", "marker": MARKERS[place], "spread": "seeds"}
         lines.append(Line(label, metric, at=at, frame=bottlenecks, scale=100, **style))
-        values = values_of(plain, Row(metric=metric, at=at, scale=100), Column())
-        if values.size:
-            levels.append(Level(values, "" if place else "cross-entropy", f"C{place}", "--"))
+        for adversary, (name, dashes) in others.items():
+            part = where(plain, adversary=adversary)
+            values = values_of(part, Row(metric=metric, at=at, scale=100), Column())
+            if values.size:
+                levels.append(Level(values, "" if place else name, f"C{place}", dashes))
+        if place < len(published) and published[place] is not None:
+            levels.append(Level(published[place], "" if place else "Madry et al. in the paper", f"C{place}", ":"))
     labels: dict[str, Any] = {
         "xlabel": "rho (smaller: stronger bottleneck)",
         "ylabel": "test accuracy, %",
@@ -126,22 +132,21 @@ def _against_radius(groups: Sequence[Group], settings: Mapping[str, Any], norm: 
     lines = []
     for place, group in enumerate(groups):
         own: dict[str, Any] = {"frame": group.frame, "scale": 100, "spread": "none"}
-        own["color"] = "k" if group.rho is None else f"C{place}"
+        own["color"] = f"C{place}" if group.rho is not None else "0.6" if group.against else "k"
         clean = per_model(group.frame, "accuracy", attack="clean", at_mean=True, together=None)
         at, marker = pgd(settings, norm, settings[f"{norm}_epsilons"]), MARKERS[place % len(MARKERS)]
         lines.append(Line(group.title, "accuracy", at=at, first=(0.0, clean), marker=marker, **own))
         if norm == "linf":
             label = "every attack together" if group is groups[-1] else ""
-            lines.append(Line(label, "accuracy", at=_worst(settings), marker="_", style="", **own))
+            lines.append(Line(label, "accuracy", at=verdicts.worst(settings), marker="_", style="", **own))
     labels: dict[str, Any] = {
         "xlabel": f"{NORMS[norm]} epsilon, levels of 255",
         "ylabel": "accuracy, %" if norm == "linf" else "",
     }
-    return Panel(lines=lines, x="levels", ylim=(0, 100), legend=norm == "linf", **labels)
-
-
-def _worst(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"attack": "worst", "levels": settings["radius"]}
+    scale = "symlog" if norm == "l2" and settings["l2_epsilons"][-1] > LOG_ABOVE else "linear"
+    return Panel(
+        lines=lines, x="levels", ylim=(0, 100), legend=norm == "linf", xscale=scale, linear_to=LOG_ABOVE, **labels
+    )
 
 
 def _corruptions(frame: "pd.DataFrame", groups: Sequence[Group], details: Mapping[str, Any]) -> list[Any]:
@@ -159,36 +164,6 @@ def _corruptions(frame: "pd.DataFrame", groups: Sequence[Group], details: Mappin
         Table(title="Common corruptions", rows=rows, columns=columns, corner=("corruption",), notes=notes),
         Figure("corruptions.png", [bars], alt=alt, size=(7.5, 9), legend=5),
     ]
-
-
-def _trend(frame: "pd.DataFrame", settings: Mapping[str, Any]) -> list[Claim]:
-    """Whether robustness rises as rho falls, as the paper says; the more general statements last."""
-    from scipy.stats import spearmanr
-
-    bottlenecks = where(frame, objective=list(BOTTLENECKS))
-    weakness = bottlenecks.groupby(["file", "model", "seed"])["rho"].first()
-    if weakness.nunique() < 3:
-        return []
-    measures: list[tuple[str, str, dict[str, Any]]] = [
-        (f"accuracy under {pgd_label(norm, levels)} rises", "accuracy", pgd(settings, norm, levels))
-        for norm in NORMS
-        for levels in settings[f"{norm}_epsilons"]
-    ]
-    measures.append(("the average corruption error falls", "error_mean", {"corruption": AVERAGE}))
-    stands = f"the share that stands under every attack at {settings['radius']:g} rises"
-    measures.append((stands, "accuracy", _worst(settings)))
-    claims = []
-    for what, metric, at in measures:
-        text = f"{what} as rho falls (rank correlation with falling rho)"
-        values = per_model(bottlenecks, metric, **at)
-        if values.nunique() > 1:
-            rank = spearmanr(-weakness[values.index], values)
-            difference = rank.statistic if metric == "accuracy" else -rank.statistic
-            ours = f"{rank.statistic:+.2f}"
-            claims.append(Claim(text, [difference], p_value=float(rank.pvalue), n=len(values), ours=ours))
-        elif len(values):
-            claims.append(Claim(text, [0.0], n=len(values), ours="the same at every rho"))
-    return claims
 
 
 def _origin(records: Sequence[Record]) -> Text:

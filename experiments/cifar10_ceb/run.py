@@ -4,9 +4,11 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from experiments.cifar10_ceb.settings import Cifar10Config, SweepSettings
 from experiments.core import networks, objectives, optimizers, runner, trained_model
+from experiments.core.adversary import NONE, PGD
 from experiments.core.image_models import ImageModel, measure_models
 from experiments.core.image_settings import AttackSettings
 from experiments.core.population import train_in_workdirs
@@ -34,7 +36,8 @@ def network_name(config: Cifar10Config) -> str:
     """What the architecture is called, such as "WRN-28-10"."""
     augmented = "" if config.augment == "none" else f", {config.augment}"
     normalised = "" if config.norm == "none" else f", {config.norm} norm"
-    return f"WRN-{config.depth}-{config.width}{normalised}{augmented}"
+    stem = "" if config.stem_stride == 1 else f", stem stride {config.stem_stride}"
+    return f"WRN-{config.depth}-{config.width}{stem}{normalised}{augmented}"
 
 
 FUNCTIONS = RecipeFunctions(networks.wide_resnet, optimizers.stepped_adam, objectives.jump_start, augmentation)
@@ -42,14 +45,17 @@ FUNCTIONS = RecipeFunctions(networks.wide_resnet, optimizers.stepped_adam, objec
 
 def configs(config: Cifar10Config, sweep: SweepSettings, workdir: pathlib.Path) -> list[Cifar10Config]:
     """The settings of every model, each with its workdir."""
-    kinds = [("cross_entropy", config.rho)] if sweep.baseline and config.stochastic else []
-    kinds += [(config.objective, rho) for rho in sweep.rhos or (config.rho,)]
+    plain = {"objective": "cross_entropy", "adversary": NONE}
+    kinds: list[dict[str, Any]] = [plain] if sweep.baseline else []
+    kinds += [plain | {"adversary": PGD}] if sweep.madry else []
+    kinds += [{"rho": rho} for rho in sweep.rhos or (config.rho,)]
     every = [
-        dataclasses.replace(config, objective=objective, rho=rho, seed=seed)
+        dataclasses.replace(config, **own, seed=seed)
         for seed in range(config.seed, config.seed + sweep.num_seeds)
-        for objective, rho in kinds
+        for own in kinds
     ]
-    return [dataclasses.replace(own, workdir=str(workdir / f"{own.name}_seed{own.seed}")) for own in every]
+    placed = [dataclasses.replace(own, workdir=str(workdir / f"{own.name}_seed{own.seed}")) for own in every]
+    return list({own.workdir: own for own in placed}.values())  # the objective may be cross-entropy itself
 
 
 def run(config: Cifar10Config, sweep: SweepSettings, attack: AttackSettings, session: Session) -> pathlib.Path | None:
@@ -89,12 +95,13 @@ def _train(
 ) -> bool:
     """Whether all are trained now: those of an objective as a population, one that stands alone over all devices."""
     waiting = [config for config in every if not trained_model.is_finished(config.workdir)]
-    for objective in dict.fromkeys(config.objective for config in waiting):
-        group = [config for config in waiting if config.objective == objective]
+    for kind in dict.fromkeys((config.objective, config.adversary) for config in waiting):
+        group = [config for config in waiting if (config.objective, config.adversary) == kind]
         first, recipe = group[0], Recipe(group[0], dataset, FUNCTIONS)
         trained: object
         if len(group) > 1:
-            title, folder = f"{len(group)} models of {objective}", workdir / f"population_{objective}"
+            name = "_".join(part for part in kind if part != NONE)
+            title, folder = f"{len(group)} models of {name}", workdir / f"population_{name}"
             vary = ("rho", "seed")
             trained = train_in_workdirs(recipe, group, folder, session, vary=vary, title=title, layout=sweep)
         else:

@@ -5,8 +5,9 @@ from typing import Any
 from absl.flags import FlagValues
 
 from experiments.core import groups
-from experiments.core.image_settings import AttackSettings, ImageConfig
-from experiments.core.settings import NOTHING, Preset, configure, setting
+from experiments.core.adversary import NONE, PGD, Adversary
+from experiments.core.image_settings import LEVELS, AttackSettings, ImageConfig
+from experiments.core.settings import NOTHING, OneOf, Preset, configure, setting
 
 __all__ = ("PRESETS", "AttackSettings", "Cifar10Config", "SweepSettings", "scaled")
 
@@ -17,14 +18,14 @@ AUGMENTS = ("none", "flip_crop", "autoaugment", "autoaugment_95")
 PRESETS = {
     "quick": Preset("digits, no download, some minutes on two cores.", {"num_epochs": 12, "gate_epochs": 1.0}),
     "small": Preset(
-        "WRN-10-2 on CIFAR-10 for a few epochs, too few to overfit, so that the images are not changed.",
-        {"dataset": "cifar10", "width": 2, "num_epochs": 4, "gate_epochs": 0.5, "target_epochs": 0.5}
-        | {"steps_per_call": 50},
+        "as measured: WRN-10-2 on CIFAR-10, its image halved at once, for 40 epochs.",
+        {"dataset": "cifar10", "width": 2, "stem_stride": 2, "num_epochs": 40, "augment": "autoaugment"}
+        | {"learning_rate": 3e-3, "steps_per_call": 50, "epochs_per_eval": 2},
     ),
     "paper": Preset(
         "the paper's recipe, WRN-28-10 for 1,500 epochs.",
         {"dataset": "cifar10", "depth": 28, "width": 10, "num_epochs": 1500, "augment": "autoaugment"}
-        | {"epochs_per_eval": 50},
+        | {"epochs_per_eval": 50, "madry": True},
     ),
 }
 
@@ -40,9 +41,14 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
 
 @configure(
     choices={"dataset": DATASETS},
-    paper={"dataset": "cifar10", "num_epochs": 1500, "learning_rate": 1e-3, "schedule": "gated_rho"},
+    adversary_epsilon=8.0,
+    adversary_steps=7,
+    adversary_fraction=1.0,
+    unit={"adversary_epsilon": "levels of 255"},
+    paper={"dataset": "cifar10", "num_epochs": 1500, "learning_rate": 1e-3, "schedule": "gated_rho"}
+    | {"adversary": OneOf(NONE, PGD), "adversary_epsilon": 8.0, "adversary_steps": 7, "adversary_fraction": 1.0},
 )
-class Cifar10Config(ImageConfig):
+class Cifar10Config(ImageConfig, Adversary):
     """One run of a Wide ResNet."""
 
     group = "Network"
@@ -62,6 +68,13 @@ class Cifar10Config(ImageConfig):
         paper="none",
         choices=NORMS,
     )
+    stem_stride: int = setting(
+        1, "Of the first convolution; 2 halves the image at once, for a quarter of the products.", paper=1, least=1
+    )
+
+    @property
+    def adversary_radius(self) -> float:
+        return self.adversary_epsilon / LEVELS
 
 
 @configure(
@@ -85,4 +98,10 @@ class SweepSettings(groups.Seeds, groups.Members, groups.Results):
     )
     baseline: bool = setting(
         True, "Train cross-entropy beside a bottleneck; the transfer attack needs it.", decides=NOTHING
+    )
+    madry: bool = setting(
+        False,
+        "Train cross-entropy against PGD beside it, too: the paper's adversarially trained network of Madry et al.",
+        paper=True,
+        decides=NOTHING,
     )

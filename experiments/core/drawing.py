@@ -125,6 +125,8 @@ def _draw_lines(axes: "Axes", panel: Panel, frame: "pd.DataFrame") -> None:
         axes.axhline(float(np.mean(level.value)), **style)
     xlabel = panel.x if panel.xlabel is None else panel.xlabel
     axes.set(xlabel=xlabel, ylabel=panel.ylabel, xscale=panel.xscale, yscale=panel.yscale)
+    if panel.xscale == "symlog":
+        axes.set_xscale("symlog", linthresh=panel.linear_to)
     axes.set(xlim=panel.xlim, ylim=panel.ylim)  # after the scales, which set limits
     axes.set_title(panel.title, fontsize="medium")
     handles, labels = axes.get_legend_handles_labels()

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from experiments.core import attacks, records, trained_model
+from experiments.core.adversary import NONE
 from experiments.core.attacks import AttackedModel, ModelAttacks, work_of
 from experiments.core.corrupted_images import (
     ALL,
@@ -94,10 +95,14 @@ def make_suite(settings: AttackSettings, recipe: Recipe) -> AttackSuite:
 
 
 def transfer_source(model: ImageModel, models: Sequence[ImageModel]) -> ImageModel:
-    """On which model images for transfer are made: cross-entropy, and for it a bottleneck; alone: on itself."""
+    """On which model images for transfer are made: cross-entropy, and for it a bottleneck; alone: on itself.
 
-    def distance(other: ImageModel) -> tuple[bool, bool, bool]:
-        return other.config.stochastic, other.network != model.network, other.config.seed != model.config.seed
+    A model that was trained against an adversary is the last choice.
+    """
+
+    def distance(other: ImageModel) -> tuple[bool, ...]:
+        own, against = other.config, getattr(other.config, "adversary", NONE) != NONE
+        return against, own.stochastic, other.network != model.network, own.seed != model.config.seed
 
     return min((each for each in models if each.config.name != model.config.name), key=distance, default=model)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from experiments.core.adversary import NONE
 from experiments.core.corrupted_images import ALL
 from experiments.core.frames import groups, where
 from experiments.core.image_models import AVERAGE
@@ -24,11 +25,12 @@ PGD: dict[str, Any] = {"attack": "pgd", "loss": "cross_entropy", "source": None,
 
 
 class Group(NamedTuple):
-    """The models of all seeds with the same network, objective and rho (None for cross-entropy)."""
+    """The models of all seeds with the same network, objective, rho (None for cross-entropy) and adversary."""
 
     network: str
     objective: str
     rho: float | None
+    adversary: str
     frame: "pd.DataFrame"
 
     @property
@@ -39,7 +41,13 @@ class Group(NamedTuple):
     @property
     def title(self) -> str:
         """What they are called, without the network."""
-        return self.kind if self.rho is None else f"{self.kind}, rho = {self.rho:g}"
+        against = f" against {self.adversary.upper()}" if self.against else ""
+        return self.kind + against + ("" if self.rho is None else f", rho = {self.rho:g}")
+
+    @property
+    def against(self) -> bool:
+        """Whether they were trained on attacked images."""
+        return self.adversary != NONE
 
     @property
     def name(self) -> str:
@@ -48,17 +56,23 @@ class Group(NamedTuple):
 
 
 def with_levels(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """A frame with the radius of attacks in levels of a pixel, too."""
+    """A frame with the radius of attacks in levels of a pixel, too, and whom each model was trained against."""
+    adversary = frame["adversary"].fillna(NONE) if "adversary" in frame else NONE
+    frame = frame.assign(adversary=adversary)
     return frame.assign(levels=(LEVELS * frame["epsilon"]).round(6)) if "epsilon" in frame else frame
 
 
 def groups_of(frame: "pd.DataFrame") -> list[Group]:
     """The models: by network, cross-entropy first, then from weak to strong bottlenecks."""
     found = [
-        Group(network, objective, rho if objective in BOTTLENECKS else None, part)
-        for (network, objective, rho), part in groups(frame, "network", "objective", "rho")
+        Group(network, objective, rho if objective in BOTTLENECKS else None, adversary, part)
+        for (network, objective, rho, adversary), part in groups(frame, "network", "objective", "rho", "adversary")
     ]
-    return sorted(found, key=lambda group: (group.network, group.rho is not None, group.objective, -(group.rho or 0)))
+
+    def place(group: Group) -> tuple[Any, ...]:
+        return group.network, group.rho is not None, group.objective, group.against, -(group.rho or 0)
+
+    return sorted(found, key=place)
 
 
 def pgd(

@@ -80,7 +80,8 @@ def stacked(config: Any, class_probabilities: np.ndarray, axis_name: str | None 
 
 def wide_resnet(config: Any, class_probabilities: np.ndarray, axis_name: str | None) -> Classifier:
     """A Wide ResNet."""
-    make = functools.partial(models.WideResNetEncoder, depth=config.depth, norm=config.norm, axis_name=axis_name)
+    own = {"depth": config.depth, "norm": config.norm, "stem_stride": config.stem_stride, "axis_name": axis_name}
+    make = functools.partial(models.WideResNetEncoder, **own)
     return _of_images(make, config, class_probabilities, latent_dim=64 * config.width)
 
 

@@ -82,6 +82,7 @@ class Panel:
       twin_label: of the second axis, at the right.
       xscale: "linear", "log" or "symlog".
       yscale: likewise.
+      linear_to: of a symlog axis of x: where it turns logarithmic.
       xlim: limits; None for either is as the data say.
       ylim: likewise.
       legend: whether these axes have one.
@@ -96,6 +97,7 @@ class Panel:
     twin_label: str = ""
     xscale: str = "linear"
     yscale: str = "linear"
+    linear_to: float = 2.0
     xlim: tuple[float | None, float | None] = (None, None)
     ylim: tuple[float | None, float | None] = (None, None)
     legend: bool = True

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.core import inputs, networks, objectives, optimizers
+from experiments.core import adversary, inputs, networks, objectives, optimizers
 from experiments.core.objectives import NONE
 from experiments.core.settings import GRAIN, SettingError, refusing
-from ib_jax import attacks, data, evaluation, loops, models, training
+from ib_jax import data, evaluation, loops, training
 from ib_jax.models import Classifier
 from ib_jax.training import Hyperparams, parallel
 from ib_jax.types import Array, Params
@@ -65,27 +65,6 @@ def load_dataset(config: Any) -> data.Dataset:
             num_train=getattr(config, "num_train_images", 0),
             seed=config.seed,
         )
-
-
-def against_adversary(config: Any, model: Classifier, loss_fn: Any) -> tuple[Any, training.Perturb | None]:
-    """The loss, and what is done to each batch before its gradient: attacks on the model as it stands.
-
-    `adversary` is fgsm, bim or pgd; settings without it, or with "none", train on the images as they are. With
-    `consistency` the answers to each image and its attack are held together (TRADES); otherwise `adversary_fraction` of
-    each batch is attacked.
-    """
-    if (name := getattr(config, "adversary", "none")) == "none":
-        return loss_fn, None
-    apply_fn, epsilon = models.sampled_apply(model), config.adversary_epsilon
-    if config.consistency:
-
-        def make_attack(loss_fn: attacks.AttackLoss) -> Any:
-            return attacks.pgd(epsilon, num_steps=config.adversary_steps, loss_fn=loss_fn)
-
-        return training.trades(loss_fn, make_attack, apply_fn, weight=config.consistency)
-    steps = {} if name == "fgsm" else {"num_steps": config.adversary_steps}
-    attack = {"fgsm": attacks.fgsm, "bim": attacks.bim, "pgd": attacks.pgd}[name](epsilon, **steps)
-    return loss_fn, training.attacked(attack, apply_fn, fraction=config.adversary_fraction)
 
 
 class Recipe:
@@ -152,7 +131,7 @@ class Recipe:
         config, functions = self.config, self.functions
         model = functions.network(config, self.class_probabilities, axis_name)
         loss_fn = functions.loss(config, model, self.class_probabilities, hyperparams)
-        loss_fn, perturb = against_adversary(config, model, loss_fn)
+        loss_fn, perturb = adversary.against(config, model, loss_fn)
         return training.make_train_step(
             loss_fn,
             functions.optimizer(config, self.steps_per_epoch, hyperparams),

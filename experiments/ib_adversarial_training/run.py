@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from experiments.core import networks, objectives, records
+from experiments.core.adversary import NONE
 from experiments.core.attacks import SOURCE, attack_trained, findings, measurements
 from experiments.core.evaluator import PopulationEvaluator
 from experiments.core.keys import stream
@@ -20,7 +21,7 @@ from experiments.core.session import Session
 from experiments.core.settings import EVALUATION
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_reuse
-from experiments.ib_adversarial_training.settings import NONE, AdversarialConfig, AttackSettings, SweepSettings
+from experiments.ib_adversarial_training.settings import AdversarialConfig, AttackSettings, SweepSettings
 from ib_jax import data, losses
 from ib_jax.evaluation import AttackSpec, AttackSuite
 from ib_jax.models import sampled_apply

@@ -1,22 +1,11 @@
 """The settings: a model and whom it is trained against, which models are compared, and how they are attacked."""
 
 from experiments.core import groups
-from experiments.core.settings import (
-    EVALUATION,
-    NOTHING,
-    RESIDENT,
-    OneOf,
-    Preset,
-    SettingError,
-    Settings,
-    configure,
-    setting,
-)
+from experiments.core.adversary import ADVERSARIES, FGSM, NONE, PGD, Adversary
+from experiments.core.settings import EVALUATION, NOTHING, RESIDENT, OneOf, Preset, SettingError, configure, setting
 
 DATASETS = ("digits", "mnist", "cifar10")
 NETWORKS = ("mlp", "cnn_mlp", "all_cnn")
-NONE, FGSM, BIM, PGD = "none", "fgsm", "bim", "pgd"
-ADVERSARIES = (NONE, FGSM, BIM, PGD)
 
 _COLOUR = {"network": "cnn_mlp", "betas": (1e-3,), "adversaries": f"{NONE},{FGSM}"}
 PRESETS = {
@@ -43,33 +32,6 @@ PRESETS = {
         by_dataset={"cifar10": _COLOUR},
     ),
 }
-
-
-class Adversary(Settings):
-    """Whom a model is trained against."""
-
-    group = "Adversarial training"
-
-    adversary: str = setting(
-        NONE, "Attack on the model as it stands, in each step.", paper=OneOf(*ADVERSARIES), choices=ADVERSARIES
-    )
-    adversary_epsilon: float = setting(0.3, "Its L-inf radius.", unit=groups.SHARE, paper=0.3, least=0)
-    adversary_steps: int = setting(10, "Its steps; fgsm has one.", unit="steps", note="not given", least=1)
-    adversary_fraction: float = setting(
-        0.5, "Share of each batch that is replaced by attacked images.", note="not given", least=0, most=1
-    )
-    consistency: float = setting(
-        0.0,
-        "Above 0: no image is replaced; the divergence between the answers to an image and to its attacked neighbour "
-        "is added with this weight (TRADES).",
-        unit="nats per nat",
-        least=0,
-    )
-
-    def check(self) -> None:
-        super().check()
-        if self.consistency and self.adversary != PGD:
-            raise SettingError(f"--adversary must be {PGD} with --consistency, got {self.adversary}")
 
 
 class _Network(groups.ScaleWidth, groups.LatentDim, groups.ScaleShift):
@@ -122,11 +84,6 @@ class AdversarialConfig(
     groups.Evaluation,
 ):
     """One model."""
-
-    @property
-    def name(self) -> str:
-        """What the model is called in tables and files, without its seed."""
-        return super().name + ("" if self.adversary == NONE else f"_{self.adversary}{self.adversary_epsilon:g}")
 
 
 @configure(

@@ -25,6 +25,7 @@ class WideResNetEncoder(nn.Module):
       latent_dim: D; 0 takes the pooled features, 64 * width of them, as the mean of the code.
       scale: of p(z|x): "learned", "unit" (CEB) or "zero" (deterministic).
       norm: "none", as in the paper, or "batch".
+      stem_stride: of the first convolution; 2 halves the image at once, for a quarter of the products.
       axis_name: mapped axis over which batch statistics are shared in training, or None.
       compute_dtype: of the convolutions; parameters, statistics and the code are float32.
 
@@ -48,6 +49,7 @@ class WideResNetEncoder(nn.Module):
     latent_dim: int = 0
     scale: Scale = "unit"
     norm: Norm = "none"
+    stem_stride: int = 1
     axis_name: str | None = None
     compute_dtype: DTypeLike = jnp.float32
 
@@ -63,10 +65,12 @@ class WideResNetEncoder(nn.Module):
             raise ValueError(f"depth must be 6 n + 4 with n >= 1, such as 10, 16 or 28, got {self.depth}")
         if self.width < 1:
             raise ValueError(f"width must be at least 1, got {self.width}")
+        if self.stem_stride < 1:
+            raise ValueError(f"stem_stride must be at least 1, got {self.stem_stride}")
         if self.norm not in get_args(Norm):
             raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {self.norm!r}")
         conv: dict[str, Any] = {"use_bias": False, "kernel_init": HE, "dtype": self.compute_dtype}
-        hidden = nn.Conv(16, (3, 3), **conv)(2.0 * inputs - 1.0)
+        hidden = nn.Conv(16, (3, 3), self.stem_stride, **conv)(2.0 * inputs - 1.0)
         for group in range(3):
             for index in range((self.depth - 4) // 6):
                 stride = 2 if group and not index else 1

@@ -80,7 +80,7 @@ def test_every_model_has_a_record_of_every_attack(finished):
         assert set(together["num_images"]) == {3}
         assert frames.where(together, attack="worst")["value"].item() == pytest.approx(together["value"].min())
         assert set(numbers["source"].dropna()) == {"ceb_rho2" if name.startswith("cross") else "cross_entropy"}
-        assert record.models[0].settings["network"] == "WRN-10-1, flip_crop"
+        assert record.models[0].settings["network"] == "WRN-10-1, stem stride 2, flip_crop"
         assert config.workdir not in (results / f"{name}.json").read_text()  # nothing of this machine
     assert {path.name for path in results.iterdir()} - {f"{name}.json" for name in found} == {
         "table.md", "figure1.png", "figure2.png"
@@ -94,7 +94,7 @@ def test_what_is_done_is_not_done_again_and_other_settings_are_refused(finished,
     monkeypatch.setattr(training, "fit", lambda *args, **kwargs: pytest.fail("trained again"))
     assert cifar10_ceb.run(config, SWEEP, ONCE, SESSION) == results
     assert {path: path.read_bytes() for path in results.glob("*.json")} == before
-    with pytest.raises(WorkdirError, match=r"--learning_rate: 0\.001 there, 0\.01 now"):
+    with pytest.raises(WorkdirError, match=r"--learning_rate: 0\.003 there, 0\.01 now"):
         cifar10_ceb.run(dataclasses.replace(config, learning_rate=0.01), SWEEP, ONCE, SESSION)
     with pytest.raises(WorkdirError, match="--pgd_steps: 2 there, 3 now"):
         cifar10_ceb.run(config, SWEEP, dataclasses.replace(ONCE, pgd_steps=3), SESSION)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from experiments import cifar10_ceb, ib_adversarial_training, imagenet_ceb
-from experiments.core import networks, objectives, optimizers
-from experiments.core.recipe import VIB, Recipe, Streamed, against_adversary, load_dataset
+from experiments.core import adversary, networks, objectives, optimizers
+from experiments.core.recipe import VIB, Recipe, Streamed, load_dataset
 from experiments.core.settings import BOTTLENECKS, RESIDUAL_OBJECTIVES
 from experiments.imagenet_ceb.settings import PRESETS
 from ib_jax import data, promotion
@@ -52,14 +52,14 @@ def test_the_objective_decides_what_is_around_an_encoder(objective, network):
 @pytest.mark.standard
 def test_any_experiment_can_train_against_an_adversary_and_each_changes_the_loss():
     class Against(type(tiny.CONFIG)):
-        adversary, adversary_epsilon, adversary_steps, adversary_fraction, consistency = "none", 0.2, 2, 0.5, 0.0
+        adversary_radius, adversary_steps, adversary_fraction = 0.2, 2, 0.5
 
     recipe, losses = tiny.recipe(), []
     params, keys = recipe.init_params(jax.random.key(0)), jax.random.split(jax.random.key(0), 10)
     plain = recipe.functions.loss(recipe.config, recipe.model, recipe.class_probabilities, {})
-    for adversary, consistency in [("none", 0.0), ("fgsm", 0.0), ("bim", 0.0), ("pgd", 0.0), ("pgd", 2.0)]:
-        own = type("Own", (Against,), {"adversary": adversary, "consistency": consistency})
-        loss_fn, perturb = against_adversary(own(), recipe.model, plain)
+    for name, consistency in [("none", 0.0), ("fgsm", 0.0), ("bim", 0.0), ("pgd", 0.0), ("pgd", 2.0)]:
+        own = type("Own", (Against,), {"adversary": name, "consistency": consistency})
+        loss_fn, perturb = adversary.against(own(), recipe.model, plain)
 
         @jax.jit
         def loss_of(inputs, labels, loss_fn=loss_fn, perturb=perturb):

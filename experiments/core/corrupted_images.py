@@ -1,7 +1,6 @@
 """Images of a data set as they are and corrupted, on the device or as published, and models' errors on them."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -52,7 +51,7 @@ class CorruptedImages:
 
 def batches(source: data.Source) -> Iterator[data.Split]:
     """All images of a source, read by as many threads as there are cores."""
-    return data.batches(source, BATCH_SIZE, num_threads=os.cpu_count() or 1)
+    return data.batches(source, BATCH_SIZE, num_threads=data.usable_cores())
 
 
 def can_be_corrupted(shape: Sequence[int], dtype: Any) -> bool:

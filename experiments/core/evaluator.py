@@ -3,6 +3,7 @@
 Training does not use an evaluation's key: evaluating more often changes no run.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from experiments.core.keys import stream
 from experiments.core.recipe import Recipe
 from ib_jax import data, evaluation, training
+from ib_jax.data.access import one_row, read_rows
 from ib_jax.training import Hyperparams, Population, TrainState
 from ib_jax.types import Array, Params
 
@@ -31,7 +33,9 @@ class Evaluator:
     def __init__(self, recipe: Recipe, splits: Sequence[str] = ("validation", "test")):
         self._recipe, self._splits, self._model = recipe, splits, recipe.model
         self._key = stream(recipe.config.seed, "evaluation")
-        self._evaluate = training.map_examples(self.example_terms, batch_size=recipe.config.eval_batch_size)
+        size = recipe.config.eval_batch_size
+        self._evaluate = training.map_examples(self.example_terms, batch_size=size)
+        self._evaluate_labelled = training.map_examples(self._with_labels, batch_size=size)
 
     def during_training(self, params: Params) -> dict[str, Any]:
         """Summaries of the test split, and of the held-out one if there is one."""
@@ -60,6 +64,10 @@ class Evaluator:
             num_samples=config.num_eval_samples,
         )
 
+    def _with_labels(self, params: Params, keys: Array, batch: Any) -> tuple[Terms, Array]:
+        """The terms and the labels, of which each process has read its own alone."""
+        return self.example_terms(params, keys, batch), batch[1]
+
     def _terms(self, params: Params, splits: Sequence[str]) -> dict[str, tuple[Terms, np.ndarray]]:
         """What is measured of each example, and the labels, of the named splits that there are."""
         return {name: self._terms_of(params, split) for name, split in named_splits(self._recipe, splits).items()}
@@ -67,17 +75,42 @@ class Evaluator:
     def _terms_of(self, params: Params, split: data.Split | data.Source) -> tuple[Terms, np.ndarray]:
         if isinstance(split, data.Split):
             return self._evaluate(params, self._key, tuple(split)), split.labels
-        parts, labels = [], []
-        for index, batch in enumerate(data.batches(split, self._recipe.config.eval_batch_size)):
+        size, parts = self._recipe.config.eval_batch_size, []
+        shown = data.batches(OwnRows(split, size), size, num_threads=data.usable_cores())
+        for index, batch in enumerate(shown):
             # An image's samples follow from its place in the split, so the size of a batch must not change.
             key = jax.random.fold_in(self._key, index)
-            parts.append(self._evaluate(params, key, tuple(batch)))
-            labels.append(batch.labels)
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts), np.concatenate(labels)
+            parts.append(self._evaluate_labelled(params, key, tuple(batch)))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def _summaries(self, terms: Mapping[str, tuple[Terms, np.ndarray]]) -> dict[str, Any]:
         num_classes = len(self._recipe.class_probabilities)
         return {name: evaluation.summarise(*labelled, num_classes) for name, labelled in terms.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnRows:
+    """Examples of which a process reads the rows that its devices evaluate, batch by batch; the others are zeros."""
+
+    source: data.Source
+    batch_size: int
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, row: int, /) -> data.Split:
+        return one_row(self, row)
+
+    def read_rows(self, rows: np.ndarray, /) -> data.Split:
+        read = read_rows(self.source, rows[(own := np.array([self._is_own(row) for row in rows], bool))])
+        found = data.Split(*(np.zeros((len(rows), *field.shape[1:]), field.dtype) for field in read))
+        found.inputs[own], found.labels[own] = read
+        return found
+
+    def _is_own(self, row: int) -> bool:
+        place = row % self.batch_size
+        own = training.own_rows(min(self.batch_size, len(self) - (row - place)))
+        return own.start <= place < own.stop
 
 
 class PopulationEvaluator:

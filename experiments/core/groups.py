@@ -224,7 +224,8 @@ class Training(Fit, AverageDecay):
     weight_decay: float = setting(0.0, "Decoupled weight decay, times the learning rate.", least=0)
     steps_per_call: int = _free(
         0,
-        "Steps in one compiled loop; 0 is a whole epoch. A stop or resume happens between two loops.",
+        "Steps in one compiled loop; 0 is a whole epoch, or with grain what fits into memory. A stop or resume happens "
+        "between two loops.",
         unit="steps",
         least=0,
     )

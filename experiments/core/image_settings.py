@@ -59,7 +59,8 @@ class PgdPath(Settings, group="Attacks"):
         "latent_dim": "K, dimensions of the code; 0 takes the pooled features as its mean, as the paper's listing 1.",
         "scale_width": "Factor of the preset's width.",
         "weight_decay": "Weight decay, of the kernels alone.",
-        "steps_per_call": "Steps between two reports, between which a stop or resume happens; 0 is a whole epoch.",
+        "steps_per_call": "Steps between two reports, between which a stop or resume happens; 0 is a whole epoch, or, "
+        "with grain, what fits into memory.",
         "num_eval_samples": "Samples of z behind the averaged prediction; the paper takes the mean code.",
     },
 )

@@ -1,7 +1,8 @@
 """How one model is trained by its settings: the same for a run of its own and for a member of a population."""
 
+import dataclasses
 import functools
-import os
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -74,8 +75,9 @@ class Recipe:
     """
 
     def __init__(self, config: Any, dataset: data.Dataset | Streamed, functions: RecipeFunctions = VIB):
-        self.config, self.functions = config, functions
+        self.functions = functions
         self.dataset: Any = dataset  # most callers know which of the two it is
+        self.config = config
         if isinstance(dataset, Streamed):
             # Reading a million labels to count them takes too long: the classes are taken to be equally frequent.
             shares = np.full(dataset.num_classes, 1 / dataset.num_classes)
@@ -90,6 +92,38 @@ class Recipe:
         self.model = self.functions.network(self.config, class_probabilities, None)
         self.steps_per_epoch = max(1, num_examples // self.config.batch_size)
         self.steps_per_call = self.config.steps_per_call or self.steps_per_epoch
+        if not self.config.num_microbatches:
+            self.config = dataclasses.replace(self.config, num_microbatches=self._fewest_microbatches())
+
+    def _fewest_microbatches(self) -> int:
+        """The fewest in which a device can take its share of a batch: the same again on the same kind of device."""
+        config, state = self.config, jax.eval_shape(self.init)
+        loss_fn = self.functions.loss(config, self.model, self.class_probabilities, NONE)
+        example = jax.ShapeDtypeStruct((2, *self.example.shape[1:]), self.example.dtype)
+        more = [] if self.functions.schedule(config, self.steps_per_epoch, NONE) is None else [jnp.float32(0.0)]
+        batch = training.Batch(example, jax.ShapeDtypeStruct((2,), jnp.int32))
+        footprint = training.measure_examples(loss_fn, state, batch, *more)
+        free = training.from_main(training.device_memory(free=False) // 2**20) * 2**20  # all processes must agree
+        with refusing():
+            return training.plan_microbatches(config.batch_size // jax.device_count(), footprint, free_bytes=free)
+
+    def _stretch(self, step: int) -> int:
+        """How many steps from there on are compiled as one, of batches that are handed over."""
+        if not self.whole:
+            return 1
+        if self.config.steps_per_call:
+            return self.steps_per_call
+        num_devices, inputs = jax.local_device_count(), jnp.uint8 if isinstance(self.dataset, Streamed) else None
+        rows = self.config.batch_size // jax.device_count()
+        image = jax.ShapeDtypeStruct((rows, *self.example.shape[1:]), inputs or self.example.dtype)
+        found = training.plan_stretch(
+            math.gcd(self.steps_per_epoch, step),
+            training.Batch(image, jax.ShapeDtypeStruct((rows,), jnp.int32)),
+            device_bytes=training.device_memory(),
+            host_bytes=training.host_memory(),
+            num_local_devices=num_devices,
+        )
+        return training.from_main(found)
 
     @functools.cached_property
     def whole(self) -> bool:
@@ -170,8 +204,8 @@ class Recipe:
 
     def run_from(self, state: training.TrainState) -> Stretch:
         """What trains the configured model on all devices, stretch by stretch, from where `state` stands."""
-        epoch = self.epoch(parallel.AXIS, jax.device_count(), num_steps=self._compiled_steps)
         if self.config.input_pipeline == GRAIN:
+            num_steps = self._stretch(int(state.step))
             stretch = training.shard_epoch(
                 training.make_stretch(
                     self.step(parallel.AXIS),
@@ -180,8 +214,10 @@ class Recipe:
                     prepare=data.to_unit_interval,
                 )
             )
-            batches = self._streamed_batches(state)
-            return self.driven(lambda placed: stretch(placed, next(batches)))
+            batches = self._streamed_batches(state, num_steps)
+            handed = lambda placed: stretch(placed, next(batches))  # noqa: E731
+            return handed if self.whole else training.drive(handed, self.steps_per_call)
+        epoch = self.epoch(parallel.AXIS, jax.device_count(), num_steps=self._compiled_steps)
         sharded, resident = training.shard_epoch(epoch), self.resident()
         return self.driven(lambda placed: sharded(placed, resident))
 
@@ -203,14 +239,14 @@ class Recipe:
         if isinstance(test, data.Split):
             return data.Split(*(field[:count] for field in test))
         rows = np.arange(min(count, len(test)))
-        parts = list(data.batches(data.Subset(test, rows), 250, num_threads=os.cpu_count() or 1))
+        parts = list(data.batches(data.Subset(test, rows), 250, num_threads=data.usable_cores()))
         return data.Split(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
     @property
     def _compiled_steps(self) -> int:
         return self.steps_per_call if self.whole else 1
 
-    def _streamed_batches(self, state: training.TrainState) -> Iterator[training.Batch]:
+    def _streamed_batches(self, state: training.TrainState, num_steps: int) -> Iterator[training.Batch]:
         config, key = self.config, state.key
         source: data.Source | data.EpochSource
         if isinstance(self.dataset, Streamed):
@@ -228,7 +264,8 @@ class Recipe:
             batch_size=config.batch_size,
             first_step=int(state.step),
             num_steps=self.num_steps,
-            steps_per_call=self._compiled_steps,
+            steps_per_call=num_steps,
+            num_threads=data.usable_cores() if isinstance(self.dataset, Streamed) else 1,  # small images: one
             shard=(training.first_shard() // jax.local_device_count(), jax.process_count()),
         )
         return training.feed(training.Batch(stretch.inputs, stretch.labels) for stretch in stretches)

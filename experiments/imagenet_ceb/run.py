@@ -69,6 +69,7 @@ def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> Rec
     workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-{config.name}"))
     config = dataclasses.replace(config, workdir=str(workdir))
     recipe = Recipe(config, load(config), FUNCTIONS)
+    config = recipe.config  # in which the number of microbatches is settled
     trained = runner.train(recipe, workdir, session, title=f"{config.name} on {config.dataset}")
     if trained is None:
         return None

@@ -27,7 +27,7 @@ PRESETS = {
         | _SHARED
         | {"num_epochs": 270, "width": 1.0, "batch_size": FULL_BATCH, "learning_rate": 1.6, "anneal_steps": 12_000}
         | {"precision": "bfloat16", "augment": "autoaugment", "input_pipeline": GRAIN, "epochs_per_eval": 10}
-        | {"warmup_epochs": 5.0},
+        | {"warmup_epochs": 5.0, "num_microbatches": 0},
     ),
 }
 
@@ -47,8 +47,11 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
     paper={"dataset": "imagenet2012", "image_size": 224, "schedule": "linear_gamma", "num_epochs": 270}
     | {"batch_size": 8192, "learning_rate": 1.6},
     note={"weight_decay": "as in the AutoAugment paper"},
+    least={"num_microbatches": 0},
     help={
         "dataset": "imagenet2012 must be prepared; digits needs no download.",
+        "num_microbatches": "Parts in which a device takes its batch, adding up gradients, each normalised by itself; "
+        "must divide it. 0: as few as its memory allows.",
         "image_size": "Side of ImageNet's images.",
         "scale_epochs": "Factor of the preset's epochs, and of the steps in which rho falls.",
     },

@@ -13,6 +13,7 @@ nor tokenizers; they are imported when something that needs them is asked for.
 """
 
 from ib_jax.data.access import ArraySource, BatchSource, EpochSource, Source, Subset
+from ib_jax.data.ahead import usable_cores
 from ib_jax.data.batches import batches
 from ib_jax.data.corrupted import CORRUPTIONS, EXTRA_CORRUPTIONS, NUM_SEVERITIES, open_corrupted
 from ib_jax.data.dataset import (
@@ -68,5 +69,6 @@ __all__ = [
     "take_texts",
     "to_unit_interval",
     "token_batches",
+    "usable_cores",
     "word_tokenizer",
 ]

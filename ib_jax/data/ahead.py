@@ -1,60 +1,90 @@
 """Threads that read ahead of the caller (grain), for every kind of batches."""
 
-from collections.abc import Callable, Generator
+import os
+from collections.abc import Callable, Generator, Sequence
+
+import numpy as np
 
 from ib_jax.data.dataset import Split
 
+_PIECE = 32  # examples that a thread reads at a time, so that all threads work on one batch and few wait in memory
 
-def steps_ahead(num_threads: int, num_ahead: int | None, steps_per_call: int | None = None) -> int:
-    """How many steps to read ahead: what was asked for, else `steps_per_call` or, if more, two for each thread.
 
-    Raises:
-      ValueError: a number is less than 1.
+def usable_cores() -> int:
+    """The cores that this process may use.
 
     Example:
-      >>> steps_ahead(3, None), steps_ahead(1, None, 100), steps_ahead(3, 1)
-      (6, 100, 1)
+      >>> usable_cores() >= 1
+      True
     """
-    if num_threads < 1:
-        raise ValueError(f"num_threads must be at least 1, got {num_threads}")
-    if num_ahead is None:
-        return max(2 * num_threads, steps_per_call or 1)
-    if num_ahead < 1:
-        raise ValueError(f"num_ahead must be at least 1, got {num_ahead}")
-    return num_ahead
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_ahead(
-    read_step: Callable[[int], Split],
-    first_step: int,
-    num_steps: int,
-    steps_per_call: int | None,
-    num_threads: int,
-    num_ahead: int,
+    read: Callable[[int, slice], Split],
+    steps: range,
+    batch_size: int,
+    *,
+    steps_per_call: int | None = None,
+    num_threads: int = 1,
+    num_ahead: int | None = None,
 ) -> Generator[Split, None, None]:
-    """Reads steps first_step..num_steps-1 in their order, ahead of the caller, in threads; see `stream`.
+    """Reads steps in their order, ahead of the caller, in threads that share each of them; see `stream`.
 
     Args:
-      read_step: from a step's number to its examples; called by several threads at once.
-      first_step: the first step to read.
-      num_steps: one more than the last.
+      read: (step, places in its batch) -> these examples, fewer where the batch ends before; called by several threads
+        at once.
+      steps: their numbers.
+      batch_size: examples of a step.
       steps_per_call: steps to be stacked, or None for one at a time.
       num_threads: reading threads.
-      num_ahead: steps that are read ahead, from `steps_ahead`.
+      num_ahead: steps that are read ahead; by default `steps_per_call` or, if more, what keeps two pieces of work
+        ready for each thread.
 
     Returns:
       An iterator, whose threads end when it is exhausted, closed or dropped, and when a read fails.
+
+    Raises:
+      ValueError: a number is less than 1.
     """
+    for name, value in (("num_threads", num_threads), ("num_ahead", num_ahead)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    # One thread reads a batch at once: it pays for handing over once a batch.
+    size = batch_size if num_threads == 1 else min(batch_size, _PIECE)
+    pieces = -(-batch_size // size)
+    num_ahead = num_ahead or max(steps_per_call or 1, -(-2 * num_threads // pieces))
+
+    def read_piece(place: int) -> Split:
+        step, piece = divmod(place, pieces)
+        return read(steps[step], slice(piece * size, (piece + 1) * size))
+
+    def join(parts: Sequence[Split]) -> Split:
+        inputs, labels = (
+            [field for field in fields if len(field)] or fields[:1] for fields in zip(*parts, strict=True)
+        )
+        whole = Split(*(field[0] if len(field) == 1 else np.concatenate(field) for field in (inputs, labels)))
+        if steps_per_call is None:
+            return whole
+        return Split(*(field.reshape(steps_per_call, -1, *field.shape[1:]) for field in whole))
+
+    return _read(read_piece, len(steps) * pieces, pieces * (steps_per_call or 1), join, num_threads, num_ahead * pieces)
+
+
+def _read(
+    read_piece: Callable[[int], Split],
+    num_pieces: int,
+    at_once: int,
+    join: Callable[[Sequence[Split]], Split],
+    num_threads: int,
+    num_ahead: int,
+) -> Generator[Split, None, None]:
     import grain  # takes most of a second, and only needed here
 
-    # An element is a whole step: threads then share steps rather than examples, and pay for handing over once a batch.
-    steps = grain.MapDataset.range(first_step, num_steps).map(read_step)
     # grain warns of threads that have nothing to do.
     options = grain.ReadOptions(num_threads=min(num_threads, num_ahead), prefetch_buffer_size=num_ahead)
-    batches = steps.to_iter_dataset(options)
-    if steps_per_call is not None:
-        batches = batches.batch(steps_per_call)
-    iterator = iter(batches)
+    pieces = grain.MapDataset.range(num_pieces).map(read_piece).to_iter_dataset(options)
+    iterator = iter(pieces.batch(at_once, batch_fn=join))
     try:
         yield from iterator
     finally:

@@ -5,7 +5,7 @@ from collections.abc import Generator
 import numpy as np
 
 from ib_jax.data.access import Source, read_rows
-from ib_jax.data.ahead import read_ahead, steps_ahead
+from ib_jax.data.ahead import read_ahead
 from ib_jax.data.dataset import Split
 
 
@@ -21,8 +21,8 @@ def batches(
     Args:
       source: the N examples, from `open_split` for instance.
       batch_size: B >= 1.
-      num_threads: reading threads; large images gain from more.
-      num_ahead: batches that are read ahead, and so held in memory; by default two for each thread.
+      num_threads: reading threads, which share each batch; large images gain from as many as `usable_cores()`.
+      num_ahead: batches that are read ahead, and so held in memory; by default what keeps all threads busy.
 
     Returns:
       An iterator of ceil(N / B) Splits of NumPy arrays: inputs [B, H, W, C] and labels int32 [B], of the last
@@ -39,11 +39,11 @@ def batches(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    num_ahead = steps_ahead(num_threads, num_ahead)
     num_examples = len(source)
 
-    def read_batch(batch: int) -> Split:
+    def read(batch: int, places: slice) -> Split:
         start = batch * batch_size
-        return read_rows(source, np.arange(start, min(start + batch_size, num_examples)))
+        return read_rows(source, np.arange(start, min(start + batch_size, num_examples))[places])
 
-    return read_ahead(read_batch, 0, -(-num_examples // batch_size), None, num_threads, num_ahead)
+    size = max(1, min(batch_size, num_examples))
+    return read_ahead(read, range(-(-num_examples // batch_size)), size, num_threads=num_threads, num_ahead=num_ahead)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ib_jax.data.access import EpochSource, Source, read_rows
-from ib_jax.data.ahead import read_ahead, steps_ahead
+from ib_jax.data.ahead import read_ahead
 from ib_jax.data.dataset import Split
 
 Order = Callable[[int], Any]
@@ -50,10 +50,10 @@ def stream(
         None for one step at a time.
       shard: (index, count): of each batch, process `index` of `count` gets rows
         [index * B / count, (index + 1) * B / count).
-      num_threads: reading threads. Decoding small images is work for the interpreter, and one thread does it fastest;
-        large images and slow disks gain from more.
-      num_ahead: steps that are read ahead, and so held in memory; by default T, or two for each thread if that is
-        more.
+      num_threads: reading threads, which share each batch. Decoding small images is work for the interpreter, and one
+        thread does it fastest; large images and slow disks gain from as many as `usable_cores()`.
+      num_ahead: steps that are read ahead, and so held in memory; by default T, or what keeps all threads busy if that
+        is more.
 
     Returns:
       An iterator of Splits of NumPy arrays: inputs [B / count, H, W, C] and labels int32 [B / count], with
@@ -98,18 +98,25 @@ def stream(
                 f"steps_per_call must divide the {num_steps - first_step} steps from first_step {first_step} to "
                 f"num_steps {num_steps}, got {steps_per_call}"
             )
-    num_ahead = steps_ahead(num_threads, num_ahead, steps_per_call)
     # Two epochs, and more where the steps read ahead span more.
-    order_of = _remember(order, num_examples, num_kept=2 + num_ahead // steps_per_epoch)
+    ahead = max(num_ahead or 2 * num_threads, steps_per_call or 1)
+    order_of = _remember(order, num_examples, num_kept=2 + ahead // steps_per_epoch)
     shard_size = batch_size // count
 
-    def read_step(step: int) -> Split:
+    def read(step: int, places: slice) -> Split:
         epoch, batch = divmod(step, steps_per_epoch)
         examples = source.at_epoch(epoch) if isinstance(source, EpochSource) else source
         start = batch * batch_size + index * shard_size
-        return read_rows(examples, order_of(epoch)[start : start + shard_size])
+        return read_rows(examples, order_of(epoch)[start : start + shard_size][places])
 
-    return read_ahead(read_step, first_step, num_steps, steps_per_call, num_threads, num_ahead)
+    return read_ahead(
+        read,
+        range(first_step, num_steps),
+        shard_size,
+        steps_per_call=steps_per_call,
+        num_threads=num_threads,
+        num_ahead=num_ahead,
+    )
 
 
 def _remember(order: Order, num_examples: int, *, num_kept: int) -> Callable[[int], np.ndarray]:

@@ -1,7 +1,8 @@
 """Training: a pure step, whole epochs on the device, populations, sharding, the host loop and checkpoints."""
 
 from ib_jax.training.adversarial import ApplyFn, attacked, trades
-from ib_jax.training.capacity import Plan, device_memory, measure_members, plan_programs
+from ib_jax.training.budget import measure_examples, plan_microbatches, plan_stretch
+from ib_jax.training.capacity import Plan, device_memory, host_memory, measure_members, plan_programs
 from ib_jax.training.checkpoint import Checkpoints, SaveError
 from ib_jax.training.distributed import (
     any_process,
@@ -13,7 +14,7 @@ from ib_jax.training.distributed import (
     tell_others,
 )
 from ib_jax.training.epoch import Augment, drive, epoch_order, make_epoch, make_stretch
-from ib_jax.training.examples import map_examples, map_members
+from ib_jax.training.examples import map_examples, map_members, own_rows
 from ib_jax.training.feed import feed
 from ib_jax.training.gradient import Batch, LossFn, Metrics, Perturb, make_gradient
 from ib_jax.training.layerwise import DepthOf, layerwise_rates
@@ -70,6 +71,7 @@ __all__ = [
     "gated_rho",
     "gather",
     "hear_others",
+    "host_memory",
     "init_population",
     "init_state",
     "initialize",
@@ -85,11 +87,15 @@ __all__ = [
     "make_train_step",
     "map_examples",
     "map_members",
+    "measure_examples",
     "measure_members",
     "member",
     "on_main",
+    "own_rows",
     "paper_adam",
+    "plan_microbatches",
     "plan_programs",
+    "plan_stretch",
     "replicate",
     "saved_settings",
     "shard_epoch",

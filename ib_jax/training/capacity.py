@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-_USABLE = 0.9  # of the free memory: what XLA does not tell of, and fragments, need the rest
+USABLE = 0.9
+"""Of the free memory: what XLA does not tell of, and fragments, need the rest."""
 
 
 class Footprint(NamedTuple):
@@ -78,28 +79,41 @@ def measure_members(run: Callable[..., Any], population: Any, data: Any) -> Foot
     return Footprint(shared, max(1, -(-(total - shared) // num_members)))
 
 
-def device_memory() -> int:
-    """Free memory of a local device, in bytes; the devices of a CPU share what the machine, or its container, has left.
+def device_memory(*, free: bool = True) -> int:
+    """Memory of a local device, in bytes; the devices of a CPU share the machine's, or its container's.
+
+    Args:
+      free: what is left of it now; or all, which is the same whenever it is asked.
 
     Example:
       >>> from ib_jax import training
-      >>> training.device_memory() > 0
+      >>> 0 < training.device_memory() <= training.device_memory(free=False)
       True
     """
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
-    free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+        return int(stats["bytes_limit"]) - (int(stats.get("bytes_in_use", 0)) if free else 0)
+    return host_memory(free=free) // jax.local_device_count()
+
+
+def host_memory(*, free: bool = True) -> int:
+    """Memory of the machine, or of the container, that the process is in, in bytes; see `device_memory`.
+
+    Example:
+      >>> from ib_jax import training
+      >>> 0 < training.host_memory() <= training.host_memory(free=False)
+      True
+    """
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     meminfo, cgroup = pathlib.Path("/proc/meminfo"), pathlib.Path("/sys/fs/cgroup")
-    if meminfo.exists():
+    if meminfo.exists() and free:
         fields = dict(line.split(":", 1) for line in meminfo.read_text(encoding="utf-8").splitlines())
-        free.append(1024 * int(fields["MemAvailable"].split()[0]))
+        sizes.append(1024 * int(fields["MemAvailable"].split()[0]))
     limit = cgroup / "memory.max"
     if limit.exists() and limit.read_text(encoding="utf-8").strip().isdigit():
-        free.append(
-            int(limit.read_text(encoding="utf-8")) - int((cgroup / "memory.current").read_text(encoding="utf-8"))
-        )
-    return max(0, min(free)) // jax.local_device_count()
+        used = int((cgroup / "memory.current").read_text(encoding="utf-8")) if free else 0
+        sizes.append(int(limit.read_text(encoding="utf-8")) - used)
+    return max(0, min(sizes))
 
 
 def plan_programs(num_members: int, footprint: Footprint, *, free_bytes: int, num_devices: int) -> Plan:
@@ -124,11 +138,11 @@ def plan_programs(num_members: int, footprint: Footprint, *, free_bytes: int, nu
       >>> plan.num_programs, plan.members_per_program, plan.groups()[-1]
       (3, 15, range(30, 45))
     """
-    fit = (int(_USABLE * free_bytes) - footprint.shared) // footprint.member
-    needs = f"a member needs {_size(footprint.member)} beside {_size(footprint.shared)} that all share"
+    fit = (int(USABLE * free_bytes) - footprint.shared) // footprint.member
+    needs = f"a member needs {size_of(footprint.member)} beside {size_of(footprint.shared)} that all share"
     if fit < 1:
         raise ValueError(
-            f"not one member fits a device: {needs}, and {_size(free_bytes)} are free. A smaller batch, more "
+            f"not one member fits a device: {needs}, and {size_of(free_bytes)} are free. A smaller batch, more "
             "microbatches or rematerialisation need less."
         )
     num_programs = -(-num_members // (fit * num_devices))
@@ -137,11 +151,18 @@ def plan_programs(num_members: int, footprint: Footprint, *, free_bytes: int, nu
     programs = "one program" if num_programs == 1 else f"{num_programs} programs, one after another"
     message = (
         f"{num_members} members on {num_devices} device{'s' * (num_devices > 1)}, {per_device} on each, in {programs}: "
-        f"{needs}; {_size(free_bytes)} are free on a device."
+        f"{needs}; {size_of(free_bytes)} are free on a device."
     )
     return Plan(num_members, -(-num_members // members_per_program), members_per_program, message)
 
 
-def _size(num_bytes: int) -> str:
+def size_of(num_bytes: int) -> str:
+    """A number of bytes for people.
+
+    Example:
+      >>> from ib_jax.training.capacity import size_of
+      >>> size_of(3 * 2**29)
+      '1.5 GiB'
+    """
     unit, factor = ("GiB", 2**30) if num_bytes >= 2**30 else ("MiB", 2**20)
     return f"{num_bytes / factor:.3g} {unit}"

@@ -58,6 +58,21 @@ def map_examples(fn: Callable[..., Tree], *, batch_size: int) -> Callable[[Tree,
     return mapped
 
 
+def own_rows(num_examples: int) -> slice:
+    """The rows of a batch that the devices of this process compute in `map_examples`; the others need not be read.
+
+    Args:
+      num_examples: N, at most the batch size of `map_examples`.
+
+    Example:
+      >>> from ib_jax import training
+      >>> training.own_rows(10)
+      slice(0, 10, None)
+    """
+    devices, shard_size = own_devices(), -(-num_examples // jax.device_count())
+    return slice(*(min(place * shard_size, num_examples) for place in (devices.start, devices.stop)))
+
+
 def map_members(
     fn: Callable[..., Tree],
     *,

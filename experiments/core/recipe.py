@@ -95,35 +95,43 @@ class Recipe:
         if not self.config.num_microbatches:
             self.config = dataclasses.replace(self.config, num_microbatches=self._fewest_microbatches())
 
-    def _fewest_microbatches(self) -> int:
-        """The fewest in which a device can take its share of a batch: the same again on the same kind of device."""
-        config, state = self.config, jax.eval_shape(self.init)
+    def footprint(self) -> training.Footprint:
+        """What a step needs on a device: whatever its batch, and for each example of a microbatch more."""
+        config, shape = self.config, self.example.shape[1:]
         loss_fn = self.functions.loss(config, self.model, self.class_probabilities, NONE)
-        example = jax.ShapeDtypeStruct((2, *self.example.shape[1:]), self.example.dtype)
-        more = [] if self.functions.schedule(config, self.steps_per_epoch, NONE) is None else [jnp.float32(0.0)]
-        batch = training.Batch(example, jax.ShapeDtypeStruct((2,), jnp.int32))
-        footprint = training.measure_examples(loss_fn, state, batch, *more)
-        free = training.from_main(training.device_memory(free=False) // 2**20) * 2**20  # all processes must agree
-        with refusing():
-            return training.plan_microbatches(config.batch_size // jax.device_count(), footprint, free_bytes=free)
+        rho = [] if self.functions.schedule(config, self.steps_per_epoch, NONE) is None else [jnp.float32(0.0)]
+        two = training.Batch(
+            jax.ShapeDtypeStruct((2, *shape), self.example.dtype), jax.ShapeDtypeStruct((2,), jnp.int32)
+        )
+        return training.measure_examples(loss_fn, jax.eval_shape(self.init), two, *rho)
 
-    def _stretch(self, step: int) -> int:
+    def _fewest_microbatches(self) -> int:
+        """In which a device can take its share of a batch: the same again on the same kind of device."""
+        free = training.from_main(training.device_memory(free=False) // 2**20) * 2**20  # all processes must agree
+        rows = self.config.batch_size // jax.device_count()
+        with refusing():
+            return training.plan_microbatches(rows, self.footprint(), free_bytes=free)
+
+    def stretch_steps(self, step: int) -> int:
         """How many steps from there on are compiled as one, of batches that are handed over."""
         if not self.whole:
             return 1
         if self.config.steps_per_call:
             return self.steps_per_call
-        num_devices, inputs = jax.local_device_count(), jnp.uint8 if isinstance(self.dataset, Streamed) else None
-        rows = self.config.batch_size // jax.device_count()
-        image = jax.ShapeDtypeStruct((rows, *self.example.shape[1:]), inputs or self.example.dtype)
+        rows, dtype = self.config.batch_size // jax.device_count(), self.example.dtype
+        pixels = jax.ShapeDtypeStruct((rows, *self.example.shape[1:]), jnp.uint8 if self._is_streamed else dtype)
         found = training.plan_stretch(
             math.gcd(self.steps_per_epoch, step),
-            training.Batch(image, jax.ShapeDtypeStruct((rows,), jnp.int32)),
+            training.Batch(pixels, jax.ShapeDtypeStruct((rows,), jnp.int32)),
             device_bytes=training.device_memory(),
             host_bytes=training.host_memory(),
-            num_local_devices=num_devices,
+            num_local_devices=jax.local_device_count(),
         )
         return training.from_main(found)
+
+    @property
+    def _is_streamed(self) -> bool:
+        return isinstance(self.dataset, Streamed)
 
     @functools.cached_property
     def whole(self) -> bool:
@@ -198,14 +206,14 @@ class Recipe:
         Raises:
           ValueError: it does not fit there.
         """
-        if isinstance(self.dataset, Streamed):
+        if self._is_streamed:
             raise SettingError(f"--input_pipeline must be {GRAIN} for {self.dataset.name}: it does not fit into memory")
         return training.replicate(training.Batch(*map(jnp.asarray, self.dataset.train)))
 
     def run_from(self, state: training.TrainState) -> Stretch:
         """What trains the configured model on all devices, stretch by stretch, from where `state` stands."""
         if self.config.input_pipeline == GRAIN:
-            num_steps = self._stretch(int(state.step))
+            num_steps = self.stretch_steps(int(state.step))
             stretch = training.shard_epoch(
                 training.make_stretch(
                     self.step(parallel.AXIS),
@@ -249,7 +257,7 @@ class Recipe:
     def _streamed_batches(self, state: training.TrainState, num_steps: int) -> Iterator[training.Batch]:
         config, key = self.config, state.key
         source: data.Source | data.EpochSource
-        if isinstance(self.dataset, Streamed):
+        if self._is_streamed:
             source = self.dataset.train
         else:
             source = data.open_train(
@@ -265,7 +273,7 @@ class Recipe:
             first_step=int(state.step),
             num_steps=self.num_steps,
             steps_per_call=num_steps,
-            num_threads=data.usable_cores() if isinstance(self.dataset, Streamed) else 1,  # small images: one
+            num_threads=data.usable_cores() if self._is_streamed else 1,  # small images: one
             shard=(training.first_shard() // jax.local_device_count(), jax.process_count()),
         )
         return training.feed(training.Batch(stretch.inputs, stretch.labels) for stretch in stretches)

@@ -60,10 +60,8 @@ def read_ahead(
         return read(steps[step], slice(piece * size, (piece + 1) * size))
 
     def join(parts: Sequence[Split]) -> Split:
-        inputs, labels = (
-            [field for field in fields if len(field)] or fields[:1] for fields in zip(*parts, strict=True)
-        )
-        whole = Split(*(field[0] if len(field) == 1 else np.concatenate(field) for field in (inputs, labels)))
+        filled = [part for part in parts if len(part.labels)] or parts[:1]
+        whole = filled[0] if len(filled) == 1 else Split(*map(np.concatenate, zip(*filled, strict=True)))
         if steps_per_call is None:
             return whole
         return Split(*(field.reshape(steps_per_call, -1, *field.shape[1:]) for field in whole))

@@ -2,7 +2,7 @@
 
 from ib_jax.training.adversarial import ApplyFn, attacked, trades
 from ib_jax.training.budget import measure_examples, plan_microbatches, plan_stretch
-from ib_jax.training.capacity import Plan, device_memory, host_memory, measure_members, plan_programs
+from ib_jax.training.capacity import Footprint, Plan, device_memory, host_memory, measure_members, plan_programs
 from ib_jax.training.checkpoint import Checkpoints, SaveError
 from ib_jax.training.distributed import (
     any_process,
@@ -43,6 +43,7 @@ __all__ = [
     "CheckpointWarning",
     "Checkpoints",
     "DepthOf",
+    "Footprint",
     "Gate",
     "Hyperparams",
     "LossFn",

@@ -17,8 +17,9 @@ _SHARE = 0.25  # of the free memory, for stretches
 def measure_examples(loss_fn: LossFn, state: Any, batch: Batch, *more: Any) -> Footprint:
     """What a step needs on a device, from shapes alone: nothing is compiled, and the same on every machine.
 
-    An example costs what the backward pass needs of its forward pass, by `jax.vjp`; XLA, which fuses operations, needs
-    up to a half less. The rest is the state and two copies of the parameters, a gradient and the sum of gradients.
+    An example costs itself and what the backward pass needs of its forward pass, by `jax.vjp`; XLA, which fuses
+    operations, needs up to a half less. The rest is the state and two copies of the parameters: a gradient and the sum
+    of gradients.
 
     Args:
       loss_fn: of `make_train_step`.
@@ -37,8 +38,8 @@ def measure_examples(loss_fn: LossFn, state: Any, batch: Batch, *more: Any) -> F
       ...     return BoundTerms(loss, loss)
       >>> state = training.init_state(jax.random.key(0), jnp.zeros((100, 50)), optax.sgd(0.1), 0.0)
       >>> footprint = training.measure_examples(loss_fn, state, training.Batch(jnp.zeros((2, 100)), jnp.zeros(2)))
-      >>> footprint.member  # its 100 inputs, and the 50 slopes of tanh
-      600
+      >>> footprint.member  # its 100 inputs twice, its label, and what tanh keeps of its 50 outputs
+      1204
     """
 
     def kept(num_examples: int) -> int:
@@ -54,7 +55,8 @@ def measure_examples(loss_fn: LossFn, state: Any, batch: Batch, *more: Any) -> F
 
         return _bytes(jax.eval_shape(pullback, state.params, keys, rows.inputs, rows.labels, *more))
 
-    return Footprint(_bytes(state) + 2 * _bytes(state.params), max(1, kept(2) - kept(1)))
+    itself = _bytes((batch.inputs, batch.labels)) // batch.labels.shape[0]
+    return Footprint(_bytes(state) + 2 * _bytes(state.params), itself + kept(2) - kept(1))
 
 
 def plan_microbatches(num_rows: int, footprint: Footprint, *, free_bytes: int) -> int:

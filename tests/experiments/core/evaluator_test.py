@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import scipy.special
 
-from experiments.core.evaluator import SPLITS, Evaluator, PopulationEvaluator
+from experiments.core.evaluator import SPLITS, Evaluator, OwnRows, PopulationEvaluator
 from experiments.core.keys import stream
 from experiments.core.recipe import Recipe, Streamed
 from ib_jax import data, training
+from ib_jax.training import examples
 from tests.experiments.core import tiny
 
 RECIPE = tiny.recipe(eval_batch_size=5)  # which divides neither split
@@ -52,6 +53,42 @@ def test_images_from_a_source_are_measured_as_those_in_memory(params, found):
     assert set(summary) == {"validation", "test"}
     for name in ("rate_bits", "error_mean"):
         assert summary["test"][name] == pytest.approx(found["test"][name], rel=1e-4)
+
+
+def test_a_process_reads_the_images_that_its_devices_evaluate(params, monkeypatch):
+    """In the place of two processes: the rows of the second alone are asked for, and end where they belong."""
+    read = []
+
+    class Noted(data.ArraySource):
+        def read_rows(self, rows, /):
+            read.extend(rows.tolist())
+            return super().read_rows(rows)
+
+    count = len(tiny.TEST.labels)
+    assert OwnRows(Noted(tiny.TEST), 5)[1].labels == tiny.TEST.labels[1]
+    read.clear()
+    monkeypatch.setattr(training, "own_rows", lambda size: slice(size // 2, size))
+    shown = list(data.batches(OwnRows(Noted(tiny.TEST), 5), 5))
+    own = [row for row in range(count) if row % 5 >= min(5, count - row // 5 * 5) // 2]
+    assert read == own
+    for field, whole in zip(range(2), tiny.TEST, strict=True):
+        joined = np.concatenate([batch[field] for batch in shown])
+        np.testing.assert_array_equal(joined[own], whole[own])
+        assert not np.delete(joined, own, axis=0).any()
+
+
+@pytest.mark.parametrize("num_examples", [1, 5, 16, 23])
+def test_the_rows_of_all_processes_are_all_rows_each_where_its_devices_look(num_examples, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    placed = examples._batches(np.arange(num_examples), num_examples, 100, 8)[1]  # [device, batch, row]
+    found = []
+    for process in range(2):
+        own = slice(4 * process, 4 * process + 4)
+        monkeypatch.setattr(examples, "own_devices", lambda own=own: own)
+        rows = np.arange(num_examples)[training.own_rows(num_examples)]
+        assert set(rows) == set(placed[own].ravel()) & set(range(num_examples))
+        found.extend(rows.tolist())
+    assert found == list(range(num_examples))
 
 
 def test_a_member_is_evaluated_as_alone():

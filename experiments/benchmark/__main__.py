@@ -7,6 +7,7 @@ Run:      python -m experiments.benchmark                             the train 
           python -m experiments.benchmark --suite=augment             AutoAugment beside torchvision's: four minutes
           python -m experiments.benchmark --suite=corruptions         19 corruptions of images: six minutes
           python -m experiments.benchmark --suite=images              convolutional networks; large ones on a GPU or TPU
+          python -m experiments.benchmark --suite=reading             ImageNet's JPEGs by threads and cores: two minutes
           python -m experiments.benchmark --suite=adversarial         adversarial steps in plain ones: eight minutes
           python -m experiments.benchmark --suite=all                 all of them, each with a record of its own
           python -m experiments.benchmark --peers=none                without PyTorch

@@ -51,6 +51,8 @@ ATTACK_GOALS = {
     "DeepFool": (("torchattacks",), {"": 10.0, AVX512: 10.0}),
 }
 """How much faster than the fastest of these, as installed and with AVX-512 forced."""
+TPU_RATE = 8000
+"""Images/s of a TPU v3-8 training ResNet-50."""
 EIGHT_RADII_GOAL, AUGMENT_GOAL, CORRUPTION_GOAL, IMAGE_GOAL, MFU_GOAL = 5.0, 5.0, 5.0, 0.9, 0.4
 
 
@@ -310,6 +312,27 @@ def references_of(rows: Rows) -> dict[str, Timed]:
     return {name: row for name, row in references.items() if row and row.measured and rows[name].measured}
 
 
+def reading(record: Record) -> list[Section]:
+    """ImageNet's JPEGs by the number of threads, and the cores that a fast accelerator asks for."""
+    details, shown = record.details, list[Section]()
+    for name, rows in tables_of(record).items():
+        threads = {key: row for key, row in rows.items() if key != "held"}
+        speedup = {key: row.rates / threads["1"].rates for key, row in threads.items()}
+        columns = column("images/s (range)", "images_per_second", ",.0f", spread=True) | computed("x one", speedup)
+        title = f"{name} crop of JPEGs of {details['image_bytes'] / 1e3:.0f} kB on {details['cores']} cores"
+        shown.append(table(title, threads, columns))
+        best = max(threads.values(), key=lambda row: row.median("images_per_second"))
+        each = best.median("images_per_second") / min(details["cores"], best.settings["threads"])
+        cores, held = math.ceil(TPU_RATE / each), rows["held"]
+        limit = held.median("images_per_second")
+        shown.append(
+            f"{TPU_RATE:,} images/s need {cores} such cores, each {each:,.0f}. The interpreter, which a process has once, "
+            f"is held for {1e6 / limit:.0f} microseconds an image ({held.label}): a process reads at most "
+            f"{limit:,.0f} images/s, however many cores it has."
+        )
+    return shown
+
+
 def adversarial(record: Record) -> list[Section]:
     """Adversarial steps in plain ones."""
     details, (rows,) = record.details, tables_of(record).values()
@@ -322,7 +345,7 @@ def adversarial(record: Record) -> list[Section]:
 
 
 REPORTS: Mapping[str, Callable[[Record], list[Section]]] = dict(
-    zip(SUITES, (train, sweep, scaling, attacks, augment, corruptions, images, adversarial), strict=True)
+    zip(SUITES, (train, sweep, scaling, attacks, augment, corruptions, images, reading, adversarial), strict=True)
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 from rich.console import Console
 
-from experiments.benchmark import attacks, images, mlp, transforms
+from experiments.benchmark import attacks, images, mlp, reading, transforms
 from experiments.benchmark.machine import MatrixPeak, peak_memory
 from experiments.benchmark.measure import Plan, measure
 from experiments.benchmark.settings import ALL, RESULTS, SUITES, Config
@@ -27,6 +27,7 @@ PLANS: Mapping[str, Callable[[Config, Console, contextlib.ExitStack], Plan | Non
     "augment": transforms.augment,
     "corruptions": transforms.corruptions,
     "images": images.images,
+    "reading": reading.reading,
     "adversarial": mlp.adversarial,
 }
 SEVERAL_PROCESSES = ("train", "sweep", "scaling")

@@ -15,6 +15,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "augment": ("pil", "pil-v2", "tensor", "tensor-v2", "pil-v2-loader"),
     "corruptions": ("imagecorruptions", "imagecorruptions-cores"),
     "images": (),
+    "reading": (),
     "adversarial": (),
 }
 """The suites in the order of `all`, each with what JAX is held against. eager: plain Adam; fused: fused Adam; compile:
@@ -42,7 +43,7 @@ class _Suite(groups.Output, groups.Peers):
     repeats: int = setting(5, "Rounds in which every row has its turn.", least=1)
     steps: int = setting(300, "Train, sweep, scaling: steps of one turn.", unit="steps", least=1)
     min_seconds: float = setting(
-        1.0, "Attacks, augment, corruptions: a turn repeats its call for so long.", unit="seconds", least=0
+        1.0, "Attacks, augment, corruptions, reading: a turn repeats its call for so long.", unit="seconds", least=0
     )
 
 

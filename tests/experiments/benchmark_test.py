@@ -15,7 +15,7 @@ from rich.console import Console
 
 from experiments.attack_comparison import AttackedModel
 from experiments.benchmark import attacks as attack_suite
-from experiments.benchmark import images, machine, measure, mlp, report, run, settings, transforms
+from experiments.benchmark import images, machine, measure, mlp, reading, report, run, settings, transforms
 from experiments.benchmark.machine import Cost
 from experiments.benchmark.measure import Plan, Row
 from experiments.benchmark.settings import Config
@@ -584,6 +584,18 @@ def test_images(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = {name: row.median("last_loss") for name, row in rows.items()}
     assert losses["runner"] == pytest.approx(losses["pgd-loop"], rel=1e-5)  # both start from the same images
     assert losses["stretch"] == pytest.approx(losses["loop"], rel=0.2)
+
+
+@pytest.mark.slow
+def test_reading(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BATCH_SIZE", 40)  # two pieces, for two threads
+    monkeypatch.setattr(reading.data, "usable_cores", lambda: 2)
+    tables, details, printed = measured(tmp_path, "reading")
+    assert {name: list(rows) for name, rows in tables.items()} == dict.fromkeys(reading.CROPS, ["1", "2", "held"])
+    assert 80e3 < details["image_bytes"] < 140e3  # as ImageNet's
+    for rows in tables.values():
+        assert rows["held"].median("seconds") / 64 < 0.5 * rows["1"].median("seconds") / 40  # decoding lets it go
+    assert "8,000 images/s need" in printed
 
 
 class FakePeers:

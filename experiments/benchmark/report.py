@@ -326,8 +326,8 @@ def reading(record: Record) -> list[Section]:
         cores, held = math.ceil(TPU_RATE / each), rows["held"]
         limit = held.median("images_per_second")
         shown.append(
-            f"{TPU_RATE:,} images/s need {cores} such cores, each {each:,.0f}. The interpreter, which a process has once, "
-            f"is held for {1e6 / limit:.0f} microseconds an image ({held.label}): a process reads at most "
+            f"{TPU_RATE:,} images/s need {cores} such cores, each {each:,.0f}. The interpreter, which a process has "
+            f"once, is held for {1e6 / limit:.0f} microseconds an image ({held.label}): a process reads at most "
             f"{limit:,.0f} images/s, however many cores it has."
         )
     return shown

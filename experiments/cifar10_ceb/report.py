@@ -10,11 +10,12 @@ from experiments.core.image_report import (
     NORMS,
     Group,
     checks_grid,
+    clean_accuracy,
     corruption_rows,
     groups_of,
     pgd,
-    pgd_label,
     together_table,
+    white_box_table,
     with_levels,
 )
 from experiments.core.plots import Bars, Figure, Level, Line, Panel
@@ -51,7 +52,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     claims = verdicts.claims(frame, groups, settings)
     sections: list[Any] = [
         Text(PAPER_TEXT),
-        _white_box(groups, settings),
+        white_box_table(groups, settings),
         *_figures(frame, groups, settings),
         together_table(groups, settings, settings["radius"]),
         *_corruptions(frame, groups, records[0].details),
@@ -60,30 +61,10 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         Departures(records),
         _origin(records),
     ]
-    deterministic = _clean(where(frame, objective="cross_entropy", adversary=NONE))
+    deterministic = clean_accuracy(where(frame, objective="cross_entropy", adversary=NONE))
     headlines = [Headline("section 3.1, deterministic, clean accuracy", deterministic, verdicts.CLEAN, "%")]
     headlines += [Headline(f"Figures 1, 2: {c.text}", c.larger, "rises", digits=2, claim=c) for c in claims[-2:]]
     return Report(f"CEB on {settings['dataset']}", frame, sections, PAPER, intro, headlines)
-
-
-def _clean(part: "pd.DataFrame") -> "pd.Series[float]":
-    return 1 - per_model(part, "error_mean", split="test")
-
-
-def _white_box(groups: Sequence[Group], settings: Mapping[str, Any]) -> Table:
-    """PGD at every radius; at a random target at the two largest."""
-    attacked = [
-        (norm, levels, targeted)
-        for norm in NORMS
-        for targeted, radii in ((False, settings[f"{norm}_epsilons"]), (True, settings[f"{norm}_epsilons"][-2:]))
-        for levels in radii
-    ]
-    columns = [Column("clean", _clean, scale=100)]
-    for norm, levels, targeted in attacked:
-        at = pgd(settings, norm, levels, targeted=targeted)
-        columns.append(Column(pgd_label(norm, levels, targeted=targeted), "accuracy", at=at, scale=100))
-    rows = [Row(group.title, frame=group.frame) for group in groups]
-    return Table(title="White box", rows=rows, columns=columns, corner=("model",))
 
 
 def _figures(frame: "pd.DataFrame", groups: Sequence[Group], settings: Mapping[str, Any]) -> list[Figure]:
@@ -101,7 +82,7 @@ def _figures(frame: "pd.DataFrame", groups: Sequence[Group], settings: Mapping[s
 def _against_rho(frame: "pd.DataFrame", settings: Mapping[str, Any], title: str) -> Panel:
     """Figure 1, networks without a bottleneck as levels: ours, and the paper's of Madry et al."""
     curves: list[tuple[str, Any, dict[str, Any]]] = [
-        ("clean", _clean, {}),
+        ("clean", clean_accuracy, {}),
         *((label, "accuracy", at) for label, at in verdicts.attacks(settings).values()),
         (f"every attack, L-inf {settings['radius']:g}", "accuracy", verdicts.worst(settings)),
     ]

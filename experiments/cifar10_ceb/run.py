@@ -1,16 +1,15 @@
 """Trains Wide ResNets through the conditional entropy bottleneck, attacks and corrupts them."""
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from experiments.cifar10_ceb.settings import Cifar10Config, SweepSettings
 from experiments.core import networks, objectives, optimizers, runner, trained_model
-from experiments.core.adversary import NONE, PGD
+from experiments.core.adversary import NONE
 from experiments.core.image_models import ImageModel, measure_models
 from experiments.core.image_settings import AttackSettings
+from experiments.core.image_sweep import configs
 from experiments.core.population import train_in_workdirs
 from experiments.core.recipe import Recipe, RecipeFunctions, load_dataset
 from experiments.core.session import Session
@@ -19,16 +18,18 @@ from ib_jax import augment, data
 from ib_jax.training import Augment
 
 load = load_dataset
+MEAN_COLOUR = (125, 123, 114)
+"""Of CIFAR-10's training images, which the original code fills with: it is black after normalisation."""
 
 
 def augmentation(config: Cifar10Config) -> Augment:
     """What is done to the training images, on the device."""
     if config.augment == "none":
         return lambda keys, images: images
-    steps = [augment.random_flip(), augment.pad_crop(4)]
-    if config.augment != "flip_crop":
+    steps = [augment.random_flip(), augment.pad_crop(4, fill=MEAN_COLOUR)]
+    if config.augment != "flip_crop":  # in the order of AutoAugment's own code
         policy = {"autoaugment": "cifar10", "autoaugment_95": "cifar10_95"}[config.augment]
-        steps += [augment.auto_augment(policy), augment.cutout(16)]
+        steps = [augment.auto_augment(policy), *steps, augment.cutout(16, fill=MEAN_COLOUR)]
     return augment.batched(augment.compose(*steps))
 
 
@@ -41,21 +42,6 @@ def network_name(config: Cifar10Config) -> str:
 
 
 FUNCTIONS = RecipeFunctions(networks.wide_resnet, optimizers.stepped_adam, objectives.jump_start, augmentation)
-
-
-def configs(config: Cifar10Config, sweep: SweepSettings, workdir: pathlib.Path) -> list[Cifar10Config]:
-    """The settings of every model, each with its workdir."""
-    plain = {"objective": "cross_entropy", "adversary": NONE}
-    kinds: list[dict[str, Any]] = [plain] if sweep.baseline else []
-    kinds += [plain | {"adversary": PGD}] if sweep.madry else []
-    kinds += [{"rho": rho} for rho in sweep.rhos or (config.rho,)]
-    every = [
-        dataclasses.replace(config, **own, seed=seed)
-        for seed in range(config.seed, config.seed + sweep.num_seeds)
-        for own in kinds
-    ]
-    placed = [dataclasses.replace(own, workdir=str(workdir / f"{own.name}_seed{own.seed}")) for own in every]
-    return list({own.workdir: own for own in placed}.values())  # the objective may be cross-entropy itself
 
 
 def run(config: Cifar10Config, sweep: SweepSettings, attack: AttackSettings, session: Session) -> pathlib.Path | None:

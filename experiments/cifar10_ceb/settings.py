@@ -7,6 +7,7 @@ from absl.flags import FlagValues
 from experiments.core import groups
 from experiments.core.adversary import NONE, PGD, Adversary
 from experiments.core.image_settings import LEVELS, AttackSettings, ImageConfig
+from experiments.core.image_sweep import RhoSweep
 from experiments.core.settings import NOTHING, OneOf, Preset, configure, setting
 
 __all__ = ("PRESETS", "AttackSettings", "Cifar10Config", "SweepSettings", "scaled")
@@ -25,7 +26,9 @@ PRESETS = {
     "paper": Preset(
         "the paper's recipe, WRN-28-10 for 1,500 epochs.",
         {"dataset": "cifar10", "depth": 28, "width": 10, "num_epochs": 1500, "augment": "autoaugment"}
-        | {"epochs_per_eval": 50, "madry": True},
+        | {"epochs_per_eval": 50, "madry": True, "num_attack_images": 10_000, "num_corrupted_images": 10_000}
+        | {"linf_epsilons": (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0), "num_square_images": 1000}
+        | {"l2_epsilons": (20.0, 40.0, 60.0, 80.0, 100.0, 200.0, 400.0, 700.0, 1000.0), "num_queries": 5000},
     ),
 }
 
@@ -77,31 +80,17 @@ class Cifar10Config(ImageConfig, Adversary):
         return self.adversary_epsilon / LEVELS
 
 
-@configure(
-    paper={"num_seeds": 1},
-    help={
-        "num_seeds": "Models of each kind, with seeds --seed, --seed + 1, ...",
-        "results": "Folder of records and figures. Default: results/ in the workdir.",
-    },
-)
-class SweepSettings(groups.Seeds, groups.Members, groups.Results):
+@configure(note={"rhos": "-1 to 5 in steps of 0.25"})
+class SweepSettings(RhoSweep, groups.Members):
     """Which models are trained and measured together."""
 
-    group = "Sweep"
-
-    rhos: tuple[float, ...] = setting(
-        (),
-        "The objective at each of these; none: at --rho alone.",
-        note="-1 to 5 in steps of 0.25",
-        distinct=True,
-        decides=NOTHING,
-    )
-    baseline: bool = setting(
-        True, "Train cross-entropy beside a bottleneck; the transfer attack needs it.", decides=NOTHING
-    )
     madry: bool = setting(
         False,
         "Train cross-entropy against PGD beside it, too: the paper's adversarially trained network of Madry et al.",
         paper=True,
         decides=NOTHING,
     )
+
+    @property
+    def against_pgd(self) -> bool:
+        return self.madry

@@ -45,7 +45,7 @@ def define(
             elif kind in _DEFINE:
                 _DEFINE[kind](name, **given)
             else:
-                parser = _NumberListParser(typing.get_args(kind)[0])
+                parser = _NumberListParser(typing.get_args(kind)[0], linear=field.metadata["linear"])
                 flags.DEFINE(parser, name, serializer=_NumberListSerializer(), **given)
 
 
@@ -153,10 +153,12 @@ def _what(field: dataclasses.Field[Any], choices: Sequence[str]) -> str:
 
 
 class _NumberListParser(flags.ArgumentParser):
-    syntactic_help = "numbers with commas between; a..b is one for each power of ten, a..b:n are n of equal ratio"
-
-    def __init__(self, kind: type = float):
-        self._kind = kind
+    def __init__(self, kind: type = float, *, linear: bool = False):
+        self._kind, self._linear = kind, linear
+        ranges = "whole numbers between, a..b:n are n of equal distance"
+        if not linear:
+            ranges = "one for each power of ten, a..b:n are n of equal ratio"
+        self.syntactic_help = f"numbers with commas between; a..b are {ranges}"
 
     def parse(self, argument: str | Sequence[float]) -> tuple[float, ...]:
         if not isinstance(argument, str):
@@ -171,12 +173,13 @@ class _NumberListParser(flags.ArgumentParser):
         if ".." not in part:
             return [self._kind(part)]
         ends, _, count = part.partition(":")
-        low, high = (math.log10(float(end)) for end in ends.split(".."))
+        low, high = (float(end) if self._linear else math.log10(float(end)) for end in ends.split(".."))
         number = int(count) if count else round(high - low) + 1
         if number < 2 or low >= high:
             raise ValueError
+        values = (low + (high - low) * index / (number - 1) for index in range(number))
         # Through decimal, so that 1e-9..1 is 1e-09 and not 9.999999999999999e-10.
-        return [float(f"{10 ** (low + (high - low) * index / (number - 1)):.6g}") for index in range(number)]
+        return [float(f"{value if self._linear else 10**value:.6g}") for value in values]
 
     def flag_type(self) -> str:
         return "numbers"

@@ -158,6 +158,10 @@ class Schedule(Settings, group="Objective"):
     schedule: str = setting("constant", "How the strength is reached.", objectives=BOTTLENECKS)
 
 
+class AnnealEpochs(Settings, group="Objective"):
+    anneal_epochs: float = setting(1.0, "Length of a linear schedule.", unit="epochs", above=0, objectives=BOTTLENECKS)
+
+
 class LatentDim(Settings, group="Network"):
     latent_dim: int = setting(256, "K, dimensions of the code z.", least=1)
 

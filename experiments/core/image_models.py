@@ -19,6 +19,7 @@ from experiments.core.adversary import NONE
 from experiments.core.attacks import AttackedModel, ModelAttacks, work_of
 from experiments.core.corrupted_images import (
     ALL,
+    BATCH_SIZE,
     CorruptedImages,
     Predict,
     can_be_corrupted,
@@ -161,8 +162,8 @@ def measure_models(
     compiled, predicts = dict[Any, Any](), dict[str, Predict]()
     for each in waiting:  # stops here without a checkpoint
         own = each.model.attacked
-        at_mean = compiled.setdefault(own.structure, jax.jit(mean_apply(each.model.recipe.model)))
-        predicts[own.name] = functools.partial(at_mean, suites.params(own), None)
+        at_mean = compiled.setdefault(own.structure, _on_all_devices(mean_apply(each.model.recipe.model)))
+        predicts[own.name] = functools.partial(at_mean, suites.params(own), jax.random.key(0))
     conditions = shown.conditions() if shown else []
     attacked = [each for each in waiting if attack and "attack_seconds" not in each.known.details]
 
@@ -193,6 +194,11 @@ def measure_models(
         for each in waiting:
             each.finish(shown)
     _wait_for_all()  # the records are there
+
+
+def _on_all_devices(apply_fn: Callable[..., Any]) -> Callable[..., Any]:
+    """(params, a key that is not used, images) -> answers; all devices share a batch."""
+    return training.map_examples(lambda params, keys, images: apply_fn(params, None, images), batch_size=BATCH_SIZE)
 
 
 def _report(line: WorkLine, model: str, row: AttackRow) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.core.adversary import NONE
 from experiments.core.corrupted_images import ALL
-from experiments.core.frames import groups, where
+from experiments.core.frames import groups, per_model, where
 from experiments.core.image_models import AVERAGE
 from experiments.core.image_settings import LEVELS
 from experiments.core.records import Record
@@ -104,6 +104,27 @@ def corruption_rows(frame: "pd.DataFrame") -> list[Row]:
         for name in ALL
     ]
     return [row for row in (average, *each) if row.key in known]
+
+
+def clean_accuracy(part: "pd.DataFrame") -> "pd.Series[float]":
+    """On all test images."""
+    return 1 - per_model(part, "error_mean", split="test")
+
+
+def white_box_table(groups: Sequence[Group], settings: Mapping[str, Any]) -> Table:
+    """PGD at every radius; at a random target at the two largest."""
+    attacked = [
+        (norm, levels, targeted)
+        for norm in NORMS
+        for targeted, radii in ((False, settings[f"{norm}_epsilons"]), (True, settings[f"{norm}_epsilons"][-2:]))
+        for levels in radii
+    ]
+    columns = [Column("clean", clean_accuracy, scale=100)]
+    for norm, levels, targeted in attacked:
+        at = pgd(settings, norm, levels, targeted=targeted)
+        columns.append(Column(pgd_label(norm, levels, targeted=targeted), "accuracy", at=at, scale=100))
+    rows = [Row(group.title, frame=group.frame) for group in groups]
+    return Table(title="White box", rows=rows, columns=columns, corner=("model",))
 
 
 def together_table(groups: Sequence[Group], settings: Mapping[str, Any], radius: float) -> Table:

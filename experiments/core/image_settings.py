@@ -9,6 +9,8 @@ from experiments.core.settings import EVALUATION, NOTHING, SettingError, Setting
 from ib_jax.evaluation import AttackSpec
 
 LEVELS = 255.0  # radii are given in levels of a pixel; images lie in [0, 1]
+ANNEAL_EPOCHS = 12_000 / 156
+"""The paper's 12,000 steps of 8,192 images of ImageNet, whose epoch has 156."""
 SCHEDULES = ("gated_rho", "linear_gamma", "constant")
 
 
@@ -21,12 +23,11 @@ class OneRho(groups.Rho):
         return 1.0 / (1.0 + math.exp(self.rho))
 
 
-class JumpStart(groups.Schedule):
+class JumpStart(groups.Schedule, groups.AnnealEpochs):
     """CEB's ways from rho = 100 down to the rho that is set."""
 
     gate_epochs: float = setting(2.0, "gated_rho: time down to 10.", unit="epochs", above=0)
     target_epochs: float = setting(1.0, "gated_rho: time from 10 to rho.", unit="epochs", above=0)
-    anneal_steps: int = setting(12_000, "linear_gamma: time to rho.", unit="steps", least=1)
 
 
 class ScaleEpochs(Settings, group="Run"):
@@ -45,17 +46,19 @@ class PgdPath(Settings, group="Attacks"):
     objective="ceb",
     schedule="gated_rho",
     latent_dim=0,
+    anneal_epochs=ANNEAL_EPOCHS,
     eval_batch_size=500,
     choices={"schedule": SCHEDULES},
     least={"latent_dim": 0},
     decides={"scale_width": NOTHING},
-    paper={"num_validation": 0, "gate_epochs": 2.0, "target_epochs": 1.0, "anneal_steps": 12_000}
+    paper={"num_validation": 0, "gate_epochs": 2.0, "target_epochs": 1.0, "anneal_epochs": ANNEAL_EPOCHS}
     | {"num_train_samples": 1},
     help={
         "seed": "Seed of parameters, data order, augmentation and noise.",
         "rho": "Strength of a bottleneck: the residual weighs e^-rho; for vib and vub the rate 1 / (1 + e^rho).",
         "schedule": "How rho is reached, from 100: down to 10, and on once training accuracy exceeds 20 %; or on a "
         "line in e^-rho; or at once.",
+        "anneal_epochs": "linear_gamma: time to rho.",
         "latent_dim": "K, dimensions of the code; 0 takes the pooled features as its mean, as the paper's listing 1.",
         "scale_width": "Factor of the preset's width.",
         "weight_decay": "Weight decay, of the kernels alone.",

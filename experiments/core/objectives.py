@@ -78,7 +78,7 @@ def make_schedule(config: Any, steps_per_epoch: int, hyperparams: Hyperparams = 
 
 
 def jump_start(config: Any, steps_per_epoch: int, hyperparams: Hyperparams = NONE) -> training.Schedule | None:
-    """The jump-start of low rho on images, over `gate_epochs` and `target_epochs`, or over `anneal_steps`.
+    """The jump-start of low rho on images, over `gate_epochs` and `target_epochs`, or over `anneal_epochs`.
 
     None for a deterministic model.
     """
@@ -92,7 +92,8 @@ def jump_start(config: Any, steps_per_epoch: int, hyperparams: Hyperparams = NON
             epochs_to_gate=config.gate_epochs,
             epochs_to_target=config.target_epochs,
         )
-    return training.linear_gamma(rho, config.anneal_steps if config.schedule == "linear_gamma" else 1)
+    steps = max(1, round(config.anneal_epochs * steps_per_epoch)) if config.schedule == "linear_gamma" else 1
+    return training.linear_gamma(rho, steps)
 
 
 def constant(config: Any, steps_per_epoch: int, hyperparams: Hyperparams = NONE) -> None:

@@ -57,6 +57,7 @@ def setting(
     increasing: bool = False,
     distinct: bool = False,
     empty: bool = False,
+    linear: bool = False,
     decides: str = TRAINING,
     objectives: tuple[str, ...] = (),
     local: bool = False,
@@ -80,6 +81,7 @@ def setting(
       increasing: whether a tuple must increase.
       distinct: whether a tuple's values must differ.
       empty: whether a tuple may be empty.
+      linear: whether ranges of a tuple, as `1..5:9`, have equal distances in place of equal ratios.
       decides: TRAINING, EVALUATION or NOTHING: what is not the same after a change.
       objectives: for which the setting matters at all; none: for all.
       local: whether it is of this machine, such as a folder; no record keeps it, and it decides nothing.

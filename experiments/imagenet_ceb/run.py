@@ -1,17 +1,18 @@
-"""Trains a ResNet on ImageNet through the conditional entropy bottleneck, and attacks it."""
+"""Trains ResNets on ImageNet through the conditional entropy bottleneck, and attacks them."""
 
-import dataclasses
+import functools
 import pathlib
 from typing import Any
 
 from experiments.core import networks, objectives, optimizers, runner
 from experiments.core.image_models import ImageModel, measure_models
 from experiments.core.image_settings import AttackSettings
+from experiments.core.image_sweep import configs
 from experiments.core.recipe import Recipe, RecipeFunctions, Streamed, load_dataset
 from experiments.core.records import Record
 from experiments.core.session import Session
 from experiments.core.workdir import new_workdir
-from experiments.imagenet_ceb.settings import ImageNetConfig
+from experiments.imagenet_ceb.settings import ImageNetConfig, SweepSettings
 from ib_jax import augment, data
 from ib_jax.training import Augment
 
@@ -50,31 +51,38 @@ def network_name(config: ImageNetConfig) -> str:
 FUNCTIONS = RecipeFunctions(networks.resnet, optimizers.stepped_sgd, objectives.jump_start, augmentation)
 
 
-def run(config: ImageNetConfig, attack: AttackSettings, session: Session) -> Record | None:
-    """Trains (or goes on training), evaluates and attacks one model.
+def run(config: ImageNetConfig, sweep: SweepSettings, attack: AttackSettings, session: Session) -> list[Record] | None:
+    """Trains (or goes on training), evaluates and attacks one model, or one after another.
 
     Args:
       config: the settings.
-      attack: what is done to it afterwards.
+      sweep: which models; one alone has the workdir for itself.
+      attack: what is done to them afterwards.
       session: where to show progress and tables, and the command for the records.
 
     Returns:
-      The record, which is `results.json`, or None if the run was stopped before its end and can be resumed.
+      The record of each model, which is `results.json` in its workdir, or None if the run was stopped before its end
+      and can be resumed.
 
     Raises:
       WorkdirError: the workdir holds a run with other settings.
       DatasetUnavailableError: ImageNet is not prepared.
       NonFiniteLossError: training diverged.
     """
-    workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-{config.name}"))
-    config = dataclasses.replace(config, workdir=str(workdir))
-    recipe = Recipe(config, load(config), FUNCTIONS)
-    config = recipe.config  # in which the number of microbatches is settled
-    trained = runner.train(recipe, workdir, session, title=f"{config.name} on {config.dataset}")
-    if trained is None:
-        return None
+    workdir, dataset = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-{config.name}")), load(config)
+    trained, models = list[Record](), list[ImageModel]()
+    for own in configs(config, sweep, workdir):
+        recipe = Recipe(own, dataset, FUNCTIONS)
+        found = runner.train(recipe, own.workdir, session, title=f"{own.name} on {own.dataset}")
+        if found is None:
+            return None
+        assert found.record is not None
+        trained.append(found.record)
+        settled = recipe.config  # the number of microbatches, too
+        models.append(ImageModel(settled, network_name(own), functools.partial(Recipe, settled, dataset, FUNCTIONS)))
     if attack.num_attack_images:
-        model = ImageModel(config, network_name(config), lambda: recipe)
-        measure_models([model], [attack], workdir / "results", session, attack=attack)
+        results = pathlib.Path(sweep.results or workdir / "results")
+        measure_models(models, [attack], results, session, attack=attack)
+        session.publish(results)
     session.console.print(f"Records are in {workdir}.")
-    return trained.record
+    return trained

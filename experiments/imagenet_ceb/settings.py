@@ -5,7 +5,8 @@ from typing import Any
 from absl.flags import FlagValues
 
 from experiments.core import groups
-from experiments.core.image_settings import AttackSettings, ImageConfig
+from experiments.core.image_settings import ANNEAL_EPOCHS, AttackSettings, ImageConfig
+from experiments.core.image_sweep import RhoSweep
 from experiments.core.settings import GRAIN, OneOf, Preset, SettingError, configure, setting
 
 DATASETS = ("imagenet2012", "cifar10", "digits")
@@ -18,16 +19,17 @@ PRESETS = {
     "quick": Preset(
         "a narrow ResNet-50 on digits for three epochs, to see it run.",
         _SHARED
-        | {"num_epochs": 3, "width": 0.125, "batch_size": 64, "anneal_steps": 20, "warmup_epochs": 1.0}
+        | {"num_epochs": 3, "width": 0.125, "batch_size": 64, "anneal_epochs": 1.0, "warmup_epochs": 1.0}
         | {"learning_rate": 6.4},
     ),
     "paper": Preset(
         "the paper's recipe for ResNet-50 on ImageNet; --depth=152 and --width=2 make the others.",
         {"dataset": "imagenet2012"}
         | _SHARED
-        | {"num_epochs": 270, "width": 1.0, "batch_size": FULL_BATCH, "learning_rate": 1.6, "anneal_steps": 12_000}
+        | {"num_epochs": 270, "width": 1.0, "batch_size": FULL_BATCH, "learning_rate": 1.6}
         | {"precision": "bfloat16", "augment": "autoaugment", "input_pipeline": GRAIN, "epochs_per_eval": 10}
-        | {"warmup_epochs": 5.0, "num_microbatches": 0},
+        | {"warmup_epochs": 5.0, "anneal_epochs": ANNEAL_EPOCHS, "num_microbatches": 0}
+        | {"radius": 16.0, "linf_epsilons": (16.0,), "l2_epsilons": (16.0, 16 * 255.0)},
     ),
 }
 
@@ -36,7 +38,7 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
     """A preset's values, with its lengths and width times --scale_epochs and --scale_width."""
     return values | {
         "num_epochs": max(1, round(values["num_epochs"] * flags.scale_epochs)),
-        "anneal_steps": max(1, round(values["anneal_steps"] * flags.scale_epochs)),
+        "anneal_epochs": values["anneal_epochs"] * flags.scale_epochs,
         "warmup_epochs": values["warmup_epochs"] * min(1.0, flags.scale_epochs),
         "width": values["width"] * flags.scale_width,
     }
@@ -53,7 +55,7 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
         "num_microbatches": "Parts in which a device takes its batch, adding up gradients, each normalised by itself; "
         "must divide it. 0: as few as its memory allows.",
         "image_size": "Side of ImageNet's images.",
-        "scale_epochs": "Factor of the preset's epochs, and of the steps in which rho falls.",
+        "scale_epochs": "Factor of the preset's epochs, and of those in which rho falls.",
     },
 )
 class ImageNetConfig(ImageConfig, groups.ImageSize):
@@ -71,7 +73,7 @@ class ImageNetConfig(ImageConfig, groups.ImageSize):
     depth: str = setting("50", "Of the ResNet.", paper=OneOf("50", "152"), choices=DEPTHS)
     width: float = setting(1.0, "Factor of its channels.", paper=OneOf(1.0, 2.0), above=0)
     warmup_epochs: float = setting(5.0, "Time in which the rate rises from 0 to its top.", unit="epochs", least=0)
-    momentum: float = setting(0.9, "Of SGD.", paper=0.9, least=0, below=1)
+    momentum: float = setting(0.9, "Of SGD, as Nesterov has it.", paper=0.9, least=0, below=1)
 
     def check(self) -> None:
         super().check()
@@ -82,6 +84,15 @@ class ImageNetConfig(ImageConfig, groups.ImageSize):
     def top_rate(self) -> float:
         """The highest learning rate, scaled to the batch."""
         return self.learning_rate * self.batch_size / FULL_BATCH
+
+
+@configure(
+    baseline=False,
+    note={"rhos": "1 to 10"},
+    help={"baseline": "Train cross-entropy beside a bottleneck."},
+)
+class SweepSettings(RhoSweep):
+    """Which models are trained, one after another, each over all devices."""
 
 
 @configure(

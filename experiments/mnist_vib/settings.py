@@ -44,8 +44,15 @@ RECIPES = {
 """The same for a program that trains many such models: `--preset` names their recipe, and sets the data set alone."""
 
 
-class _Objective(groups.Objective, groups.Beta, groups.Rho, groups.Schedule, groups.TrainSamples, groups.DropoutRate):
-    anneal_epochs: float = setting(1.0, "Length of a linear schedule.", unit="epochs", above=0, objectives=BOTTLENECKS)
+class _Objective(
+    groups.Objective,
+    groups.Beta,
+    groups.Rho,
+    groups.Schedule,
+    groups.AnnealEpochs,
+    groups.TrainSamples,
+    groups.DropoutRate,
+):
     label_smoothing: float = setting(
         0.1,
         "label_smoothing: share of the label spread over all classes.",

@@ -1,15 +1,18 @@
 """The two sides of each inequality on random exact problems, and Theorem 1 over all statistics of small inputs."""
 
 from collections import Counter, defaultdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import scipy.stats
 
 from ib_jax import DiagGaussian, evaluation, exact
 from ib_jax.evaluation.encoder_lipschitz import Form
 
 Sides = list[tuple[str, float, float]]
 """(inequality, the side that is bounded, its bound), the names as in `report.NAMES`."""
+NUM_SAMPLES = 1000
+FANO: tuple[Literal["sharp", "weak"], ...] = ("sharp", "weak")
 Encoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -56,6 +59,34 @@ def code_sides(rng: np.random.Generator) -> Sides:
     gap = code.vulnerability
     sides = [("lemma 1", code.code_shift, code.lipschitz * code.epsilon), ("theorem 2", gap, bound.total)]
     return [*sides, ("theorem 2, trivial", gap, bound.trivial), ("theorem 2, smooth", gap, bound.smooth)]
+
+
+def error_sides(rng: np.random.Generator) -> Sides:
+    """Fano's inequality, of the best decoder; and information on a sample, clean, against that under attack."""
+    points, joint, encoder, attack = random_code(rng)
+    code, given = exact.attacked_code(points, joint, encoder, attack), encoder.T @ joint
+    open_part = float(scipy.stats.entropy(joint.sum(0))) - float(code.information.information_zy)
+    error, labels = 1.0 - float(given.max(1).sum()), joint.shape[1]
+    rates = [max(0.0, float(each.information_xz)) for each in (code.information, code.adversarial_information)]
+    bound = evaluation.robustness_bound(
+        evaluation.robustness_constants(code.p_x, code.q_x),
+        *rates,
+        lipschitz=code.lipschitz,
+        epsilon=code.epsilon,
+        num_codes=code.num_codes,
+    )
+    sample = rng.multinomial(NUM_SAMPLES, joint.ravel()).reshape(joint.shape) / NUM_SAMPLES
+    seen = float(exact.table_information(sample, encoder).information_zy)
+    deviation = evaluation.sampling_deviation(NUM_SAMPLES, 0.05 / 3)
+    sizes = {"least_probability": float(code.p_x[code.p_x > 0].min()), "num_codes": len(given), "num_classes": labels}
+    beside = evaluation.sampling_error(rates[0], deviation, **sizes)
+    gap = abs(seen - float(code.adversarial_information.information_zy))
+    limits = {form: float(evaluation.fano_error(max(0.0, open_part), labels, form=form)) for form in FANO}
+    return [
+        ("fano", limits["sharp"], error),
+        ("fano, weak", limits["weak"], error),
+        ("theorem 2, finite sample", gap, bound.total + beside),
+    ]
 
 
 def density_sides(rng: np.random.Generator) -> Sides:
@@ -105,7 +136,7 @@ def measure(num_problems: int, seed: int) -> dict[str, np.ndarray]:
     Problem i of a kind does not depend on how many there are.
     """
     sides = defaultdict(list)
-    for kind, draw in enumerate((code_sides, transfer_sides, quantised_sides, density_sides)):
+    for kind, draw in enumerate((code_sides, transfer_sides, quantised_sides, density_sides, error_sides)):
         for index in range(num_problems):
             for name, value, bound in draw(np.random.default_rng((seed, kind, index))):
                 sides[name].append((value, bound))

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 PAPER = "Improving Adversarial Robustness: An Information-Theoretic Perspective (anonymous): Theorems 1 to 4"
 NAMES = {
+    "fano": "Fano, sharp: the least error from H(Y|T), and the best decoder's",
+    "fano, weak": "Fano as printed, equation 3",
     "lemma 1": "Lemma 1",
     "theorem 2": "Theorem 2, C1 to C4 derived",
     "theorem 2, trivial": "beside it: max(I(X;T), I(X';T'))",
     "theorem 2, smooth": "beside it: 2 M psi(L eps) for M codes",
+    "theorem 2, finite sample": "Theorem 2 for the information on 1,000 samples",
     "theorem 3": "Theorem 3, corrected",
     "theorem 3, printed": "Theorem 3, as printed",
     "theorem 4": "Theorem 4 with TV(p(t), q(t))",

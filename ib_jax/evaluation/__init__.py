@@ -18,7 +18,9 @@ from ib_jax.evaluation.discretise import DiscretisedFeatures, discretise
 from ib_jax.evaluation.encoder_lipschitz import Form, log_density_lipschitz
 from ib_jax.evaluation.entropy import count_symbols, entropy_jvhw, entropy_miller_madow, entropy_plug_in
 from ib_jax.evaluation.entropy_interval import EntropyInterval, bootstrap_entropy
+from ib_jax.evaluation.fano import fano_error
 from ib_jax.evaluation.findings import Finding
+from ib_jax.evaluation.finite_sample import sampling_deviation, sampling_error
 from ib_jax.evaluation.information import label_entropy, label_probabilities, nats_to_bits
 from ib_jax.evaluation.information_bounds import (
     InformationBounds,
@@ -111,6 +113,7 @@ __all__ = [
     "evaluate_examples",
     "evaluate_pairs",
     "expected_calibration_error",
+    "fano_error",
     "information_gap",
     "is_right",
     "label_entropy",
@@ -135,6 +138,8 @@ __all__ = [
     "robustness_constants",
     "robustness_curve",
     "sampled_logits_fn",
+    "sampling_deviation",
+    "sampling_error",
     "standard_suite",
     "standing",
     "summarise",

@@ -36,7 +36,8 @@ def log_density_lipschitz(
     :math:`2 e^{-3/2}`, which is that of the other peak; and each other coordinate's density is bounded by
     :math:`1 / (\sqrt{2\pi} \sigma_{\min})`, without the scale there. A factor :math:`\sqrt{2\pi}` that it leaves out
     makes up for the first, so for K = 1 it holds. For K > 1 it holds for all encoders with these constants if and only
-    if :math:`\sigma_{\min}^{K-1} \ge e^{3/2} / (2 \sqrt{2 \pi K})`, which is 0.63 for K = 2 and 0.999 for K = 3.
+    if :math:`\sigma_{\min}^{K-1} \ge e^{3/2} / (2 \sqrt{2 \pi K})`, so from a scale of 0.63 on for K = 2, and
+    of 0.72 for K = 3.
 
     Args:
       num_dims: K >= 1, dimensions of the code.

@@ -13,7 +13,7 @@ from experiments.core.session import Session
 from experiments.core.trained_model import restore_params
 from experiments.imagenet_ceb import FUNCTIONS
 from experiments.imagenet_ceb import run as imagenet_ceb
-from experiments.imagenet_ceb.settings import PRESETS, ImageNetAttacks, ImageNetConfig
+from experiments.imagenet_ceb.settings import PRESETS, ImageNetAttacks, ImageNetConfig, SweepSettings
 from experiments.imagenet_ceb.settings import scaled as scaled_by_flags
 from ib_jax import data, training
 from ib_jax.models import resnet
@@ -76,16 +76,46 @@ def one_block(monkeypatch):
 def test_streamed_images_train_a_resnet_and_a_stopped_run_ends_where_an_uninterrupted_one_does(tmp_path, monkeypatch):
     monkeypatch.setattr(imagenet_ceb, "load", lambda config: DATASET)
     whole, stopped = (dataclasses.replace(TINY, workdir=str(tmp_path / name)) for name in ("whole", "stopped"))
-    record = imagenet_ceb.run(whole, ImageNetAttacks(), SESSION)
+    (record,) = imagenet_ceb.run(whole, SweepSettings(), ImageNetAttacks(), SESSION)
     assert record.models[0].details["steps"] == 6
     assert 0 <= record.models[0].values_at(split="test")["error_mean"] <= 1
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["image_size"] == 16
     with monkeypatch.context() as patch:
         patch.setattr(training, "StopRequest", Stopped)
-        assert imagenet_ceb.run(stopped, ImageNetAttacks(), SESSION) is None
-    imagenet_ceb.run(stopped, ImageNetAttacks(), SESSION)
+        assert imagenet_ceb.run(stopped, SweepSettings(), ImageNetAttacks(), SESSION) is None
+    imagenet_ceb.run(stopped, SweepSettings(), ImageNetAttacks(), SESSION)
     params = [restore_params(Recipe(own, DATASET, FUNCTIONS), own.workdir) for own in (whole, stopped)]
     jax.tree.map(np.testing.assert_array_equal, *params)
+
+
+@pytest.mark.slow
+def test_rhos_are_trained_one_after_another_and_attacked_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagenet_ceb, "load", lambda config: DATASET)
+    config = dataclasses.replace(TINY, workdir=str(tmp_path), num_epochs=1, num_microbatches=0)
+    few = ImageNetAttacks(
+        linf_epsilons=(16.0,), l2_epsilons=(16.0,), radius=16.0, pgd_steps=2, num_eot_samples=2, num_attack_images=4,
+        num_square_images=3, num_queries=3, attack_batch_size=4, num_corrupted_images=0,
+    )  # fmt: skip
+    found = imagenet_ceb.run(config, SweepSettings(rhos=(1.0, 4.0), baseline=True), few, SESSION)
+    names = ["cross_entropy_seed0", "ceb_rho1_seed0", "ceb_rho4_seed0"]
+    assert [record.models[0].name for record in found] == [name.removesuffix("_seed0") for name in names]
+    assert {record.models[0].settings["num_microbatches"] for record in found} == {1}
+    assert {path.stem for path in (tmp_path / "results").glob("*.json")} == set(names)
+    assert "| CEB, rho = 4 |" in (tmp_path / "results" / "table.md").read_text()
+
+
+def test_a_batch_is_divided_where_a_device_cannot_hold_its_share_and_a_resumed_run_says_so(tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, num_microbatches=0)
+    whole = Recipe(config, DATASET, FUNCTIONS)
+    footprint = whole.footprint()
+    assert whole.config.num_microbatches == 1
+    memory = int((footprint.shared + 3 * footprint.member) / 0.9 / 0.75) + 2**20  # 3 of 8 images, to the MiB
+    monkeypatch.setattr(training, "device_memory", lambda **_: memory)
+    fits = (int(0.9 * 0.75 * (memory // 2**20 * 2**20)) - footprint.shared) // footprint.member
+    assert Recipe(config, DATASET, FUNCTIONS).config.num_microbatches == next(n for n in (1, 2, 4, 8) if 8 // n <= fits)
+    monkeypatch.setattr(training, "device_memory", lambda **_: 2**20)
+    with pytest.raises(ValueError, match="not one example fits a device"):
+        Recipe(config, DATASET, FUNCTIONS)
 
 
 def test_imagenet_is_streamed():
@@ -96,7 +126,8 @@ def test_imagenet_is_streamed():
 def test_scales_shrink_epochs_width_and_the_fall_of_rho():
     given = types.SimpleNamespace(scale_epochs=0.1, scale_width=0.5)
     scaled = scaled_by_flags(PRESETS["paper"].on("imagenet2012"), given)
-    assert (scaled["num_epochs"], scaled["anneal_steps"], scaled["width"]) == (27, 1200, 0.5)
+    assert (scaled["num_epochs"], scaled["width"]) == (27, 0.5)
+    assert scaled["anneal_epochs"] * 156 == pytest.approx(1200)  # whatever the batch
     assert scaled["warmup_epochs"] == 0.5
     with pytest.raises(ValueError, match="--scale_width must be positive"):
         ImageNetConfig(scale_width=-1.0)

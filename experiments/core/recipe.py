@@ -15,6 +15,7 @@ from experiments.core import adversary, inputs, networks, objectives, optimizers
 from experiments.core.objectives import NONE
 from experiments.core.settings import GRAIN, SettingError, refusing
 from ib_jax import data, evaluation, loops, training
+from ib_jax.data.access import read_rows
 from ib_jax.models import Classifier
 from ib_jax.training import Hyperparams, parallel
 from ib_jax.types import Array, Params
@@ -248,6 +249,7 @@ class Recipe:
             return data.Split(*(field[:count] for field in test))
         rows = np.arange(min(count, len(test)))
         parts = list(data.batches(data.Subset(test, rows), 250, num_threads=data.usable_cores()))
+        parts = parts or [read_rows(test, rows)]
         return data.Split(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
     @property

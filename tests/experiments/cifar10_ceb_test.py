@@ -100,9 +100,9 @@ def test_what_is_done_is_not_done_again_and_other_settings_are_refused(finished,
         cifar10_ceb.run(config, SWEEP, dataclasses.replace(ONCE, pgd_steps=3), SESSION)
 
 
-def record(objective, rho, accuracies, seed):
+def record(objective, rho, accuracies, seed, adversary="none"):
     """A model whose accuracies under PGD L-inf 8, L2 64 and L2 128 are given."""
-    config = dataclasses.replace(TINY, objective=objective, rho=rho, seed=seed)
+    config = dataclasses.replace(TINY, objective=objective, rho=rho, seed=seed, adversary=adversary)
     specs = plan(ATTACK, stochastic=config.stochastic)
     rows = [Measurement({"split": "test"}, {"error_mean": 0.25})]
     rows.append(Measurement({"split": "test", "attack": "clean", "num_images": 9, "at_mean": True}, {"accuracy": 0.8}))
@@ -119,18 +119,23 @@ def record(objective, rho, accuracies, seed):
 
 
 def test_the_report_says_whether_the_trend_is_that_of_the_paper(tmp_path):
-    models = [("cross_entropy", 3.0, (0.1, 0.2, 0.1))]
-    models += [("ceb", rho, (0.7 - rho / 10, 0.5, 0.1 + rho / 10)) for rho in (1.0, 3.0, 5.0)]
+    models = [("cross_entropy", 3.0, (0.1, 0.2, 0.1), "none"), ("cross_entropy", 3.0, (0.5, 0.3, 0.2), "pgd")]
+    models += [("ceb", rho, (0.7 - rho / 10, 0.5, 0.1 + rho / 10), "none") for rho in (1.0, 3.0, 5.0)]
     made = [
-        record(objective, rho, tuple(value + change for value in accuracies), seed)
-        for objective, rho, accuracies in models for seed, change in [(0, 0.0), (1, 0.02)]
+        record(objective, rho, tuple(value + change for value in accuracies), seed, adversary)
+        for objective, rho, accuracies, adversary in models for seed, change in [(0, 0.0), (1, 0.02)]
     ]  # fmt: skip
     report = cifar10_report.report(frames.frame(made), made)
     lines = render.markdown(report).splitlines()
     render.write(report, tmp_path)
     assert (tmp_path / "figure1.png").stat().st_size > 10_000
     titles = [line.split(" | ")[0] for line in lines if line.startswith(("| cross-entropy", "| CEB"))]
-    assert titles == ["| cross-entropy", "| CEB, rho = 5", "| CEB, rho = 3", "| CEB, rho = 1"]
+    networks = ["| cross-entropy", "| cross-entropy against PGD", "| CEB, rho = 5", "| CEB, rho = 3", "| CEB, rho = 1"]
+    assert titles[:5] == networks
+    verdicts = {line.split(" | ")[0]: line.split(" | ")[-1] for line in lines if "(points) |" in line}
+    assert "confirmed" in verdicts["| CEB, rho = 1 above cross-entropy against PGD under PGD L-inf 8 (points)"]
+    assert "not found" in verdicts["| CEB, rho = 3 above cross-entropy against PGD under PGD L-inf 8 (points)"]
+    assert "not found" in verdicts["| cross-entropy above cross-entropy against PGD under PGD L2 64 (points)"]
     row = next(line for line in lines if line.startswith("| CEB, rho = 3"))
     assert row.startswith("| CEB, rho = 3 | 75.0 ± 0.0 | 41.0 ± 1.4 |")  # mean and deviation over two seeds
     assert any("PGD L-inf 8 rises" in line and "| 6 | +0.9" in line and "**confirmed**" in line for line in lines)

@@ -34,10 +34,11 @@ class Grid(NamedTuple):
 def grids(features: np.ndarray, reference: np.ndarray, config: FeatureConfig) -> dict[str, Grid]:
     """The features on every grid; but for the first, features times any number fall into the same bins.
 
-    * shared range: all units, from 0 to the 99th percentile of all features of the model trained on clean images with
-      the same seed. One resolution for all models, as the paper's one way of counting must have had; a network whose
-      features shrink falls into fewer bins without knowing less.
-    * own range: all units, each between its own 1st and 99th percentile.
+    * shared range: all units, or means of neighbours if there are more than `num_groups`, from 0 to the 99th percentile
+      of all of them in the model trained on clean images with the same seed. One resolution for all models, as the
+      paper's one way of counting must have had; a network whose features shrink falls into fewer bins without knowing
+      less.
+    * own range: the same, each between its own 1st and 99th percentile.
     * components: the first principal components of the features, each unit divided by its standard deviation, on their
       own ranges.
     * median: the same components above or below their own medians: each is one bit, whatever its distribution, so what
@@ -51,15 +52,26 @@ def grids(features: np.ndarray, reference: np.ndarray, config: FeatureConfig) ->
     Returns:
       Grid by name, in the order of `GRIDS`.
     """
-    top = float(np.percentile(reference, _ENDS[1])) or 1.0
+    top = float(np.percentile(grouped(reference, config.num_groups), _ENDS[1])) or 1.0
     projected = principal(features, config.num_components)
     above = (projected > np.median(projected, axis=0)).astype(float)
     return {
-        SHARED: Grid(features, config.num_bins, (0.0, top)),
-        OWN: Grid(_scaled(features), config.own_bins, (0.0, 1.0)),
+        SHARED: Grid(grouped(features, config.num_groups), config.num_bins, (0.0, top)),
+        OWN: Grid(_scaled(grouped(features, config.num_groups)), config.own_bins, (0.0, 1.0)),
         COMPONENTS: Grid(_scaled(projected), config.component_bins, (0.0, 1.0)),
         MEDIAN: Grid(above, 2, (0.0, 1.0)),
     }
+
+
+def grouped(features: np.ndarray, count: int) -> np.ndarray:
+    """Means over at most so many groups of neighbouring units, of sizes as alike as can be: [N, min(count, D)].
+
+    Example:
+      >>> grouped(np.array([[1.0, 3.0, 5.0, 7.0, 9.0]]), 2).tolist(), grouped(np.ones((2, 3)), 8).shape
+      ([[3.0, 8.0]], (2, 3))
+    """
+    parts = np.array_split(features, min(count, features.shape[1]), axis=1)
+    return np.stack([part.mean(1) for part in parts], axis=1)
 
 
 def principal(features: np.ndarray, count: int) -> np.ndarray:

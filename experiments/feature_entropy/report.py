@@ -21,10 +21,10 @@ ESTIMATORS = {"plug_in": "plug-in", "jvhw": "JVHW"}
 TRAINED = ["fgsm", "deepfool", "carlini_wagner"]
 """The attacks that models are trained against."""
 GRIDS_TEXT = (
-    "Grids, on which entropy depends as much as on the network: shared range: all units, one range for all models of a "
-    "seed, that of the one trained on clean images; own range: every unit between its own 1st and 99th percentile; "
-    "components: the first principal components of the standardised units, likewise; median: the same above or below "
-    "their medians. The last three do not see how large features are."
+    "Grids, on which entropy depends as much as on the network: shared range: all units (of a wide network means of "
+    "neighbours), one range for all models of a seed, that of the one trained on clean images; own range: every unit "
+    "between its own 1st and 99th percentile; components: the first principal components of the standardised units, "
+    "likewise; median: the same above or below their medians. The last three do not see how large features are."
 )
 POINTS = (
     "A test is of Spearman's correlation of the estimate with the robustness over all models of an attack, every ratio "

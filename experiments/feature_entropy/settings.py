@@ -97,6 +97,13 @@ class _Counted(Settings):
     num_feature_images: int = setting(
         10_000, "First test images whose features are counted.", unit="images", least=1, decides=EVALUATION
     )
+    num_groups: int = setting(
+        24,
+        "Units are averaged in at most so many groups of neighbours before they are counted on the first two grids: of "
+        "the paper's 192 apart every image would have a symbol of its own, whatever the bins.",
+        least=1,
+        decides=EVALUATION,
+    )
     num_bins: int = setting(3, "Bins of a unit on the grid that all models share.", least=2, decides=EVALUATION)
     own_bins: int = setting(
         2,

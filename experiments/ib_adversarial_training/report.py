@@ -1,14 +1,15 @@
 """What is shown of IB with adversarial training: the paper's three tables, the attacks it lacks, and its statements."""
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.core.claims import Claim
-from experiments.core.frames import distinct, groups, per_seed, where
+from experiments.core.frames import distinct, groups, per_model, per_seed, where
 from experiments.core.plots import Bars, Figure, Line, Panel
 from experiments.core.records import Record
-from experiments.core.report import Claims, Column, Departures, Findings, Headline, Report, Row, Table
+from experiments.core.report import Claims, Column, Departures, Findings, Headline, Report, Row, Table, values_of
 from experiments.ib_adversarial_training import paper
 from experiments.ib_adversarial_training.paper import ATTACKS
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 PAPER = "Improving Adversarial Robustness: An Information-Theoretic Perspective (anonymous), Tables 1 to 3"
 RADIUS, BETA = 0.3, 1e-3
 CROSS_ENTROPY = ("cross_entropy", 0.0)
+KIND = ("objective", "beta", "adversary", "variant")
 WORST = "the worst of all attacks"
 ONE = {"num_eot_samples": 1, "source": None, "together": None}  # sample of z in each gradient, as in the paper
 INFORMATION_NOTE = (
@@ -26,8 +28,10 @@ INFORMATION_NOTE = (
 )
 ACCURACY_NOTE = (
     "DeepFool and CW have no radius: an accuracy under them says how often the search failed, and the distances below "
-    "how far it went. One sample of z in each gradient makes both fail often. Where a model trained against FGSM is "
-    "more accurate under it than on clean images, the attack has told it the label (label leaking)."
+    "how far it went. The one c of CW is so small that staying near counts for more than being wrong, for "
+    "cross-entropy too, which has no samples; beside it c is searched. One sample of z in each gradient makes DeepFool "
+    "fail often. Where a model trained against FGSM is more accurate under it than on clean images, the attack has "
+    "told it the label (label leaking)."
 )
 TRANSFER_NOTE = (
     "Transfer is from cross-entropy trained on clean images, and to that from another seed (or VIB, if there is one "
@@ -36,11 +40,12 @@ TRANSFER_NOTE = (
 
 
 class Group(NamedTuple):
-    """The models of all seeds with the same objective, beta (0 for cross-entropy) and adversary."""
+    """The models of all seeds with the same objective, beta (0 for cross-entropy), adversary and variant."""
 
     objective: str
     beta: float
     adversary: str
+    variant: str
     frame: "pd.DataFrame"
 
     @property
@@ -48,7 +53,8 @@ class Group(NamedTuple):
         """What they are called."""
         name = {"vib": "IB", "cross_entropy": "CE"}.get(self.objective, self.objective)
         against = f" + {self.adversary.upper()}" if self.adversary != "none" else ""
-        return f"{name}{against}{f', beta {self.beta:g}' if self.beta else ''}"
+        beta = f", beta {self.beta:g}" if self.beta else ""
+        return f"{name}{against}{beta}{f' ({self.variant})' if self.variant else ''}"
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
@@ -66,7 +72,7 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     own = Sections(frame, settings)
     claims = [claim for claim in (*own.adversarial_claims(), *own.objective_claims()) if claim.count]
     checks = Findings(records, [Row(group.title, frame=group.frame) for group in own.groups])
-    tables = [own.information(), own.objectives(), own.together(), own.distances()]
+    tables = [own.information(), *own.objectives(), own.together(), own.distances()]
     headlines = [
         Headline(claim.text, claim.differences, claim.paper, claim=claim)
         for claim in claims
@@ -80,13 +86,15 @@ class Sections:
     """The sections of a data set's report, from the frame of its records and the settings of one of them."""
 
     def __init__(self, frame: "pd.DataFrame", settings: Any):
-        self.frame, self.settings, self.dataset = frame, settings, settings["dataset"]
+        variants = frame["variant"].fillna("") if "variant" in frame else ""
+        self.frame, self.settings, self.dataset = frame.assign(variant=variants), settings, settings["dataset"]
+        self.variants = sorted(self.frame["variant"].unique())
         order = ["none", *ATTACKS]
         self.groups = [
-            Group(objective, beta if objective == "vib" else 0.0, adversary, part)
-            for (objective, beta, adversary), part in groups(frame, "objective", "beta", "adversary")
+            Group(objective, beta if objective == "vib" else 0.0, adversary, variant, part)
+            for (objective, beta, adversary, variant), part in groups(self.frame, *KIND)
         ]
-        self.groups.sort(key=lambda group: (group.objective != "vib", -group.beta, order.index(group.adversary)))
+        self.groups.sort(key=lambda own: (own.objective != "vib", -own.beta, order.index(own.adversary), own.variant))
         self.betas = sorted({group.beta for group in self.groups if group.beta}, reverse=True)
         self.radii = settings["honest_epsilons"]
         self.published = paper.OBJECTIVES.get(self.dataset, {})
@@ -94,19 +102,21 @@ class Sections:
         self.first_table = paper.BETAS if self.dataset == "mnist" else {}
 
     def of(self, objective: str, beta: float, adversary: str) -> Group:
-        """A group; an empty one, if it was not trained."""
-        kind = (objective, beta, adversary)
-        return next((group for group in self.groups if group[:3] == kind), Group(*kind, self.frame.iloc[:0]))
+        """A group without a variant's name; an empty one, if it was not trained."""
+        kind = (objective, beta, adversary, "")
+        return next((group for group in self.groups if group[:4] == kind), Group(*kind, self.frame.iloc[:0]))
 
     def information(self) -> Table:
         """I(X';T') and accuracy under attack of VIB, trained against the attack of the column or on clean images."""
         rows = []
         for label, metric, scale in (("I(X';T') <=, bits", "rate_bits", 1.0), ("accuracy, %", "accuracy", 100.0)):
-            for beta in self.betas:
-                vib = where(self.frame, objective="vib", beta=beta)
+            for beta, variant in itertools.product(self.betas, self.variants):
+                vib = where(self.frame, objective="vib", beta=beta, variant=variant)
                 for images, against in (("clean images", False), ("clean and attacked images", True)):
                     part, key = vib[(vib["adversary"] != "none") == against], (metric, beta, against)
-                    rows.append(Row((label, f"{beta:g}", images), metric, scale=scale, frame=part, key=key))
+                    images += f" ({variant})" if variant else ""
+                    if len(part):
+                        rows.append(Row((label, f"{beta:g}", images), metric, scale=scale, frame=part, key=key))
         columns = [
             Column(
                 name,
@@ -120,20 +130,32 @@ class Sections:
         corner = ("", "beta", "trained on")
         return Table(title=title, rows=rows, columns=columns, corner=corner, notes=INFORMATION_NOTE)
 
-    def objectives(self) -> Table:
-        """Accuracy of both objectives, each with and without FGSM in training, under the paper's attacks."""
+    def objectives(self) -> Iterator[Table]:
+        """Accuracy of both objectives, each with and without FGSM in training, under the paper's attacks.
+
+        A second time at half the radii, if these were tried: what the paper's would be for inputs in [-1, 1].
+        """
         beta = BETA if BETA in self.betas else min(self.betas, default=0.0)
-        kinds = [self.of(*kind, adversary) for adversary in ("none", "fgsm") for kind in (("vib", beta), CROSS_ENTROPY)]
         rows = [
             Row(group.title, "accuracy", scale=100, frame=group.frame, key=(group.objective, group.adversary))
-            for group in kinds
+            for adversary in ("none", "fgsm")
+            for group in self.groups
+            if group.adversary == adversary and group.beta in (beta, 0.0)
         ]
-        columns = [
-            Column(label, at=at, paper={key: row[place] for key, row in self.published.items()})
-            for place, (label, at) in enumerate(PAPER_ATTACKS.items())
-        ]
+        search = {"num_binary_steps": self.settings["cw_binary_steps"]}
         title = f"Table {3 if self.dataset == 'cifar10' else 2}: accuracy in %, attacks with one sample of z"
-        return Table(title=title, rows=rows, columns=columns, notes=ACCURACY_NOTE)
+        for factor in (1.0, 0.5):
+            columns = []
+            for place, (label, (attack, *radius)) in enumerate(paper.COLUMNS.items()):
+                at = paper_attack(attack, *(factor * epsilon for epsilon in radius))
+                known = {key: row[place] for key, row in self.published.items()}
+                own = label if factor == 1.0 or not radius else f"{label.split()[0]} {factor * radius[0]:g}"
+                columns.append(Column(own, at=at, paper=known))
+                if attack == "carlini_wagner":
+                    columns.append(Column("CW, c searched", at=at | search))
+            halved = "" if factor == 1.0 else "; half the radii, as if the paper's were for inputs in [-1, 1]"
+            if all(values_of(self.frame, rows[0], column).size for column in columns if "FGSM" in column.label):
+                yield Table(title=title + halved, rows=rows, columns=columns, notes=ACCURACY_NOTE)
 
     def together(self) -> Table:
         """Gradients averaged over samples of z, a margin loss, transfer and Square, and the worst of all together."""
@@ -158,8 +180,14 @@ class Sections:
     def distances(self) -> Table:
         """How far the attacks without a radius go."""
         search = {"attack": "carlini_wagner", "num_binary_steps": self.settings["cw_binary_steps"]}
-        median = functools.partial(Column, metric="median_l2", digits=2)
-        columns = [median("DeepFool L2", at={"attack": "deepfool"}), median("CW EOT L2", at=search)]
+
+        def distance(part: "pd.DataFrame", samples: int) -> "pd.Series[float]":
+            own = samples if (part["objective"] == "vib").any() else 1
+            return per_model(part, "median_l2", **search, num_eot_samples=own)
+
+        columns = [Column("DeepFool L2", "median_l2", at={"attack": "deepfool"}, digits=2)]
+        for label, samples in (("CW L2", 1), ("CW EOT L2", self.settings["num_eot_samples"])):
+            columns.append(Column(label, functools.partial(distance, samples=samples), digits=2))
         rows = [Row(group.title, frame=group.frame) for group in self.groups]
         notes = "Medians over all images, a failure counted as infinitely far (-)."
         return Table(title="Distances", rows=rows, columns=columns, notes=notes)

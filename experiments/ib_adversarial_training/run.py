@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 
 import jax
@@ -55,7 +56,7 @@ def run(
     workdir = pathlib.Path(config.workdir or f"workdirs/{session.experiment}") / config.dataset
     results, dataset, planned = pathlib.Path(sweep.results or workdir / "results"), load(config), groups(config, sweep)
     for member in itertools.chain(*planned):
-        if (path := _path(results, member)).exists():
+        if (path := _path(results, sweep, member)).exists():
             check_reuse(path, records.read(path).settings, member, attack, stage=EVALUATION)
     models = train_groups(
         planned,
@@ -67,7 +68,7 @@ def run(
     )
     if models is None:
         return None
-    _attack(models, dataset, attack, results, session)
+    _attack(models, dataset, sweep, attack, results, session)
     session.publish(results)
     return results
 
@@ -109,13 +110,15 @@ def source_of(config: AdversarialConfig, others: Sequence[AdversarialConfig]) ->
     return apart[0]
 
 
-def _path(results: pathlib.Path, config: AdversarialConfig) -> pathlib.Path:
-    return results / f"{config.name}_seed{config.seed}.json"
+def _path(results: pathlib.Path, sweep: SweepSettings, config: AdversarialConfig) -> pathlib.Path:
+    variant = re.sub(r"[^-.A-Za-z0-9]+", "_", sweep.variant)
+    return results / f"{variant}{'_' if variant else ''}{config.name}_seed{config.seed}.json"
 
 
 def _attack(
     models: Sequence[TrainedModel],
     dataset: data.Dataset,
+    sweep: SweepSettings,
     attack: AttackSettings,
     results: pathlib.Path,
     session: Session,
@@ -127,7 +130,7 @@ def _attack(
         lambda config: make_suite(attack, recipe_of(config, dataset)),
         lambda config: source_of(config, every),
         session.console,
-        waiting=[model for model in models if not _path(results, model.settings).exists()],
+        waiting=[model for model in models if not _path(results, sweep, model.settings).exists()],
     )
     radii = [("linf", epsilon) for epsilon in attack.honest_epsilons]
     for trained, result, source in attacks:
@@ -136,9 +139,10 @@ def _attack(
         measured = measurements(result, source=source, radii=radii, in_bits=("rate",))
         rows += [Measurement(**row) for row in measured]
         seconds = {"population_seconds": trained.seconds, "attack_seconds": result.seconds}
-        made = Model(own.name, own.seed, rows, findings=findings(result), details=seconds)
+        variant = {"variant": sweep.variant}
+        made = Model(own.name, own.seed, rows, variant, findings=findings(result), details=seconds)
         counts = {"num_train_images": len(dataset.train.labels), "num_attacked": len(result.right())}
-        records.write(_path(results, own), session.record([made], own, attack, details=counts))
+        records.write(_path(results, sweep, own), session.record([made], own, attack, details=counts))
 
 
 def specs_of(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:
@@ -157,6 +161,7 @@ def specs_of(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:
         cw(options=_CW | {"num_binary_steps": 1, "initial_const": settings.cw_const}),
         *(AttackSpec("bim", epsilon, num_steps=settings.bim_steps) for epsilon in settings.pgd_epsilons),
         *map(pgd, settings.pgd_epsilons),
+        cw(num_images=settings.num_cw_images, options=_CW | search),
         cw(num_eot_samples=samples, num_images=settings.num_cw_images, options=_CW | search),
     ]
     square = functools.partial(AttackSpec, "square", options={"num_queries": settings.num_queries})
@@ -168,7 +173,7 @@ def specs_of(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:
             pgd(epsilon, num_eot_samples=settings.num_eot_samples, source=SOURCE),
             square(epsilon, num_eot_samples=samples, num_images=settings.num_square_images),
         ]
-    return specs
+    return list(dict.fromkeys(specs))
 
 
 def make_suite(settings: AttackSettings, recipe: Recipe) -> AttackSuite:

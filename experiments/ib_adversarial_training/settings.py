@@ -101,6 +101,12 @@ class SweepSettings(groups.Betas, groups.Seeds, groups.Results):
 
     group = "Sweep"
 
+    variant: str = setting(
+        "",
+        "In what these models differ from others whose records lie in the same folder, in a word or two, for the names "
+        "of records and the rows of tables.",
+        decides=NOTHING,
+    )
     adversaries: str = setting(
         "none,fgsm,bim,pgd",
         "VIB is trained against each of these, cross-entropy against the first two.",

@@ -138,6 +138,18 @@ def test_only_the_shared_grid_sees_the_scale():
     assert small == pytest.approx(whole, abs=1e-9)
 
 
+def test_the_units_of_a_wide_network_are_counted_in_groups():
+    rng = np.random.default_rng(3)
+    features = np.maximum(rng.normal(size=(2000, 4)) @ rng.normal(size=(4, 192)) + rng.normal(size=(2000, 192)), 0)
+    apart = dataclasses.replace(TINY, num_groups=192)
+    for config, lowest, highest in ((apart, 0.99, 1.0), (dataclasses.replace(TINY, num_groups=8), 0.0, 0.5)):
+        made = feature_entropy_measure.grids(features, features, config)
+        for name in ("shared range", "own range"):
+            share = feature_entropy_measure.entropies(made[name], 1)[0][""]["distinct_share"]
+            assert lowest <= share <= highest, (name, share)
+    np.testing.assert_allclose(feature_entropy_measure.grouped(features, 8)[:, 0], features[:, :24].mean(1))
+
+
 def test_components_are_those_of_the_correlations():
     rng = np.random.default_rng(2)
     features = rng.normal(size=(200, 3)) * [1.0, 10.0, 0.0] + [0.0, 0.0, 5.0]

@@ -8,6 +8,7 @@ from absl import flags as absl
 from rich.console import Console
 
 from experiments.core import flags, groups
+from experiments.core.image_sweep import RhoSweep
 from experiments.core.settings import OneOf, Preset, SettingError, configure, setting
 
 PRESETS = {
@@ -88,6 +89,21 @@ def test_mistakes_are_answered():
 )
 def test_lists_of_numbers(text, values):
     assert parse(f"--radii={text}")[0].radii == values
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1..4", (1.0, 2.0, 3.0, 4.0)),
+        ("-1..5:25", tuple(-1 + 0.25 * place for place in range(25))),
+        ("0..0.3:4,9", (0.0, 0.1, 0.2, 0.3, 9.0)),
+    ],
+)
+def test_ranges_of_what_may_be_negative_are_linear(text, values):
+    own = absl.FlagValues()
+    flags.define(RhoSweep, flag_values=own)
+    own(["program", f"--rhos={text}"])
+    assert flags.from_flags(RhoSweep, flag_values=own)[0].rhos == values
 
 
 def test_settings_that_are_no_flags():

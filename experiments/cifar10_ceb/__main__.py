@@ -5,10 +5,11 @@ Run:      python -m experiments.cifar10_ceb                                  dig
           python -m experiments.cifar10_ceb --preset=small --rhos=2,3,5 --madry --num_seeds=2      as measured here
           python -m experiments.cifar10_ceb --preset=paper --precision=bfloat16 --rhos=-1..5:25
           python -m experiments.cifar10_ceb --preset=paper --scale_epochs=0.02 --objective=vib --rho=3
-Does:     trains cross-entropy (unless --nobaseline), with --madry also against PGD, and the objective, at each of --rhos
-          with each seed as one population, or at --rho alone sharded over all devices. Then PGD (L-inf, L2, targeted and
-          not) with the mean code, as the paper, and beside it EOT over samples of z, a margin loss, twice the steps,
-          transfer from another model and Square; and the corruptions. A model with a record is not attacked again.
+Does:     trains cross-entropy (unless --nobaseline), with --madry also against PGD, and the objective, at each of
+          --rhos with each seed as one population, or at --rho alone sharded over all devices. Then PGD (L-inf, L2,
+          targeted and not) with the mean code, as the paper, and beside it EOT over samples of z, a margin loss, twice
+          the steps, transfer from another model and Square; and the corruptions. A model with a record is not attacked
+          again.
 Units:    radii are levels of 255.
 Cost:     the paper preset is 75 million images for WRN-28-10 and each rho: days of one GPU. --scale_epochs and
           --scale_width shrink a preset; the record keeps them.

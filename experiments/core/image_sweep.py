@@ -13,7 +13,7 @@ from experiments.core.settings import NOTHING, configure, setting
     paper={"num_seeds": 1},
     help={
         "num_seeds": "Models of each kind, with seeds --seed, --seed + 1, ...",
-        "results": "Folder of records and figures. Default: results/ in the workdir.",
+        "results": "Folder of records, and of what is made from them. Default: results/ in the workdir.",
     },
 )
 class RhoSweep(groups.Seeds, groups.Results):

@@ -17,7 +17,7 @@ Units:    radii are levels of 255. The paper's epsilon is 16 for both norms; it 
 Cost:     the paper's 270 epochs are 346 million images for each model: 12 hours of a TPU v3-8 at 8,000 images/s.
 Expect:   the paper: ResNet-50 without AutoAugment 24.0 % error with cross-entropy, 22.8 % with CEB. Not measured here.
 Leaves:   config.json, metrics.jsonl, results.json and checkpoints in the workdir, with --rhos in a folder of it for
-          each model; in results/ a record of the attacks on each, and table.md.
+          each model; in results/ a record of the attacks on each.
 """
 
 from experiments.core import app

@@ -81,8 +81,6 @@ def run(config: ImageNetConfig, sweep: SweepSettings, attack: AttackSettings, se
         settled = recipe.config  # the number of microbatches, too
         models.append(ImageModel(settled, network_name(own), functools.partial(Recipe, settled, dataset, FUNCTIONS)))
     if attack.num_attack_images:
-        results = pathlib.Path(sweep.results or workdir / "results")
-        measure_models(models, [attack], results, session, attack=attack)
-        session.publish(results)
+        measure_models(models, [attack], pathlib.Path(sweep.results or workdir / "results"), session, attack=attack)
     session.console.print(f"Records are in {workdir}.")
     return trained

@@ -334,6 +334,19 @@ def test_the_table_has_the_papers_numbers_beside_ours(tmp_path):
     assert (tmp_path / "figure3.png").stat().st_size > 10_000
 
 
+def test_strengths_within_a_tenth_of_a_point_are_a_tie_and_deep_networks_have_a_figure_of_their_own():
+    levels = {1.0: 0.53, 2.0: 0.504, 3.0: 0.5036, 4.0: 0.5}  # clean errors of a quarter of it: 3 is within 0.1 points
+    made = [fake("ResNet152", "ceb", rho, 0, level) for rho, level in levels.items()]
+    made += [fake("ResNet50", "cross_entropy", 3.0, 0, 0.8)]
+    table, _, report = table_of(made)
+    assert [title for title in table["error, %"] if "*" in title] == ["ResNet152, CEB, rho = 2 (\\*) [3]"]
+    figures = {block.file: block for block in report.blocks if isinstance(block, plots.Figure)}
+    assert list(figures) == ["figure3.png", "figure4.png"]
+    drawn = {name: [line.label for line in figure.panels[0].lines if line.label] for name, figure in figures.items()}
+    assert drawn == {"figure3.png": [], "figure4.png": ["ResNet152: CEB", "rho*"]}
+    assert [level.label for level in figures["figure3.png"].panels[0].levels] == ["ResNet50: cross-entropy"]
+
+
 def test_mce_of_cifar_models_is_relative_to_their_cross_entropy_model():
     small = [fake("WRN-10-1", "ceb", 2.0, seed, 0.3, "cifar10") for seed in (0, 1)]
     plain = [fake("WRN-10-1", "cross_entropy", 3.0, seed, 0.5 + 0.2 * seed, "cifar10") for seed in (0, 1)]

@@ -45,17 +45,18 @@ def random_pair(rng: np.random.Generator, codes: int = 3) -> tuple[Encoded, tupl
     return (points, joint, np.concatenate([clean, moved]), attack), (first, second)
 
 
+def bound_of(code: exact.AttackedCode) -> tuple[list[float], evaluation.RobustnessBound]:
+    """I(X;T) and I(X';T') in nats, and what Theorem 2 makes of them."""
+    rates = [max(0.0, float(each.information_xz)) for each in (code.information, code.adversarial_information)]
+    constants = evaluation.robustness_constants(code.p_x, code.q_x)
+    sizes: dict[str, Any] = {"lipschitz": code.lipschitz, "epsilon": code.epsilon, "num_codes": code.num_codes}
+    return rates, evaluation.robustness_bound(constants, *rates, **sizes)
+
+
 def code_sides(rng: np.random.Generator) -> Sides:
     """Lemma 1 and Theorem 2."""
     code = exact.attacked_code(*random_code(rng))
-    rates = [max(0.0, float(each.information_xz)) for each in (code.information, code.adversarial_information)]
-    bound = evaluation.robustness_bound(
-        evaluation.robustness_constants(code.p_x, code.q_x),
-        *rates,
-        lipschitz=code.lipschitz,
-        epsilon=code.epsilon,
-        num_codes=code.num_codes,
-    )
+    _, bound = bound_of(code)
     gap = code.vulnerability
     sides = [("lemma 1", code.code_shift, code.lipschitz * code.epsilon), ("theorem 2", gap, bound.total)]
     return [*sides, ("theorem 2, trivial", gap, bound.trivial), ("theorem 2, smooth", gap, bound.smooth)]
@@ -67,14 +68,7 @@ def error_sides(rng: np.random.Generator) -> Sides:
     code, given = exact.attacked_code(points, joint, encoder, attack), encoder.T @ joint
     open_part = float(scipy.stats.entropy(joint.sum(0))) - float(code.information.information_zy)
     error, labels = 1.0 - float(given.max(1).sum()), joint.shape[1]
-    rates = [max(0.0, float(each.information_xz)) for each in (code.information, code.adversarial_information)]
-    bound = evaluation.robustness_bound(
-        evaluation.robustness_constants(code.p_x, code.q_x),
-        *rates,
-        lipschitz=code.lipschitz,
-        epsilon=code.epsilon,
-        num_codes=code.num_codes,
-    )
+    rates, bound = bound_of(code)
     sample = rng.multinomial(NUM_SAMPLES, joint.ravel()).reshape(joint.shape) / NUM_SAMPLES
     seen = float(exact.table_information(sample, encoder).information_zy)
     deviation = evaluation.sampling_deviation(NUM_SAMPLES, 0.05 / 3)

@@ -27,7 +27,7 @@ from experiments.core.corrupted_images import (
     corrupted_on_device,
     error_of,
 )
-from experiments.core.image_settings import LEVELS, AttackSettings, plan
+from experiments.core.image_settings import LEVELS, AttackSettings, plan, plan_scaled
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
@@ -37,6 +37,7 @@ from experiments.core.workdir import WorkdirError, check_reuse, without_paths
 from ib_jax import corruptions, data, evaluation, training
 from ib_jax.evaluation import AttackRow, AttackSuite
 from ib_jax.models import mean_apply, sampled_apply
+from ib_jax.types import Array
 
 IMAGENET = "imagenet2012"
 AVERAGE = "average"
@@ -80,16 +81,20 @@ class ImageModel:
         return AttackedModel(self.file, self.config.seed, structure, self.config.stochastic, load)
 
 
-def make_suite(settings: AttackSettings, recipe: Recipe) -> AttackSuite:
-    """The attacks on models of the structure of a recipe."""
+def make_suite(settings: AttackSettings, recipe: Recipe, logit_scale: float | None = None) -> AttackSuite:
+    """The attacks on models of the structure of a recipe; or those on the same with their logits scaled."""
     test, config = recipe.first_test(settings.num_attack_images), recipe.config
+
+    def scaled(apply_fn: Callable[..., Array]) -> Callable[..., Array]:
+        return apply_fn if logit_scale is None else lambda *args: logit_scale * apply_fn(*args)
+
     return AttackSuite(
-        plan(settings, stochastic=config.stochastic),
-        sampled_apply(recipe.model),
+        plan(settings, stochastic=config.stochastic) if logit_scale is None else plan_scaled(settings),
+        scaled(sampled_apply(recipe.model)),
         np.asarray(data.to_unit_interval(test.inputs)),
         test.labels,
         targets=attacks.random_targets(test.labels, recipe.dataset.num_classes),
-        mean_fn=mean_apply(recipe.model),
+        mean_fn=scaled(mean_apply(recipe.model)),
         num_eval_samples=config.num_eval_samples,
         batch_size=settings.attack_batch_size,
     )
@@ -190,10 +195,20 @@ def measure_models(
             result = suites.attack(each.model.attacked, report=functools.partial(_report, line, each.model.config.name))
             source, radii = transfer_source(each.model, models).config.name, [("linf", attack.radius / LEVELS)]
             rows = [Measurement(**row) for row in attacks.measurements(result, source=source, radii=radii)]
+            for scale in attack.logit_scales:
+                surer = ModelAttacks(functools.partial(_scaled_suite, attack, by_file, scale))
+                found = attacks.measurements(surer.attack(each.model.attacked))
+                rows += [Measurement(row["at"] | {"logit_scale": scale}, row["values"]) for row in found]
             each.add(rows, attacks.findings(result), attack_seconds=result.seconds)
         for each in waiting:
             each.finish(shown)
     _wait_for_all()  # the records are there
+
+
+def _scaled_suite(
+    settings: AttackSettings, by_file: Mapping[str, ImageModel], scale: float, own: AttackedModel
+) -> AttackSuite:
+    return make_suite(settings, by_file[own.name].recipe, scale)
 
 
 def _on_all_devices(apply_fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -151,6 +151,25 @@ def together_table(groups: Sequence[Group], settings: Mapping[str, Any], radius:
     return Table(title=title, rows=rows, columns=columns, corner=("model",), notes=TOGETHER_TEXT)
 
 
+def scaled_table(groups: Sequence[Group], settings: Mapping[str, Any]) -> list[Table]:
+    """PGD on the same networks with their logits scaled, if that was tried."""
+    scales = settings.get("logit_scales") or ()
+    plain = PGD | {"num_steps": settings["pgd_steps"], "levels": settings["radius"], "together": None}
+    columns = [
+        Column(f"{name}, logits x {scale:g}", "accuracy", at=plain | {"loss": loss, "logit_scale": scale}, scale=100)
+        for loss, name in (("cross_entropy", "cross-entropy"), ("margin", "margin"))
+        for scale in scales
+    ]
+    rows = [Row(group.title, frame=group.frame) for group in groups]
+    notes = (
+        "The network answers the same whatever the scale. What stands under cross-entropy at a large scale and falls "
+        "by the margin was attacked without a gradient: of an image on which the network is sure the loss is 0 in "
+        "float32."
+    )
+    title = f"PGD L-inf {settings['radius']:g} with the logits of the same networks scaled"
+    return [Table(title=title, rows=rows, columns=columns, corner=("model",), notes=notes)] if scales else []
+
+
 def checks_grid(groups: Sequence[Group], records: Sequence[Record]) -> Grid:
     """All that the checks for masked gradients have to say."""
     models = {(record.file, model.name, model.seed): model for record in records for model in record.models}

@@ -131,6 +131,14 @@ class AttackSettings(ImageAttacks, groups.Radius):
         increasing=True,
         decides=EVALUATION,
     )
+    logit_scales: tuple[float, ...] = setting(
+        (),
+        "PGD at --radius also on the same network with its logits times each of these: as sure of itself as long "
+        "training makes it, it answers as before, but in float32 its cross-entropy has no slope.",
+        above=0,
+        distinct=True,
+        decides=EVALUATION,
+    )
     num_corrupted_images: int = setting(
         1000,
         "First test images that are corrupted; 0 for none.",
@@ -144,6 +152,12 @@ class AttackSettings(ImageAttacks, groups.Radius):
         super().check()
         if self.radius not in self.linf_epsilons:
             raise SettingError(f"--radius must be one of --linf_epsilons, {self.linf_epsilons}, got {self.radius}")
+
+
+def plan_scaled(settings: AttackSettings) -> list[AttackSpec]:
+    """Those on a model whose logits are scaled: by cross-entropy, and by the margin, for which the scale is nothing."""
+    sampled: dict[str, Any] = {"num_steps": settings.pgd_steps, "path_length": settings.pgd_path, "at_mean": True}
+    return [AttackSpec("pgd", settings.radius / LEVELS, loss=loss, **sampled) for loss in ("cross_entropy", "margin")]
 
 
 def plan(settings: AttackSettings, *, stochastic: bool) -> list[AttackSpec]:

@@ -48,7 +48,7 @@ ATTACK = AttackSettings(
     attack_batch_size=4,
     num_corrupted_images=0,
 )
-ONCE = dataclasses.replace(ATTACK, l2_epsilons=(64.0,))
+ONCE = dataclasses.replace(ATTACK, l2_epsilons=(64.0,), logit_scales=(1.0, 1e6))
 SWEEP = SweepSettings(rhos=(2.0, 5.0))
 
 
@@ -74,8 +74,15 @@ def test_every_model_has_a_record_of_every_attack(finished):
     assert set(found) == {"cross_entropy_seed0", "ceb_rho2_seed0", "ceb_rho5_seed0"}
     for name, record in found.items():
         numbers = frames.frame([record])
-        attacked = frames.where(numbers, together=None, metric="accuracy", attack=["pgd", "square"])
+        attacked = frames.where(numbers, together=None, metric="accuracy", attack=["pgd", "square"], logit_scale=None)
         assert len(attacked) == len(plan(ONCE, stochastic=name.startswith("ceb")))
+        scaled = {"attack": "pgd", "epsilon": 8 / LEVELS, "metric": "accuracy", "at_mean": True, "num_steps": 2}
+        for loss in ("cross_entropy", "margin"):
+            alike = frames.where(numbers, **scaled, norm="linf", targeted=False, source=None, loss=loss, together=None)
+            shares = alike.set_index("logit_scale")["value"]
+            assert shares[1.0] == alike[alike["logit_scale"].isna()]["value"].item()
+            assert loss == "cross_entropy" or shares[1e6] == shares[1.0]
+        assert "with the logits of the same networks scaled" in (results / "table.md").read_text()
         together = frames.where(numbers, together=True)
         assert set(together["num_images"]) == {3}
         assert frames.where(together, attack="worst")["value"].item() == pytest.approx(together["value"].min())

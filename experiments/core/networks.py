@@ -74,7 +74,8 @@ def stacked(config: Any, class_probabilities: np.ndarray, axis_name: str | None 
     elif config.network == "cnn_mlp":
         encoder = models.ConvMLPEncoder(config.latent_dim, hidden=hidden, scale=scale, scale_shift=shift)
     else:
-        encoder = models.AllConvEncoder(width=width, scale=scale)
+        latent_dim = config.latent_dim if scale == "learned" else 0  # without noise its last units are the code
+        encoder = models.AllConvEncoder(width=width, latent_dim=latent_dim, scale=scale)
     return classifier(encoder, config, class_probabilities, backward="learned")
 
 

@@ -63,7 +63,7 @@ class _Network(groups.ScaleWidth, groups.LatentDim, groups.ScaleShift):
     },
     help={
         "workdir": "Folder of the models while they train; a second call goes on. Default: under workdirs/.",
-        "latent_dim": "K, dimensions of the code; all_cnn has its own.",
+        "latent_dim": "K, dimensions of the code; all_cnn has its own where there is no noise.",
         "learning_rate": "Adam's rate at the start.",
         "input_pipeline": "Whether the images lie on the device.",
     },

@@ -37,7 +37,7 @@ def test_a_seed_of_its_own_goes_before_the_configured_one():
 
 
 @pytest.mark.parametrize("objective", ["vib", "ceb", "consistent_ceb", "cross_entropy"])
-@pytest.mark.parametrize("network", ["mlp", "cnn_mlp"])
+@pytest.mark.parametrize("network", ["mlp", "cnn_mlp", "all_cnn"])
 def test_the_objective_decides_what_is_around_an_encoder(objective, network):
     config = dataclasses.replace(AGAINST, objective=objective, network=network)
     model = networks.stacked(config, np.array([0.25, 0.75]))

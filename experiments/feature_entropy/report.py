@@ -33,6 +33,8 @@ POINTS = (
     "stands in every attack's row."
 )
 ATTACK_NOTE = (
+    "Fooled when renewed: how many of the new attacked images fooled the network when they were last renewed; near all "
+    "of them, and it has learned old attacks alone. "
     "Under the attack counts an image from however far it is fooled: DeepFool and CW have no radius. Attack made on "
     "another model and transfer are images made by the attack, and by PGD, on a model trained on clean images with "
     "another seed, the same for all. Distinct: symbols per image; alone: the share of images whose symbol no other "
@@ -92,7 +94,19 @@ def _sections(frame: "pd.DataFrame", record: Record) -> Iterator[Any]:
         f"{dataset}: accuracies in %; PGD with {record.settings['pgd_steps']} steps, transfer and Square at L-inf "
         f"{epsilon:.3g} on {count:g} images"
     )
-    yield Table(title=title, rows=rows, columns=list(_every_attack(frame)), corner=corner, notes=ATTACK_NOTE)
+    renewed = Column("fooled when renewed", functools.partial(_fooled, record), scale=100)
+    columns = [renewed, *_every_attack(frame)]
+    yield Table(title=title, rows=rows, columns=columns, corner=corner, notes=ATTACK_NOTE)
+
+
+def _fooled(record: Record, part: "pd.DataFrame") -> list[float]:
+    """The share of new attacks that fooled each model when its attacked images were renewed for the last time."""
+    known = {
+        (model.name, model.seed): [row["fooled"] for row in model.details["history"] if "fooled" in row]
+        for model in record.models
+    }
+    models = part[["model", "seed"]].drop_duplicates().itertuples(index=False, name=None)
+    return [rows[-1] for key in models if (rows := known[key])]
 
 
 def _every_attack(frame: "pd.DataFrame") -> Iterator[Column]:

@@ -2,7 +2,7 @@
 
 Paper:    Fischer and Alemi, CEB Improves Model Robustness (2020): section 3.1, Figures 1 and 2.
 Run:      python -m experiments.cifar10_ceb                                  digits, no download, some minutes
-          python -m experiments.cifar10_ceb --preset=small --rhos=2,3,5 --madry --num_seeds=2      as measured here
+          python -m experiments.cifar10_ceb --preset=small --rhos=3 --num_seeds=2      as measured here, an hour a model
           python -m experiments.cifar10_ceb --preset=paper --precision=bfloat16 --rhos=-1..5:25
           python -m experiments.cifar10_ceb --preset=paper --scale_epochs=0.02 --objective=vib --rho=3
 Does:     trains cross-entropy (unless --nobaseline), with --madry also against PGD, and the objective, at each of

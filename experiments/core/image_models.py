@@ -11,7 +11,6 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments.core import attacks, records, trained_model
@@ -28,6 +27,7 @@ from experiments.core.corrupted_images import (
     error_of,
 )
 from experiments.core.image_settings import LEVELS, AttackSettings, plan, plan_scaled
+from experiments.core.keys import stream
 from experiments.core.progress import WorkLine
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
@@ -168,7 +168,7 @@ def measure_models(
     for each in waiting:  # stops here without a checkpoint
         own = each.model.attacked
         at_mean = compiled.setdefault(own.structure, _on_all_devices(mean_apply(each.model.recipe.model)))
-        predicts[own.name] = functools.partial(at_mean, suites.params(own), jax.random.key(0))
+        predicts[own.name] = functools.partial(at_mean, suites.params(own), stream(0, "evaluation"))
     conditions = shown.conditions() if shown else []
     attacked = [each for each in waiting if attack and "attack_seconds" not in each.known.details]
 

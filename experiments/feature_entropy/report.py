@@ -103,7 +103,7 @@ def _sections(frame: "pd.DataFrame", record: Record) -> Iterator[Any]:
 def _fooled(record: Record, part: "pd.DataFrame") -> list[float]:
     """The share of new attacks that fooled each model when its attacked images were renewed for the last time."""
     known = {
-        (model.name, model.seed): [row["fooled"] for row in model.details["history"] if "fooled" in row]
+        (model.name, model.seed): [row["fooled"] for row in model.details.get("history", ()) if "fooled" in row]
         for model in record.models
     }
     models = part[["model", "seed"]].drop_duplicates().itertuples(index=False, name=None)

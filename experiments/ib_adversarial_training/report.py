@@ -101,9 +101,9 @@ class Sections:
         """Tables 2 or 3."""
         self.first_table = paper.BETAS if self.dataset == "mnist" else {}
 
-    def of(self, objective: str, beta: float, adversary: str) -> Group:
-        """A group without a variant's name; an empty one, if it was not trained."""
-        kind = (objective, beta, adversary, "")
+    def of(self, objective: str, beta: float, adversary: str, variant: str = "") -> Group:
+        """A group; an empty one, if it was not trained."""
+        kind = (objective, beta, adversary, variant)
         return next((group for group in self.groups if group[:4] == kind), Group(*kind, self.frame.iloc[:0]))
 
     def information(self) -> Table:
@@ -211,9 +211,11 @@ class Sections:
                 yield _larger(text, against, clean, "accuracy", at, _minus(with_it, without))
 
     def objective_claims(self) -> Iterator[Claim]:
-        """Whether IB is more accurate than cross-entropy."""
-        for adversary, how in (("none", ""), ("fgsm", ", both trained against FGSM")):
-            plain, own = self.of(*CROSS_ENTROPY, adversary).frame, self.of("vib", BETA, adversary).frame
+        """Whether IB is more accurate than cross-entropy, in each variant."""
+        kinds = (("none", ""), ("fgsm", ", both trained against FGSM"))
+        for (adversary, trained), variant in itertools.product(kinds, self.variants):
+            how = trained + (f", {variant}" if variant else "")
+            plain, own = (self.of(*kind, adversary, variant).frame for kind in (CROSS_ENTROPY, ("vib", BETA)))
             theirs = [self.published.get((objective, adversary)) for objective in ("vib", "cross_entropy")]
             for place, (label, at) in list(enumerate(PAPER_ATTACKS.items()))[1:]:
                 text = f"IB of beta {BETA:g} above CE under {label}, one sample{how} (points)"
@@ -222,7 +224,7 @@ class Sections:
                 for beta in reversed(self.betas):
                     text = f"IB of beta {beta:g} above CE under {WORST} at {radius:.3g}{how} (points)"
                     at = {"attack": "worst", "epsilon": radius}
-                    yield _larger(text, self.of("vib", beta, adversary).frame, plain, "accuracy", at)
+                    yield _larger(text, self.of("vib", beta, adversary, variant).frame, plain, "accuracy", at)
 
     def figure(self) -> Figure:
         """Information and accuracy on attacked images against beta, or by attack for one beta; and all attacks."""

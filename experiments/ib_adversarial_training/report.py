@@ -72,7 +72,8 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     own = Sections(frame, settings)
     claims = [claim for claim in (*own.adversarial_claims(), *own.objective_claims()) if claim.count]
     checks = Findings(records, [Row(group.title, frame=group.frame) for group in own.groups])
-    tables = [own.information(), *own.objectives(), own.together(), own.distances()]
+    paper_tables = [own.information(), *own.objectives()] if own.at_paper_radius else []
+    tables = [*paper_tables, own.together(), own.distances()]
     headlines = [
         Headline(claim.text, claim.differences, claim.paper, claim=claim)
         for claim in claims
@@ -105,6 +106,11 @@ class Sections:
         """A group; an empty one, if it was not trained."""
         kind = (objective, beta, adversary, variant)
         return next((group for group in self.groups if group[:4] == kind), Group(*kind, self.frame.iloc[:0]))
+
+    @property
+    def at_paper_radius(self) -> bool:
+        """Whether the attacks of the paper's tables were made at its radius."""
+        return bool(len(where(self.frame, epsilon=RADIUS, attack=list(ATTACKS))))
 
     def information(self) -> Table:
         """I(X';T') and accuracy under attack of VIB, trained against the attack of the column or on clean images."""
@@ -232,7 +238,9 @@ class Sections:
             self._against_beta("rate_bits", 1, "I(X';T') upper bound, bits"),
             self._against_beta("accuracy", 100, "accuracy under attack, %"),
         ]
-        if len(self.betas) < 2:
+        if not self.at_paper_radius:
+            panels = []
+        elif len(self.betas) < 2:
             rows = [Row(label, "accuracy", at=at, scale=100) for label, at in PAPER_ATTACKS.items()]
             columns = [Column(group.title, frame=group.frame) for group in self.groups]
             panels = [Bars(rows=rows, columns=columns, title="one sample of z", label="accuracy, %", limits=(0, 100))]
@@ -250,7 +258,7 @@ class Sections:
         )
         widths = [1.0] * len(panels) + [1.5]
         alt = "Information and accuracy on attacked images, and what all attacks of a radius together leave."
-        return Figure("figure.png", [*panels, worst], alt=alt, size=(15, 4.6), widths=widths)
+        return Figure("figure.png", [*panels, worst], alt=alt, size=(15 if panels else 7, 4.6), widths=widths)
 
     def _against_beta(self, metric: str, scale: float, label: str) -> Panel:
         lines = [

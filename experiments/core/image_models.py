@@ -160,6 +160,10 @@ def measure_models(
         lambda own: make_suite(attack or AttackSettings(), by_file[own.name].recipe),
         lambda own: transfer_source(by_file[own.name], models).attacked,
     )
+    # A program for each scale, whatever the number of models.
+    scales = attack.logit_scales if attack else ()
+    asked = attack or AttackSettings()
+    scaled = {scale: ModelAttacks(functools.partial(_scaled_suite, asked, by_file, scale)) for scale in scales}
     if images is not None:
         shown = images()
     else:
@@ -195,8 +199,7 @@ def measure_models(
             result = suites.attack(each.model.attacked, report=functools.partial(_report, line, each.model.config.name))
             source, radii = transfer_source(each.model, models).config.name, [("linf", attack.radius / LEVELS)]
             rows = [Measurement(**row) for row in attacks.measurements(result, source=source, radii=radii)]
-            for scale in attack.logit_scales:
-                surer = ModelAttacks(functools.partial(_scaled_suite, attack, by_file, scale))
+            for scale, surer in scaled.items():
                 found = attacks.measurements(surer.attack(each.model.attacked))
                 rows += [Measurement(row["at"] | {"logit_scale": scale}, row["values"]) for row in found]
             each.add(rows, attacks.findings(result), attack_seconds=result.seconds)

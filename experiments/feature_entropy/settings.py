@@ -28,8 +28,8 @@ PRESETS = {
     ),
     "small": Preset(
         "as measured.",
-        {"num_train_images": 2000, "num_seeds": 3, "shrink": 2},
-        by_dataset={"cifar10": {"epsilon": 8 / 255, "l2_radius": 0.25, "cw_const": 1.0}},
+        {"num_train_images": 2000, "num_seeds": 3, "shrink": 2, "num_epochs": 20, "refresh": 1},
+        by_dataset={"cifar10": {"num_train_images": 4000, "epsilon": 8 / 255, "l2_radius": 0.25, "cw_const": 1.0}},
     ),
     "paper": Preset(
         "the full network and all images.",

@@ -3,25 +3,23 @@
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from experiments.core.claims import Claim
-from experiments.core.frames import distinct, groups, per_model, per_seed, where
+from experiments.core.frames import distinct, per_model, where
 from experiments.core.plots import Bars, Figure, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Claims, Column, Departures, Findings, Headline, Report, Row, Table, values_of
 from experiments.ib_adversarial_training import paper
-from experiments.ib_adversarial_training.paper import ATTACKS
+from experiments.ib_adversarial_training.measured import PAPER_ATTACKS, Measured, paper_attack
+from experiments.ib_adversarial_training.paper import ATTACKS, BETA, RADIUS
+from experiments.ib_adversarial_training.verdicts import WORST, adversarial_claims, objective_claims
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAPER = "Improving Adversarial Robustness: An Information-Theoretic Perspective (anonymous), Tables 1 to 3"
-RADIUS, BETA = 0.3, 1e-3
-CROSS_ENTROPY = ("cross_entropy", 0.0)
-KIND = ("objective", "beta", "adversary", "variant")
-WORST = "the worst of all attacks"
-ONE = {"num_eot_samples": 1, "source": None, "together": None}  # sample of z in each gradient, as in the paper
+HALVED = {1.0: "", 0.5: "; half the radii, as if the paper's were for inputs in [-1, 1]"}
+"""Factors of the paper's radii, and what tables of the second are called."""
 INFORMATION_NOTE = (
     "I(X';T') is the mean rate on the attacked images under the one prior N(0, I): an upper bound, in bits. The paper "
     "gives no unit."
@@ -39,24 +37,6 @@ TRANSFER_NOTE = (
 )
 
 
-class Group(NamedTuple):
-    """The models of all seeds with the same objective, beta (0 for cross-entropy), adversary and variant."""
-
-    objective: str
-    beta: float
-    adversary: str
-    variant: str
-    frame: "pd.DataFrame"
-
-    @property
-    def title(self) -> str:
-        """What they are called."""
-        name = {"vib": "IB", "cross_entropy": "CE"}.get(self.objective, self.objective)
-        against = f" + {self.adversary.upper()}" if self.adversary != "none" else ""
-        beta = f", beta {self.beta:g}" if self.beta else ""
-        return f"{name}{against}{beta}{f' ({self.variant})' if self.variant else ''}"
-
-
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     """The tables and the figure of a data set's records."""
     settings, details = records[0].settings, records[0].details
@@ -70,10 +50,11 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
         f"{settings['num_eval_samples']} samples. Mean ± standard deviation over seeds; in brackets the paper's."
     )
     own = Sections(frame, settings)
-    claims = [claim for claim in (*own.adversarial_claims(), *own.objective_claims()) if claim.count]
+    if len(own.variants) > 1:
+        intro += " In brackets behind a name: in what its models differ from that."
+    claims = [claim for claim in (*adversarial_claims(own), *objective_claims(own)) if claim.count]
     checks = Findings(records, [Row(group.title, frame=group.frame) for group in own.groups])
-    paper_tables = [own.information(), *own.objectives()] if own.at_paper_radius else []
-    tables = [*paper_tables, own.together(), own.distances()]
+    tables = [*own.information(), *own.objectives(), own.together(), own.distances()]
     headlines = [
         Headline(claim.text, claim.differences, claim.paper, claim=claim)
         for claim in claims
@@ -83,36 +64,10 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     return Report(f"IB and adversarial training on {own.dataset}", frame, sections, PAPER, intro, headlines)
 
 
-class Sections:
-    """The sections of a data set's report, from the frame of its records and the settings of one of them."""
+class Sections(Measured):
+    """The sections of a data set's report."""
 
-    def __init__(self, frame: "pd.DataFrame", settings: Any):
-        variants = frame["variant"].fillna("") if "variant" in frame else ""
-        self.frame, self.settings, self.dataset = frame.assign(variant=variants), settings, settings["dataset"]
-        self.variants = sorted(self.frame["variant"].unique())
-        order = ["none", *ATTACKS]
-        self.groups = [
-            Group(objective, beta if objective == "vib" else 0.0, adversary, variant, part)
-            for (objective, beta, adversary, variant), part in groups(self.frame, *KIND)
-        ]
-        self.groups.sort(key=lambda own: (own.objective != "vib", -own.beta, order.index(own.adversary), own.variant))
-        self.betas = sorted({group.beta for group in self.groups if group.beta}, reverse=True)
-        self.radii = settings["honest_epsilons"]
-        self.published = paper.OBJECTIVES.get(self.dataset, {})
-        """Tables 2 or 3."""
-        self.first_table = paper.BETAS if self.dataset == "mnist" else {}
-
-    def of(self, objective: str, beta: float, adversary: str, variant: str = "") -> Group:
-        """A group; an empty one, if it was not trained."""
-        kind = (objective, beta, adversary, variant)
-        return next((group for group in self.groups if group[:4] == kind), Group(*kind, self.frame.iloc[:0]))
-
-    @property
-    def at_paper_radius(self) -> bool:
-        """Whether the attacks of the paper's tables were made at its radius."""
-        return bool(len(where(self.frame, epsilon=RADIUS, attack=list(ATTACKS))))
-
-    def information(self) -> Table:
+    def information(self) -> Iterator[Table]:
         """I(X';T') and accuracy under attack of VIB, trained against the attack of the column or on clean images."""
         rows = []
         for label, metric, scale in (("I(X';T') <=, bits", "rate_bits", 1.0), ("accuracy, %", "accuracy", 100.0)):
@@ -123,18 +78,21 @@ class Sections:
                     images += f" ({variant})" if variant else ""
                     if len(part):
                         rows.append(Row((label, f"{beta:g}", images), metric, scale=scale, frame=part, key=key))
-        columns = [
-            Column(
-                name,
-                at=paper_attack(attack, RADIUS),
-                frame=where(self.frame, adversary=["none", attack]),
-                paper={key: row[place] for key, row in self.first_table.items()},
-            )
-            for place, (attack, name) in enumerate(ATTACKS.items())
-        ]
-        title = f"Table 1: I(X';T') and accuracy at radius {RADIUS:g}, attacks with one sample of z"
+        title = "Table 1: I(X';T') and accuracy at radius {:g}, attacks with one sample of z{}"
         corner = ("", "beta", "trained on")
-        return Table(title=title, rows=rows, columns=columns, corner=corner, notes=INFORMATION_NOTE)
+        for factor, halved in HALVED.items():
+            columns = [
+                Column(
+                    name,
+                    at=paper_attack(attack, factor * RADIUS),
+                    frame=where(self.frame, adversary=["none", attack]),
+                    paper={key: row[place] for key, row in self.first_table.items()},
+                )
+                for place, (attack, name) in enumerate(ATTACKS.items())
+            ]
+            if self.attacked_at(factor * RADIUS):
+                text = title.format(factor * RADIUS, halved)
+                yield Table(title=text, rows=rows, columns=columns, corner=corner, notes=INFORMATION_NOTE)
 
     def objectives(self) -> Iterator[Table]:
         """Accuracy of both objectives, each with and without FGSM in training, under the paper's attacks.
@@ -150,7 +108,7 @@ class Sections:
         ]
         search = {"num_binary_steps": self.settings["cw_binary_steps"]}
         title = f"Table {3 if self.dataset == 'cifar10' else 2}: accuracy in %, attacks with one sample of z"
-        for factor in (1.0, 0.5):
+        for factor, halved in HALVED.items():
             columns = []
             for place, (label, (attack, *radius)) in enumerate(paper.COLUMNS.items()):
                 at = paper_attack(attack, *(factor * epsilon for epsilon in radius))
@@ -159,7 +117,6 @@ class Sections:
                 columns.append(Column(own, at=at, paper=known))
                 if attack == "carlini_wagner":
                     columns.append(Column("CW, c searched", at=at | search))
-            halved = "" if factor == 1.0 else "; half the radii, as if the paper's were for inputs in [-1, 1]"
             if all(values_of(self.frame, rows[0], column).size for column in columns if "FGSM" in column.label):
                 yield Table(title=title + halved, rows=rows, columns=columns, notes=ACCURACY_NOTE)
 
@@ -198,47 +155,13 @@ class Sections:
         notes = "Medians over all images, a failure counted as infinitely far (-)."
         return Table(title="Distances", rows=rows, columns=columns, notes=notes)
 
-    def adversarial_claims(self) -> Iterator[Claim]:
-        """What training against an attack does to information and accuracy under that attack."""
-        for beta in self.betas:
-            for place, (adversary, name) in enumerate(ATTACKS.items()):
-                clean, against = (self.of("vib", beta, trained).frame for trained in ("none", adversary))
-                at = paper_attack(adversary, RADIUS)
-
-                def theirs(metric: str, beta: float = beta, place: int = place) -> list[float | None]:
-                    rows = [self.first_table.get((metric, beta, against)) for against in (False, True)]
-                    return [row and row[place] for row in rows]
-
-                text = f"I(X';T') is larger without training against {name}, beta {beta:g} (bits)"
-                without, with_it = theirs("rate_bits")
-                yield _larger(text, clean, against, "rate_bits", at, _minus(without, with_it))
-                text = f"accuracy under {name} is larger with it, beta {beta:g} (points)"
-                without, with_it = theirs("accuracy")
-                yield _larger(text, against, clean, "accuracy", at, _minus(with_it, without))
-
-    def objective_claims(self) -> Iterator[Claim]:
-        """Whether IB is more accurate than cross-entropy, in each variant."""
-        kinds = (("none", ""), ("fgsm", ", both trained against FGSM"))
-        for (adversary, trained), variant in itertools.product(kinds, self.variants):
-            how = trained + (f", {variant}" if variant else "")
-            plain, own = (self.of(*kind, adversary, variant).frame for kind in (CROSS_ENTROPY, ("vib", BETA)))
-            theirs = [self.published.get((objective, adversary)) for objective in ("vib", "cross_entropy")]
-            for place, (label, at) in list(enumerate(PAPER_ATTACKS.items()))[1:]:
-                text = f"IB of beta {BETA:g} above CE under {label}, one sample{how} (points)"
-                yield _larger(text, own, plain, "accuracy", at, _minus(*(row and row[place] for row in theirs)))
-            for radius in self.radii:
-                for beta in reversed(self.betas):
-                    text = f"IB of beta {beta:g} above CE under {WORST} at {radius:.3g}{how} (points)"
-                    at = {"attack": "worst", "epsilon": radius}
-                    yield _larger(text, self.of("vib", beta, adversary, variant).frame, plain, "accuracy", at)
-
     def figure(self) -> Figure:
         """Information and accuracy on attacked images against beta, or by attack for one beta; and all attacks."""
         panels: list[Any] = [
             self._against_beta("rate_bits", 1, "I(X';T') upper bound, bits"),
             self._against_beta("accuracy", 100, "accuracy under attack, %"),
         ]
-        if not self.at_paper_radius:
+        if not self.attacked_at(RADIUS):
             panels = []
         elif len(self.betas) < 2:
             rows = [Row(label, "accuracy", at=at, scale=100) for label, at in PAPER_ATTACKS.items()]
@@ -277,28 +200,3 @@ class Sections:
         ]
         title, legend = f"VIB, radius {RADIUS:g}, one sample of z", metric == "rate_bits"
         return Panel(lines=lines, x="beta", xscale="log", ylabel=label, ylim=(0, None), title=title, legend=legend)
-
-
-def paper_attack(attack: str, radius: float | None = None) -> dict[str, Any]:
-    """The conditions of one of the paper's attacks, with one sample of z."""
-    if attack == "clean":
-        return {"attack": "clean", "together": None}
-    one_round = {"num_binary_steps": 1} if attack == "carlini_wagner" else {}
-    loss = {} if radius is None else {"loss": "cross_entropy"}
-    return {"attack": attack, "epsilon": radius, **ONE, **loss, **one_round}
-
-
-PAPER_ATTACKS = {label: paper_attack(*attack) for label, attack in paper.COLUMNS.items()}
-"""Conditions of the columns of the paper's Tables 2 and 3, by label."""
-
-
-def _larger(
-    text: str, larger: "pd.DataFrame", smaller: "pd.DataFrame", metric: str, at: Any, paper: float | None = None
-) -> Claim:
-    """That models have more of a metric than others; accuracy in points."""
-    scale = 100 if metric == "accuracy" else 1
-    return Claim(text, scale * per_seed(larger, metric, **at), scale * per_seed(smaller, metric, **at), paper)
-
-
-def _minus(first: float | None, second: float | None) -> float | None:
-    return first - second if first is not None and second is not None else None

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "augment": {"types", "keys"},
     "data": {"types", "files", "paths", "hub", "strings"},
     "models": {"types", "files", "paths", "keys", "losses", "hub", "promotion"},
-    "training": {"types", "files", "paths", "keys", "loops", "promotion"},
+    "training": {"types", "files", "paths", "keys", "loops", "promotion", "data"},
     "exact": {"types"},
     "corruptions": {"types", "keys"},
 }

@@ -18,6 +18,7 @@ from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import CHECKPOINTS, check_workdir, write_config
 from ib_jax import training
 from ib_jax.files import read_json
+from ib_jax.training import metrics_log
 from ib_jax.types import Params
 
 Layout = groups.Members
@@ -113,7 +114,7 @@ class PopulationTrainer:
     def seconds(self) -> float:
         """Training time of all programs, evaluation in it, of earlier starts too."""
         logs = sorted(self._folder.glob("program*/metrics.jsonl"))
-        return float(sum(row["seconds"] for log in logs for row in json_files.read_jsonl(log)))
+        return float(sum(row["seconds"] for log in logs for row in metrics_log.read(log)))
 
     def _train_program(self, index: int, group: range) -> bool:
         """Whether the program is trained to its end."""
@@ -149,7 +150,7 @@ class PopulationTrainer:
     def _models(self, index: int, group: range) -> list[TrainedModel]:
         """The members of a program that is trained."""
         rows, folder = read_json(self._done(index))["members"], self._done(index).parent
-        log, seconds = json_files.read_jsonl(folder / "metrics.jsonl"), self.seconds
+        log, seconds = metrics_log.read(folder / "metrics.jsonl"), self.seconds
         params = functools.cache(functools.partial(self._params, folder, group))
         return [
             TrainedModel(
@@ -227,7 +228,7 @@ def train_in_workdirs(
     def export(index: int, state: training.TrainState) -> None:
         workdir = pathlib.Path(members[index].workdir)
         write_config(workdir, members[index])
-        kept = json_files.plain(recorded(members[index]))
+        kept = metrics_log.plain(recorded(members[index]))
         with training.Checkpoints(workdir / CHECKPOINTS, settings=kept) as checkpoints:
             if checkpoints.last_step() is None:
                 checkpoints.save(state, score=0.0)
@@ -238,9 +239,9 @@ def train_in_workdirs(
     ).train()
     for model in trained or ():  # when all are trained: a member that has results is in no population any more
         workdir = pathlib.Path(model.settings.workdir)
-        json_files.rewind_jsonl(workdir / "metrics.jsonl", -1)
+        metrics_log.rewind(workdir / "metrics.jsonl", -1)
         for row in model.history:
-            json_files.append_jsonl(workdir / "metrics.jsonl", row)
+            metrics_log.append(workdir / "metrics.jsonl", row)
         summary = {"num_members": len(members), **model.summary, "train_history": curves(model.history)}
         trained_model.write_results(workdir, recipe, dataclasses.replace(model, summary=summary), session)
     return trained

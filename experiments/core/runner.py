@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import Any
 
-from experiments.core import json_files, locks
+from experiments.core import locks
 from experiments.core import progress as show
 from experiments.core.evaluator import SPLITS, Evaluator
 from experiments.core.recipe import Recipe, Stretch
@@ -17,6 +17,7 @@ from experiments.core.settings import recorded, refusing
 from experiments.core.trained_model import TrainedModel, is_finished, open_model, write_results
 from experiments.core.workdir import CHECKPOINTS, check_workdir, write_config
 from ib_jax import training
+from ib_jax.training import metrics_log
 
 
 def train(
@@ -75,7 +76,7 @@ def train(
             f"Stopped and saved at step {int(state.step)}. The same command with --workdir={workdir} goes on."
         )
         return None
-    params, history = averaged(state), json_files.read_jsonl(workdir / "metrics.jsonl")
+    params, history = averaged(state), metrics_log.read(workdir / "metrics.jsonl")
     summary = {"best_step": best_step, **details, **evaluator.at_end(params)}
     trained = TrainedModel(config, lambda: params, summary, history, sum(row["seconds"] for row in history))
     record = write_results(workdir, recipe, trained, session)
@@ -117,14 +118,14 @@ def fit(
     with (
         locks.hold(folder),
         _naming_the_last(folder),
-        training.Checkpoints(folder / CHECKPOINTS, settings=json_files.plain(recorded(config))) as checkpoints,
+        training.Checkpoints(folder / CHECKPOINTS, settings=metrics_log.plain(recorded(config))) as checkpoints,
         training.StopRequest() as stop,
     ):
         if (resumed := checkpoints.resume(state)) is not None:
             state = resumed
             session.console.print(f"Going on from step {int(state.step)} of {folder}.")
         first = int(state.step)
-        json_files.rewind_jsonl(log, first)
+        metrics_log.rewind(log, first)
         clock = monotonic()
 
         def report(progress: training.Progress) -> None:
@@ -138,7 +139,7 @@ def fit(
                 f"{unit}_per_second": progress.examples_per_second,
                 "seconds": now - clock,
             }
-            json_files.append_jsonl(log, row | dict(progress.evaluation or {}))
+            metrics_log.append(log, row | dict(progress.evaluation or {}))
             clock = now
             line(progress)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from experiments.core import json_files, records
+from experiments.core import records
 from experiments.core.evaluator import SPLITS
 from experiments.core.recipe import Recipe
 from experiments.core.records import Measurement, Model, Record
@@ -21,6 +21,7 @@ from experiments.core.session import Session
 from experiments.core.workdir import CHECKPOINTS, CONFIG, WorkdirError
 from ib_jax import training
 from ib_jax.files import read_json
+from ib_jax.training import metrics_log
 from ib_jax.types import Params
 
 _SIZES = ("num_parameters", "steps", "training_seconds")
@@ -116,7 +117,7 @@ def open_model(workdir: str | pathlib.Path, recipe: Recipe | None = None) -> Tra
         own.config,
         lambda: restore_params(own, workdir),
         splits | {name: value for name, value in model.details.items() if name not in _SIZES},
-        json_files.read_jsonl(workdir / "metrics.jsonl"),
+        metrics_log.read(workdir / "metrics.jsonl"),
         model.details["training_seconds"],
         record,
     )

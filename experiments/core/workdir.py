@@ -21,6 +21,7 @@ from experiments.core import json_files
 from experiments.core.settings import EITHER, FILE, FOLDER, STAGES, TRAINING, SettingError, Settings, as_dict
 from ib_jax import training
 from ib_jax.files import DamagedFileError, read_json
+from ib_jax.training import metrics_log
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 
@@ -49,9 +50,9 @@ def check_reuse(
       WorkdirError: some differ; the message lists them.
     """
     decisive = [name for each in settings for name in deciding(each, stage) if name not in without]
-    now = json_files.plain(as_dict(*settings))
+    now = metrics_log.plain(as_dict(*settings))
     # A setting that there was not yet had the effect of its default.
-    usual = json_files.plain({field.name: field.default for each in settings for field in dataclasses.fields(each)})
+    usual = metrics_log.plain({field.name: field.default for each in settings for field in dataclasses.fields(each)})
     there = usual | dict(recorded)
     different = [name for name in decisive if there[name] != now[name]]
     if different:

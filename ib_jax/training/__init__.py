@@ -19,6 +19,7 @@ from ib_jax.training.feed import feed
 from ib_jax.training.gradient import Batch, LossFn, Metrics, Perturb, make_gradient
 from ib_jax.training.layerwise import DepthOf, layerwise_rates
 from ib_jax.training.loop import NonFiniteLossError, Progress, StopRequest, fit
+from ib_jax.training.one_call import Callback, Trained, train
 from ib_jax.training.optimizer import paper_adam
 from ib_jax.training.parallel import (
     REPLICATED,
@@ -40,6 +41,7 @@ __all__ = [
     "ApplyFn",
     "Augment",
     "Batch",
+    "Callback",
     "CheckpointWarning",
     "Checkpoints",
     "DepthOf",
@@ -58,6 +60,7 @@ __all__ = [
     "Schedule",
     "StopRequest",
     "TrainState",
+    "Trained",
     "any_process",
     "attacked",
     "averaged_params",
@@ -103,5 +106,6 @@ __all__ = [
     "spread_members",
     "tell_others",
     "trades",
+    "train",
     "unreplicate",
 ]

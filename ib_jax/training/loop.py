@@ -78,8 +78,8 @@ def fit(
     *,
     num_steps: int,
     batch_size: int,
-    checkpoints: Checkpoints,
-    evaluate: Callable[[State], Mapping[str, Any]],
+    checkpoints: Checkpoints | None = None,
+    evaluate: Callable[[State], Mapping[str, Any]] = lambda placed: {},
     steps_per_evaluation: int,
     placement: Placement = REPLICATED,
     score: Callable[[Progress], float] = lambda progress: float(np.nanmin(progress.metrics["loss"])),
@@ -94,8 +94,8 @@ def fit(
         epoch(state, data)` with `epoch` from `shard_epoch` and `data` from `replicate`; or from `drive`.
       num_steps: steps of the whole run, counted from its start.
       batch_size: size of the global batch, for the speed reported.
-      checkpoints: where to save: at every evaluation, when stopped, and at the end.
-      evaluate: from a placed state to numbers.
+      checkpoints: where to save: at every evaluation, when stopped, and at the end; None for nowhere.
+      evaluate: from a placed state to numbers; nothing is evaluated by default.
       steps_per_evaluation: steps between evaluations; a multiple of the steps of one call of `run`.
       placement: how the state lies on the devices; `spread_members(M)` for a population.
       score: which checkpoint is best: lower is better. Asked where an evaluation is due.
@@ -127,22 +127,26 @@ def fit(
         progress = Progress(step, num_steps, means, evaluation, speed)
         # Reported first: what a kill leaves is then never a checkpoint of steps that nobody has heard of.
         report(progress)
-        if due or stopping:
+        if checkpoints is not None and (due or stopping):
             # Where an uninterrupted run would not have saved, nothing is the best: there is no evaluation to score.
             checkpoints.save(placement.get(placed), score=score(progress) if due else math.inf)
         if stopping:
             break
-    checkpoints.wait()
+    if checkpoints is not None:
+        checkpoints.wait()
     return placement.get(placed)
 
 
-def _check_finite(traces: Mapping[str, np.ndarray], first_step: int, checkpoints: Checkpoints) -> None:
+def _check_finite(traces: Mapping[str, np.ndarray], first_step: int, checkpoints: Checkpoints | None) -> None:
     bad = ~np.isfinite(traces["loss"])
     if not (bad.all() if bad.ndim == 2 else bad.any()):
         return
-    checkpoints.wait()
-    good = checkpoints.last_step()
-    where = "there is no checkpoint yet" if good is None else f"the last good checkpoint is step {good}"
+    where = "nothing is kept"
+    if checkpoints is not None:
+        checkpoints.wait()
+        good = checkpoints.last_step()
+        where = "there is no checkpoint yet" if good is None else f"the last good checkpoint is step {good}"
+        where += f" in {checkpoints.directory}"
     if bad.ndim == 2:
         what = f"the loss of all {len(bad)} members has ceased to be finite by step {first_step + bad.shape[1]}"
     else:
@@ -150,4 +154,4 @@ def _check_finite(traces: Mapping[str, np.ndarray], first_step: int, checkpoints
         terms = [name for name, trace in traces.items() if name != "loss" and not np.isfinite(trace[index])]
         what = f"the loss is {traces['loss'][index]} at step {first_step + index + 1}; not finite: "
         what += ", ".join(terms) or "loss"
-    raise NonFiniteLossError(f"{what}; {where} in {checkpoints.directory}. A smaller learning rate usually helps.")
+    raise NonFiniteLossError(f"{what}; {where}. A smaller learning rate usually helps.")

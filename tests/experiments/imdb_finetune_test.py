@@ -15,13 +15,13 @@ from rich.console import Console
 pytest.importorskip("tokenizers")
 pytest.importorskip("safetensors")
 
-from experiments.core import json_files
 from experiments.core.session import Session
 from experiments.imdb_finetune import run as finetune
 from experiments.imdb_finetune.settings import PRESETS, FinetuneConfig
 from experiments.imdb_vub import encoder as text_encoder
 from experiments.imdb_vub import encoder_for
 from ib_jax import data, evaluation, models, promotion, training
+from ib_jax.training import metrics_log
 from tests.forced_devices import forced_devices
 
 TINY = models.BertConfig(
@@ -62,7 +62,7 @@ def state_of(workdir, step=None):
 
 
 def rows(workdir):
-    found = json_files.read_jsonl(workdir / "metrics.jsonl")
+    found = metrics_log.read(workdir / "metrics.jsonl")
     return [{name: value for name, value in row.items() if name not in VOLATILE} for row in found]
 
 

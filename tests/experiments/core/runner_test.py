@@ -13,6 +13,7 @@ from experiments.core import json_files, records, runner, trained_model
 from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from ib_jax import training
+from ib_jax.training import metrics_log
 from tests.experiments.core import tiny
 
 SESSION = Session("mnist_vib", "python -m experiments.mnist_vib")
@@ -24,7 +25,7 @@ def train(workdir, **settings):
 
 def rows(workdir):
     volatile = ("seconds", "images_per_second")
-    found = json_files.read_jsonl(workdir / "metrics.jsonl")
+    found = metrics_log.read(workdir / "metrics.jsonl")
     return [{name: value for name, value in row.items() if name not in volatile} for row in found]
 
 
@@ -65,7 +66,7 @@ def test_a_stopped_run_ends_as_an_uninterrupted_one(whole, tmp_path, monkeypatch
         assert train(tmp_path) is None
     assert not trained_model.is_finished(tmp_path)
     assert [row["step"] for row in rows(tmp_path)] == [2, 4, 6]
-    json_files.append_jsonl(tmp_path / "metrics.jsonl", {"step": 8})  # logged, but after the checkpoint
+    metrics_log.append(tmp_path / "metrics.jsonl", {"step": 8})  # logged, but after the checkpoint
     resumed = train(tmp_path)
     assert rows(tmp_path) == rows(workdir)
     assert resumed.summary == trained.summary

@@ -14,10 +14,13 @@ from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, Gaussian, Gauss
 
 __version__ = "0.1.0"
 
-_LAZY = ("augment", "corruptions", "data", "exact", "hub", "models", "training")
+_ESTIMATORS = ("BottleneckClassifier", "BottleneckRegressor")
+_LAZY = ("augment", "corruptions", "data", "exact", "hub", "models", "objectives", "training")
 
 __all__ = [
     "AttackResult",
+    "BottleneckClassifier",
+    "BottleneckRegressor",
     "BoundTerms",
     "DiagGaussian",
     "Gaussian",
@@ -34,6 +37,7 @@ __all__ = [
     "loops",
     "losses",
     "models",
+    "objectives",
     "training",
 ]
 
@@ -41,4 +45,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f"ib_jax.{name}")
+    if name in _ESTIMATORS:
+        return getattr(importlib.import_module("ib_jax.estimators"), name)
     raise AttributeError(f"module 'ib_jax' has no attribute {name!r}")

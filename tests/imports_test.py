@@ -28,9 +28,11 @@ MAY_IMPORT = {
     "models": {"types", "files", "paths", "keys", "losses", "hub", "promotion"},
     "training": {"types", "files", "paths", "keys", "loops", "promotion", "data"},
     "exact": {"types"},
+    "objectives": {"types", "bounds", "models"},
+    "estimators": {"types", "losses", "bounds", "models", "objectives", "training", "attacks", "evaluation"},
     "corruptions": {"types", "keys"},
 }
-FILES = {"types", "files", "paths", "keys", "loops", "promotion", "hub", "strings"}
+FILES = {"estimators", "objectives", "types", "files", "paths", "keys", "loops", "promotion", "hub", "strings"}
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 
 

@@ -22,7 +22,7 @@ from experiments.core.image_report import (
 from experiments.core.plots import Bars, Figure, Level, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Claims, Column, Departures, Headline, Report, Row, Table, Text, values_of
-from experiments.core.settings import BOTTLENECKS
+from ib_jax.objectives import BOTTLENECKS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from experiments.core.claims import Claim
 from experiments.core.frames import per_model, per_seed, where
 from experiments.core.image_models import AVERAGE
 from experiments.core.image_report import NORMS, Group, pgd, pgd_label
-from experiments.core.settings import BOTTLENECKS
+from ib_jax.objectives import BOTTLENECKS
 
 if TYPE_CHECKING:
     import pandas as pd

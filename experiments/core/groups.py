@@ -6,7 +6,6 @@ import math
 from typing import Literal
 
 from experiments.core.settings import (
-    BOTTLENECKS,
     EVALUATION,
     FILE,
     FOLDER,
@@ -14,13 +13,12 @@ from experiments.core.settings import (
     NOTHING,
     PIPELINES,
     PRECISIONS,
-    RATE_OBJECTIVES,
     RESIDENT,
-    RESIDUAL_OBJECTIVES,
     SettingError,
     Settings,
     setting,
 )
+from ib_jax.objectives import BOTTLENECKS, RATE_OBJECTIVES, RESIDUAL_OBJECTIVES
 
 SHARE = "share of the pixel range"
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from experiments.core import groups, networks
 from experiments.core.recipe import VIB, Recipe
-from experiments.core.settings import BOTTLENECKS, FOLDER, NOTHING, Settings, configure, setting
+from experiments.core.settings import FOLDER, NOTHING, Settings, configure, setting
 from ib_jax import data, losses
 from ib_jax.models import Classifier
+from ib_jax.objectives import BOTTLENECKS
 from ib_jax.types import Array
 
 DETERMINISTIC = "cross_entropy"

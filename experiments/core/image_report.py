@@ -10,7 +10,7 @@ from experiments.core.image_models import AVERAGE
 from experiments.core.image_settings import LEVELS
 from experiments.core.records import Record
 from experiments.core.report import Column, Grid, Row, Table
-from experiments.core.settings import BOTTLENECKS
+from ib_jax.objectives import BOTTLENECKS
 
 if TYPE_CHECKING:
     import pandas as pd

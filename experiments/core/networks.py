@@ -10,10 +10,10 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from experiments.core.settings import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES
 from ib_jax import models
 from ib_jax.models import Classifier
 from ib_jax.models.classifier import BackwardKind
+from ib_jax.objectives import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES
 
 
 def classifier(

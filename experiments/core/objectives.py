@@ -1,20 +1,17 @@
-"""From the name of an objective to the loss that the train step differentiates, and to the schedule of rho."""
+"""From settings to the loss that the train step differentiates, and to the schedule of rho."""
 
-import functools
 import types
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
 
-from experiments.core.settings import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES
-from ib_jax import bounds, losses, training
+from ib_jax import losses, objectives, training
 from ib_jax.models import Classifier
+from ib_jax.objectives import RATE_OBJECTIVES
 from ib_jax.training import Hyperparams
-from ib_jax.types import Array, BoundTerms, Params
+from ib_jax.types import Array, Params
 
 STRENGTHS = ("beta", "rho", "label_smoothing", "confidence_penalty")
 NONE: Hyperparams = types.MappingProxyType({})
@@ -22,8 +19,8 @@ NONE: Hyperparams = types.MappingProxyType({})
 
 def strength_name(objective: str) -> str:
     """Which setting decides how strongly an objective regularises; empty where none does."""
-    strengths = dict.fromkeys(RATE_OBJECTIVES, "beta") | dict.fromkeys(RESIDUAL_OBJECTIVES, "rho")
-    return strengths.get(objective, objective if objective in ("label_smoothing", "confidence_penalty") else "")
+    argument = objectives.strength_of(objective)
+    return argument if argument in STRENGTHS else objective * bool(argument)
 
 
 def make_loss(
@@ -34,35 +31,16 @@ def make_loss(
     In a population a member's own hyperparams, which may be traced, go before the configured ones.
     """
     own: dict[str, Any] = {name: getattr(config, name, None) for name in STRENGTHS} | dict(hyperparams)
-    sampled: dict[str, Any] = {"num_samples": config.num_train_samples}
-    label_entropy = float(scipy.stats.entropy(class_probabilities))
-    shares = jnp.asarray(class_probabilities, jnp.float32)
-    objectives: dict[str, Callable[..., BoundTerms]] = {
-        "vib": functools.partial(bounds.vib, **sampled),
-        "vub": functools.partial(bounds.vub, label_entropy=label_entropy, **sampled),
-        "ceb": functools.partial(bounds.ceb, **sampled),
-        "consistent_ceb": functools.partial(bounds.consistent_ceb, class_probabilities=shares, **sampled),
-        "cross_entropy": bounds.cross_entropy,
-        "dropout": bounds.cross_entropy,
-        "confidence_penalty": functools.partial(bounds.confidence_penalty, penalty=own["confidence_penalty"]),
-        "label_smoothing": functools.partial(bounds.label_smoothing, smoothing=own["label_smoothing"]),
-    }
-    bound = objectives[config.objective]
+    argument = objectives.strength_of(config.objective)
+    strength = {argument: own[strength_name(config.objective)]} if argument else {}
+    loss_fn = objectives.make_loss(
+        config.objective, model, jnp.asarray(class_probabilities), num_samples=config.num_train_samples
+    )
 
-    def loss_fn(params: Params, keys: Array, inputs: Array, labels: Array, rho: Array | None = None) -> Any:
-        dropout_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 1)
-        encoding, statistics = model.encode_train(params, inputs, dropout_keys)
-        settings: dict[str, Any] = {"encode_fn": lambda _: encoding}
-        if config.objective != "consistent_ceb":
-            settings["decode_fn"] = functools.partial(model.decode, params)
-        if config.objective in RATE_OBJECTIVES:
-            settings |= {"prior": model.prior(params)} | ({"beta": own["beta"]} if rho is None else {"rho": rho})
-        if model.backward is not None:
-            settings |= {"backward": model.backward(params), "rho": own["rho"] if rho is None else rho}
-        terms = bound(keys, inputs, labels, **settings)
-        return (terms, statistics) if statistics else terms
+    def scheduled(params: Params, keys: Array, inputs: Array, labels: Array, rho: Array | None = None) -> Any:
+        return loss_fn(params, keys, inputs, labels, **(strength if rho is None else {"rho": rho}))
 
-    return loss_fn
+    return scheduled
 
 
 def make_schedule(config: Any, steps_per_epoch: int, hyperparams: Hyperparams = NONE) -> training.Schedule | None:

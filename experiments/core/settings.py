@@ -12,9 +12,6 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from ib_jax.paths import local_path
 
-RATE_OBJECTIVES = ("vib", "vub")
-RESIDUAL_OBJECTIVES = ("ceb", "consistent_ceb")
-BOTTLENECKS = RATE_OBJECTIVES + RESIDUAL_OBJECTIVES
 SCALES = ("learned", "unit")
 PRECISIONS = ("float32", "bfloat16")
 RESIDENT, GRAIN = "resident", "grain"

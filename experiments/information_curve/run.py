@@ -13,10 +13,11 @@ from experiments.core.population import PopulationTrainer, curves
 from experiments.core.recipe import Recipe, load_dataset
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
-from experiments.core.settings import EVALUATION, GRAIN, RESIDUAL_OBJECTIVES, SettingError
+from experiments.core.settings import EVALUATION, GRAIN, SettingError
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_reuse, check_workdir, new_workdir, write_config
 from experiments.information_curve.settings import DRAWN, VARIED, CurveConfig, member_settings, of_size
+from ib_jax.objectives import RESIDUAL_OBJECTIVES
 from ib_jax.training import Population
 
 

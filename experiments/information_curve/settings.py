@@ -7,9 +7,10 @@ import numpy as np
 
 from experiments.core import groups
 from experiments.core.objectives import strength_name
-from experiments.core.settings import NOTHING, RATE_OBJECTIVES, RESIDUAL_OBJECTIVES, TRAINING, configure, setting
+from experiments.core.settings import NOTHING, TRAINING, configure, setting
 from experiments.mnist_vib import PRESETS, Config
 from ib_jax import losses
+from ib_jax.objectives import RATE_OBJECTIVES, RESIDUAL_OBJECTIVES
 
 __all__ = ("PRESETS", "VARIED", "Config", "CurveConfig", "member_settings")
 

@@ -10,8 +10,8 @@ from experiments.core.frames import distinct, per_model, where
 from experiments.core.plots import Figure, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Column, Departures, Grid, Headline, Report, Row, Table, attack_label, number
-from experiments.core.settings import BOTTLENECKS
 from experiments.mnist_objectives.settings import STRENGTH
+from ib_jax.objectives import BOTTLENECKS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,10 +3,11 @@
 from typing import Any
 
 from experiments.core import groups
-from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES, RESIDUAL_OBJECTIVES, configure, setting
+from experiments.core.settings import configure, setting
 from experiments.mnist_vib import DATASETS
 from experiments.mnist_vib import RECIPES as PRESETS
 from ib_jax import losses
+from ib_jax.objectives import BOTTLENECKS, RATE_OBJECTIVES, RESIDUAL_OBJECTIVES
 
 __all__ = ("PRESETS", "STRENGTH", "CompareConfig")
 

@@ -3,10 +3,7 @@
 from experiments.core import groups
 from experiments.core.optimizers import COSINE, STAIRCASE
 from experiments.core.settings import (
-    BOTTLENECKS,
     EVALUATION,
-    RATE_OBJECTIVES,
-    RESIDUAL_OBJECTIVES,
     SCALES,
     OneOf,
     Preset,
@@ -14,6 +11,7 @@ from experiments.core.settings import (
     configure,
     setting,
 )
+from ib_jax.objectives import BOTTLENECKS, RATE_OBJECTIVES, RESIDUAL_OBJECTIVES
 
 OBJECTIVES = (*BOTTLENECKS, "cross_entropy", "dropout", "confidence_penalty", "label_smoothing")
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")

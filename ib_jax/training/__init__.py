@@ -31,7 +31,7 @@ from ib_jax.training.parallel import (
     spread_members,
     unreplicate,
 )
-from ib_jax.training.schedule import Gate, Schedule, gated_rho, linear_gamma, linear_rho
+from ib_jax.training.schedule import Gate, Schedule, constant, gated_rho, linear_gamma, linear_rho
 from ib_jax.training.step import TrainState, averaged_params, init_state, make_train_step
 from ib_jax.training.step_folders import CheckpointWarning, last_checkpoint, saved_settings
 from ib_jax.training.sweep import Hyperparams, Population, choose_members_at_once, init_population, make_sweep, member
@@ -65,6 +65,7 @@ __all__ = [
     "attacked",
     "averaged_params",
     "choose_members_at_once",
+    "constant",
     "device_memory",
     "drive",
     "epoch_order",

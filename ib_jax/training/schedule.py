@@ -41,6 +41,32 @@ def _line(start: float | Array, end: float | Array, num_steps: int) -> Callable[
     return value
 
 
+def constant(value: float | Array) -> Schedule:
+    """A strength that does not change. It is part of the state, so that runs of other strengths share one program.
+
+    Args:
+      value: rho, or whatever the loss takes as its fifth argument.
+
+    Returns:
+      Schedule.
+
+    Example:
+      >>> from ib_jax import training
+      >>> schedule = training.constant(2.0)
+      >>> float(schedule.value(schedule.init(), 7))
+      2.0
+    """
+    return Schedule(lambda: jnp.asarray(value, jnp.float32), _kept_value, _kept_state)
+
+
+def _kept_value(state: ScheduleState, step: Array) -> Array:
+    return jnp.asarray(state)
+
+
+def _kept_state(state: ScheduleState, step: Array, metrics: Mapping[str, Array]) -> ScheduleState:
+    return state
+
+
 def _check_steps(**steps: int) -> None:
     for name, value in steps.items():
         if value < 1:

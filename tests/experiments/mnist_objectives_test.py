@@ -11,11 +11,12 @@ from experiments import mnist_vib
 from experiments.core import drawing, frames, records, render
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
-from experiments.core.settings import BOTTLENECKS, RATE_OBJECTIVES, Preset, SettingError
+from experiments.core.settings import Preset, SettingError
 from experiments.core.workdir import WorkdirError
 from experiments.mnist_objectives import run as mnist_objectives
 from experiments.mnist_objectives.report import report
 from experiments.mnist_objectives.settings import CompareConfig
+from ib_jax.objectives import BOTTLENECKS, RATE_OBJECTIVES
 
 BEST = {"vib": 1e-2, "vub": 1e-3, "ceb": 4.5951, "consistent_ceb": 6.9068}
 STORED = pathlib.Path(__file__).parent / "records" / "mnist_objectives.json"

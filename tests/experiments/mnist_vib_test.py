@@ -12,11 +12,12 @@ from experiments.core import drawing, flags, frames, records
 from experiments.core.recipe import Recipe
 from experiments.core.report import attack_label
 from experiments.core.session import Session
-from experiments.core.settings import BOTTLENECKS, recorded
+from experiments.core.settings import recorded
 from experiments.mnist_objectives.settings import CompareConfig
 from experiments.mnist_vib import __main__ as program
 from experiments.mnist_vib.report import changes
 from experiments.mnist_vib.settings import OBJECTIVES, PRESETS, Config
+from ib_jax.objectives import BOTTLENECKS
 from tests.experiments.core import tiny
 
 SMALL = Config(

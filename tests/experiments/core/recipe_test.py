@@ -9,9 +9,9 @@ import pytest
 from experiments import cifar10_ceb, ib_adversarial_training, imagenet_ceb
 from experiments.core import adversary, networks, objectives, optimizers
 from experiments.core.recipe import VIB, Recipe, Streamed, load_dataset
-from experiments.core.settings import BOTTLENECKS, RESIDUAL_OBJECTIVES
 from experiments.imagenet_ceb.settings import PRESETS
 from ib_jax import data, promotion
+from ib_jax.objectives import BOTTLENECKS, RESIDUAL_OBJECTIVES
 from ib_jax.types import GaussianMixture
 from tests.experiments.core import tiny
 

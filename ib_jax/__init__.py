@@ -15,7 +15,7 @@ from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, Gaussian, Gauss
 __version__ = "0.1.0"
 
 _ESTIMATORS = ("BottleneckClassifier", "BottleneckRegressor")
-_LAZY = ("augment", "corruptions", "data", "exact", "hub", "models", "objectives", "training")
+_LAZY = ("augment", "corruptions", "data", "estimators", "exact", "hub", "models", "objectives", "training")
 
 __all__ = [
     "AttackResult",
@@ -30,6 +30,7 @@ __all__ = [
     "bounds",
     "corruptions",
     "data",
+    "estimators",
     "evaluation",
     "exact",
     "hub",

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "estimators": {"types", "losses", "bounds", "models", "objectives", "training", "attacks", "evaluation"},
     "corruptions": {"types", "keys"},
 }
-FILES = {"estimators", "objectives", "types", "files", "paths", "keys", "loops", "promotion", "hub", "strings"}
+FILES = {"objectives", "types", "files", "paths", "keys", "loops", "promotion", "hub", "strings"}
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 
 

@@ -17,7 +17,7 @@ from ib_jax.training.parallel import unreplicate
 from ib_jax.training.programs import Functions, Sizes, join, make_programs, run_resident, run_streamed, split
 from ib_jax.training.resumable import ResumableRun
 from ib_jax.training.schedule import Schedule
-from ib_jax.training.step import TrainState, averaged_params, init_state
+from ib_jax.training.step import TrainState
 from ib_jax.types import Array, Params
 
 Callback = Callable[[int, Mapping[str, float]], Any]
@@ -124,7 +124,6 @@ def train(
     batch_size = min(batch_size, max(1, num_examples // num_devices) * num_devices)
     own, rest = split(params)
     optimizer = optimizer or _adam()
-    state = init_state(jax.random.key(seed), own, optimizer, average_decay, schedule)
     functions = Functions(loss_fn, optimizer, schedule and schedule._replace(init=_nothing), perturb, augment, prepare)
     sizes = Sizes(num_examples, batch_size, num_microbatches, average_decay, num_devices)
     kept = {} if programs is None or jax.tree.leaves(rest) else programs
@@ -132,10 +131,12 @@ def train(
     if key not in kept:
         kept[key] = make_programs(functions, sizes, own, rest, example)
     own_programs, num_steps = kept[key], sizes.steps_per_epoch * num_epochs
+    state = own_programs.init(jax.random.key(seed), own)
+    state = state if schedule is None else state._replace(schedule=schedule.init())
 
     def scores(placed: TrainState) -> dict[str, float]:
         at = unreplicate(placed)
-        averaged = averaged_params(at, average_decay)
+        averaged = own_programs.averaged(at)
         found = dict(evaluate(join(averaged, rest))) if evaluate else {}
         if held_out is not None:
             rho = [] if schedule is None else [schedule.value(at.schedule, at.step)]
@@ -173,7 +174,7 @@ def train(
         )
         if int(state.step) < num_steps:
             raise KeyboardInterrupt(f"stopped and saved at step {int(state.step)}; the same call goes on in {workdir}")
-    return Trained(join(averaged_params(state, average_decay), rest), state, run.history)
+    return Trained(join(own_programs.averaged(state), rest), state, run.history)
 
 
 def _score(progress: Progress) -> float:

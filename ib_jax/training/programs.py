@@ -19,7 +19,7 @@ from ib_jax.training.feed import feed
 from ib_jax.training.gradient import Batch, LossFn, Perturb
 from ib_jax.training.parallel import AXIS, first_shard, replicate, shard_epoch
 from ib_jax.training.schedule import Schedule
-from ib_jax.training.step import TrainState, make_train_step
+from ib_jax.training.step import TrainState, averaged_params, init_state, make_train_step
 from ib_jax.types import Array, BoundTerms, Params
 
 
@@ -53,12 +53,16 @@ class Programs(NamedTuple):
     """Compiled when first called.
 
     Attributes:
+      init: (key, parameters) -> TrainState at step 0, whose schedule has no state yet.
+      averaged: (state) -> the Polyak average of its parameters.
       epoch: (placed state, placed data) -> (placed state, metrics): an epoch over data that lies on the devices.
       stretch: (placed state, batches handed over) -> (placed state, metrics).
       terms: ((params, [rho]), key, Batch) -> the terms of each held-out example by name, NumPy [N].
       whole: whether steps are one compiled loop, or driven from the host one by one.
     """
 
+    init: Callable[[Array, Params], TrainState]
+    averaged: Callable[[TrainState], Params]
     epoch: Callable[[Any, Batch], tuple[Any, Any]]
     stretch: Callable[[Any, Batch], tuple[Any, Any]]
     terms: Callable[[Any, Array, Batch], dict[str, np.ndarray]]
@@ -103,6 +107,8 @@ def make_programs(functions: Functions, sizes: Sizes, own: Params, rest: Params,
         **inputs,
     )
     return Programs(
+        jax.jit(lambda key, own: init_state(key, own, optimizer, sizes.average_decay)),
+        jax.jit(lambda state: averaged_params(state, sizes.average_decay)),
         shard_epoch(epoch),
         shard_epoch(make_stretch(step, **inputs)),
         map_examples(terms, batch_size=sizes.batch_size),

@@ -1,5 +1,6 @@
 """Attacks on an experiment's trained models: keys from the named streams, transfer between them, rows for records."""
 
+import pathlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from experiments.core.keys import stream
 from experiments.core.progress import WorkLine
 from experiments.core.trained_model import TrainedModel
-from ib_jax import attacks, evaluation
+from ib_jax import attacks, evaluation, training
 from ib_jax.evaluation import AttackRow, AttackSuite, SuiteKeys, SuiteResult, TransferSource
 from ib_jax.types import Array, Params
 
@@ -53,14 +54,16 @@ class ModelAttacks:
     Args:
       make_suite: the attacks on models of a model's structure.
       source_of: the model on which the images for transfer to a model are made; None without transfer.
+      export: folder for the attacked images, NAME/seedS for each model; "" for nowhere.
     """
 
     def __init__(
         self,
         make_suite: Callable[[AttackedModel], AttackSuite],
         source_of: Callable[[AttackedModel], AttackedModel] | None = None,
+        export: str = "",
     ):
-        self._make_suite, self._source_of = make_suite, source_of
+        self._make_suite, self._source_of, self._export = make_suite, source_of, export
         self._suites: dict[Hashable, AttackSuite] = {}
         self._params: dict[tuple[str, int], Params] = {}
         self._sources: dict[tuple[str, int], TransferSource] = {}
@@ -76,8 +79,14 @@ class ModelAttacks:
         suite, sources = self.suite(model), {}
         if self._source_of is not None and any(spec.source for spec in suite.specs):
             sources[SOURCE] = self._source(self._source_of(model))
-        keys = suite_keys(model.seed)
-        return suite.evaluate(self.params(model), keys, sources=sources, folder=folder, report=report)
+        keys, exported = suite_keys(model.seed), bool(self._export)
+        result = suite.evaluate(
+            self.params(model), keys, sources=sources, folder=folder, keep_images=exported, report=report
+        )
+        if exported and training.is_main():
+            home, inputs = pathlib.Path(self._export, model.name, f"seed{model.seed}"), suite.inputs
+            evaluation.export_images(home, result, inputs, suite.labels, model=model.name, seed=model.seed)
+        return result
 
     def suite(self, model: AttackedModel) -> AttackSuite:
         """The attacks on models of its structure."""
@@ -112,6 +121,7 @@ def attack_trained(
     console: Console,
     *,
     waiting: Sequence[TrainedModel] | None = None,
+    export: str = "",
 ) -> Iterator[tuple[TrainedModel, SuiteResult, str]]:
     """Attacks models in turn, with a progress line; their settings have `name`, `seed` and `stochastic`.
 
@@ -121,6 +131,7 @@ def attack_trained(
       source_of: (settings of a model) -> those of the one on which the images for transfer to it are made.
       console: the terminal.
       waiting: those that are attacked. Default: all.
+      export: as of `ModelAttacks`.
 
     Yields:
       A model, what came of it, and the name of its source.
@@ -136,7 +147,7 @@ def attack_trained(
         settings = source_of(trained[model.name, model.seed].settings)
         return attacked(trained[settings.name, settings.seed])
 
-    suites = ModelAttacks(lambda model: make_suite(trained[model.name, model.seed].settings), source)
+    suites = ModelAttacks(lambda model: make_suite(trained[model.name, model.seed].settings), source, export)
     waiting = models if waiting is None else waiting
     with WorkLine(console, suites.work(map(attacked, waiting))) as line:
         for each in waiting:

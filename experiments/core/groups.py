@@ -303,6 +303,14 @@ class AttackBatch(Settings, group="Attacks"):
     attack_batch_size: int = _free(250, "Images attacked at a time.", unit="images", least=1)
 
 
+class Export(Settings, group="Attacks"):
+    export_images: str = _path(
+        "Folder for the attacked images of the models that have no record yet: NumPy files and a manifest for each. "
+        "Default: they are not kept.",
+        path=FOLDER,
+    )
+
+
 class Epsilon(Settings, group="Attacks"):
     epsilon: float = _evaluated(0.1, "L-inf radius.", unit=SHARE, above=0)
 

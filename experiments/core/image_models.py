@@ -159,6 +159,7 @@ def measure_models(
     suites = ModelAttacks(
         lambda own: make_suite(attack or AttackSettings(), by_file[own.name].recipe),
         lambda own: transfer_source(by_file[own.name], models).attacked,
+        attack.export_images if attack else "",
     )
     # A program for each scale, whatever the number of models.
     scales = attack.logit_scales if attack else ()

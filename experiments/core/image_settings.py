@@ -101,6 +101,7 @@ class ImageAttacks(
     groups.AttackImages,
     groups.Square,
     groups.AttackBatch,
+    groups.Export,
 ):
     """What attacks on image models have in common."""
 

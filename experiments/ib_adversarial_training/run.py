@@ -130,6 +130,7 @@ def _attack(
         lambda config: make_suite(attack, recipe_of(config, dataset)),
         lambda config: source_of(config, every),
         session.console,
+        export=attack.export_images,
         waiting=[model for model in models if not _path(results, sweep, model.settings).exists()],
     )
     radii = [("linf", epsilon) for epsilon in attack.honest_epsilons]

@@ -163,6 +163,7 @@ class AttackSettings(
     groups.Eot,
     groups.Square,
     groups.AttackBatch,
+    groups.Export,
 ):
     """What each trained model is attacked with."""
 

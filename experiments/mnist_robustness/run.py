@@ -70,7 +70,7 @@ def _attack(
         return make_suite(config, Recipe(settings, dataset).model, dataset.test, stochastic=model.stochastic)
 
     sources = {attacked(trial)[:2]: attacked(trial.source) for trial in waiting}
-    measurer = Measurer(config, ModelAttacks(suite, lambda model: sources[model[:2]]), dataset)
+    measurer = Measurer(config, ModelAttacks(suite, lambda model: sources[model[:2]], config.export_images), dataset)
     folder = pathlib.Path(config.workdir) / "per_example"
     folder.mkdir(parents=True, exist_ok=True)
     with WorkLine(session.console, sum(measurer.work(attacked(trial)) for trial in waiting)) as line:

@@ -85,6 +85,7 @@ class RobustnessConfig(
     groups.CwImages,
     groups.CwSearch,
     groups.EvalSamples,
+    groups.Export,
 ):
     """What is trained and attacked."""
 

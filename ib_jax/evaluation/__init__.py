@@ -18,6 +18,7 @@ from ib_jax.evaluation.discretise import DiscretisedFeatures, discretise
 from ib_jax.evaluation.encoder_lipschitz import Form, log_density_lipschitz
 from ib_jax.evaluation.entropy import count_symbols, entropy_jvhw, entropy_miller_madow, entropy_plug_in
 from ib_jax.evaluation.entropy_interval import EntropyInterval, bootstrap_entropy
+from ib_jax.evaluation.export import export_images, robustbench_info
 from ib_jax.evaluation.fano import fano_error
 from ib_jax.evaluation.findings import Finding
 from ib_jax.evaluation.finite_sample import sampling_deviation, sampling_error
@@ -113,6 +114,7 @@ __all__ = [
     "evaluate_examples",
     "evaluate_pairs",
     "expected_calibration_error",
+    "export_images",
     "fano_error",
     "information_gap",
     "is_right",
@@ -134,6 +136,7 @@ __all__ = [
     "psi",
     "restrict_to_classes",
     "robust_correct",
+    "robustbench_info",
     "robustness_bound",
     "robustness_constants",
     "robustness_curve",

@@ -101,6 +101,7 @@ def evaluate_attacks(
     num_eval_samples: int = 12,
     batch_size: int = 1000,
     folder: str | os.PathLike[str] | None = None,
+    keep_images: bool = False,
     report: Callable[[AttackRow], None] | None = None,
     **settings: Any,
 ) -> SuiteResult:
@@ -117,6 +118,7 @@ def evaluate_attacks(
       num_eval_samples: fresh samples behind each answer.
       batch_size: most examples at a time.
       folder: where finished attacks are kept; the same call after a kill goes on from there.
+      keep_images: whether rows hold the attacked images, as `export_images` needs them.
       report: called with each row once it is there.
       **settings: further ones of `AttackSuite`; without `targets`, random ones are drawn.
 
@@ -155,4 +157,5 @@ def evaluate_attacks(
         name: TransferSource(AttackPrograms(source_fn, batch_size=batch_size, bounds=bounds), source_params, others)
         for name, (source_fn, source_params) in (sources or {}).items()
     }
-    return made.evaluate(params, SuiteKeys(own, judge, check), sources=known, folder=folder, report=report)
+    streams = SuiteKeys(own, judge, check)
+    return made.evaluate(params, streams, sources=known, folder=folder, keep_images=keep_images, report=report)

@@ -39,7 +39,6 @@ MAY_MAKE_KEYS = {
 MAY_FOLD_NUMBERS = {
     ("core/keys", "number_of(name)"): "the streams",
     ("exact_ib/run", "number"): "the run of each objective, which must not change",
-    ("core/objectives", "1"): "dropout, below an example's key; in training, which must not change",
 }
 
 

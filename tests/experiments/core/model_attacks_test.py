@@ -1,5 +1,6 @@
 """An experiment's models under attack, on a linear model: whose keys, whose images, and which rows a record has."""
 
+import json
 import types
 
 import jax
@@ -120,3 +121,14 @@ def test_trained_models_are_attacked_in_turn_with_images_of_their_sources():
     assert [(own, len(result.rows), source) for own, result, source in made] == [
         (models[0], 2, "vib"), (models[1], 2, "plain"),
     ]  # fmt: skip
+
+
+def test_attacked_images_are_exported_if_wanted(attacked, tmp_path):
+    models, _, results = attacked
+    lab = ModelAttacks(make_suite, lambda own: models[0], str(tmp_path))
+    found = lab.attack(models[1])
+    manifest = json.loads((tmp_path / "vib" / "seed0" / "manifest.json").read_text())
+    assert [row["accuracy"] for row in manifest["attacks"]] == [row.accuracy for row in found.rows]
+    assert [row.accuracy for row in found.rows] == [
+        row.accuracy for row in results[1].rows
+    ]  # the same with images kept

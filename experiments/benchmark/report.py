@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.benchmark import estimators
 from experiments.benchmark.settings import AVX512, LIBRARIES, PEERS, SUITES
 from experiments.benchmark.tables import (
     COMPILE,
@@ -344,9 +345,8 @@ def adversarial(record: Record) -> list[Section]:
     return [table(title, rows, columns), matrix_peak(record), target(name, 21, ratios["pgd-20"], at_most=True)]
 
 
-REPORTS: Mapping[str, Callable[[Record], list[Section]]] = dict(
-    zip(SUITES, (train, sweep, scaling, attacks, augment, corruptions, images, reading, adversarial), strict=True)
-)
+_REPORTS = (train, sweep, scaling, attacks, augment, corruptions, images, reading, adversarial, estimators.report)
+REPORTS: Mapping[str, Callable[[Record], list[Section]]] = dict(zip(SUITES, _REPORTS, strict=True))
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:

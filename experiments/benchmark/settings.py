@@ -17,6 +17,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "images": (),
     "reading": (),
     "adversarial": (),
+    "estimators": (),
 }
 """The suites in the order of `all`, each with what JAX is held against. eager: plain Adam; fused: fused Adam; compile:
 torch.compile and fused Adam; -avx512: MKL's AVX-512 path forced."""

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 from typing import Any
 
 import flax.linen as nn
@@ -241,6 +242,20 @@ def test_a_step_against_pgd_20_is_held_against_21_plain_ones(slower: float, verd
     rows = [timed_row("plain", 20.5 * 10), timed_row("pgd-20", 10 / slower)]
     (found,) = targets_of(record_of("adversarial", *rows, hidden="2", latent_dim=2))
     assert found.endswith(verdict)
+
+
+def test_an_estimator_is_held_against_its_peer_by_time_and_by_the_noise_of_folds() -> None:
+    rows = [timed_row("bottleneck", 10, 20, values={"seconds": 0.5}), timed_row("mlp", 10, 20, values={"seconds": 0.2})]
+    rows = [dataclasses.replace(row, settings={**row.settings, "table": "wine"}) for row in rows]
+    own: dict[str, Any] = {"calibration_error": [0.1, 0.1], "rate_bits": [4.0, 6.0], "label_bits": [1.0, 1.5]}
+    folds = {"wine": {"bottleneck": {"accuracy": [0.9, 0.8], **own}, "mlp": {"accuracy": [0.9, 0.9]}}}
+    record = record_of("estimators", *rows, folds=folds)
+    # The differences 0 and -0.1 have a mean of -0.05 and a deviation of 0.0707; times sqrt(1/2 + 1/4), 0.0612.
+    assert targets_of(record)[0] == "wine: standard errors by which accuracy is lower: 0.82, target under 2: met"
+    text = text_of(record)
+    assert "Accuracy less MLPClassifier's: -0.0500 +- 0.0612." in text
+    assert re.search(r"0\.100 +5\.00 +1\.25", text)
+    assert "wine: further fits / MLPClassifier: 2.50, target under 2: missed" in text
 
 
 def test_all_records_make_one_file() -> None:

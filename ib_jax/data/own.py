@@ -1,0 +1,124 @@
+"""Data of one's own: the names that stand for it, and the test images of what has none."""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ib_jax.data.dataset import Split, hold_out_rows
+from ib_jax.paths import local_path
+
+FORMS = "the path of a .npz file or of a folder of class folders, or tfds:NAME"
+"""What else `load` takes beside its names, for messages."""
+TFDS = "tfds:"
+NPZ = ".npz"
+TEST_SPLITS = ("test", "validation")
+"""On which of their splits data are tested: the first of these that they have."""
+HELD_OUT = "held out: a fifth of the images, drawn with seed 0"
+"""What `Dataset.test_split` says of data that have none. Runs with other seeds are tested on the same images."""
+
+
+class OwnData(NamedTuple):
+    """What a file or folder holds.
+
+    Attributes:
+      train: its training images.
+      test: its test images, or None where some are to be held out.
+      num_classes: the number of classes.
+      class_names: in the order of the labels; none where the classes are only numbered.
+      test_split: as of `Dataset`.
+    """
+
+    train: Split
+    test: Split | None
+    num_classes: int
+    class_names: tuple[str, ...] = ()
+    test_split: str = TEST_SPLITS[0]
+
+
+def is_own(name: str | os.PathLike[str]) -> bool:
+    """Whether a name stands for data of one's own: it begins with `tfds:`, or is a path.
+
+    Example:
+      >>> [is_own(name) for name in ("tfds:svhn_cropped", "pets.npz", "data/pets", "mnist")]
+      [True, True, True, False]
+    """
+    text = os.fspath(name)
+    return text.startswith(TFDS) or text.endswith(NPZ) or "/" in text or os.sep in text or os.path.isdir(text)
+
+
+def full_name(name: str | os.PathLike[str], argument: str = "name") -> str:
+    """The same name with `~` resolved, and a slash after a folder, so that it is known for one anywhere.
+
+    Args:
+      name: as a user writes it.
+      argument: what it is called in messages.
+
+    Raises:
+      ValueError: it is the address of a bucket or a server.
+
+    Example:
+      >>> full_name("data/pets"), full_name("data/./pets.npz"), full_name("tfds:svhn_cropped")
+      ('data/pets/', 'data/pets.npz', 'tfds:svhn_cropped')
+    """
+    text = os.fspath(name)
+    if not is_own(text) or text.startswith(TFDS):
+        return text
+    path = str(local_path(text, argument))
+    return path if path.endswith(NPZ) else f"{path}/"
+
+
+def short_name(name: str | os.PathLike[str]) -> str:
+    """What data are called in records and titles: a name as it is, of a path the last part.
+
+    Example:
+      >>> short_name("/home/me/pets/"), short_name("data/pets.npz"), short_name("mnist")
+      ('pets/', 'pets.npz', 'mnist')
+    """
+    text = os.fspath(name)
+    if not is_own(text) or text.startswith(TFDS):
+        return text
+    path = Path(text)
+    return path.name if path.name.endswith(NPZ) else f"{path.name or path.resolve().name}/"
+
+
+def stem(name: str | os.PathLike[str]) -> str:
+    """The same as a part of the name of a file or folder.
+
+    Example:
+      >>> stem("/home/me/my pets/"), stem("data/pets.npz"), stem("tfds:emnist/letters"), stem("mnist")
+      ('my_pets', 'pets', 'emnist_letters', 'mnist')
+    """
+    text = short_name(name).removeprefix(TFDS).removesuffix(NPZ)
+    return re.sub(r"\W+", "_", text).strip("_") or "data"
+
+
+def held_out_for_testing(num_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of images without a test split that are trained on, and those of its fifth that is tested on.
+
+    Example:
+      >>> [len(rows) for rows in held_out_for_testing(11)]
+      [9, 2]
+    """
+    return hold_out_rows(num_images, max(1, round(num_images / 5)), 0)
+
+
+def with_test(own: OwnData, name: str) -> tuple[Split, Split]:
+    """Training and test images; the second are held out where there are none.
+
+    Raises:
+      ValueError: no image of a class would be left to train on.
+    """
+    if own.test is not None:
+        return own.train, own.test
+    rows = held_out_for_testing(len(own.train.labels))
+    train, test = (Split(*(field[some] for field in own.train)) for some in rows)
+    if lost := sorted(set(test.labels.tolist()) - set(train.labels.tolist())):
+        missing = own.class_names[lost[0]] if own.class_names else str(lost[0])
+        raise ValueError(
+            f"name is {name!r}, of which class {missing} has too few images for a fifth to be held out for testing; "
+            "give test images as well"
+        )
+    return train, test

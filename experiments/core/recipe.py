@@ -83,7 +83,7 @@ def with_checksum(config: C, dataset: data.Dataset) -> C:
     """
     if not own.is_own(config.dataset):
         return config
-    found = dataset.checksum()
+    found = dataset.checksum
     if config.data_checksum not in ("", found):
         raise SettingError(
             f"--data_checksum is {config.data_checksum}, and what --dataset={config.dataset} holds now has {found}"

@@ -1,6 +1,7 @@
 """What a data set is once it is in memory, and what can go wrong on the way there."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -42,6 +43,7 @@ class Dataset(NamedTuple):
       num_classes: the number of classes.
       class_names: the names of the classes in the order of their labels; none where they are only numbered.
       test_split: where `test` comes from: "test", "validation", or how it was held out of the training images.
+      checksum: of all its images and labels, however they are stored and whatever is held out; "" if it is not known.
     """
 
     name: str
@@ -51,20 +53,7 @@ class Dataset(NamedTuple):
     num_classes: int
     class_names: tuple[str, ...] = ()
     test_split: str = "test"
-
-    def checksum(self) -> str:
-        """The first 16 digits of the SHA-256 of all images, labels and names of classes, however they are stored.
-
-        Example:
-          >>> split = Split(np.zeros((1, 2), np.uint8), np.zeros(1, np.int32))
-          >>> Dataset("zeros", split, None, split, 1).checksum()
-          '5015f4ec0ccb9b7c'
-        """
-        digest = hashlib.sha256("\0".join(self.class_names).encode())
-        for array in (*self.train, *(self.validation or ()), *self.test):
-            digest.update(f"{array.dtype.str} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()[:16]
+    checksum: str = ""
 
 
 def to_unit_interval(inputs: np.ndarray | jax.Array) -> jax.Array:
@@ -94,6 +83,26 @@ def to_unit_interval(inputs: np.ndarray | jax.Array) -> jax.Array:
     if jnp.issubdtype(images.dtype, jnp.floating):
         return images
     raise TypeError(f"inputs has dtype {images.dtype}; expected uint8 in 0..255 or floating point in [0, 1]")
+
+
+def checksum_of(train: Split, test: Split, class_names: Sequence[str] = ()) -> str:
+    """The first 16 digits of the SHA-256 of images, labels and the names of classes.
+
+    Args:
+      train: the training images, before any are held out.
+      test: the test images.
+      class_names: in the order of the labels.
+
+    Example:
+      >>> split = Split(np.zeros((1, 2), np.uint8), np.zeros(1, np.int32))
+      >>> checksum_of(split, split)
+      '5015f4ec0ccb9b7c'
+    """
+    digest = hashlib.sha256("\0".join(class_names).encode())
+    for array in (*train, *test):
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
 
 
 def hold_out(train: Split, num_validation: int, seed: int) -> tuple[Split, Split | None]:

@@ -8,7 +8,7 @@ from ib_jax.data import cifar10, digits, imagenet, mnist, own
 from ib_jax.data.access import ArraySource, BatchSource, EpochSource, EpochSubset, Subset
 from ib_jax.data.class_folders import read_class_folders
 from ib_jax.data.crops import CentreCrop, Decode
-from ib_jax.data.dataset import Dataset, Split, hold_out, hold_out_rows
+from ib_jax.data.dataset import Dataset, Split, checksum_of, hold_out, hold_out_rows
 from ib_jax.data.imagenet import IMAGE_SIZE, RandomCrops
 from ib_jax.data.npz import read_npz
 from ib_jax.data.own import OwnData
@@ -87,14 +87,15 @@ def load(
     if num_train is not None and num_train < 0:
         raise ValueError(f"num_train is {num_train}; expected 0 or more, 0 for all training images")
     read = _read(name) or _read_prepared(_spec(name, data_dir), data_dir)
-    train, test = own.with_test(read, name)
-    train, validation = hold_out(train, num_validation, seed)
+    whole, test = own.with_test(read, name)
+    checksum = checksum_of(whole, test, read.class_names)
+    train, validation = hold_out(whole, num_validation, seed)
     if num_train:
         if num_train > len(train.labels):
             raise ValueError(f"num_train is {num_train}; {name} has {len(train.labels)} training images to be kept")
         train = Split(*(field[:num_train] for field in train))
     called = own.short_name(name)
-    return Dataset(called, train, validation, test, read.num_classes, read.class_names, read.test_split)
+    return Dataset(called, train, validation, test, read.num_classes, read.class_names, read.test_split, checksum)
 
 
 def open_split(
@@ -220,10 +221,8 @@ def _spec(name: str, data_dir: str | os.PathLike[str] | None) -> ImageSpec:
 
 def _read_prepared(spec: ImageSpec, data_dir: str | os.PathLike[str] | None) -> OwnData:
     splits = load_splits(spec, resolve_data_dir(data_dir))
-    test = spec.test_split
-    return OwnData(
-        splits["train"], splits.get(test), spec.num_classes, spec.class_names, test if test in splits else own.HELD_OUT
-    )
+    tested = spec.test_split if spec.test_split in splits else own.HELD_OUT
+    return OwnData(splits["train"], splits.get(tested), spec.num_classes, spec.class_names, tested)
 
 
 def _sources(

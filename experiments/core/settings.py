@@ -145,7 +145,7 @@ class Settings:
 def _path(text: str, field: dataclasses.Field[Any]) -> str:
     try:
         if field.metadata["path"] == DATA:
-            return text if text in field.metadata["choices"] else own.full_name(text, f"--{field.name}")
+            return own.full_name(text, f"--{field.name}")
         return str(local_path(text, f"--{field.name}"))
     except ValueError as error:
         raise SettingError(str(error)) from None

@@ -49,11 +49,11 @@ def load(
     in `data_dir`; where there is none it is prepared, from raw files in `data_dir`/downloads/manual/`name` or else from
     the network. Reading takes seconds, since every image is stored as a PNG.
 
-    Data of one's own are called by where they lie: a `.npz` file (`data.npz.read_npz` says with which arrays), a folder
-    of class folders (`data.class_folders.read_class_folders`), or `tfds:NAME`, `tfds:NAME/CONFIG` or either with
-    `:VERSION` for any image classification set that tensorflow-datasets has prepared in `data_dir`, whose images have
-    one size. Their test images are the split "test", or else "validation"; of data with neither a fifth is held out,
-    drawn with seed 0 whatever `seed` is, so that all runs are tested on the same.
+    Data of one's own are called by where they lie: a `.npz` file (`data.npz.read_npz` says with which arrays); a folder
+    of class folders, with a slash or as a `Path` (`data.class_folders.read_class_folders`); or `tfds:NAME`,
+    `tfds:NAME/CONFIG`, or either with `:VERSION`, any image classification set that tensorflow-datasets has prepared in
+    `data_dir`, if its images have one size. Their test images are the split "test", or else "validation"; of data with
+    neither a fifth is held out, drawn with seed 0 whatever `seed` is, so that all runs are tested on the same.
 
     Args:
       name: one of `DATASETS`, or data of one's own.
@@ -80,7 +80,7 @@ def load(
       >>> [len(split.labels) for split in (digits.train, digits.validation, digits.test)]
       [1200, 237, 360]
     """
-    name = os.fspath(name)
+    name = own.name_of(name)
     if name in STREAMED:
         raise ValueError(f"name is {name!r}, which does not fit into memory; take open_train or open_split")
     _check(name, DATASETS, num_validation)
@@ -139,7 +139,7 @@ def open_split(
       >>> len(source), source[5].inputs.shape, int(source[5].labels)
       (237, (8, 8, 1), 2)
     """
-    name = os.fspath(name)
+    name = own.name_of(name)
     _check(name, (*DATASETS, *STREAMED), num_validation)
     sources = _sources(name, data_dir, image_size)
     _check_split(name, split, tuple(sources))
@@ -191,7 +191,7 @@ def open_train(
       >>> len(source), source[5].inputs.shape, int(source[5].labels)
       (1200, (8, 8, 1), 4)
     """
-    name = os.fspath(name)
+    name = own.name_of(name)
     if name not in STREAMED:
         return open_split(
             name, "train", data_dir=data_dir, image_size=image_size, num_validation=num_validation, seed=seed
@@ -209,7 +209,7 @@ def _read(name: str) -> OwnData | None:
     """The arrays of what does not come through tensorflow-datasets."""
     if name == "digits":
         return OwnData(*digits.load_splits(), digits.NUM_CLASSES)
-    if not own.is_own(name) or name.startswith(own.TFDS) or name in (*DATASETS, *STREAMED):
+    if not own.is_own(name) or name.startswith(own.TFDS):
         return None
     return (read_npz if name.endswith(own.NPZ) else read_class_folders)(name)
 

@@ -10,7 +10,7 @@ import numpy as np
 from ib_jax.data.dataset import Split, hold_out_rows
 from ib_jax.paths import local_path
 
-FORMS = "the path of a .npz file or of a folder of class folders, or tfds:NAME"
+FORMS = "the path of a .npz file or, with a slash, of a folder of class folders, or tfds:NAME"
 """What else `load` takes beside its names, for messages."""
 TFDS = "tfds:"
 NPZ = ".npz"
@@ -38,19 +38,31 @@ class OwnData(NamedTuple):
     test_split: str = TEST_SPLITS[0]
 
 
-def is_own(name: str | os.PathLike[str]) -> bool:
-    """Whether a name stands for data of one's own: it begins with `tfds:`, or is a path.
+def name_of(name: str | os.PathLike[str]) -> str:
+    """A name or a path as text; a folder given as a `Path` gets the slash by which it is known.
 
     Example:
-      >>> [is_own(name) for name in ("tfds:svhn_cropped", "pets.npz", "data/pets", "mnist")]
-      [True, True, True, False]
+      >>> name_of(Path("pets")), name_of(Path("pets.npz")), name_of("mnist")
+      ('pets/', 'pets.npz', 'mnist')
     """
+    if isinstance(name, str):
+        return name
     text = os.fspath(name)
-    return text.startswith(TFDS) or text.endswith(NPZ) or "/" in text or os.sep in text or os.path.isdir(text)
+    return text if text.endswith(NPZ) else f"{text}/"
 
 
-def full_name(name: str | os.PathLike[str], argument: str = "name") -> str:
-    """The same name with `~` resolved, and a slash after a folder, so that it is known for one anywhere.
+def is_own(name: str) -> bool:
+    """Whether a name stands for data of one's own, which the name alone tells: `tfds:...`, `....npz`, or with a slash.
+
+    Example:
+      >>> [is_own(name) for name in ("tfds:svhn_cropped", "pets.npz", "pets/", "data/pets", "mnist")]
+      [True, True, True, True, False]
+    """
+    return name.startswith(TFDS) or name.endswith(NPZ) or "/" in name or os.sep in name
+
+
+def full_name(name: str, argument: str = "name") -> str:
+    """The same name with `~` resolved, and a slash after a folder.
 
     Args:
       name: as a user writes it.
@@ -63,28 +75,25 @@ def full_name(name: str | os.PathLike[str], argument: str = "name") -> str:
       >>> full_name("data/pets"), full_name("data/./pets.npz"), full_name("tfds:svhn_cropped")
       ('data/pets/', 'data/pets.npz', 'tfds:svhn_cropped')
     """
-    text = os.fspath(name)
-    if not is_own(text) or text.startswith(TFDS):
-        return text
-    path = str(local_path(text, argument))
-    return path if path.endswith(NPZ) else f"{path}/"
+    if not is_own(name) or name.startswith(TFDS):
+        return name
+    return name_of(local_path(name, argument))
 
 
-def short_name(name: str | os.PathLike[str]) -> str:
+def short_name(name: str) -> str:
     """What data are called in records and titles: a name as it is, of a path the last part.
 
     Example:
       >>> short_name("/home/me/pets/"), short_name("data/pets.npz"), short_name("mnist")
       ('pets/', 'pets.npz', 'mnist')
     """
-    text = os.fspath(name)
-    if not is_own(text) or text.startswith(TFDS):
-        return text
-    path = Path(text)
-    return path.name if path.name.endswith(NPZ) else f"{path.name or path.resolve().name}/"
+    if not is_own(name) or name.startswith(TFDS):
+        return name
+    path = Path(name)
+    return name_of(Path(path.name or path.resolve().name))
 
 
-def stem(name: str | os.PathLike[str]) -> str:
+def stem(name: str) -> str:
     """The same as a part of the name of a file or folder.
 
     Example:

@@ -1,5 +1,7 @@
 """A folder of class folders: what it becomes, and what is refused."""
 
+import pathlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,12 +29,17 @@ def test_a_folder_of_class_folders(split, tmp_path):
         assert loaded.test_split == HELD_OUT
     assert (loaded.name, loaded.num_classes, loaded.class_names) == (f"{tmp_path.name}/", 3, ("ant", "bee", "cat"))
     assert len(loaded.train.labels) == (13 if split else 10)
-    same_opened(str(tmp_path), loaded, num_validation=2)
+    same_opened(tmp_path, loaded, num_validation=2)
 
 
-def test_a_folder_named_alone_is_found_where_one_stands(tmp_path, monkeypatch):
-    monkeypatch.chdir(put(tmp_path, IMAGES, LABELS).parent)
-    assert data.load(tmp_path.name).name == f"{tmp_path.name}/"
+def test_a_folder_beside_is_named_with_a_slash_for_a_data_set_may_have_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "digits", IMAGES, LABELS)
+    assert data.load("digits/").num_classes == data.load(pathlib.Path("digits")).num_classes == 3
+    assert data.load("digits").num_classes == 10
+    put(tmp_path / "pets", IMAGES, LABELS)
+    with pytest.raises(ValueError, match=r"name is 'pets'; expected one of digits, .*, with a slash, of a folder"):
+        data.load("pets")
 
 
 def test_grey_images_have_one_channel_and_beside_colour_three(tmp_path):

@@ -111,12 +111,17 @@ def reading(
         raise error(_told(path, found, remedy)) from None
 
 
-def read_arrays(path: str | os.PathLike[str], remedy: str = "delete it and make it again") -> dict[str, np.ndarray]:
+def read_arrays(
+    path: str | os.PathLike[str],
+    remedy: str = "delete it and make it again",
+    error: type[DamagedFileError] = DamagedFileError,
+) -> dict[str, np.ndarray]:
     """The arrays of a `.npz` file by their names.
 
     Args:
       path: of the file.
       remedy: what to do about a damaged one.
+      error: the class to raise.
 
     Raises:
       FileNotFoundError: there is none.
@@ -129,7 +134,7 @@ def read_arrays(path: str | os.PathLike[str], remedy: str = "delete it and make 
       >>> read_arrays(path)["ones"].tolist()
       [1.0, 1.0]
     """
-    with reading(path, remedy), np.load(path) as arrays:
+    with reading(path, remedy, error), np.load(path) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 

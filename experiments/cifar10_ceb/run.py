@@ -11,10 +11,11 @@ from experiments.core.image_models import ImageModel, measure_models
 from experiments.core.image_settings import AttackSettings
 from experiments.core.image_sweep import configs
 from experiments.core.population import train_in_workdirs
-from experiments.core.recipe import Recipe, RecipeFunctions, load_dataset
+from experiments.core.recipe import Recipe, RecipeFunctions, load_dataset, with_checksum
 from experiments.core.session import Session
 from experiments.core.workdir import check_workdir, new_workdir
 from ib_jax import augment, data
+from ib_jax.data import own
 from ib_jax.training import Augment
 
 load = load_dataset
@@ -60,17 +61,20 @@ def run(config: Cifar10Config, sweep: SweepSettings, attack: AttackSettings, ses
       WorkdirError: a workdir or a record was made with other settings.
       NonFiniteLossError: training diverged.
     """
-    workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-ceb"))
+    workdir = pathlib.Path(config.workdir or new_workdir(f"{own.stem(config.dataset)}-ceb"))
     results = pathlib.Path(sweep.results or workdir / "results")
-    every, dataset = configs(config, sweep, workdir), load(config)
-    for own in every:
-        check_workdir(own.workdir, own)
+    dataset = load(config)
+    every = configs(with_checksum(config, dataset), sweep, workdir)
+    for each in every:
+        check_workdir(each.workdir, each)
     if not _train(every, dataset, sweep, workdir, session):
         return None
     if not attack.num_attack_images:
         session.console.print(f"Models are in {workdir}; none is attacked.")
         return results
-    models = [ImageModel(own, network_name(own), functools.partial(Recipe, own, dataset, FUNCTIONS)) for own in every]
+    models = [
+        ImageModel(each, network_name(each), functools.partial(Recipe, each, dataset, FUNCTIONS)) for each in every
+    ]
     measure_models(models, [attack], results, session, attack=attack)
     session.publish(results)
     return results
@@ -92,7 +96,7 @@ def _train(
             trained = train_in_workdirs(recipe, group, folder, session, vary=vary, title=title, layout=sweep)
         else:
             session.console.rule(f"{first.name}, seed {first.seed}")
-            trained = runner.train(recipe, first.workdir, session, title=f"{first.name} on {first.dataset}")
+            trained = runner.train(recipe, first.workdir, session, title=f"{first.name} on {dataset.name}")
         if trained is None:
             return False
     return True

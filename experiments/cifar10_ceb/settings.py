@@ -8,7 +8,7 @@ from experiments.core import groups
 from experiments.core.adversary import NONE, PGD, Adversary
 from experiments.core.image_settings import LEVELS, AttackSettings, ImageConfig
 from experiments.core.image_sweep import RhoSweep
-from experiments.core.settings import NOTHING, OneOf, Preset, configure, setting
+from experiments.core.settings import DATA, NOTHING, OneOf, Preset, configure, setting
 
 __all__ = ("PRESETS", "AttackSettings", "Cifar10Config", "SweepSettings", "scaled")
 
@@ -44,6 +44,7 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
 
 @configure(
     choices={"dataset": DATASETS},
+    path={"dataset": DATA},
     adversary_epsilon=8.0,
     adversary_steps=7,
     adversary_fraction=1.0,
@@ -51,7 +52,7 @@ def scaled(values: dict[str, Any], flags: FlagValues) -> dict[str, Any]:
     paper={"dataset": "cifar10", "num_epochs": 1500, "learning_rate": 1e-3, "schedule": "gated_rho"}
     | {"adversary": OneOf(NONE, PGD), "adversary_epsilon": 8.0, "adversary_steps": 7, "adversary_fraction": 1.0},
 )
-class Cifar10Config(ImageConfig, Adversary):
+class Cifar10Config(ImageConfig, groups.DataChecksum, Adversary):
     """One run of a Wide ResNet."""
 
     group = "Network"

@@ -11,7 +11,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from experiments.core.settings import OneOf, Preset, Settings
+from experiments.core.settings import DATA, OneOf, Preset, Settings, allowed
 
 Adjust = Callable[[dict[str, Any], flags.FlagValues], dict[str, Any]]
 """(a preset's values, the flags) -> the values, for flags that scale a preset."""
@@ -40,7 +40,7 @@ def define(
             given["flag_values"] = flag_values
             if name in without:
                 continue
-            if choices and kind is str:
+            if choices and kind is str and field.metadata["path"] != DATA:
                 flags.DEFINE_enum(name, enum_values=choices, **given)
             elif kind in _DEFINE:
                 _DEFINE[kind](name, **given)
@@ -143,7 +143,7 @@ def _paper(field: dataclasses.Field[Any]) -> str:
 def _what(field: dataclasses.Field[Any], choices: Sequence[str]) -> str:
     text = field.metadata["help"]
     if choices:
-        text += f" One of {', '.join(choices)}."
+        text += f" {allowed(field, choices).replace('one', 'One', 1)}."
     low = [f"{word} {field.metadata[key]:g}" for key, word in BOUNDS.items() if field.metadata[key] not in NO_BOUNDS]
     if low and not choices:
         text += f" Allowed: {' and '.join(low)}."

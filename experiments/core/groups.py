@@ -62,6 +62,13 @@ class Dataset(Settings, group="Data"):
     dataset: str = setting("digits", "Data set; digits needs no download.")
 
 
+class DataChecksum(Settings, group="Data"):
+    data_checksum: str = setting(
+        "",
+        "Of data of your own: a run on any other is refused. Default: that of what is found, which records keep.",
+    )
+
+
 class DataDir(Settings, group="Data"):
     data_dir: str = _path(
         "Where tensorflow-datasets keeps its data. Default: $TFDS_DATA_DIR or ~/tensorflow_datasets.", path=INPUT

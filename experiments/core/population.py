@@ -67,6 +67,7 @@ class PopulationTrainer:
         self._make_evaluator, self._export = make_evaluator, export
         with refusing():
             recipe.epoch(None, 1)
+        recipe.check_inputs()
         num_members = len(hyperparams["seed"])
         own = [{name: values[index].item() for name, values in hyperparams.items()} for index in range(num_members)]
         self._own, self._members = own, own if members is None else members

@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +16,14 @@ from experiments.core import adversary, inputs, networks, objectives, optimizers
 from experiments.core.objectives import NONE
 from experiments.core.settings import GRAIN, SettingError, refusing
 from ib_jax import data, evaluation, loops, training
+from ib_jax.data import own
 from ib_jax.data.access import read_rows
+from ib_jax.files import one_line
 from ib_jax.models import Classifier
 from ib_jax.training import Hyperparams, parallel
 from ib_jax.types import Array, Params
 
+C = TypeVar("C", bound=Any)
 Stretch = Callable[[Any], tuple[Any, Any]]
 """Trains one stretch: (placed state) -> (placed state, metrics)."""
 
@@ -59,7 +63,7 @@ class Streamed(NamedTuple):
 
 def load_dataset(config: Any) -> data.Dataset:
     """The data set of a run, cut to the images that are trained on if the settings say so."""
-    with refusing():
+    try:
         return data.load(
             config.dataset,
             data_dir=config.data_dir or None,
@@ -67,6 +71,34 @@ def load_dataset(config: Any) -> data.Dataset:
             num_train=getattr(config, "num_train_images", 0),
             seed=config.seed,
         )
+    except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+        raise SettingError(re.sub("^name ", "--dataset ", str(error))) from error  # what `load` calls it
+
+
+def with_checksum(config: C, dataset: data.Dataset) -> C:
+    """The settings with the checksum of data of one's own, so that what was made of other data is not used again.
+
+    Raises:
+      SettingError: the settings have another.
+    """
+    if not own.is_own(config.dataset):
+        return config
+    found = dataset.checksum
+    if config.data_checksum not in ("", found):
+        raise SettingError(
+            f"--data_checksum is {config.data_checksum}, and what --dataset={config.dataset} holds now has {found}"
+        )
+    return dataclasses.replace(config, data_checksum=found)
+
+
+def data_details(config: Any, dataset: Any) -> dict[str, Any]:
+    """What a record says of data of one's own; nothing of others, which their names tell."""
+    if not own.is_own(getattr(config, "dataset", "")):
+        return {}
+    sizes = {f"num_{name}": len(split.labels) for name in ("train", "test") if (split := getattr(dataset, name))}
+    shape = list(dataset.train.inputs.shape[1:])
+    names = {"num_classes": dataset.num_classes, "class_names": dataset.class_names}
+    return {"data": {**sizes, "input_shape": shape, **names, "test_split": dataset.test_split}}
 
 
 class Recipe:
@@ -153,9 +185,29 @@ class Recipe:
         """
         with refusing():
             self.epoch(parallel.AXIS, jax.device_count())
-        own, parts = self.config.batch_size // jax.device_count(), self.config.num_microbatches
-        if own % parts:
-            raise SettingError(f"--num_microbatches must divide the {own} examples of a device's batch, got {parts}")
+        rows, parts = self.config.batch_size // jax.device_count(), self.config.num_microbatches
+        if rows % parts:
+            raise SettingError(f"--num_microbatches must divide the {rows} examples of a device's batch, got {parts}")
+        self.check_inputs()
+
+    def check_inputs(self) -> None:
+        """Refuses training images that the augmentation or the network does not take, by what these say themselves.
+
+        Raises:
+          SettingError: they do not.
+        """
+        if not isinstance(getattr(self.dataset, "train", None), data.Split):
+            return
+        images = self.dataset.train.inputs
+        two, keys = jax.ShapeDtypeStruct((2, *images.shape[1:]), images.dtype), jax.random.split(jax.random.key(0))
+        try:
+            jax.eval_shape(self.functions.augment(self.config), keys, two)
+            jax.eval_shape(self.model.init, keys[0], self.example)
+        except (ValueError, TypeError, AssertionError) as error:
+            raise SettingError(
+                f"--dataset={own.short_name(self.dataset.name)} has inputs {images.dtype} {list(images.shape[1:])}, "
+                f"which do not fit the network or the augmentation: {one_line(error)}"
+            ) from error
 
     def init(self, hyperparams: Hyperparams = NONE) -> training.TrainState:
         """The state before the first step; hyperparams go before the configured ones."""

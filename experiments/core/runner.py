@@ -55,9 +55,9 @@ def train(
     check_workdir(workdir, config)
     if is_finished(workdir) and not again:
         return open_model(workdir, recipe)
-    evaluator, state = evaluator or Evaluator(recipe), recipe.init()
     with refusing():
         recipe.check()
+    evaluator, state = evaluator or Evaluator(recipe), recipe.init()
     # Nothing is written before this line, so that a setting or a data set that will not do leaves nothing behind.
     write_config(workdir, config)
     averaged = functools.partial(training.averaged_params, average_decay=config.average_decay)

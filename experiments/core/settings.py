@@ -7,9 +7,10 @@ import itertools
 import math
 import operator
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from ib_jax.data import own
 from ib_jax.paths import local_path
 
 SCALES = ("learned", "unit")
@@ -20,6 +21,10 @@ PIPELINES = (RESIDENT, GRAIN)
 INPUT, FOLDER, FILE, EITHER = "input", "folder", "file", "file or folder"
 """What a path of this machine leads to: what is read, a folder in which is written, a file that is written, or the
 one or the other as another setting says."""
+DATA = "data"
+"""The path is that of data of one's own, which will do beside `choices`; records keep its last part."""
+OWN = "data of your own"
+"""What values of presets for these are called."""
 TRAINING, EVALUATION, NOTHING = "training", "evaluation", "nothing"
 STAGES = {TRAINING: (TRAINING,), EVALUATION: (TRAINING, EVALUATION)}
 """What decides a thing on disk: a checkpoint by its training; a record, an attack's cache by evaluation as well."""
@@ -82,8 +87,8 @@ def setting(
       decides: TRAINING, EVALUATION or NOTHING: what is not the same after a change.
       objectives: for which the setting matters at all; none: for all.
       local: whether it is of this machine, such as a folder; no record keeps it, and it decides nothing.
-      path: INPUT, FOLDER, FILE or EITHER of a path of this machine, or of several with commas between. `~` is
-        resolved, and the address of a bucket refused.
+      path: INPUT, FOLDER, FILE or EITHER of a path of this machine, or of several with commas between; or DATA. `~`
+        is resolved, and the address of a bucket refused.
 
     Returns:
       The field.
@@ -128,13 +133,16 @@ class Settings:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.metadata["path"] and value:
-                value = ",".join(_path(part, field) for part in value.split(","))
+                parts = [value] if field.metadata["path"] == DATA else value.split(",")
+                value = ",".join(_path(part, field) for part in parts)
                 object.__setattr__(self, field.name, value)
             _check_field(field, value)
 
 
 def _path(text: str, field: dataclasses.Field[Any]) -> str:
     try:
+        if field.metadata["path"] == DATA:
+            return own.full_name(text, f"--{field.name}")
         return str(local_path(text, f"--{field.name}"))
     except ValueError as error:
         raise SettingError(str(error)) from None
@@ -145,17 +153,22 @@ def _check_field(field: dataclasses.Field[Any], value: Any) -> None:
     values, rule = (value if many else (value,)), field.metadata
     if many and not values and not rule["empty"]:
         raise SettingError(f"--{field.name} must not be empty")
-    if rule["choices"] and not set(values) <= set(rule["choices"]):
-        raise SettingError(f"--{field.name} must be one of {', '.join(rule['choices'])}, got {value!r}")
+    if rule["choices"] and not set(values) <= set(rule["choices"]) and not (rule["path"] == DATA and own.is_own(value)):
+        raise SettingError(f"--{field.name} must be {allowed(field, rule['choices'])}, got {value!r}")
     numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
     wrong = [number for number in numbers if not _fits(number, rule)]
     if wrong:
-        allowed = "finite" if any(map(math.isinf, wrong)) else _range(rule)
-        raise SettingError(f"--{field.name} must {'each ' if many else ''}be {allowed}, got {value}")
+        usual = "finite" if any(map(math.isinf, wrong)) else _range(rule)
+        raise SettingError(f"--{field.name} must {'each ' if many else ''}be {usual}, got {value}")
     if many and rule["increasing"] and any(not low < high for low, high in itertools.pairwise(values)):
         raise SettingError(f"--{field.name} must increase, got {value}")
     if many and rule["distinct"] and len(set(values)) < len(values):
         raise SettingError(f"--{field.name} must differ, got {value}")
+
+
+def allowed(field: dataclasses.Field[Any], choices: Sequence[str]) -> str:
+    """What a field with choices may be, for messages and `--help`."""
+    return f"one of {', '.join(choices)}" + (f"; or {own.FORMS}" if field.metadata["path"] == DATA else "")
 
 
 def _fits(number: float, rule: Mapping[str, Any]) -> bool:
@@ -230,6 +243,7 @@ def departures(*settings: Settings) -> list[Departure]:
     for each in settings:
         for field in dataclasses.fields(each):
             ours, paper, only = getattr(each, field.name), field.metadata["paper"], field.metadata["objectives"]
+            ours = without_folder(field, ours)
             paper = paper(each) if callable(paper) else paper
             matters = paper is not None and (objective is None or not only or objective in only)
             if matters and ours not in (paper if isinstance(paper, OneOf) else (paper,)):
@@ -244,8 +258,14 @@ def as_dict(*settings: Settings) -> dict[str, Any]:
 
 def recorded(*settings: Settings) -> dict[str, Any]:
     """The same without those of this machine, as records keep them."""
-    local = {field.name for each in settings for field in dataclasses.fields(each) if field.metadata["local"]}
-    return {name: value for name, value in as_dict(*settings).items() if name not in local}
+    fields = {field.name: field for each in settings for field in dataclasses.fields(each)}
+    values = as_dict(*settings).items()
+    return {name: without_folder(fields[name], value) for name, value in values if not fields[name].metadata["local"]}
+
+
+def without_folder(field: dataclasses.Field[Any], value: Any) -> Any:
+    """A value without the folder of this machine in which data of one's own lie."""
+    return own.short_name(value) if field.metadata["path"] == DATA else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,11 +275,12 @@ class Preset:
     help: str
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     by_dataset: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    """Further values, over the others, for the data set in force."""
+    """Further values, over the others, for the data set in force; those of OWN for data of one's own."""
 
     def on(self, dataset: str) -> dict[str, Any]:
         """The values on a data set."""
-        return dict(self.values) | dict(self.by_dataset.get(dataset, {})) | {"dataset": dataset}
+        key = OWN if dataset not in self.by_dataset and own.is_own(dataset) else dataset
+        return dict(self.values) | dict(self.by_dataset.get(key, {})) | {"dataset": dataset}
 
 
 @contextlib.contextmanager

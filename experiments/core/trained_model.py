@@ -15,7 +15,7 @@ import jax
 
 from experiments.core import records
 from experiments.core.evaluator import SPLITS
-from experiments.core.recipe import Recipe
+from experiments.core.recipe import Recipe, data_details, with_checksum
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.workdir import CHECKPOINTS, CONFIG, WorkdirError
@@ -26,7 +26,7 @@ from ib_jax.types import Params
 
 _SIZES = ("num_parameters", "steps", "training_seconds")
 """What the details of a model's record hold of every model; the rest is its summary."""
-_DATA = ("dataset", "data_dir", "num_validation", "num_train_images", "image_size", "input_pipeline")
+_DATA = ("dataset", "data_checksum", "data_dir", "num_validation", "num_train_images", "image_size", "input_pipeline")
 """The settings that decide which data are loaded."""
 
 
@@ -76,7 +76,7 @@ def write_results(workdir: pathlib.Path, recipe: Recipe, trained: TrainedModel, 
         *summary.pop("measurements", ()),
     ]
     sizes = {"num_parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes)), "steps": recipe.num_steps}
-    details = {**sizes, "training_seconds": trained.seconds, **summary}
+    details = {**sizes, "training_seconds": trained.seconds, **data_details(config, recipe.dataset), **summary}
     model = Model(config.name, config.seed, measurements, details=details)
     record = session.record([model], config, file="results")
     records.write(workdir / "results.json", record)
@@ -207,4 +207,6 @@ def _data_settings(config: Any) -> Any:
 
 @functools.lru_cache(maxsize=2)
 def _dataset(experiment: str, config: Any) -> Any:
-    return _package(experiment).load(config)
+    dataset = _package(experiment).load(config)
+    with_checksum(config, dataset)  # refuses data that have changed
+    return dataset

@@ -18,7 +18,17 @@ from typing import Any
 import jax
 
 from experiments.core import json_files
-from experiments.core.settings import EITHER, FILE, FOLDER, STAGES, TRAINING, SettingError, Settings, as_dict
+from experiments.core.settings import (
+    EITHER,
+    FILE,
+    FOLDER,
+    STAGES,
+    TRAINING,
+    SettingError,
+    Settings,
+    as_dict,
+    without_folder,
+)
 from ib_jax import training
 from ib_jax.files import DamagedFileError, read_json
 from ib_jax.training import metrics_log
@@ -50,10 +60,13 @@ def check_reuse(
       WorkdirError: some differ; the message lists them.
     """
     decisive = [name for each in settings for name in deciding(each, stage) if name not in without]
-    now = metrics_log.plain(as_dict(*settings))
+    fields = {field.name: field for each in settings for field in dataclasses.fields(each)}
     # A setting that there was not yet had the effect of its default.
-    usual = metrics_log.plain({field.name: field.default for each in settings for field in dataclasses.fields(each)})
-    there = usual | dict(recorded)
+    usual = metrics_log.plain({name: field.default for name, field in fields.items()})
+    there, now = (
+        {name: without_folder(fields[name], values[name]) for name in decisive}  # data may be moved
+        for values in (usual | dict(recorded), metrics_log.plain(as_dict(*settings)))
+    )
     different = [name for name in decisive if there[name] != now[name]]
     if different:
         listed = "\n".join(f"  --{name}: {there[name]} there, {now[name]} now" for name in different)

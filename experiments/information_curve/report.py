@@ -29,6 +29,7 @@ ERRORS = {  # Alemi et al., Table 1 (K = 256), Figure 2 (K = 2): test error in p
 }
 COLORS = {"train": "C0", "test": "C1"}
 NUM_CLASSES = 10
+"""Of the data sets that are known by name."""
 MASKED = (
     "Accuracy under attack is on the first test images, white-box, with gradients averaged over samples of z. It "
     "stands alone here, so read a high number as possibly masked gradients: the table of "
@@ -201,11 +202,11 @@ def _curve(frame: "pd.DataFrame", sizes: Mapping[int, Sequence[Record]]) -> Figu
     )
     titles = {size: _trained(size, own) for size, own in sizes.items()}
     information = functools.partial(Panel, title=titles[first_size])
-    bound = "I(X;Z) upper bound, bits"
+    bound, known = "I(X;Z) upper bound, bits", sizes[first_size][0].details.get("data", {})
     plane = information(
         lines=relevance,
         x="rate_bits",
-        levels=[Level(math.log2(NUM_CLASSES))],
+        levels=[Level(math.log2(known.get("num_classes", NUM_CLASSES)))],
         xlabel=bound,
         ylabel="I(Z;Y) lower bound, bits",
         xscale="symlog",

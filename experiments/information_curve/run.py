@@ -10,13 +10,15 @@ from experiments.core import records, runner
 from experiments.core.evaluator import SPLITS, PopulationEvaluator
 from experiments.core.objectives import strength_name
 from experiments.core.population import PopulationTrainer, curves
-from experiments.core.recipe import Recipe, load_dataset
+from experiments.core.recipe import Recipe, data_details, load_dataset, with_checksum
 from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.settings import EVALUATION, GRAIN, SettingError
 from experiments.core.trained_model import TrainedModel
 from experiments.core.workdir import check_reuse, check_workdir, new_workdir, write_config
 from experiments.information_curve.settings import DRAWN, VARIED, CurveConfig, member_settings, of_size
+from ib_jax import data
+from ib_jax.data import own
 from ib_jax.objectives import RESIDUAL_OBJECTIVES
 from ib_jax.training import Population
 
@@ -64,20 +66,28 @@ def run(curve: CurveConfig, config: mnist_vib.Config, session: Session) -> list[
       SettingError: the settings do not fit each other.
     """
     check(curve, config)
-    workdir = pathlib.Path(config.workdir or new_workdir(f"{config.dataset}-curve"))
+    workdir = pathlib.Path(config.workdir or new_workdir(f"{own.stem(config.dataset)}-curve"))
     results = pathlib.Path(curve.results or workdir / "results")
+    dataset = load_dataset(config)
+    config = with_checksum(config, dataset)
     check_workdir(workdir, config, curve)
-    made = (_alone if curve.alone else _together)(curve, config, session, workdir, results)
+    made = (_alone if curve.alone else _together)(curve, config, dataset, session, workdir=workdir, results=results)
     if made is not None:
         session.publish(results, made)
     return made
 
 
 def _together(
-    curve: CurveConfig, config: mnist_vib.Config, session: Session, workdir: pathlib.Path, results: pathlib.Path
+    curve: CurveConfig,
+    config: mnist_vib.Config,
+    dataset: data.Dataset,
+    session: Session,
+    *,
+    workdir: pathlib.Path,
+    results: pathlib.Path,
 ) -> list[Record] | None:
     """A population, and a record, for each K."""
-    dataset, hyperparams, made = load_dataset(config), member_settings(curve, config), []
+    hyperparams, made = member_settings(curve, config), []
     for latent_dim in curve.latent_dims:
         recipe = Recipe(of_size(curve, config, latent_dim), dataset)
         trainer = PopulationTrainer(
@@ -100,6 +110,7 @@ def _together(
             "steps": num_steps,
             "training_seconds": trainer.seconds,
             "images_per_second": len(trained) * num_steps * config.batch_size / max(trainer.seconds, 1e-9),
+            **data_details(config, dataset),
         }
         models = [_model(recipe, each, dict(each.settings), config.seed) for each in trained]
         made.append(session.record(models, recipe.config, curve, details=details, file=f"K{latent_dim}"))
@@ -109,13 +120,21 @@ def _together(
 
 
 def _alone(
-    curve: CurveConfig, config: mnist_vib.Config, session: Session, workdir: pathlib.Path, results: pathlib.Path
+    curve: CurveConfig,
+    config: mnist_vib.Config,
+    dataset: data.Dataset,
+    session: Session,
+    *,
+    workdir: pathlib.Path,
+    results: pathlib.Path,
 ) -> list[Record] | None:
     """A record for each model, written when it is trained; those that are there are not trained again."""
-    dataset, members, made = load_dataset(config), member_settings(curve, config), []
-    own = [{name: values[index].item() for name, values in members.items()} for index in range(len(members["seed"]))]
-    own.sort(key=lambda hyper: hyper["seed"])  # all betas of one seed first, and in their order
-    for latent_dim, hyper in itertools.product(curve.latent_dims, own):
+    members, made = member_settings(curve, config), []
+    each_own = [
+        {name: values[index].item() for name, values in members.items()} for index in range(len(members["seed"]))
+    ]
+    each_own.sort(key=lambda hyper: hyper["seed"])  # all betas of one seed first, and in their order
+    for latent_dim, hyper in itertools.product(curve.latent_dims, each_own):
         name = f"{config.objective}_beta{hyper['beta']:g}_seed{hyper['seed']}"
         folder = workdir / f"K{latent_dim}" / name
         own_config = dataclasses.replace(
@@ -132,7 +151,7 @@ def _alone(
         trained = runner.train(recipe, folder, session, evaluator=evaluator, title=path.stem, again=True)
         if trained is None:
             return None
-        details = {"steps": recipe.num_steps, "training_seconds": trained.seconds}
+        details = {"steps": recipe.num_steps, "training_seconds": trained.seconds, **data_details(config, dataset)}
         model = _model(recipe, trained, dict(hyper), config.seed)
         made.append(session.record([model], own_config, curve, details=details, file=path.stem, swept=VARIED))
         records.write(path, made[-1])
@@ -166,5 +185,5 @@ def _model(recipe: Recipe, trained: TrainedModel, own: dict[str, Any], first_see
     ]
     details: dict[str, Any] = {"diverged_at": summary.get("diverged_at", -1), "history": curves(trained.history)}
     if config.latent_dim == 2 and own["beta"] in DRAWN and own["seed"] == first_seed:
-        details["codes"] = mnist_vib.drawn_codes(recipe.model, trained.params, recipe.dataset.test)
+        details["codes"] = mnist_vib.drawn_codes(recipe.model, trained.params, recipe.dataset)
     return Model(f"beta{own['beta']:g}", own.pop("seed"), measurements, settings=own, details=details)

@@ -70,7 +70,7 @@ class AttackEvaluator(Evaluator):
             "calibration_bins": calibration_bins(np.asarray(terms.confidence), np.asarray(terms.correct_avg)),
         }
         if self._config.latent_dim == 2:
-            more["codes"] = drawn_codes(self._model, params, self._recipe.dataset.test)
+            more["codes"] = drawn_codes(self._model, params, self._recipe.dataset)
         return self._summaries(found) | more
 
     def robustness(self, params: Params) -> list[Measurement]:

@@ -21,17 +21,21 @@ ELLIPSE = float(np.sqrt(-2 * np.log(0.05)))
 """Scales from the mean of a two-dimensional normal to the edge of the ellipse that holds 95 % of it."""
 NUM_DRAWN = 1000
 """Test images whose codes are drawn, as in the paper's Figure 2."""
+DIGITS = tuple(map(str, range(10)))
+"""The classes of records that do not say how these are called."""
+NUM_NAMED = 20
+"""Classes that have a colour of their own."""
 _LOWER = np.tril_indices(2)
 
 
-def drawn_codes(model: Classifier, params: Params, test: data.Split, size: int = 120) -> dict[str, Any]:
+def drawn_codes(model: Classifier, params: Params, dataset: data.Dataset, size: int = 120) -> dict[str, Any]:
     """Two-dimensional codes of the first test images, and H(q(y|z)) where they lie.
 
     Returns:
-      `labels` [N], of p(z|x) `mean` [N, 2] and `cholesky` [N, 3], the entries L11, L21 and L22 of its factor, `extent`
-      (left, right, bottom, top), `entropy_bits` [size, size].
+      `labels` [N], `class_names` [C]; of p(z|x) `mean` [N, 2] and `cholesky` [N, 3], the entries L11, L21 and L22 of
+      its factor; `extent` (left, right, bottom, top), `entropy_bits` [size, size].
     """
-    inputs, labels = (array[:NUM_DRAWN] for array in test)
+    inputs, labels = (array[:NUM_DRAWN] for array in dataset.test)
     encoding = model.encode(params, data.to_unit_interval(inputs))
     mean, factor = np.asarray(encoding.mean), scale_tril(encoding)
     reach = ELLIPSE * np.linalg.norm(factor, axis=-1)  # of each ellipse along each axis
@@ -42,7 +46,10 @@ def drawn_codes(model: Classifier, params: Params, test: data.Split, size: int =
     bits = np.asarray(losses.entropy(model.decode(params, grid))).reshape(size, size) / np.log(2.0)
     extent = np.array([*xs[[0, -1]], *ys[[0, -1]]])
     arrays = {"mean": mean, "cholesky": factor[:, *_LOWER], "entropy_bits": bits, "extent": extent}
-    return {"labels": labels.tolist()} | {name: np.round(each, 4).tolist() for name, each in arrays.items()}
+    names = list(dataset.class_names or map(str, range(dataset.num_classes)))
+    return {"labels": labels.tolist(), "class_names": names} | {
+        name: np.round(each, 4).tolist() for name, each in arrays.items()
+    }
 
 
 def scale_tril(encoding: AnyGaussian) -> np.ndarray:
@@ -67,15 +74,18 @@ def latent_planes(models: Sequence[tuple[str, Mapping[str, Any]]], file: str) ->
 def _draw(models: Sequence[tuple[str, Mapping[str, Any]]], figure: "Canvas", _: "pd.DataFrame") -> None:
     import matplotlib
 
-    colors = matplotlib.colormaps["tab10"]
+    names = models[0][1].get("class_names", DIGITS)
+    colors = matplotlib.colormaps["tab10" if len(names) <= 10 else "tab20"]
     panels = figure.subplots(1, len(models), squeeze=False)[0]
     images = [_draw_plane(axes, codes, colors) for axes, (_, codes) in zip(panels, models, strict=True)]
     for axes, (title, _codes) in zip(panels, models, strict=True):
         axes.set_title(title, fontsize="medium")
     figure.colorbar(images[-1], ax=panels, label="H(q(y|z)), bits")
-    for label in sorted({label for _, codes in models for label in codes["labels"]}):
-        panels[0].plot([], [], "o", markersize=4, color=colors(label % 10), label=str(label))
-    figure.legend(title="class", fontsize="small", loc="outside left center", frameon=False)
+    shown = sorted({label for _, codes in models for label in codes["labels"]})[:NUM_NAMED]
+    for label in shown:
+        panels[0].plot([], [], "o", markersize=4, color=colors(label % colors.N), label=names[label])
+    title = "class" if len(shown) < NUM_NAMED else f"the first {NUM_NAMED} classes"
+    figure.legend(title=title, fontsize="small", loc="outside left center", frameon=False)
 
 
 def _draw_plane(axes: "Axes", codes: Mapping[str, Any], colors: Any) -> Any:
@@ -87,9 +97,10 @@ def _draw_plane(axes: "Axes", codes: Mapping[str, Any], colors: Any) -> Any:
     variances, directions = np.linalg.eigh(factor @ factor.mT)
     heights, widths = 2 * ELLIPSE * np.sqrt(variances).T
     angles = np.degrees(np.arctan2(directions[:, 1, 1], directions[:, 0, 1]))
-    limits: dict[str, Any] = {"vmin": 0.0, "vmax": np.log2(10), "extent": tuple(extent), "aspect": "auto"}
+    num_classes = len(codes.get("class_names", DIGITS))
+    limits: dict[str, Any] = {"vmin": 0.0, "vmax": np.log2(num_classes), "extent": tuple(extent), "aspect": "auto"}
     image = axes.imshow(codes["entropy_bits"], origin="lower", cmap="gray_r", alpha=0.6, **limits)
-    style: dict[str, Any] = {"facecolors": "none", "edgecolors": colors(labels % 10), "linewidths": 0.7}
+    style: dict[str, Any] = {"facecolors": "none", "edgecolors": colors(labels % colors.N), "linewidths": 0.7}
     style |= {"units": "xy", "offsets": mean, "offset_transform": axes.transData}
     axes.add_collection(EllipseCollection(widths, heights, angles, **style))
     axes.set(xlabel="$z_1$", ylabel="$z_2$", xlim=tuple(extent[:2]), ylim=tuple(extent[2:]))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FOLDERS = ("", "digits", "held_out")
 PAPER = "Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): Table 1, Figure 2"
 CORNER = ("recipe", "objective")
-NAMED = {"preset", "dataset", "objective", "beta", "rho", "latent_dim", "num_epochs", "seed"}
+NAMED = {"preset", "dataset", "data_checksum", "objective", "beta", "rho", "latent_dim", "num_epochs", "seed"}
 """Settings that a row's label has in any case, or none needs."""
 STRENGTHS = {"vib": "beta", "vub": "beta", "ceb": "rho", "consistent_ceb": "rho"}
 SAMPLED = {("mnist", "vib", 256): 1.13}  # Table 1 of the paper, K = 256, in per cent

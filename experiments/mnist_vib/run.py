@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.core import runner
-from experiments.core.recipe import Recipe, load_dataset
+from experiments.core.recipe import Recipe, load_dataset, with_checksum
 from experiments.core.records import Record
 from experiments.core.session import Session
 from experiments.core.trained_model import TrainedModel, is_finished
@@ -13,6 +13,7 @@ from experiments.core.workdir import command, new_workdir
 from experiments.mnist_vib.attack import AttackEvaluator
 from experiments.mnist_vib.settings import PRESETS, Config
 from ib_jax import data, training
+from ib_jax.data import own
 from ib_jax.files import write_arrays
 
 
@@ -23,10 +24,11 @@ def run(config: Config, session: Session) -> Record | None:
       WorkdirError: the workdir holds a run with other settings.
       NonFiniteLossError: training diverged.
     """
-    workdir = pathlib.Path(config.workdir or new_workdir(config.dataset))
-    recipe = Recipe(config, load_dataset(config))
+    workdir = pathlib.Path(config.workdir or new_workdir(own.stem(config.dataset)))
+    dataset = load_dataset(config)
+    recipe = Recipe(with_checksum(config, dataset), dataset)
     evaluator = AttackEvaluator(recipe)
-    title = f"{config.objective} on {config.dataset}, K = {config.latent_dim}"
+    title = f"{config.objective} on {dataset.name}, K = {config.latent_dim}"
     title += f", {config.strength}" if config.stochastic else ""
     trained = runner.train(recipe, workdir, session, evaluator=evaluator, title=title, again=True)
     if trained is None:

@@ -3,7 +3,9 @@
 from experiments.core import groups
 from experiments.core.optimizers import COSINE, STAIRCASE
 from experiments.core.settings import (
+    DATA,
     EVALUATION,
+    OWN,
     SCALES,
     OneOf,
     Preset,
@@ -23,7 +25,8 @@ PRESETS = {
     "quick": Preset(
         "trains in under a minute on two cores.",
         by_dataset={"digits": {"epochs_per_eval": 20}}
-        | {name: {"num_epochs": 4, "epochs_per_eval": 1} for name in DATASETS if name != "digits"},
+        | {name: {"num_epochs": 4, "epochs_per_eval": 1} for name in DATASETS if name != "digits"}
+        | {OWN: {"num_epochs": 20, "epochs_per_eval": 1}},
     ),
     "paper": Preset("the paper's whole recipe.", {"dataset": "mnist", "num_epochs": 200, "learning_rate": 1e-4}),
     "tuned": Preset(
@@ -125,6 +128,7 @@ class _Attacks(groups.AttackImages, groups.Eot):
     average_decay=0.999,
     epochs_per_eval=10,
     choices={"dataset": DATASETS, "objective": OBJECTIVES, "schedule": SCHEDULES},
+    path={"dataset": DATA},
     paper={
         "dataset": "mnist",
         "num_validation": 0,
@@ -158,6 +162,7 @@ class Config(
     groups.Run,
     groups.Figures,
     groups.Data,
+    groups.DataChecksum,
     _Objective,
     _Network,
     _Training,

@@ -1,5 +1,8 @@
 """Data sets as arrays or as a stream of batches: digits (no download), MNIST, Fashion-MNIST, CIFAR-10, ImageNet, texts.
 
+Images of one's own are called by where they lie: `load("pets.npz")`, `load("pets/")`, a folder of class folders, or
+`load("tfds:svhn_cropped")`, any image classification set that tensorflow-datasets has prepared.
+
 `load` gives arrays, `stream(open_train(...))` the batches of a training run from any step on, and
 `batches(open_split(...))` each example of a split once. ImageNet-A and the published corrupted sets (`open_corrupted`)
 are for testing only.

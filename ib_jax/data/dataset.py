@@ -1,5 +1,7 @@
 """What a data set is once it is in memory, and what can go wrong on the way there."""
 
+import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -22,6 +24,7 @@ class Split(NamedTuple):
 
     Attributes:
       inputs: [N, H, W, C], uint8 in 0..255 or float32 in [0, 1]; `to_unit_interval` turns the first into the second.
+        Feature vectors of one's own are [N, D].
       labels: int32 [N], in 0..num_classes-1.
     """
 
@@ -33,11 +36,14 @@ class Dataset(NamedTuple):
     """A data set with its splits.
 
     Attributes:
-      name: the name it was loaded by.
+      name: the name it was loaded by; of a path the last part, "pets.npz" or "pets/".
       train: what is left of the training images after `validation` was taken out.
       validation: training images held out, or None when none were asked for. Never test images.
       test: the test images, always all of them and in the same order.
       num_classes: the number of classes.
+      class_names: the names of the classes in the order of their labels; none where they are only numbered.
+      test_split: where `test` comes from: "test", "validation", or how it was held out of the training images.
+      checksum: of all its images and labels, however they are stored and whatever is held out; "" if it is not known.
     """
 
     name: str
@@ -45,6 +51,9 @@ class Dataset(NamedTuple):
     validation: Split | None
     test: Split
     num_classes: int
+    class_names: tuple[str, ...] = ()
+    test_split: str = "test"
+    checksum: str = ""
 
 
 def to_unit_interval(inputs: np.ndarray | jax.Array) -> jax.Array:
@@ -74,6 +83,26 @@ def to_unit_interval(inputs: np.ndarray | jax.Array) -> jax.Array:
     if jnp.issubdtype(images.dtype, jnp.floating):
         return images
     raise TypeError(f"inputs has dtype {images.dtype}; expected uint8 in 0..255 or floating point in [0, 1]")
+
+
+def checksum_of(train: Split, test: Split, class_names: Sequence[str] = ()) -> str:
+    """The first 16 digits of the SHA-256 of images, labels and the names of classes.
+
+    Args:
+      train: the training images, before any are held out.
+      test: the test images.
+      class_names: in the order of the labels.
+
+    Example:
+      >>> split = Split(np.zeros((1, 2), np.uint8), np.zeros(1, np.int32))
+      >>> checksum_of(split, split)
+      '5015f4ec0ccb9b7c'
+    """
+    digest = hashlib.sha256("\0".join(class_names).encode())
+    for array in (*train, *test):
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
 
 
 def hold_out(train: Split, num_validation: int, seed: int) -> tuple[Split, Split | None]:

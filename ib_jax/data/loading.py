@@ -1,13 +1,18 @@
 """The one door to every data set: in memory, or by random access."""
 
+import functools
 import os
 from collections.abc import Callable
 
-from ib_jax.data import cifar10, digits, imagenet, mnist
+from ib_jax.data import cifar10, digits, imagenet, mnist, own
 from ib_jax.data.access import ArraySource, BatchSource, EpochSource, EpochSubset, Subset
+from ib_jax.data.class_folders import read_class_folders
 from ib_jax.data.crops import CentreCrop, Decode
-from ib_jax.data.dataset import Dataset, Split, hold_out, hold_out_rows
+from ib_jax.data.dataset import Dataset, Split, checksum_of, hold_out, hold_out_rows
 from ib_jax.data.imagenet import IMAGE_SIZE, RandomCrops
+from ib_jax.data.npz import read_npz
+from ib_jax.data.own import OwnData
+from ib_jax.data.prepared import prepared_spec
 from ib_jax.data.records import Exact
 from ib_jax.data.source import load_splits, open_records, resolve_data_dir
 from ib_jax.data.spec import ImageSpec
@@ -31,7 +36,7 @@ STREAMED: tuple[str, ...] = tuple(_STREAMED)
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     data_dir: str | os.PathLike[str] | None = None,
     num_validation: int = 0,
@@ -44,8 +49,14 @@ def load(
     in `data_dir`; where there is none it is prepared, from raw files in `data_dir`/downloads/manual/`name` or else from
     the network. Reading takes seconds, since every image is stored as a PNG.
 
+    Data of one's own are called by where they lie: a `.npz` file (`data.npz.read_npz` says with which arrays); a folder
+    of class folders, with a slash or as a `Path` (`data.class_folders.read_class_folders`); or `tfds:NAME`,
+    `tfds:NAME/CONFIG`, or either with `:VERSION`, any image classification set that tensorflow-datasets has prepared in
+    `data_dir`, if its images have one size. Their test images are the split "test", or else "validation"; of data with
+    neither a fifth is held out, drawn with seed 0 whatever `seed` is, so that all runs are tested on the same.
+
     Args:
-      name: one of `DATASETS`.
+      name: one of `DATASETS`, or data of one's own.
       data_dir: the folder in which tensorflow-datasets keeps its data; by default $TFDS_DATA_DIR, or else
         ~/tensorflow_datasets. `digits` does not use it.
       num_validation: how many training images to hold out for validation, drawn with `seed`; 0 for none. Test images
@@ -54,11 +65,13 @@ def load(
       seed: seed of that draw, for `np.random.default_rng`.
 
     Returns:
-      The data set; inputs uint8 [N, H, W, C], for `digits` float32 [N, 8, 8, 1] in [0, 1]; labels int32 [N].
+      The data set; inputs uint8 [N, H, W, C], for `digits` float32 [N, 8, 8, 1] in [0, 1], of a `.npz` file either, or
+      [N, D]; labels int32 [N].
 
     Raises:
-      ValueError: if there is no such data set, `num_validation` is negative or leaves no training image, or `num_train`
-        is negative or more than there are.
+      ValueError: if there is no such data set, data of one's own will not do (the message says why), `num_validation`
+        is negative or leaves no training image, or `num_train` is negative or more than there are.
+      FileNotFoundError, NotADirectoryError: if there is no such file or folder.
       DatasetUnavailableError: if the data set is not there and cannot be downloaded; the message says what to do.
       DatasetCorruptError: if a file is damaged or not the official one.
 
@@ -67,29 +80,26 @@ def load(
       >>> [len(split.labels) for split in (digits.train, digits.validation, digits.test)]
       [1200, 237, 360]
     """
+    name = own.name_of(name)
     if name in STREAMED:
         raise ValueError(f"name is {name!r}, which does not fit into memory; take open_train or open_split")
     _check(name, DATASETS, num_validation)
     if num_train is not None and num_train < 0:
         raise ValueError(f"num_train is {num_train}; expected 0 or more, 0 for all training images")
-    if name == "digits":
-        train, test = digits.load_splits()
-        num_classes = digits.NUM_CLASSES
-    else:
-        spec = _SPECS[name]()
-        splits = load_splits(spec, resolve_data_dir(data_dir))
-        train, test = splits["train"], splits["test"]
-        num_classes = spec.num_classes
-    train, validation = hold_out(train, num_validation, seed)
+    read = _read(name) or _read_prepared(_spec(name, data_dir), data_dir)
+    whole, test = own.with_test(read, name)
+    checksum = checksum_of(whole, test, read.class_names)
+    train, validation = hold_out(whole, num_validation, seed)
     if num_train:
         if num_train > len(train.labels):
             raise ValueError(f"num_train is {num_train}; {name} has {len(train.labels)} training images to be kept")
         train = Split(*(field[:num_train] for field in train))
-    return Dataset(name, train, validation, test, num_classes)
+    called = own.short_name(name)
+    return Dataset(called, train, validation, test, read.num_classes, read.class_names, read.test_split, checksum)
 
 
 def open_split(
-    name: str,
+    name: str | os.PathLike[str],
     split: str,
     *,
     data_dir: str | os.PathLike[str] | None = None,
@@ -104,12 +114,12 @@ def open_split(
     row: ImageNet itself has images that it calls "validation".
 
     Args:
-      name: one of `DATASETS` or `STREAMED`.
+      name: one of `DATASETS` or `STREAMED`, or data of one's own as for `load`.
       split: "train", what is left of the training images; "held_out", those taken out; or a split for testing, which is
         "test", and of imagenet2012 "validation".
       data_dir: the folder in which tensorflow-datasets keeps its data.
-      image_size: S, side of the images of `STREAMED` data sets in pixels, by default 224: `data.crops.CentreCrop`. The
-        others have a size of their own.
+      image_size: S, side of the images of `STREAMED` data sets, and of other sets with images of many sizes, in pixels,
+        by default 224: `data.crops.CentreCrop`. The others have a size of their own.
       num_validation: how many training images are held out.
       seed: seed of that draw.
 
@@ -129,18 +139,12 @@ def open_split(
       >>> len(source), source[5].inputs.shape, int(source[5].labels)
       (237, (8, 8, 1), 2)
     """
+    name = own.name_of(name)
     _check(name, (*DATASETS, *STREAMED), num_validation)
-    official = "train" if split == "held_out" else split
-    whole: BatchSource
-    if name == "digits":
-        _check_split(name, split, ("train", "test"))
-        _fixed_size(name, (8, 8, 1), image_size)
-        whole = ArraySource(digits.load_splits()[("train", "test").index(official)])
-    else:
-        spec = _spec(name)
-        _check_split(name, split, tuple(spec.split_sizes))
-        whole = open_records(spec, resolve_data_dir(data_dir), official, _decode(spec, image_size))
-    if official != "train":
+    sources = _sources(name, data_dir, image_size)
+    _check_split(name, split, tuple(sources))
+    whole = sources["train" if split == "held_out" else split]()
+    if split not in ("train", "held_out"):
         return whole
     kept, held_out = hold_out_rows(len(whole), num_validation, seed)
     if split == "held_out":
@@ -149,7 +153,7 @@ def open_split(
 
 
 def open_train(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     data_dir: str | os.PathLike[str] | None = None,
     image_size: int | None = None,
@@ -163,7 +167,7 @@ def open_train(
     the same arguments. The `STREAMED` ones are cropped at random, otherwise in each epoch: `data.crops.RandomCrop`.
 
     Args:
-      name: one of `DATASETS`, or "imagenet2012".
+      name: one of `DATASETS`, "imagenet2012", or data of one's own as for `load`.
       data_dir: the folder in which tensorflow-datasets keeps its data.
       image_size: S, side of the crops in pixels, by default 224; for images of one size there is no choice.
       num_validation: how many training images to leave out, as held out for validation.
@@ -187,12 +191,13 @@ def open_train(
       >>> len(source), source[5].inputs.shape, int(source[5].labels)
       (1200, (8, 8, 1), 4)
     """
+    name = own.name_of(name)
     if name not in STREAMED:
         return open_split(
             name, "train", data_dir=data_dir, image_size=image_size, num_validation=num_validation, seed=seed
         )
     _check(name, STREAMED, num_validation)
-    spec = _spec(name)
+    spec = _STREAMED[name]()
     _check_split(name, "train", tuple(spec.split_sizes))
     records = open_records(spec, resolve_data_dir(data_dir), "train", _decode(spec, image_size))
     crops = RandomCrops(records, IMAGE_SIZE if image_size is None else image_size, crop_seed)
@@ -200,8 +205,50 @@ def open_train(
     return EpochSubset(crops, kept) if num_validation else crops
 
 
-def _spec(name: str) -> ImageSpec:
-    return (_SPECS | _STREAMED)[name]()
+def _read(name: str) -> OwnData | None:
+    """The arrays of what does not come through tensorflow-datasets."""
+    if name == "digits":
+        return OwnData(*digits.load_splits(), digits.NUM_CLASSES)
+    if not own.is_own(name) or name.startswith(own.TFDS):
+        return None
+    return (read_npz if name.endswith(own.NPZ) else read_class_folders)(name)
+
+
+def _spec(name: str, data_dir: str | os.PathLike[str] | None) -> ImageSpec:
+    known = _SPECS | _STREAMED
+    return known[name]() if name in known else prepared_spec(name, resolve_data_dir(data_dir))
+
+
+def _read_prepared(spec: ImageSpec, data_dir: str | os.PathLike[str] | None) -> OwnData:
+    splits = load_splits(spec, resolve_data_dir(data_dir))
+    tested = spec.test_split if spec.test_split in splits else own.HELD_OUT
+    return OwnData(splits["train"], splits.get(tested), spec.num_classes, spec.class_names, tested)
+
+
+def _sources(
+    name: str, data_dir: str | os.PathLike[str] | None, image_size: int | None
+) -> dict[str, Callable[[], BatchSource]]:
+    """By the name of each split what opens it: the official ones, or those of one's own, "train" and "test"."""
+    if read := _read(name):
+        _fixed_size(name, read.train.inputs.shape[1:], image_size)
+        splits = dict(zip(("train", "test"), own.with_test(read, name), strict=True))
+        return {split: functools.partial(ArraySource, examples) for split, examples in splits.items()}
+    spec = _spec(name, data_dir)
+    decode = _decode(spec, image_size)
+
+    def open_official(split: str) -> BatchSource:
+        return open_records(spec, resolve_data_dir(data_dir), split, decode)
+
+    if not name.startswith(own.TFDS):
+        return {split: functools.partial(open_official, split) for split in spec.split_sizes}
+    if len(spec.split_sizes) > 1:
+        return {"train": lambda: open_official("train"), "test": lambda: open_official(spec.test_split)}
+
+    def held_out(part: int) -> BatchSource:
+        whole = open_official("train")
+        return Subset(whole, own.held_out_for_testing(len(whole))[part])
+
+    return {"train": lambda: held_out(0), "test": lambda: held_out(1)}
 
 
 def _decode(spec: ImageSpec, image_size: int | None) -> Decode:
@@ -211,10 +258,10 @@ def _decode(spec: ImageSpec, image_size: int | None) -> Decode:
     return Exact(spec.image_shape)
 
 
-def _fixed_size(name: str, image_shape: tuple[int, int, int], image_size: int | None) -> None:
+def _fixed_size(name: str, image_shape: tuple[int, ...], image_size: int | None) -> None:
     if image_size is not None:
-        height, width, _ = image_shape
-        raise ValueError(f"image_size is {image_size}; {name} has images of {height} x {width} pixels, so leave it out")
+        size = " x ".join(map(str, image_shape[:2]))
+        raise ValueError(f"image_size is {image_size}; {name} has images of {size} pixels, so leave it out")
 
 
 def _check_split(name: str, split: str, official: tuple[str, ...]) -> None:
@@ -224,8 +271,8 @@ def _check_split(name: str, split: str, official: tuple[str, ...]) -> None:
 
 
 def _check(name: str, known: tuple[str, ...], num_validation: int) -> None:
-    if name not in known:
-        raise ValueError(f"name is {name!r}; expected one of {', '.join(known)}")
+    if name not in known and not own.is_own(name):
+        raise ValueError(f"name is {name!r}; expected one of {', '.join(known)}; or {own.FORMS}")
     if num_validation < 0:
         # Before minutes of downloading; the upper limit is known only afterwards.
         raise ValueError(f"num_validation is {num_validation}; expected 0 or more, below the number of training images")

@@ -38,7 +38,7 @@ class Records:
     def __init__(self, spec: ImageSpec, folder: Path, split_name: str, decode: Decode) -> None:
         self._spec, self._folder, self._split_name, self._decode = spec, folder, split_name, decode
         with damage_named(spec, folder):
-            self._source = open_split_files(spec, folder, split_name, encoded=("image",))
+            self._source = open_split_files(spec, folder, split_name, encoded=(spec.image_key,))
 
     def __len__(self) -> int:
         return len(self._source)
@@ -55,7 +55,7 @@ class Records:
             labels = np.empty(len(records), np.int32)
             for index, (record, row) in enumerate(zip(records, rows.tolist(), strict=True)):
                 inputs[index] = self._pixels(record, row)
-                labels[index] = record["label"]
+                labels[index] = record[self._spec.label_key]
         self._spec.check_labels(
             self._split_name, labels, where=str(self._folder), remedy=how_to_replace(self._spec, self._folder)
         )
@@ -69,7 +69,7 @@ class Records:
 
     def _pixels(self, record: Any, row: int) -> np.ndarray:
         try:
-            return self._decode(record["image"], row)
+            return self._decode(record[self._spec.image_key], row)
         except (ImportError, MemoryError):
             raise
         except Exception as error:

@@ -56,6 +56,10 @@ class ImageSpec:
       manual_files: archives that the user has to fetch by hand before tensorflow-datasets can prepare the data set.
       needs: Python packages that preparing it takes besides TensorFlow, where the user does that.
       loaded_by: the call of `ib_jax.data` that loads it, for messages; by default that of `load`.
+      image_key: the feature that is the image.
+      label_key: the feature that is the label.
+      class_names: in the order of the labels, where they are known.
+      test_split: the split of `split_sizes` that is tested on, if it is there.
     """
 
     builder: Any
@@ -68,6 +72,10 @@ class ImageSpec:
     manual_files: tuple[str, ...] = ()
     needs: str = ""
     loaded_by: str | None = None
+    image_key: str = "image"
+    label_key: str = "label"
+    class_names: tuple[str, ...] = ()
+    test_split: str = "test"
 
     @property
     def name(self) -> str:
@@ -82,8 +90,8 @@ class ImageSpec:
     @property
     def version(self) -> str:
         """The data set's version in tensorflow-datasets, for example "3.0.1"; a configuration may have its own."""
-        own = self.builder.builder_configs[self.config].version if self.config is not None else None
-        return str(own or self.builder.VERSION)
+        config = self.builder.builder_configs.get(self.config)
+        return str((config and config.version) or self.builder.VERSION)
 
     def prepared_dir(self, data_dir: Path) -> Path:
         """The folder in which tensorflow-datasets keeps the prepared copy."""

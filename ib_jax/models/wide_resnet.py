@@ -61,6 +61,8 @@ class WideResNetEncoder(nn.Module):
     @nn.compact
     def __call__(self, inputs: Array, *, train: bool = False) -> AnyGaussian:
         """inputs [B, H, W, C] in [0, 1] -> Gaussian over codes [B, D]; `train`: normalise by the batch itself."""
+        if inputs.ndim != 4:
+            raise ValueError(f"inputs must be images [B, H, W, C], got shape {inputs.shape}")
         if self.depth < 10 or (self.depth - 4) % 6:
             raise ValueError(f"depth must be 6 n + 4 with n >= 1, such as 10, 16 or 28, got {self.depth}")
         if self.width < 1:

@@ -96,6 +96,8 @@ class ReachedError(Exception):
 
 
 NOTHING = {"mnist": (60_000, 10_000, (28, 28, 1)), "cifar10": (50_000, 10_000, (32, 32, 3))}
+NOTHING |= {"tfds:svhn_cropped": (73_257, 26_032, (32, 32, 3)), "photos/": (900, 100, (32, 32, 3))}
+NOTHING |= {"pets.npz": (900, 100, (5, 7, 3))}
 ELSEWHERE = {"attack_comparison", "benchmark", "corruptions", "exact_ib", "feature_entropy", "theorems"}
 ELSEWHERE |= {"text_attack_comparison"}
 """Of which nothing is trained by `training.fit`; their own tests run them."""

@@ -12,6 +12,7 @@ from experiments.core.frames import distinct, groups, per_model, per_seed, where
 from experiments.core.plots import Figure, Level, Line, Panel
 from experiments.core.records import Record
 from experiments.core.report import Claim, Claims, Column, Departures, Headline, Report, Row, Table, Text, attack_label
+from experiments.information_curve.knee import Knee, find_knee, in_words
 from experiments.mnist_vib import latent_planes
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ ERRORS = {  # Alemi et al., Table 1 (K = 256), Figure 2 (K = 2): test error in p
     "error_one": {(2, 1e-3): 3.24, (2, 1e-1): 4.32, (2, 1.0): 62.81},
 }
 COLORS = {"train": "C0", "test": "C1"}
+KNEE = "C3"
 NUM_CLASSES = 10
 """Of the data sets that are known by name."""
 MASKED = (
@@ -50,9 +52,11 @@ def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     compared = (settings["objective"], settings["dataset"]) == ("vib", "mnist")
     theirs = ERRORS if compared else {}
     sections: list[Any] = [_table(size, own, frame, sound, theirs) for size, own in sizes.items()]
+    knees = {size: knee for size in sizes if (knee := find_knee(where(sound, latent_dim=size)))}
+    sections += [Text(in_words(knee, size, _label_bits(sizes[size]))) for size, knee in knees.items()]
     sections += nothing_to_gain(sound) if settings["objective"] == "vib" else []
     sections += [Text(MASKED)] if _smallest_radii(frame) else []
-    sections += [_curve(sound, sizes), *_codes(records, compared), *_plane(sizes)]
+    sections += [_curve(sound, sizes, knees), *_codes(records, compared), *_plane(sizes)]
     sections += [Claims(found)] if compared and (found := claims(sound)) else []
     sections += [Departures(records)]
     headlines = []
@@ -192,7 +196,12 @@ def _smallest_radii(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return found
 
 
-def _curve(frame: "pd.DataFrame", sizes: Mapping[int, Sequence[Record]]) -> Figure:
+def _label_bits(records: Sequence[Record]) -> float:
+    """The most that a code can tell of the label: of classes that are equally frequent."""
+    return math.log2(records[0].details.get("data", {}).get("num_classes", NUM_CLASSES))
+
+
+def _curve(frame: "pd.DataFrame", sizes: Mapping[int, Sequence[Record]], knees: Mapping[int, Knee]) -> Figure:
     """The paper's Figure 1: error against beta for each K; of the first K I(Z;Y) against I(X;Z), and that on beta."""
     first_size = next(iter(sizes))
     first, settings = where(frame, latent_dim=first_size), sizes[first_size][0].settings
@@ -202,19 +211,23 @@ def _curve(frame: "pd.DataFrame", sizes: Mapping[int, Sequence[Record]]) -> Figu
     )
     titles = {size: _trained(size, own) for size, own in sizes.items()}
     information = functools.partial(Panel, title=titles[first_size])
-    bound, known = "I(X;Z) upper bound, bits", sizes[first_size][0].details.get("data", {})
+    bound = "I(X;Z) upper bound, bits"
     plane = information(
         lines=relevance,
         x="rate_bits",
-        levels=[Level(math.log2(known.get("num_classes", NUM_CLASSES)))],
+        levels=[Level(_label_bits(sizes[first_size]))],
         xlabel=bound,
         ylabel="I(Z;Y) lower bound, bits",
         xscale="symlog",
         xlim=(0, None),
     )
     rates = information(lines=rate, x="beta", ylabel=bound, xscale="log", yscale="symlog", ylim=(0, None))
-    panels: list[Any] = [functools.partial(_errors, size, title) for size, title in titles.items()]
-    panels += [plane, rates] if "rate_bits" in set(first["metric"]) else []
+    panels: list[Any] = [functools.partial(_errors, size, title, knees.get(size)) for size, title in titles.items()]
+    panels += (
+        [functools.partial(_in_plane, plane, knees.get(first_size)), rates]
+        if "rate_bits" in set(first["metric"])
+        else []
+    )
     title = f"{settings['objective']} on {settings['dataset']}"
     alt = "Test and training error against beta for each K; I(Z;Y) against I(X;Z); I(X;Z) against beta."
     size = (9.5, 3.6 * -(-len(panels) // 2))
@@ -227,7 +240,15 @@ def _trained(latent_dim: int, records: Sequence[Record]) -> str:
     return f"K = {latent_dim}, {records[0].settings['num_epochs']} epochs, {seeds} seed{'s' * (seeds > 1)}"
 
 
-def _errors(latent_dim: int, title: str, axes: "Axes", frame: "pd.DataFrame") -> None:
+def _in_plane(panel: Panel, knee: Knee | None, axes: "Axes", frame: "pd.DataFrame") -> None:
+    draw_panel(axes, panel, frame)
+    if knee is not None:
+        axes.plot([knee.rate_bits], [knee.label_bits], "*", color=KNEE, markersize=13, zorder=3)
+        text = rf"knee, $\beta$ = {knee.beta:g}"
+        axes.annotate(text, (knee.rate_bits, knee.label_bits), (8, -14), textcoords="offset points", color=KNEE)
+
+
+def _errors(latent_dim: int, title: str, knee: Knee | None, axes: "Axes", frame: "pd.DataFrame") -> None:
     lines = [
         Line(f"{split}, {label}", metric, at={"split": split}, scale=100, color=color, style=dashes)
         for split, color in COLORS.items()
@@ -236,6 +257,8 @@ def _errors(latent_dim: int, title: str, axes: "Axes", frame: "pd.DataFrame") ->
     scales: dict[str, Any] = {"xscale": "log", "yscale": "symlog"}
     panel = Panel(lines=lines, title=title, x="beta", ylabel="error, %", ylim=(0, 100), **scales)
     draw_panel(axes, panel, where(frame, latent_dim=latent_dim))
+    if knee is not None and knee.beta > 0:
+        axes.axvline(knee.beta, color=KNEE, linestyle="--", linewidth=0.8, zorder=0)
     axes.set_yticks([0, 1, 2, 5, 10, 50, 90], ["0", "1", "2", "5", "10", "50", "90"])
 
 

@@ -14,6 +14,7 @@ from experiments.core.records import Measurement, Model, Record
 from experiments.core.session import Session
 from experiments.core.workdir import WorkdirError
 from experiments.information_curve import run as information_curve
+from experiments.information_curve.knee import Knee, find_knee, in_words
 from experiments.information_curve.report import nothing_to_gain, report
 from experiments.information_curve.settings import CurveConfig, member_settings
 from experiments.mnist_vib import Config
@@ -118,6 +119,35 @@ def test_at_beta_1_the_loss_is_told_against_that_of_codes_that_say_nothing():
     (text,) = nothing_to_gain(frame)
     assert "by at least 0.125 bits with K = 2 (" in text.text
     assert nothing_to_gain(frames.where(frame, beta=0.1)) == []
+
+
+def curve_frame(*rows):
+    """(beta, seed, rate, I(Z;Y), error) of each model."""
+    names = ("rate_bits", "information_zy_bits", "error_avg")
+    models = [
+        Model(
+            f"beta{beta:g}",
+            seed,
+            [Measurement({"split": "test"}, dict(zip(names, numbers, strict=True)))],
+            {"beta": beta},
+        )
+        for beta, seed, *numbers in rows
+    ]
+    return frames.frame([Record("x", "", {}, models)])
+
+
+def test_the_knee_is_the_strongest_bottleneck_that_tells_as_much_of_the_label():
+    rows = [(1e-3, 0, 40.0, 3.0, 0.02), (1e-2, 0, 10.0, 2.98, 0.02), (1e-1, 0, 4.0, 2.5, 0.1), (1.0, 0, 0.0, 0.0, 0.9)]
+    knee = find_knee(curve_frame(*rows))
+    assert knee == Knee(1e-2, 10.0, 2.98, 0.02, 3.0, 40.0, (1e-1, 2.5))  # 0.02 is less than a hundredth of 3
+    text = in_words(knee, 2, 3.32)
+    assert "the knee is at beta = 0.01" in text
+    assert "at beta = 0.1 2.50 bits are left" in text
+    noisy = find_knee(curve_frame(*rows[1:], (1e-3, 0, 40.0, 3.6, 0.02), (1e-3, 1, 40.0, 2.4, 0.02)))
+    assert noisy.beta == 1e-1  # one standard error of 3.0 is 0.6
+    open_end = find_knee(curve_frame(*rows[:2]))
+    assert "may lie at a larger beta" in in_words(open_end, 2, 3.32)
+    assert find_knee(curve_frame(rows[0])) is None
 
 
 def test_the_report_of_a_stored_record(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 from ib_jax.data.dataset import Split, hold_out_rows
 from ib_jax.paths import local_path
 
-FORMS = "the path of a .npz file or, with a slash, of a folder of class folders, or tfds:NAME"
+FORMS = "a .npz file, a folder of class folders (pets/), or tfds:NAME"
 """What else `load` takes beside its names, for messages."""
 TFDS = "tfds:"
 NPZ = ".npz"

@@ -38,7 +38,9 @@ def test_a_folder_beside_is_named_with_a_slash_for_a_data_set_may_have_its_name(
     assert data.load("digits/").num_classes == data.load(pathlib.Path("digits")).num_classes == 3
     assert data.load("digits").num_classes == 10
     put(tmp_path / "pets", IMAGES, LABELS)
-    with pytest.raises(ValueError, match=r"name is 'pets'; expected one of digits, .*, with a slash, of a folder"):
+    with pytest.raises(
+        ValueError, match=r"name is 'pets'; expected one of digits, .* or a .npz file, a folder of class folders"
+    ):
         data.load("pets")
 
 

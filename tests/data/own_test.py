@@ -19,7 +19,7 @@ def test_the_same_data_have_the_same_checksum_however_they_are_stored(tmp_path):
     assert len(found) == 1
     changed = IMAGES.copy()
     changed[0, 0, 0, 0] ^= 1
-    turned = {"x": IMAGES.reshape(20, 5, 6, 3)}
+    turned = {"x": IMAGES[order].reshape(20, 5, 6, 3)}
     for other in ({"x": changed}, {"y": LABELS[::-1]}, {"class_names": NAMES[::-1]}, turned):
         assert data.load(saved(tmp_path, **arrays | other)).checksum != data.load(names[1]).checksum
 

@@ -74,7 +74,7 @@ def test_a_dataset_is_a_known_name_or_of_the_users_own_and_records_name_no_folde
 
 @pytest.mark.parametrize("config", [Config, Cifar10Config])
 @pytest.mark.parametrize(("value", "message"), [
-    ("svhn", r"--dataset must be one of digits, .*; or the path of a .npz file or, .* tfds:NAME, got 'svhn'"),
+    ("svhn", r"--dataset must be one of digits, .*; or a .npz file, a folder .*\(pets/\), or tfds:NAME, got 'svhn'"),
     ("s3://x/y.npz", "--dataset must be a folder or file of this machine, got 's3://x/y.npz'"),
 ])  # fmt: skip
 def test_another_dataset_is_refused(config, value, message):

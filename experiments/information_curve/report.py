@@ -243,9 +243,9 @@ def _trained(latent_dim: int, records: Sequence[Record]) -> str:
 def _in_plane(panel: Panel, knee: Knee | None, axes: "Axes", frame: "pd.DataFrame") -> None:
     draw_panel(axes, panel, frame)
     if knee is not None:
-        axes.plot([knee.rate_bits], [knee.label_bits], "*", color=KNEE, markersize=13, zorder=3)
-        text = rf"knee, $\beta$ = {knee.beta:g}"
-        axes.annotate(text, (knee.rate_bits, knee.label_bits), (8, -14), textcoords="offset points", color=KNEE)
+        label = rf"knee, $\beta$ = {knee.beta:g}"
+        axes.plot([knee.rate_bits], [knee.label_bits], "*", color=KNEE, markersize=13, zorder=3, label=label)
+        axes.legend(loc="lower right", fontsize="small")
 
 
 def _errors(latent_dim: int, title: str, knee: Knee | None, axes: "Axes", frame: "pd.DataFrame") -> None:

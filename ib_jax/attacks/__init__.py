@@ -9,9 +9,11 @@ from ib_jax.attacks.apgd import apgd
 from ib_jax.attacks.autoattack import autoattack
 from ib_jax.attacks.bim import bim
 from ib_jax.attacks.carlini_wagner import carlini_wagner
+from ib_jax.attacks.ddn import ddn
 from ib_jax.attacks.deepfool import deepfool
 from ib_jax.attacks.fab import fab
 from ib_jax.attacks.fgsm import fgsm
+from ib_jax.attacks.fmn import fmn
 from ib_jax.attacks.momentum import mi_fgsm
 from ib_jax.attacks.objective import AttackLoss
 from ib_jax.attacks.pgd import pgd
@@ -28,10 +30,12 @@ __all__ = [
     "autoattack",
     "bim",
     "carlini_wagner",
+    "ddn",
     "deepfool",
     "every_target",
     "fab",
     "fgsm",
+    "fmn",
     "least_likely_targets",
     "mi_fgsm",
     "path_length",

@@ -34,6 +34,8 @@ _KINDS: Mapping[str, _Kind] = {
     "deepfool": _Kind(attacks.deepfool, ("l2", "linf"), ("num_steps",), minimal=True),
     "carlini_wagner": _Kind(attacks.carlini_wagner, ("l2",), ("num_steps",), minimal=True),
     "fab": _Kind(attacks.fab, _TWO, ("num_steps",), minimal=True),
+    "ddn": _Kind(attacks.ddn, ("l2",), ("num_steps",), minimal=True),
+    "fmn": _Kind(attacks.fmn, ("l2", "linf", "l1"), ("num_steps",), minimal=True),
 }
 ATTACKS: tuple[str, ...] = tuple(_KINDS)
 """The names that `AttackSpec` knows, those of `ib_jax.attacks`."""
@@ -61,8 +63,8 @@ class AttackSpec:
 
     Attributes:
       attack: one of `ATTACKS`.
-      epsilon: radius in units of the inputs; None for DeepFool, Carlini-Wagner and FAB, which look for the smallest
-        perturbation. Given one, they are judged by their distance.
+      epsilon: radius in units of the inputs; None for DeepFool, Carlini-Wagner, FAB, DDN and FMN, which look for the
+        smallest perturbation. Given one, they are judged by their distance.
       norm: "linf", "l2" or "l1", as far as the attack has it.
       loss: what is climbed: "cross_entropy", "margin" (of the strongest wrong class) or "dlr"; None where there is no
         choice.

@@ -61,6 +61,8 @@ SEARCHES = {
     ),
     "deepfool": functools.partial(attacks.deepfool, num_judge_samples=64, num_steps=60),
     "fab": functools.partial(attacks.fab, num_judge_samples=64, num_steps=60),
+    "ddn": functools.partial(attacks.ddn, num_judge_samples=64),
+    "fmn": functools.partial(attacks.fmn, num_judge_samples=64),
 }
 
 
@@ -95,7 +97,7 @@ def test_a_runner_gives_what_one_program_gives():
     np.testing.assert_allclose(run(None, keys, INPUTS, LABELS).inputs, alone.inputs, atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [attacks.carlini_wagner, attacks.deepfool, attacks.fab])
+@pytest.mark.parametrize("make", [attacks.carlini_wagner, attacks.ddn, attacks.deepfool, attacks.fab, attacks.fmn])
 @pytest.mark.parametrize("confidence", [-1.0, np.nan, np.inf])
 def test_a_confidence_that_is_none_is_refused(make, confidence):
     with pytest.raises(ValueError, match="confidence must be at least 0"):

@@ -66,6 +66,10 @@ MINIMAL = {
     "fab": case(attacks.fab, num_steps=4),
     "fab l2": case(attacks.fab, "l2", num_steps=4),
     "carlini_wagner": Case(functools.partial(attacks.carlini_wagner, num_steps=8, num_binary_steps=2), "l2"),
+    "ddn": Case(functools.partial(attacks.ddn, num_steps=8), "l2"),
+    "fmn": case(attacks.fmn, "l2", num_steps=8),
+    "fmn linf": case(attacks.fmn, num_steps=8),
+    "fmn l1": case(attacks.fmn, "l1", num_steps=8),
 }
 ALL = FIXED | MINIMAL
 

@@ -18,6 +18,7 @@ from ib_jax.attacks.momentum import mi_fgsm
 from ib_jax.attacks.objective import AttackLoss
 from ib_jax.attacks.pgd import pgd
 from ib_jax.attacks.runner import Runner
+from ib_jax.attacks.sigma_zero import sigma_zero
 from ib_jax.attacks.square import square
 from ib_jax.attacks.step_size import path_length, share_of_radius
 from ib_jax.attacks.targets import every_target, least_likely_targets, random_targets
@@ -42,6 +43,7 @@ __all__ = [
     "pgd",
     "random_targets",
     "share_of_radius",
+    "sigma_zero",
     "square",
     "text",
     "transfer",

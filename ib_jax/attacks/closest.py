@@ -44,11 +44,13 @@ class Closest(NamedTuple):
         closer = fooled & (distance < self.distance)
         return Closest(choose(closer, point, self.point), jnp.where(closer, distance, self.distance))
 
-    def improvable(self, problem: Problem) -> Array:
+    def improvable(self, problem: Problem, norm: str) -> Array:
         """Where a closer point is of use, bool [B]: not for inputs that fool nor, with a radius, what lies in it."""
         enough = self.distance <= 0.0
         if problem.epsilon is not None:
-            enough |= self.distance <= box.shrunk(problem.epsilon, math.prod(problem.inputs.shape[1:]))
+            exact = norm == "l0"  # a number, which is not rounded
+            size = math.prod(problem.inputs.shape[1:])
+            enough |= self.distance <= (problem.epsilon if exact else box.shrunk(problem.epsilon, size))
         return ~enough
 
 

@@ -168,7 +168,7 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
 
 def active(settings: Settings, problem: Problem, state: State) -> Array:
     """Which examples have work left."""
-    return (state.step < settings.num_steps) & state.closest.improvable(problem)
+    return (state.step < settings.num_steps) & state.closest.improvable(problem, "l2")
 
 
 def finish(settings: Settings, problem: Problem, state: State) -> Array:

@@ -36,6 +36,7 @@ _KINDS: Mapping[str, _Kind] = {
     "fab": _Kind(attacks.fab, _TWO, ("num_steps",), minimal=True),
     "ddn": _Kind(attacks.ddn, ("l2",), ("num_steps",), minimal=True),
     "fmn": _Kind(attacks.fmn, ("l2", "linf", "l1"), ("num_steps",), minimal=True),
+    "sigma_zero": _Kind(attacks.sigma_zero, ("l0",), ("num_steps",), minimal=True),
 }
 ATTACKS: tuple[str, ...] = tuple(_KINDS)
 """The names that `AttackSpec` knows, those of `ib_jax.attacks`."""
@@ -63,9 +64,9 @@ class AttackSpec:
 
     Attributes:
       attack: one of `ATTACKS`.
-      epsilon: radius in units of the inputs; None for DeepFool, Carlini-Wagner, FAB, DDN and FMN, which look for the
-        smallest perturbation. Given one, they are judged by their distance.
-      norm: "linf", "l2" or "l1", as far as the attack has it.
+      epsilon: radius in units of the inputs (L0: a number of values); None for DeepFool, Carlini-Wagner, FAB, DDN, FMN
+        and sigma-zero, which look for the smallest perturbation. Given one, they are judged by their distance.
+      norm: "linf", "l2", "l1" or "l0", as far as the attack has it.
       loss: what is climbed: "cross_entropy", "margin" (of the strongest wrong class) or "dlr"; None where there is no
         choice.
       num_steps: steps at most; None for FGSM, and for Square, which has `options={"num_queries": n}`.

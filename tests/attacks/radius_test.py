@@ -76,6 +76,7 @@ def test_what_has_no_end_is_refused():
         (attacks.carlini_wagner, "confidence", "at least 0"),
         (attacks.ddn, "gamma_init", r"in \(0, 1\)"),
         (attacks.ddn, "initial_margin", "positive"),
+        (attacks.sigma_zero, "sigma", "positive"),
         (attacks.fmn, "gamma_final", r"in \(0, 1\)"),
         (lambda **setting: attacks.mi_fgsm(0.1, **setting), "decay", "at least 0"),
         (lambda **setting: attacks.pgd(0.1, **setting), "step_size", "at least 0"),

@@ -70,11 +70,12 @@ MINIMAL = {
     "fmn": case(attacks.fmn, "l2", num_steps=8),
     "fmn linf": case(attacks.fmn, num_steps=8),
     "fmn l1": case(attacks.fmn, "l1", num_steps=8),
+    "sigma_zero": Case(functools.partial(attacks.sigma_zero, num_steps=8), "l0"),
 }
 ALL = FIXED | MINIMAL
 
 
 def norm_of(perturbation, norm):
-    order = {"linf": np.inf, "l2": 2, "l1": 1}[norm]
+    order = {"linf": np.inf, "l2": 2, "l1": 1, "l0": 0}[norm]
     flat = np.asarray(perturbation, np.float64).reshape(len(perturbation), -1)
     return np.linalg.norm(flat, order, axis=-1) if len(flat) else np.zeros(0)

@@ -14,6 +14,7 @@ from ib_jax.attacks.deepfool import deepfool
 from ib_jax.attacks.fab import fab
 from ib_jax.attacks.fgsm import fgsm
 from ib_jax.attacks.fmn import fmn
+from ib_jax.attacks.hop_skip_jump import hop_skip_jump
 from ib_jax.attacks.momentum import mi_fgsm
 from ib_jax.attacks.objective import AttackLoss
 from ib_jax.attacks.pgd import pgd
@@ -37,6 +38,7 @@ __all__ = [
     "fab",
     "fgsm",
     "fmn",
+    "hop_skip_jump",
     "least_likely_targets",
     "mi_fgsm",
     "path_length",

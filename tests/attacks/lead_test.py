@@ -63,6 +63,7 @@ SEARCHES = {
     "fab": functools.partial(attacks.fab, num_judge_samples=64, num_steps=60),
     "ddn": functools.partial(attacks.ddn, num_judge_samples=64),
     "fmn": functools.partial(attacks.fmn, num_judge_samples=64),
+    "hop_skip_jump": functools.partial(attacks.hop_skip_jump, num_judge_samples=64, num_queries=300, num_directions=20),
     "sigma_zero": functools.partial(attacks.sigma_zero, num_judge_samples=64, num_steps=100),
 }
 
@@ -101,7 +102,7 @@ def test_a_runner_gives_what_one_program_gives():
 
 @pytest.mark.parametrize(
     "make",
-    [attacks.carlini_wagner, attacks.ddn, attacks.deepfool, attacks.fab, attacks.fmn, attacks.sigma_zero],
+    [getattr(attacks, name) for name in SEARCHES],
 )
 @pytest.mark.parametrize("confidence", [-1.0, np.nan, np.inf])
 def test_a_confidence_that_is_none_is_refused(make, confidence):

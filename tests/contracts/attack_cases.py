@@ -70,6 +70,8 @@ MINIMAL = {
     "fmn": case(attacks.fmn, "l2", num_steps=8),
     "fmn linf": case(attacks.fmn, num_steps=8),
     "fmn l1": case(attacks.fmn, "l1", num_steps=8),
+    "hop_skip_jump": case(attacks.hop_skip_jump, "l2", num_queries=60, num_directions=9),
+    "hop_skip_jump linf": case(attacks.hop_skip_jump, num_queries=60, num_directions=9),
     "sigma_zero": Case(functools.partial(attacks.sigma_zero, num_steps=8), "l0"),
 }
 ALL = FIXED | MINIMAL

@@ -109,7 +109,7 @@ def hop_skip_jump(
       >>> attack = attacks.hop_skip_jump(num_queries=200)
       >>> result = attack(jax.random.key(0), logits_fn, jnp.array([[0.6], [0.4]]), jnp.array([0, 0]))
       >>> print(f"{float(result.inputs[0, 0]):.1f} {result.success}")
-      0.5 [ True False]
+      0.5 [ True  True]
     """
     get_norm(norm, tuple(DUAL))
     require_count("num_queries", num_queries)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ib_jax.attacks.fmn import fmn
+from ib_jax.attacks.targets import every_target
 from tests.attacks.affine import (
     BATCH,
     CLASSES,
@@ -40,6 +41,15 @@ def test_affine_distances_are_known(norm, bounds):
     assert np.median(found / expected) < 1.01
     if bounds != FAR:
         assert np.mean(expected > 1.01 * distances(norm)) > 0.2
+
+
+def test_aimed_at_every_class_it_finds_the_nearest():
+    """The one that the margin alone does not see, in the test above."""
+    bounds = (0.2, 0.8)
+    attack = every_target(fmn(norm="l1", bounds=bounds), CLASSES - 1, norm="l1")
+    result = jax.jit(lambda: attack(KEY, affine, INPUTS, LABELS))()
+    assert result.success.all()
+    np.testing.assert_allclose(norm_of(result.inputs - INPUTS, "l1"), distances("l1", bounds), rtol=3e-2)
 
 
 @pytest.mark.parametrize("norm", ALL_NORMS)

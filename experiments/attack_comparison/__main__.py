@@ -1,10 +1,11 @@
-"""Compare every attack with the same one in torchattacks, foolbox and pyautoattack, on the same weights.
+"""Compare every attack with the same one in torchattacks, foolbox, pyautoattack and adv-lib, on the same weights.
 
-Paper:    none; the libraries are torchattacks 3.5.1, foolbox 3.3.4 and pyautoattack 0.2.0.
+Paper:    none; the libraries are torchattacks 3.5.1, foolbox 3.3.4, pyautoattack 0.2.0 and adv-lib 0.2.8.
 Run:      python -m experiments.attack_comparison                          digits, trains a network; minutes
           python -m experiments.attack_comparison --checkpoint=WORKDIR     MNIST, over an hour on two cores
           where WORKDIR is one that a cross_entropy run of experiments.mnist_vib has left.
-Needs:    pip install 'ib-jax[peers]' for the other libraries; without them their rows say so.
+Needs:    pip install 'ib-jax[peers]' for the other libraries, then pip install --no-deps adv-lib==0.2.8; without them
+          their rows say so.
 Method:   the weights are handed to PyTorch in another process; both sides get the same images and the same settings.
           Success and distance are evaluated for all by the JAX network, on the images that came back: a library's own
           verdict is not asked for. Attacks that draw random numbers run from --num_starts seeds on both sides, whose

@@ -1,4 +1,4 @@
-"""Attacks of torchattacks, foolbox and pyautoattack (the official AutoAttack), in a process of their own.
+"""Attacks of torchattacks, foolbox, pyautoattack (the official AutoAttack) and adv-lib, in a process of their own.
 
 The worker, `python -m` this module, gets a plain chain of dense layers without weight gradients, denormal numbers
 flushed to zero as in XLA, and PyTorch's own number of threads. foolbox is called as its users do, which judges the
@@ -14,15 +14,21 @@ agree on what they return, and some of it is wrong:
 - torchattacks' PGDL2 adds 1e-10 to a gradient's norm, of a loss divided by the batch size: small gradients step less.
 - torchattacks' AutoAttack runs 10 iterations of APGD and of FAB, where the official one runs 100.
 - APGD, FAB and Square return the input itself where they failed, not their best try.
+- adv-lib's FMN takes the radius from the linearisation alone until something is found; where the bounds cut its steps
+  short it may never arrive, and the input is returned. With a radius that grows as well, as here, such searches arrive.
+- adv-lib's DDN rounds images to 256 levels unless told otherwise, and so it is told here.
 - PyTorch's cross-entropy loses the slope of the own logit once it leads by 17 nats, by rounding: attacks on it are
   weaker on sure images, the fewer steps the more. `logsumexp(l) - l_y` as the loss does the same here.
 """
 
+import functools
 import importlib.util
 import logging.handlers
 import re
 import statistics
+import sys
 import time
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +39,18 @@ from experiments.core import worker as torch_worker
 if TYPE_CHECKING:
     import torch
 
-LIBRARIES = ("torchattacks", "foolbox", "pyautoattack")
+LIBRARIES = ("torchattacks", "foolbox", "pyautoattack", "adv_lib")
+ADV_LIB = {"ddn": "decoupled_direction_norm", "fmn": "fast_minimum_norm", "sigma_zero": "sigma_zero"}
+"""Attacks of adv-lib, and the modules that have them."""
 NUM_LINEAR = 2  # last layers that no ReLU follows: the code's mean and the decoder
 
 
 def missing(library: str, *, avx512: bool = False) -> str:
     """Why a library's attacks cannot run here; empty if they can."""
-    return torch_worker.missing(["torch", library], "peers", avx512=avx512)
+    reason = torch_worker.missing(["torch", library], "peers", avx512=avx512)
+    if reason.startswith("not installed") and library == "adv_lib":
+        return "not installed (pip install --no-deps adv-lib, see pyproject.toml)"
+    return reason
 
 
 def make_answer(task: str) -> torch_worker.Answer:
@@ -125,6 +136,8 @@ def make_attack(
         if name == "AutoAttack":
             settings = {"seed": seed} | settings  # else it takes the time of day
         run = getattr(torchattacks, name)(network, **settings)
+    elif library == "adv_lib":
+        run = functools.partial(_adv_lib_attack(name), network, **settings)
     else:
         import foolbox
 
@@ -135,6 +148,24 @@ def make_attack(
             return peer(model, images, labels, epsilons=epsilon)[1]
 
     return lambda images, labels: torch.cat(list(map(run, images, labels))), dict
+
+
+def _adv_lib_attack(name: str) -> Callable[..., "torch.Tensor"]:
+    """An attack's own module, without the package around it, which imports a server for plots that is not needed."""
+    import adv_lib
+
+    package = types.ModuleType("adv_lib.attacks")
+    package.__path__ = [f"{folder}/attacks" for folder in adv_lib.__path__]
+    sys.modules.setdefault("adv_lib.attacks", package)
+    sys.modules.setdefault("visdom", types.ModuleType("visdom"))
+    attack = getattr(importlib.import_module(f"adv_lib.attacks.{ADV_LIB[name]}"), name)
+
+    def run(*batch: Any, **settings: Any) -> "torch.Tensor":
+        if "norm" in settings:
+            settings["norm"] = float(settings["norm"])  # "inf" comes as text
+        return attack(*batch, **settings)
+
+    return run
 
 
 def _official_autoattack(

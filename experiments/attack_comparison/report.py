@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OURS = "ib_jax"
-NORMS = {"linf": "L-inf", "l2": "L2"}
+NORMS = {"linf": "L-inf", "l2": "L2", "l1": "L1", "l0": "L0"}
 LABELS = {
     "fgsm": "FGSM",
     "bim": "BIM-{num_steps}",
@@ -23,6 +23,9 @@ LABELS = {
     "carlini_wagner": "Carlini-Wagner",
     "deepfool": "DeepFool",
     "fab": "FAB",
+    "ddn": "DDN",
+    "fmn": "FMN",
+    "sigma_zero": "sigma-zero",
     "square": "Square",
     "autoattack": "AutoAttack",
 }
@@ -134,7 +137,7 @@ def _sections(record: Record) -> list[Grid | Text]:
 
 def _title(record: Record) -> str:
     details, network, count = record.details, record.models[0].settings, len(record.models)
-    names = ("torch", "torchattacks", "foolbox", "pyautoattack")
+    names = ("torch", "torchattacks", "foolbox", "pyautoattack", "adv_lib")
     versions = ", ".join(f"{name} {details['peers'][name]}" for name in names if name in details["peers"])
     return (
         f"{network['dataset']}, first {details['num_images']} test images, {details['clean_accuracy']:.1%} "

@@ -111,7 +111,8 @@ class AttackEvaluator:
         padded = jnp.asarray(np.concatenate([images, self.images[count:]]))
         answers, close = (np.asarray(array)[:count] for array in self._answers(padded))
         flat = np.asarray(images, np.float64).reshape(count, -1)
-        size = np.linalg.norm(flat - inputs.reshape(count, -1), {"linf": np.inf, "l2": 2}[norm], axis=-1)
+        order = {"linf": np.inf, "l2": 2, "l1": 1, "l0": 0}[norm]
+        size = np.linalg.norm(flat - inputs.reshape(count, -1), order, axis=-1)
         inside = ((flat >= -TOLERANCE) & (flat <= 1 + TOLERANCE)).all(-1)
         inside &= size <= (np.inf if epsilon is None else epsilon + TOLERANCE)
         outside = int((~inside).sum())
@@ -122,7 +123,8 @@ class AttackEvaluator:
         def sizes(success: np.ndarray) -> Mapping[str, float]:
             result = AttackResult(jnp.nan_to_num(jnp.asarray(images)), jnp.asarray(success))
             measured = evaluation.measure_perturbations(jnp.asarray(inputs), result, jnp.asarray(correct))
-            return evaluation.summarise_perturbations(measured)
+            median = evaluation.median_distance(size, ~success, correct)
+            return {**evaluation.summarise_perturbations(measured), f"median_{norm}_all": median}
 
         boundary = sizes(success | (close & inside))
         return {
@@ -130,7 +132,10 @@ class AttackEvaluator:
             "outside": outside,
             **sizes(success),
             "on_boundary": int((correct & inside & close & ~success).sum()),
-            **{f"boundary_{name}": boundary[name] for name in ("success_rate", "median_l2_all", "median_linf_all")},
+            **{
+                f"boundary_{name}": boundary[name]
+                for name in dict.fromkeys(("success_rate", "median_l2_all", "median_linf_all", f"median_{norm}_all"))
+            },
         }
 
 

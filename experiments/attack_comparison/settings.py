@@ -8,8 +8,11 @@ from experiments.core import groups
 from experiments.core.settings import EVALUATION, configure, setting
 from ib_jax import attacks, losses
 
-DETERMINISTIC = ("fgsm", "bim", "mi_fgsm", "cw", "deepfool")
-GROUPS = ("fgsm", "bim", "pgd", "mi_fgsm", "apgd", "cw", "deepfool", "fab", "square", "autoattack")
+DETERMINISTIC = ("fgsm", "bim", "mi_fgsm", "cw", "deepfool", "ddn", "fmn", "sigma_zero")
+GROUPS = (
+    *("fgsm", "bim", "pgd", "mi_fgsm", "apgd", "cw", "deepfool", "fab", "ddn", "fmn", "sigma_zero"),
+    *("square", "autoattack"),
+)
 DATASETS = ("digits", "mnist", "fashion_mnist")
 
 POINTS, AUTOATTACK_POINTS, LENGTH = 0.005, 0.003, 0.02
@@ -26,6 +29,7 @@ THEIR_NAMES: Mapping[str, Mapping[str, str]] = {
         **{"learning_rate": "stepsize", "initial_const": "initial_const", "abort_early": "abort_early"},
     },
     "pyautoattack": {"epsilon": "eps", "num_steps": "n_iter", "num_queries": "n_queries"},
+    "adv_lib": {},  # one attack's steps are called otherwise than another's
 }
 """Each library's names of our settings; a setting without a name there is fixed in that library."""
 OFFICIAL = {"norm": "Linf", "version": "standard"}
@@ -94,7 +98,7 @@ class Comparison(NamedTuple):
 
     Attributes:
       group: of `GROUPS`.
-      norm: "linf" or "l2".
+      norm: "linf", "l2", "l1" or "l0".
       epsilon: the radius; None for an attack that looks for the smallest perturbation.
       settings: by our names, the same on all sides.
       attack: ours, for a `Runner`.
@@ -184,6 +188,9 @@ def comparisons(config: ComparisonConfig) -> list[Comparison]:
         *(deepfool(norm) for norm in ("l2", "linf")),
         compared("fab", attacks.fab, fab, epsilon=0.1, num_steps=100),
         *(_minimal_fab(norm) for norm in ("linf", "l2")),
+        _ddn(),
+        *(_fmn(norm) for norm in ("linf", "l2", "l1")),
+        _sigma_zero(),
         compared("square", attacks.square, square, epsilon=0.1, num_queries=queries),
         *(
             compared("autoattack", attacks.autoattack, {"pyautoattack.AutoAttack": OFFICIAL}, epsilon=e, **autoattack)
@@ -209,3 +216,25 @@ def _minimal_fab(norm: str) -> Comparison:
     far = 1e3  # torchattacks' FAB keeps nothing beyond a radius
     theirs = {"n_restarts": 1, "norm": {"linf": "Linf", "l2": "L2"}[norm], "eps": far}
     return compared("fab", attacks.fab, {"torchattacks.FAB": theirs}, norm=norm, num_steps=100)
+
+
+_GRADIENTS = 100
+"""Of DDN, FMN and sigma-zero, on both sides."""
+
+
+def _ddn() -> Comparison:
+    theirs = {"steps": _GRADIENTS, "levels": None}
+    make = lambda norm, num_steps: attacks.ddn(num_steps=num_steps)  # noqa: E731
+    return compared("ddn", make, {"adv_lib.ddn": theirs}, norm="l2", num_steps=_GRADIENTS)
+
+
+def _fmn(norm: str) -> Comparison:
+    theirs = {"norm": norm[1:], "steps": _GRADIENTS}
+    return compared("fmn", attacks.fmn, {"adv_lib.fmn": theirs}, norm=norm, num_steps=_GRADIENTS)
+
+
+def _sigma_zero() -> Comparison:
+    make = lambda norm, num_steps: attacks.sigma_zero(num_steps=num_steps)  # noqa: E731
+    return compared(
+        "sigma_zero", make, {"adv_lib.sigma_zero": {"num_steps": _GRADIENTS}}, norm="l0", num_steps=_GRADIENTS
+    )

@@ -9,13 +9,17 @@ from ib_jax.attacks.apgd import apgd
 from ib_jax.attacks.autoattack import autoattack
 from ib_jax.attacks.bim import bim
 from ib_jax.attacks.carlini_wagner import carlini_wagner
+from ib_jax.attacks.ddn import ddn
 from ib_jax.attacks.deepfool import deepfool
 from ib_jax.attacks.fab import fab
 from ib_jax.attacks.fgsm import fgsm
+from ib_jax.attacks.fmn import fmn
+from ib_jax.attacks.hop_skip_jump import hop_skip_jump
 from ib_jax.attacks.momentum import mi_fgsm
 from ib_jax.attacks.objective import AttackLoss
 from ib_jax.attacks.pgd import pgd
 from ib_jax.attacks.runner import Runner
+from ib_jax.attacks.sigma_zero import sigma_zero
 from ib_jax.attacks.square import square
 from ib_jax.attacks.step_size import path_length, share_of_radius
 from ib_jax.attacks.targets import every_target, least_likely_targets, random_targets
@@ -28,16 +32,20 @@ __all__ = [
     "autoattack",
     "bim",
     "carlini_wagner",
+    "ddn",
     "deepfool",
     "every_target",
     "fab",
     "fgsm",
+    "fmn",
+    "hop_skip_jump",
     "least_likely_targets",
     "mi_fgsm",
     "path_length",
     "pgd",
     "random_targets",
     "share_of_radius",
+    "sigma_zero",
     "square",
     "text",
     "transfer",

@@ -57,6 +57,8 @@ def within(inputs: Array, points: Array, radii: Array, norm: str) -> Array:
     """Whether points lie in the ball around the inputs, bool [B], with nothing forgiven."""
     start, end = inputs.astype(wide(inputs.dtype)), points.astype(wide(points.dtype))
     change = end - start
+    if norm == "l0":
+        return losses.perturbation_norm(change, norm) <= radii
     if norm != "linf":
         return losses.perturbation_norm(change, norm) <= shrunk(radii, math.prod(inputs.shape[1:]))
     back = change - end  # -start, but for rounding

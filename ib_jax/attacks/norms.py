@@ -137,7 +137,7 @@ NORMS = {
 }
 
 
-def get_norm(name: str, among: tuple[str, ...] = losses.NORMS) -> Norm:
+def get_norm(name: str, among: tuple[str, ...] = tuple(NORMS)) -> Norm:
     """The geometry of that name, or a ValueError that lists the names."""
     if name not in among:
         raise ValueError(f"norm must be one of {', '.join(among)}, got {name!r}")

@@ -64,3 +64,8 @@ def step_lengths(step_size: StepSize, epsilon: Array, num_steps: int) -> Array:
     """The length of each example's steps, [B], from a rule or a given length."""
     lengths = step_size(epsilon, num_steps) if callable(step_size) else jnp.asarray(step_size)
     return jnp.broadcast_to(lengths, epsilon.shape).astype(epsilon.dtype)
+
+
+def annealed(first: float, last: float, step: Array, num_steps: int) -> Array:
+    """From the first to the last along half a cosine, [B], at steps int [B] of so many."""
+    return last + (first - last) * (1 + jnp.cos(jnp.pi * step.astype(jnp.float32) / num_steps)) / 2

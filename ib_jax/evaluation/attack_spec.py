@@ -34,6 +34,10 @@ _KINDS: Mapping[str, _Kind] = {
     "deepfool": _Kind(attacks.deepfool, ("l2", "linf"), ("num_steps",), minimal=True),
     "carlini_wagner": _Kind(attacks.carlini_wagner, ("l2",), ("num_steps",), minimal=True),
     "fab": _Kind(attacks.fab, _TWO, ("num_steps",), minimal=True),
+    "ddn": _Kind(attacks.ddn, ("l2",), ("num_steps",), minimal=True),
+    "fmn": _Kind(attacks.fmn, ("l2", "linf", "l1"), ("num_steps",), minimal=True),
+    "hop_skip_jump": _Kind(attacks.hop_skip_jump, ("l2", "linf"), minimal=True),
+    "sigma_zero": _Kind(attacks.sigma_zero, ("l0",), ("num_steps",), minimal=True),
 }
 ATTACKS: tuple[str, ...] = tuple(_KINDS)
 """The names that `AttackSpec` knows, those of `ib_jax.attacks`."""
@@ -61,12 +65,13 @@ class AttackSpec:
 
     Attributes:
       attack: one of `ATTACKS`.
-      epsilon: radius in units of the inputs; None for DeepFool, Carlini-Wagner and FAB, which look for the smallest
-        perturbation. Given one, they are judged by their distance.
-      norm: "linf", "l2" or "l1", as far as the attack has it.
+      epsilon: radius in units of the inputs (L0: a number of values); None for DeepFool, Carlini-Wagner, FAB, DDN, FMN,
+        HopSkipJump and sigma-zero, which look for the smallest perturbation. Given one, they are judged by their
+        distance.
+      norm: "linf", "l2", "l1" or "l0", as far as the attack has it.
       loss: what is climbed: "cross_entropy", "margin" (of the strongest wrong class) or "dlr"; None where there is no
         choice.
-      num_steps: steps at most; None for FGSM, and for Square, which has `options={"num_queries": n}`.
+      num_steps: steps at most; None for FGSM, and for Square and HopSkipJump, which have `options={"num_queries": n}`.
       path_length: all steps together, in radii (`attacks.path_length`); None is the attack's own rule.
       num_eot_samples: samples of a stochastic model behind each gradient or query.
       num_judge_samples: samples behind the attack's own verdict; the suite asks the model again in any case.
@@ -173,7 +178,7 @@ class AttackSpec:
             steps *= 2.5  # ten gradients a step; most end early
         elif self.attack == "autoattack":
             steps *= 20.0
-        elif self.attack == "square":
+        elif self.attack in ("square", "hop_skip_jump"):
             steps = self.options.get("num_queries", 5000) / 3  # forth alone
         return steps
 

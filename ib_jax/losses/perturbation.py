@@ -5,37 +5,39 @@ import jax.numpy as jnp
 from ib_jax.losses.precision import wide_dtype
 from ib_jax.types import Array
 
-NORMS = ("l1", "l2", "linf")
+NORMS = ("l0", "l1", "l2", "linf")
 
 
 def perturbation_norm(perturbation: Array, norm: str) -> Array:
     r"""The norm of each example's perturbation, over all of its axes.
 
-    .. math:: \|\delta\|_1 = \sum_i |\delta_i|, \quad \|\delta\|_2 = \sqrt{\sum_i \delta_i^2}, \quad
-              \|\delta\|_\infty = \max_i |\delta_i|
+    .. math:: \|\delta\|_0 = |\{i: \delta_i \ne 0\}|, \quad \|\delta\|_1 = \sum_i |\delta_i|, \quad
+              \|\delta\|_2 = \sqrt{\sum_i \delta_i^2}, \quad \|\delta\|_\infty = \max_i |\delta_i|
 
     The L2 norm is scaled by the largest entry first: the squares of gradients near 1e-20 would underflow to zero.
 
     Args:
       perturbation: float [B, ...].
-      norm: "l1", "l2" or "linf".
+      norm: "l0" (no norm, but called one), "l1", "l2" or "linf".
 
     Returns:
-      float [B], in units of the perturbation; float32 for inputs of lower precision.
+      float [B], in units of the perturbation, for "l0" a number of values; float32 for inputs of lower precision.
 
     Raises:
-      ValueError: `norm` is none of the three.
+      ValueError: `norm` is none of the four.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from ib_jax import losses
-      >>> [float(losses.perturbation_norm(jnp.array([[3.0, -4.0]]), norm)[0]) for norm in ("l1", "l2", "linf")]
-      [7.0, 5.0, 4.0]
+      >>> [float(losses.perturbation_norm(jnp.array([[3.0, -4.0]]), norm)[0]) for norm in ("l0", "l1", "l2", "linf")]
+      [2.0, 7.0, 5.0, 4.0]
     """
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}")
     axes = tuple(range(1, perturbation.ndim))
     size = jnp.abs(perturbation.astype(wide_dtype(perturbation)))
+    if norm == "l0":
+        return (size != 0).sum(axes).astype(size.dtype)
     if norm == "l1":
         return size.sum(axes)
     largest = jnp.max(size, axes, initial=0.0, keepdims=True)

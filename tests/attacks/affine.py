@@ -60,24 +60,40 @@ def attack_affine(
 
 
 def norm_of(perturbation, norm):
+    order = {"linf": np.inf, "l2": 2, "l1": 1, "l0": 0}[norm]
     flat = np.asarray(perturbation, np.float64).reshape(len(perturbation), -1)
-    return np.abs(flat).max(-1) if norm == "linf" else np.linalg.norm(flat, axis=-1)
+    return np.linalg.norm(flat, order, axis=-1)
 
 
 def distances(norm, bounds=FAR, bias=BIAS):
-    """To the boundary of the affine model inside the bounds: the best class's, by a root of the step's length."""
+    """To the boundary of the affine model inside the bounds: that of the best class."""
     least = np.full(BATCH, np.inf)
     logits = INPUTS.astype(np.float64) @ WEIGHT + bias
     for i, label in enumerate(logits.argmax(-1)):
         box = np.array(bounds)[:, None] - INPUTS[i]
         for rival in set(range(CLASSES)) - {label}:
             slope = (WEIGHT[:, rival] - WEIGHT[:, label]).astype(np.float64)
-            gap = logits[i, rival] - logits[i, label]
-            step = lambda time: np.clip(time * (slope if norm == "l2" else np.sign(slope)), *box)  # noqa: B023
-            if gap + slope @ step(1e3) > 0:
-                time = scipy.optimize.brentq(lambda time: gap + slope @ step(time), 0, 1e3)  # noqa: B023
-                least[i] = min(least[i], norm_of(step(time)[None], norm)[0])
+            gap = logits[i, label] - logits[i, rival]
+            if gap < np.maximum(slope * box[0], slope * box[1]).sum():
+                least[i] = min(least[i], (_sparse if norm in ("l0", "l1") else _dense)(gap, slope, box, norm))
     return least
+
+
+def _dense(gap, slope, box, norm):
+    """The size of the smallest step that gains the gap, by a root of its length before it is clipped."""
+    step = lambda time: np.clip(time * (slope if norm == "l2" else np.sign(slope)), *box)
+    return norm_of(step(scipy.optimize.brentq(lambda time: slope @ step(time) - gap, 0, 1e3))[None], norm)[0]
+
+
+def _sparse(gap, slope, box, norm):
+    """How much has to change, coordinate by coordinate from the one that gains most: in number, or for its change."""
+    room = np.where(slope > 0, box[1], -box[0])
+    order = np.argsort(-np.abs(slope) * (room if norm == "l0" else 1))
+    gains, room = (np.abs(slope) * room)[order], room[order]
+    whole = int((np.cumsum(gains) < gap).sum())  # coordinates that go to their bound
+    if norm == "l0":
+        return whole + 1
+    return room[:whole].sum() + (gap - gains[:whole].sum()) / np.abs(slope)[order][whole]
 
 
 def distance_to_win(i, target):

@@ -246,8 +246,8 @@ def test_a_transfer_sees_the_source_and_is_judged_on_the_model():
 def test_perturbation_norms_against_numpy():
     x = RNG.normal(size=(4, 3, 2)).astype(np.float32) * np.array([1, 1e-25, 0, 1e15], np.float32)[:, None, None]
     flat = x.reshape(4, -1).astype(np.float64)
-    for norm, order in (("l1", 1), ("l2", 2), ("linf", np.inf)):
+    for norm, order in (("l0", 0), ("l1", 1), ("l2", 2), ("linf", np.inf)):
         expected = np.linalg.norm(flat, order, axis=-1)
         np.testing.assert_allclose(losses.perturbation_norm(jnp.asarray(x), norm), expected, rtol=1e-6)
-    with pytest.raises(ValueError, match="norm must be one of l1, l2, linf, got 'l0'"):
-        losses.perturbation_norm(jnp.ones((1, 2)), "l0")
+    with pytest.raises(ValueError, match="norm must be one of l0, l1, l2, linf, got 'l7'"):
+        losses.perturbation_norm(jnp.ones((1, 2)), "l7")

@@ -12,6 +12,8 @@ MINIMAL = {
     "deepfool": attacks.deepfool(overshoot=0.001),
     "carlini_wagner": attacks.carlini_wagner(num_steps=200, num_binary_steps=5),
     "fab": attacks.fab(norm="l2", num_steps=20),
+    "ddn": attacks.ddn(),
+    "fmn": attacks.fmn(),
 }
 
 
@@ -72,6 +74,10 @@ def test_what_has_no_end_is_refused():
         (attacks.carlini_wagner, "learning_rate", "positive"),
         (attacks.carlini_wagner, "initial_const", "positive"),
         (attacks.carlini_wagner, "confidence", "at least 0"),
+        (attacks.ddn, "gamma_init", r"in \(0, 1\)"),
+        (attacks.ddn, "initial_margin", "positive"),
+        (attacks.sigma_zero, "sigma", "positive"),
+        (attacks.fmn, "gamma_final", r"in \(0, 1\)"),
         (lambda **setting: attacks.mi_fgsm(0.1, **setting), "decay", "at least 0"),
         (lambda **setting: attacks.pgd(0.1, **setting), "step_size", "at least 0"),
         (lambda total: attacks.path_length(total), "total", "positive"),

@@ -33,8 +33,10 @@ LOGITS = functools.partial(apply_fn, PARAMS)
         attacks.pgd(0.15, num_steps=7, num_restarts=2, early_stop=True),
         attacks.carlini_wagner(num_steps=20, num_binary_steps=3),
         attacks.autoattack(0.1, num_steps=8, num_targets=2, num_queries=12),
+        attacks.fmn(num_steps=20),
+        attacks.hop_skip_jump(num_queries=60, num_directions=9),
     ],
-    ids=["pgd", "restarts", "cw", "autoattack"],
+    ids=["pgd", "restarts", "cw", "autoattack", "fmn", "hop_skip_jump"],
 )
 def test_a_runner_gives_what_the_attack_gives(attack):
     run = attacks.Runner(attack, apply_fn, batch_size=20, steps_per_call=3)

@@ -66,11 +66,18 @@ MINIMAL = {
     "fab": case(attacks.fab, num_steps=4),
     "fab l2": case(attacks.fab, "l2", num_steps=4),
     "carlini_wagner": Case(functools.partial(attacks.carlini_wagner, num_steps=8, num_binary_steps=2), "l2"),
+    "ddn": Case(functools.partial(attacks.ddn, num_steps=8), "l2"),
+    "fmn": case(attacks.fmn, "l2", num_steps=8),
+    "fmn linf": case(attacks.fmn, num_steps=8),
+    "fmn l1": case(attacks.fmn, "l1", num_steps=8),
+    "hop_skip_jump": case(attacks.hop_skip_jump, "l2", num_queries=60, num_directions=9),
+    "hop_skip_jump linf": case(attacks.hop_skip_jump, num_queries=60, num_directions=9),
+    "sigma_zero": Case(functools.partial(attacks.sigma_zero, num_steps=8), "l0"),
 }
 ALL = FIXED | MINIMAL
 
 
 def norm_of(perturbation, norm):
-    order = {"linf": np.inf, "l2": 2, "l1": 1}[norm]
+    order = {"linf": np.inf, "l2": 2, "l1": 1, "l0": 0}[norm]
     flat = np.asarray(perturbation, np.float64).reshape(len(perturbation), -1)
     return np.linalg.norm(flat, order, axis=-1) if len(flat) else np.zeros(0)

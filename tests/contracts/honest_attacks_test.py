@@ -18,7 +18,13 @@ LABELS = ((INPUTS.reshape(BATCH, 6) - 0.5) @ WEIGHT).argmax(-1)
 KEYS = losses.per_example_keys(jax.random.key(0), BATCH)
 SOUND, NO_ANSWER, NO_SLOPE = 0, 1, 2
 PLAIN = {"flaw": SOUND, "scale": 1.0, "shift": 0.0, "mask": -5.0}
-WITHOUT_GRADIENT = {"square", "square l2", "transfer"}  # the last has those of another model
+WITHOUT_GRADIENT = {
+    "hop_skip_jump",
+    "hop_skip_jump linf",
+    "square",
+    "square l2",
+    "transfer",
+}  # the last has those of another model
 BY_RATIO = [*MINIMAL, "fab within", "square", "square l2", "apgd l2"]
 """Attacks that look at ratios or signs of margins alone, so that the scale of the logits is nothing to them."""
 

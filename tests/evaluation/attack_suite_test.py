@@ -289,7 +289,7 @@ def test_specs_are_refused_by_name(settings, message):
 
 @pytest.mark.parametrize("attack", evaluation.ATTACKS)
 def test_every_attack_can_be_told_by_a_spec(attack):
-    minimal = attack in ("deepfool", "carlini_wagner", "fab")
+    minimal = attack in ("deepfool", "carlini_wagner", "ddn", "fab", "fmn", "sigma_zero", "hop_skip_jump")
     spec = AttackSpec(attack, None if minimal else 0.1)
     assert attack in spec.label
     conditions = spec.conditions()

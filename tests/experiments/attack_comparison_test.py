@@ -57,6 +57,11 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         "l2",
     ),
 }
+CASES |= {
+    "adv_lib ddn": ("adv_lib.ddn", {"steps": 20, "levels": None}, ""),
+    "adv_lib fmn": ("adv_lib.fmn", {"steps": 20, "norm": "inf"}, ""),
+    "adv_lib sigma_zero": ("adv_lib.sigma_zero", {"num_steps": 20}, ""),
+}
 RADII = {"linf": EPSILON, "l2": 1.0}
 
 
@@ -118,6 +123,13 @@ def test_the_evaluation_counts_only_what_stays_in_the_ball(evaluator: AttackEval
     found = evaluator(moved, norm="l2")
     assert (found["num_correct"], found["success_rate"], found["on_boundary"]) == (4, 2 / 4, 1)
     assert found["boundary_success_rate"] == 3 / 4
+    few = evaluator.images.copy()
+    few[0, 0] = 0.1  # one of its two pixels
+    found = evaluator(few, norm="l0")
+    assert (found["success_rate"], found["median_l0_all"]) == (1 / 4, math.inf)
+    few[1:3] = 1 - few[1:3]
+    found = {norm: evaluator(few, norm=norm)[f"median_{norm}_all"] for norm in ("l0", "l1", "l2")}
+    assert found == {"l0": 2, "l1": pytest.approx(0.7), "l2": pytest.approx(0.4 * math.sqrt(2))}
     fewer = evaluator(moved[:2], norm="linf", epsilon=0.2)
     assert (fewer["robust_accuracy"], fewer["num_correct"]) == (0.5, 2)
 
@@ -252,6 +264,8 @@ def test_a_library_that_is_missing_says_how_to_get_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch_worker.importlib.util, "find_spec", lambda name: None if name == "foolbox" else object())
     assert peers.missing("foolbox") == "not installed (pip install 'ib-jax[peers]')"
     assert peers.missing("torchattacks") == ""
+    monkeypatch.setattr(torch_worker.importlib.util, "find_spec", lambda name: None if name == "adv_lib" else object())
+    assert peers.missing("adv_lib") == "not installed (pip install --no-deps adv-lib, see pyproject.toml)"
 
 
 @pytest.fixture(scope="module")

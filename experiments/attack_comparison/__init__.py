@@ -4,7 +4,16 @@ import os
 
 if "IB_JAX_WORKER" not in os.environ:  # a worker of PyTorch has no need of JAX
     from experiments.attack_comparison.run import AttackedModel, AttackEvaluator, Peers, load_model, train_model
-    from experiments.attack_comparison.settings import Comparison, carlini_wagner, deepfool, pgd
+    from experiments.attack_comparison.settings import (
+        Comparison,
+        carlini_wagner,
+        ddn,
+        deepfool,
+        fab_without_radius,
+        fmn,
+        pgd,
+        sigma_zero,
+    )
 
 __all__ = [
     "AttackEvaluator",
@@ -12,8 +21,12 @@ __all__ = [
     "Comparison",
     "Peers",
     "carlini_wagner",
+    "ddn",
     "deepfool",
+    "fab_without_radius",
+    "fmn",
     "load_model",
     "pgd",
+    "sigma_zero",
     "train_model",
 ]

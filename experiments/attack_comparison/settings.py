@@ -155,10 +155,10 @@ def carlini_wagner(**settings: Any) -> Comparison:
     return compared("cw", make, {"foolbox.L2CarliniWagnerAttack": {}}, norm="l2", **settings)
 
 
-def deepfool(norm: str = "l2") -> Comparison:
+def deepfool(norm: str = "l2", num_steps: int = 50) -> Comparison:
     """DeepFool for the nearest of ten classes; torchattacks has it in L2 alone."""
     peers = {"linf": ("foolbox.LinfDeepFoolAttack",), "l2": ("torchattacks.DeepFool", "foolbox.L2DeepFoolAttack")}[norm]
-    settings: dict[str, Any] = {"num_steps": 50, "num_candidates": 10, "overshoot": 0.02}
+    settings: dict[str, Any] = {"num_steps": num_steps, "num_candidates": 10, "overshoot": 0.02}
     return compared("deepfool", attacks.deepfool, {peer: {} for peer in peers}, norm=norm, **settings)
 
 
@@ -187,10 +187,10 @@ def comparisons(config: ComparisonConfig) -> list[Comparison]:
         *(carlini_wagner(**cw, abort_early=early) for early in (True, False)),
         *(deepfool(norm) for norm in ("l2", "linf")),
         compared("fab", attacks.fab, fab, epsilon=0.1, num_steps=100),
-        *(_minimal_fab(norm) for norm in ("linf", "l2")),
-        _ddn(),
-        *(_fmn(norm) for norm in ("linf", "l2", "l1")),
-        _sigma_zero(),
+        *(fab_without_radius(norm) for norm in ("linf", "l2")),
+        ddn(),
+        *(fmn(norm) for norm in ("linf", "l2", "l1")),
+        sigma_zero(),
         compared("square", attacks.square, square, epsilon=0.1, num_queries=queries),
         *(
             compared("autoattack", attacks.autoattack, {"pyautoattack.AutoAttack": OFFICIAL}, epsilon=e, **autoattack)
@@ -212,29 +212,28 @@ def _apgd(loss: str, epsilon: float) -> Comparison:
     return compared("apgd", make, _both("APGD", f"apgd-{loss}"), epsilon=epsilon, num_steps=100, loss=loss)
 
 
-def _minimal_fab(norm: str) -> Comparison:
+def fab_without_radius(norm: str, num_steps: int = 100) -> Comparison:
+    """FAB for the smallest perturbation."""
     far = 1e3  # torchattacks' FAB keeps nothing beyond a radius
     theirs = {"n_restarts": 1, "norm": {"linf": "Linf", "l2": "L2"}[norm], "eps": far}
-    return compared("fab", attacks.fab, {"torchattacks.FAB": theirs}, norm=norm, num_steps=100)
+    return compared("fab", attacks.fab, {"torchattacks.FAB": theirs}, norm=norm, num_steps=num_steps)
 
 
-_GRADIENTS = 100
-"""Of DDN, FMN and sigma-zero, on both sides."""
-
-
-def _ddn() -> Comparison:
-    theirs = {"steps": _GRADIENTS, "levels": None}
+def ddn(num_steps: int = 100) -> Comparison:
+    """DDN, with as many gradients on both sides; so are the next two."""
+    theirs = {"steps": num_steps, "levels": None}
     make = lambda norm, num_steps: attacks.ddn(num_steps=num_steps)  # noqa: E731
-    return compared("ddn", make, {"adv_lib.ddn": theirs}, norm="l2", num_steps=_GRADIENTS)
+    return compared("ddn", make, {"adv_lib.ddn": theirs}, norm="l2", num_steps=num_steps)
 
 
-def _fmn(norm: str) -> Comparison:
-    theirs = {"norm": norm[1:], "steps": _GRADIENTS}
-    return compared("fmn", attacks.fmn, {"adv_lib.fmn": theirs}, norm=norm, num_steps=_GRADIENTS)
+def fmn(norm: str, num_steps: int = 100) -> Comparison:
+    """FMN."""
+    theirs = {"norm": norm[1:], "steps": num_steps}
+    return compared("fmn", attacks.fmn, {"adv_lib.fmn": theirs}, norm=norm, num_steps=num_steps)
 
 
-def _sigma_zero() -> Comparison:
+def sigma_zero(num_steps: int = 100) -> Comparison:
+    """Sigma-zero."""
     make = lambda norm, num_steps: attacks.sigma_zero(num_steps=num_steps)  # noqa: E731
-    return compared(
-        "sigma_zero", make, {"adv_lib.sigma_zero": {"num_steps": _GRADIENTS}}, norm="l0", num_steps=_GRADIENTS
-    )
+    theirs = {"adv_lib.sigma_zero": {"num_steps": num_steps}}
+    return compared("sigma_zero", make, theirs, norm="l0", num_steps=num_steps)

@@ -36,18 +36,23 @@ EARLY = pgd(EPSILON, early_stop=True)
 
 def attack(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan | None:
     """Every attack: JAX and the libraries; None if training the network was stopped."""
-    model: AttackedModel | None
-    if config.checkpoint:
-        model = attack_comparison.load_model(config.checkpoint)
-    else:
-        names = ("dataset", "num_epochs", "batch_size", "latent_dim", "hidden_width")
-        console.print(f"Training a network on {config.dataset}.")
-        model = attack_comparison.train_model(**{name: getattr(config, name) for name in names})
+    model = attacked_model(config, console)
     if model is None:
-        console.print("Stopped while the network was trained; nothing is measured.")
         return None
     made = AttackBenchmark(config, model, stack)
     return Plan([*made.compared(), *made.radii()], made.describe, min_seconds=config.min_seconds)
+
+
+def attacked_model(config: Config, console: Console) -> AttackedModel | None:
+    """The network that is attacked: one's own, or one trained now; None if that was stopped."""
+    if config.checkpoint:
+        return attack_comparison.load_model(config.checkpoint)
+    names = ("dataset", "num_epochs", "batch_size", "latent_dim", "hidden_width")
+    console.print(f"Training a network on {config.dataset}.")
+    model = attack_comparison.train_model(**{name: getattr(config, name) for name in names})
+    if model is None:
+        console.print("Stopped while the network was trained; nothing is measured.")
+    return model
 
 
 class AttackBenchmark:
@@ -122,13 +127,15 @@ class AttackBenchmark:
             self.row(RADII, "vmapped", "eight radii, vmapped", count, curve, at_once),
         ]
 
-    def row(self, table: str, name: str, label: str, most: int, start: Callable[..., Turn], *args: Any) -> Row:
-        """Only the steps of PGD without early stop are known before."""
+    def row(
+        self, table: str, name: str, label: str, most: int, start: Callable[..., Turn], *args: Any, **more: Any
+    ) -> Row:
+        """Only the steps of PGD without early stop are known before; `more` are settings of the row."""
         count = min(most, len(self.labels))
         known = table == PGD and name != "jax-early"
         cost = Cost(count * NUM_STEPS * self.flops) if known else Cost()
         start = functools.partial(start, count, *args)
-        return Row(table, name, label, start, count, cost=lambda: cost, settings={"num_images": count})
+        return Row(table, name, label, start, count, cost=lambda: cost, settings={"num_images": count, **more})
 
     def ours(self, count: int, attack: Any, comparison: Comparison) -> Turn:
         """An attack on the first images."""
@@ -154,5 +161,5 @@ class AttackBenchmark:
 
 
 def _outcome(comparison: Comparison, values: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("success_rate", "median_l2_all") if comparison.epsilon is None else ("robust_accuracy",)
-    return {name: values[name] for name in names}
+    sizes = ("success_rate", "median_l2_all", f"median_{comparison.norm}_all")
+    return {name: values[name] for name in (sizes if comparison.epsilon is None else ("robust_accuracy",))}

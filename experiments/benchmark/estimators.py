@@ -18,6 +18,7 @@ from experiments.core.report import Grid
 
 OURS, PEER = "bottleneck", "mlp"
 SETS = ("wine", "breast_cancer")
+FOLDS: dict[str, int] = {"n_splits": 5, "n_repeats": 5}
 TIME_GOAL, NOISE = 2.0, 2.0  # times the peer's fit; standard errors of a difference between folds
 
 
@@ -102,7 +103,7 @@ def _folds(name: str, console: Console) -> Mapping[str, Mapping[str, list[float]
     found: dict[str, dict[str, list[float]]] = {}
     for kind, model in _models().items():
         own = found.setdefault(kind, {})
-        for train, test in RepeatedStratifiedKFold(n_splits=5, n_repeats=5, random_state=0).split(X, y):
+        for train, test in RepeatedStratifiedKFold(**FOLDS, random_state=0).split(X, y):
             _fit(model, X[train], y[train])(0.0)
             shares = model.predict_proba(X[test])
             right = shares.argmax(-1) == y[test]

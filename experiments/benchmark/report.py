@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.benchmark import estimators
+from experiments.benchmark import distances, estimators
 from experiments.benchmark.settings import AVX512, LIBRARIES, PEERS, SUITES
 from experiments.benchmark.tables import (
     COMPILE,
@@ -345,20 +345,22 @@ def adversarial(record: Record) -> list[Section]:
     return [table(title, rows, columns), matrix_peak(record), target(name, 21, ratios["pgd-20"], at_most=True)]
 
 
-_REPORTS = (train, sweep, scaling, attacks, augment, corruptions, images, reading, adversarial, estimators.report)
-REPORTS: Mapping[str, Callable[[Record], list[Section]]] = dict(zip(SUITES, _REPORTS, strict=True))
+_REPORTS = (train, sweep, scaling, attacks, augment, corruptions, images, reading, adversarial)
+REPORTS: Mapping[str, Callable[[Record], list[Any]]] = dict(
+    zip(SUITES, (*_REPORTS, estimators.report, distances.report), strict=True)
+)
 
 
 def report(frame: "pd.DataFrame", records: Sequence[Record]) -> Report:
     """A part for each record: its command and machine, tables, targets."""
-    shown: list[Grid | Text] = []
+    shown: list[Any] = []
     for record in records:
         shown.append(_origin(record))
-        shown += [each if isinstance(each, Grid) else Text(each) for each in sections(record)]
+        shown += [Text(each) if isinstance(each, str) else each for each in sections(record)]
     return Report("Benchmark", frame, shown)
 
 
-def sections(record: Record) -> list[Section]:
+def sections(record: Record) -> list[Any]:
     """Everything there is to say of a record."""
     load = record.details["load_average"]["start"]
     others = f"The load average was {load:.1f} at the start: others ran too and blurred all numbers, PyTorch's most."

@@ -18,6 +18,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "reading": (),
     "adversarial": (),
     "estimators": (),
+    "distances": (),
 }
 """The suites in the order of `all`, each with what JAX is held against. eager: plain Adam; fused: fused Adam; compile:
 torch.compile and fused Adam; -avx512: MKL's AVX-512 path forced."""

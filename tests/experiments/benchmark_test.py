@@ -16,7 +16,19 @@ from rich.console import Console
 
 from experiments.attack_comparison import AttackedModel
 from experiments.benchmark import attacks as attack_suite
-from experiments.benchmark import images, machine, measure, mlp, reading, report, run, settings, transforms
+from experiments.benchmark import (
+    distances,
+    estimators,
+    images,
+    machine,
+    measure,
+    mlp,
+    reading,
+    report,
+    run,
+    settings,
+    transforms,
+)
 from experiments.benchmark.machine import Cost
 from experiments.benchmark.measure import Plan, Row
 from experiments.benchmark.settings import Config
@@ -671,6 +683,34 @@ def test_attacks(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         assert curve == sorted(curve, reverse=True)
     assert details["clean_accuracy"] == 1.0
     assert "Attacks on 64-16-8-10, mnist" in printed
+
+
+@pytest.mark.standard
+def test_distances(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attack_suite, "Peers", FakePeers)
+    monkeypatch.setattr(attack_suite.attack_comparison, "train_model", random_model, raising=False)
+    monkeypatch.setattr(distances, "STEPS", (2, 20))
+    few = {"l2": {"DDN": distances.ATTACKS["l2"]["DDN"]}, "l0": distances.ATTACKS["l0"]}
+    monkeypatch.setattr(distances, "ATTACKS", few)
+    tables, _, printed = measured(tmp_path, "distances")
+    rows = tables["l2"]
+    assert list(rows) == ["DDN 2 jax", "DDN 2 adv_lib", "DDN 20 jax", "DDN 20 adv_lib"]
+    assert rows["DDN 20 jax"].median("median_l2_all") < np.inf
+    lines = dict(distances.lines_of(rows, "l2"))
+    assert "DDN, adv_lib" not in lines  # which fools no image: there is no distance to draw
+    assert (tmp_path / "distances.json").exists()
+    assert "L0, values, median distance" in printed
+
+
+@pytest.mark.standard
+def test_estimators(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimators, "SETS", ("wine",))
+    monkeypatch.setattr(estimators, "FOLDS", {"n_splits": 2, "n_repeats": 1})
+    tables, details, printed = measured(tmp_path, "estimators")
+    assert list(tables["wine"]) == ["bottleneck", "mlp"]
+    assert len(details["folds"]["wine"]["bottleneck"]["accuracy"]) == 2
+    assert min(details["folds"]["wine"]["bottleneck"]["accuracy"]) > 0.8
+    assert "first fit, compiling included / MLPClassifier" in printed
 
 
 def test_augment(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

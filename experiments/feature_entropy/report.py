@@ -20,7 +20,7 @@ PAPER = "Improving Adversarial Robustness: An Information-Theoretic Perspective 
 ESTIMATORS = {"plug_in": "plug-in", "jvhw": "JVHW"}
 TRAINED = ["fgsm", "deepfool", "carlini_wagner"]
 """The attacks that models are trained against."""
-FOLDERS = ("", "renewed_every_second")
+FOLDERS = ("", "renewed_every_second", "width1")
 GRIDS_TEXT = (
     "Grids, on which entropy depends as much as on the network: shared range: all units (of a wide network means of "
     "neighbours), one range for all models of a seed, that of the one trained on clean images; own range: every unit "

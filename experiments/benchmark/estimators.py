@@ -53,7 +53,7 @@ def report(record: Record) -> list[Grid | str]:
         difference = np.array(folds[OURS]["accuracy"]) - np.array(folds[PEER]["accuracy"])
         error = difference.std(ddof=1) * math.sqrt(1 / len(difference) + 1 / 4)  # folds share training data
         shown.append(f"Accuracy less MLPClassifier's: {difference.mean():+.4f} +- {error:.4f}.")
-        lower = -difference.mean() / error
+        lower = np.array(-difference.mean() / error if error else 0.0)
         targets.append(target(f"{name}: standard errors by which accuracy is lower", NOISE, lower, at_most=True))
         once = ours.rounds("first_seconds") / peer.median("seconds")
         targets.append(target(f"{name}: first fit, compiling included / MLPClassifier", TIME_GOAL, once, at_most=True))

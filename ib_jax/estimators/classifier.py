@@ -231,7 +231,8 @@ class BottleneckClassifier(ClassifierMixin, Bottleneck):
         X, y = self._checked(X, y)
         places = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         if (unknown := self.classes_[places] != y).any():
-            raise ValueError(f"y must hold labels of training, {self.classes_.tolist()}, got {y[unknown][0]!r}")
+            first = y[unknown][:1].tolist()[0]
+            raise ValueError(f"y must hold labels of training, {self.classes_.tolist()}, got {first!r}")
         return self._scaled(X) if scaled else X, places.astype(np.int32)
 
     def _boxed(self, X: np.ndarray, box: Params | None = None) -> tuple[Params, np.ndarray]:

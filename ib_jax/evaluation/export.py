@@ -60,7 +60,7 @@ def export_images(
       ...                                      suite=[evaluation.AttackSpec("fgsm", 0.1)], keep_images=True)
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = evaluation.export_images(folder, result, inputs, labels, model="linear", seed=0)
-      ...     [(row["file"], row["epsilon"]) for row in json.loads(path.read_text())["attacks"]]
+      ...     [(row["file"], row["epsilon"]) for row in json.loads(path.read_bytes())["attacks"]]
       [('fgsm_linf_0.1.npz', 0.1)]
     """
     home = make_folder(folder, "folder")

@@ -35,7 +35,7 @@ def test_another_reader_finds_the_accuracy_that_was_measured(result, tmp_path):
     path = evaluation.export_images(
         tmp_path / "deep", result, INPUTS, LABELS, model="linear", seed=3, about={"set": "toy"}
     )
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_bytes())
     assert (manifest["model"], manifest["seed"], manifest["set"], manifest["shape"]) == ("linear", 3, "toy", [3])
     assert len({row["file"] for row in manifest["attacks"]}) == len(SPECS)  # two differ in their loss alone
     for told, row in zip(manifest["attacks"], result.rows, strict=True):

@@ -193,7 +193,8 @@ def test_information_curve(dataset, tmp_path, monkeypatch):
     (record,) = curve.run(sizes, config, session("information_curve"))
     assert record.settings["dataset"] == "own.npz"
     assert record.details["data"]["class_names"] == tuple(NAMES)
-    (level,) = next(each.levels for each in drawn["figure1.png"].panels if getattr(each, "levels", ()))
+    parts = [part for panel in drawn["figure1.png"].panels for part in (panel, *getattr(panel, "args", ()))]
+    (level,) = next(each.levels for each in parts if getattr(each, "levels", ()))
     assert level.value == np.log2(3)
     changed(dataset)
     with pytest.raises(WorkdirError, match=r"--data_checksum: \w{16} there, \w{16} now"):

@@ -127,7 +127,7 @@ def test_attacked_images_are_exported_if_wanted(attacked, tmp_path):
     models, _, results = attacked
     lab = ModelAttacks(make_suite, lambda own: models[0], str(tmp_path))
     found = lab.attack(models[1])
-    manifest = json.loads((tmp_path / "vib" / "seed0" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "vib" / "seed0" / "manifest.json").read_bytes())
     assert [row["accuracy"] for row in manifest["attacks"]] == [row.accuracy for row in found.rows]
     assert [row.accuracy for row in found.rows] == [
         row.accuracy for row in results[1].rows

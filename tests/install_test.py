@@ -1,4 +1,4 @@
-"""What is installed: the wheel, in an empty environment, has the library alone, and the README's first example runs."""
+"""What is installed: the wheel, in an empty environment, has the library alone, and the README's first examples run."""
 
 import importlib.metadata
 import pathlib
@@ -65,8 +65,10 @@ def test_it_runs_from_an_empty_environment(wheel, tmp_path):
         [python, *arguments], check=True, cwd=tmp_path, text=True, capture_output=True
     )
     run("-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel))
-    example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
-    run("-c", example + "\nassert adversarial.inputs.shape == (8, 4)")
+    estimator, *others = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "I(X;Z) <=" in run("-c", estimator).stdout
+    functions = next(example for example in others if "adversarial = " in example)
+    run("-c", functions + "\nassert adversarial.inputs.shape == (8, 4)")
     said = run("-c", "import ib_jax; print(ib_jax.__version__, ib_jax.__file__)").stdout.split()
     assert said[0] == ib_jax.__version__
     assert pathlib.Path(said[1]).is_relative_to(tmp_path)

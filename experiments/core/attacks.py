@@ -79,11 +79,10 @@ class ModelAttacks:
         suite, sources = self.suite(model), {}
         if self._source_of is not None and any(spec.source for spec in suite.specs):
             sources[SOURCE] = self._source(self._source_of(model))
-        keys, exported = suite_keys(model.seed), bool(self._export)
-        result = suite.evaluate(
-            self.params(model), keys, sources=sources, folder=folder, keep_images=exported, report=report
-        )
-        if exported and training.is_main():
+        keep: dict[str, Any] = {"keep_images": True} if self._export else {}
+        keys = suite_keys(model.seed)
+        result = suite.evaluate(self.params(model), keys, sources=sources, folder=folder, report=report, **keep)
+        if self._export and training.is_main():
             home, inputs = pathlib.Path(self._export, model.name, f"seed{model.seed}"), suite.inputs
             evaluation.export_images(home, result, inputs, suite.labels, model=model.name, seed=model.seed)
         return result

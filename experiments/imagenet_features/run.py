@@ -132,9 +132,7 @@ class Comparison:
         train, test = (cache.read() for cache in caches.values())
         self._features = data.Dataset(config.dataset, train, None, test, images.num_classes)
         self._standardise = heads.Standardise(*caches["train"].moments())
-        self._attacks = ModelAttacks(
-            cast(Any, self._suite), lambda model: self._attacked(self.source_of(model.seed)), config.export_images
-        )
+        self._attacks = ModelAttacks(cast(Any, self._suite), lambda model: self._attacked(self.source_of(model.seed)))
 
     def recipe(self, head: HeadConfig) -> Recipe:
         """The recipe of a head on the features."""

@@ -92,7 +92,6 @@ class _Attacks(
     groups.Eot,
     groups.CwSearch,
     groups.AttackBatch,
-    groups.Export,
 ):
     cw_share: float = setting(
         0.04, "Share of the images under all attacks but FGSM.", paper=0.01, above=0, most=1, decides=EVALUATION

@@ -104,7 +104,7 @@ def report(record: Record) -> list[Grid | str | Figure]:
     def draw(canvas: "Canvas", _: "pd.DataFrame") -> None:
         _draw(canvas, tables)
 
-    return [*shown, Figure("distances.png", draw=draw, title="Distance against seconds", alt=alt, size=(12, 4.2))]
+    return [*shown, Figure("distances.png", draw=draw, title="Distance against seconds", alt=alt, size=(12, 5.4))]
 
 
 def _median(norm: str) -> str:
@@ -121,7 +121,7 @@ def _draw(canvas: "Canvas", tables: dict[str, dict[str, Timed]]) -> None:
             style = "-" if library == "JAX" else {"foolbox": "--", "torchattacks": ":"}.get(library, "-.")
             axes.plot(*zip(*points, strict=True), style, color=color, marker="o", markersize=3, label=label)
         axes.set(xscale="log", title=TITLES[norm], xlabel="seconds, compiled", ylabel="median distance")
-        axes.legend(fontsize="x-small")
+        axes.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.18))
     canvas.tight_layout()
 
 

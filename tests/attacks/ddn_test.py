@@ -103,10 +103,10 @@ def test_naive_numpy_ddn_takes_the_same_steps(bounds):
 @pytest.mark.parametrize("targets", [None, (LABELS + 1) % CLASSES], ids=["untargeted", "targeted"])
 def test_the_units_of_inputs_and_logits_do_not_matter(targets):
     plain = affine_attack(targets=targets, bounds=(0.0, 1.0))
-    units = {"bounds": (0.0, 1000.0), "inputs": 1000 * INPUTS, "weight": WEIGHT / 10, "bias": 100 * BIAS}
+    units = {"bounds": (0.0, 1024.0), "inputs": 1024 * INPUTS, "weight": WEIGHT / 8, "bias": 128 * BIAS}  # exact
     scaled = affine_attack(targets=targets, **units)
     assert plain.success.mean() > 0.5
-    np.testing.assert_allclose(scaled.inputs / 1000, plain.inputs, atol=1e-4)
+    np.testing.assert_allclose(scaled.inputs / 1024, plain.inputs, atol=1e-4)
 
 
 def test_a_flat_model_is_no_success_and_no_nan():

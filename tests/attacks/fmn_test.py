@@ -125,8 +125,8 @@ def test_naive_numpy_fmn_takes_the_same_steps(norm, bounds):
 @pytest.mark.parametrize("norm", ALL_NORMS)
 def test_the_units_of_the_inputs_do_not_matter(norm):
     plain = affine_attack(bounds=(0.2, 0.8), norm=norm)
-    scaled = affine_attack(bounds=(200.0, 800.0), inputs=1000 * INPUTS, weight=WEIGHT / 1000, norm=norm)
-    np.testing.assert_allclose(scaled.inputs / 1000, plain.inputs, atol=1e-4)
+    scaled = affine_attack(bounds=(204.8, 819.2), inputs=1024 * INPUTS, weight=WEIGHT / 1024, norm=norm)
+    np.testing.assert_allclose(scaled.inputs / 1024, plain.inputs, atol=1e-4)
 
 
 @pytest.mark.parametrize("norm", ALL_NORMS)

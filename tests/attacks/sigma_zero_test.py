@@ -93,9 +93,9 @@ def test_naive_numpy_sigma_zero_takes_the_same_steps():
 
 def test_the_units_of_inputs_and_logits_do_not_matter():
     plain = affine_attack(bounds=(0.2, 0.8))
-    units = {"bounds": (200.0, 800.0), "inputs": 1000 * INPUTS, "weight": WEIGHT * 1e-8, "bias": BIAS * 1e-5}
+    units = {"bounds": (204.8, 819.2), "inputs": 1024 * INPUTS, "weight": WEIGHT * 2.0**-27, "bias": BIAS * 2.0**-17}
     scaled = affine_attack(**units)
-    np.testing.assert_allclose(scaled.inputs / 1000, plain.inputs, atol=1e-4)
+    np.testing.assert_allclose(scaled.inputs / 1024, plain.inputs, atol=1e-4)
 
 
 def test_a_radius_is_a_number_of_values():

@@ -86,7 +86,7 @@ def test_information_falls_with_beta_and_says_what_it_means(fitted):
 
 def test_probabilities_are_those_of_naive_numpy(fitted):
     """The mean softmax over samples of z with one noise for every example."""
-    own, model = fitted.params_["own"], fitted._functions().model(fitted.params_["shares"])
+    own, model = fitted.params_, fitted._functions().model(fitted.params_["shares"])
     low, high = X[::2].min(0), X[::2].max(0)
     encoding = model.encode(own, jnp.asarray((X - low) / (high - low), jnp.float32))
     codes = losses.sample(jnp.broadcast_to(jax.random.key(fitted.seed_), (len(X),)), encoding, 12)
@@ -149,6 +149,21 @@ def test_an_encoder_of_ones_own_takes_images_as_they_are():
     assert model.score(images, labels) > 0.8
     result = model.attack(attacks.pgd(0.1, num_steps=3), images, labels)
     assert result.inputs.shape == images.shape
+
+
+class Normed(nn.Module):
+    code_dim: int = 3
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False):
+        mean = nn.Dense(3)(nn.BatchNorm(use_running_average=not train)(inputs))
+        return DiagGaussian(mean, jnp.full_like(mean, 0.1))
+
+
+def test_an_encoder_may_keep_running_statistics():
+    model = BottleneckClassifier(encoder=Normed(), num_epochs=200, learning_rate=1e-2, random_state=0).fit(X, NAMES)
+    assert model.score(X, NAMES) > 0.9
+    assert float(np.ptp(model.params_["batch_stats"]["BatchNorm_0"]["mean"])) > 100.0  # wines' features are apart
 
 
 def test_a_regressor_beats_the_mean_and_its_noise_costs():

@@ -86,7 +86,7 @@ class Bottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.params_ = jax.tree.map(np.asarray, {**trained.params, **more})
 
     def _answers(self, name: str, X: Any) -> np.ndarray:
-        """What a function of the functions says of each row, whatever rows stand beside it."""
+        """What one of the functions says of each row, whatever rows stand beside it."""
         check_is_fitted(self)
         inputs = self._scaled(self._checked(X))
         fn, key, parts = getattr(self._functions(), name), jax.random.key(self.seed_), []

@@ -34,16 +34,16 @@ class ClassifierFunctions:
         )
 
     def _init(self, key: Array, inputs: Array) -> Params:
-        return {"own": self.model(jnp.full(self.num_classes, 1 / self.num_classes)).init(key, inputs)}
+        return dict(self.model(jnp.full(self.num_classes, 1 / self.num_classes)).init(key, inputs))
 
     def loss_fn(self, params: Params, keys: Array, inputs: Array, labels: Array, value: Array) -> Any:
         shares = jax.lax.stop_gradient(params["shares"])
         loss_fn = objectives.make_loss(self.objective, self.model(shares), shares)
-        return loss_fn(params["own"], keys, inputs, labels, **({self.strength: value} if self.strength else {}))
+        return loss_fn(params, keys, inputs, labels, **({self.strength: value} if self.strength else {}))
 
     def logits(self, params: Params, keys: Array, inputs: Array, num_samples: int) -> Array:
-        model, own = self.model(params["shares"]), params["own"]
-        return model.decode(own, losses.sample(keys, model.encode(own, inputs), num_samples if self.noisy else 1))
+        model = self.model(params["shares"])
+        return model.decode(params, losses.sample(keys, model.encode(params, inputs), num_samples if self.noisy else 1))
 
     def boxed(self, params: Params, keys: Array, unit: Array) -> Array:
         """Logits [B, C] at one sample of z, of inputs in [0, 1] of their box."""
@@ -56,18 +56,18 @@ class ClassifierFunctions:
         return evaluation.mean_probabilities(self.logits(params, same, inputs, num_samples))
 
     def _codes(self, params: Params, key: Array, inputs: Array, num_samples: int) -> Array:
-        return self.model(params["shares"]).encode(params["own"], inputs).mean
+        return self.model(params["shares"]).encode(params, inputs).mean
 
     def _terms(self, params: Params, key: Array, inputs: Array, labels: Array, num_samples: int) -> Any:
-        model, own = self.model(params["shares"]), params["own"]
+        model = self.model(params["shares"])
         return evaluation.evaluate_examples(
             key,
             inputs,
             labels,
-            encode_fn=functools.partial(model.encode, own),
-            decode_fn=functools.partial(model.decode, own),
-            prior=model.prior(own) if self.noisy else None,
-            backward=None if model.backward is None else model.backward(own),
+            encode_fn=functools.partial(model.encode, params),
+            decode_fn=functools.partial(model.decode, params),
+            prior=model.prior(params) if self.noisy else None,
+            backward=None if model.backward is None else model.backward(params),
             num_samples=num_samples if self.noisy else 1,
         )
 

@@ -28,25 +28,20 @@ class RhoSweep(groups.Seeds, groups.Results):
         True, "Train cross-entropy beside a bottleneck; the transfer attack needs it.", decides=NOTHING
     )
 
-    @property
-    def against_pgd(self) -> bool:
-        """Whether cross-entropy is trained against PGD, too."""
-        return False
-
-    @property
-    def alone(self) -> bool:
-        """Whether there is one model, which has the workdir for itself."""
-        return not (self.rhos or self.baseline or self.against_pgd or self.num_seeds > 1)
+    def against_pgd(self, config: Any) -> list[dict[str, Any]]:
+        """Cross-entropy trained against PGD: the settings of each such network that are not `config`'s."""
+        return []
 
 
 def configs(config: Any, sweep: RhoSweep, workdir: pathlib.Path) -> list[Any]:
     """The settings of every model, each with its workdir."""
-    if sweep.alone:
+    adversarial = sweep.against_pgd(config)
+    if not (sweep.rhos or sweep.baseline or adversarial or sweep.num_seeds > 1):
         return [dataclasses.replace(config, workdir=str(workdir))]
     plain: dict[str, Any] = {"objective": "cross_entropy"}
     known = plain | ({"adversary": NONE} if hasattr(config, "adversary") else {})
     kinds: list[dict[str, Any]] = [known] if sweep.baseline else []
-    kinds += [plain | {"adversary": PGD}] if sweep.against_pgd else []
+    kinds += [plain | {"adversary": PGD} | own for own in adversarial]
     kinds += [{"rho": rho} for rho in sweep.rhos or (config.rho,)]
     every = [
         dataclasses.replace(config, **own, seed=seed)

@@ -11,6 +11,7 @@ if "IB_JAX_WORKER" not in os.environ:  # a worker of PyTorch has no need of JAX
         deepfool,
         fab_without_radius,
         fmn,
+        hop_skip_jump,
         pgd,
         sigma_zero,
     )
@@ -25,6 +26,7 @@ __all__ = [
     "deepfool",
     "fab_without_radius",
     "fmn",
+    "hop_skip_jump",
     "load_model",
     "pgd",
     "sigma_zero",

@@ -27,6 +27,7 @@ LABELS = {
     "fmn": "FMN",
     "sigma_zero": "sigma-zero",
     "square": "Square",
+    "hop_skip_jump": "HopSkipJump",
     "autoattack": "AutoAttack",
 }
 INTRO = (

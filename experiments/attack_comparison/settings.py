@@ -1,6 +1,7 @@
 """The settings of `experiments.attack_comparison`, and the attacks it compares, with the other libraries' settings."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from ib_jax import attacks, losses
 DETERMINISTIC = ("fgsm", "bim", "mi_fgsm", "cw", "deepfool", "ddn", "fmn", "sigma_zero")
 GROUPS = (
     *("fgsm", "bim", "pgd", "mi_fgsm", "apgd", "cw", "deepfool", "fab", "ddn", "fmn", "sigma_zero"),
-    *("square", "autoattack"),
+    *("square", "hop_skip_jump", "autoattack"),
 )
 DATASETS = ("digits", "mnist", "fashion_mnist")
 
@@ -192,6 +193,7 @@ def comparisons(config: ComparisonConfig) -> list[Comparison]:
         *(fmn(norm) for norm in ("linf", "l2", "l1")),
         sigma_zero(),
         compared("square", attacks.square, square, epsilon=0.1, num_queries=queries),
+        *(hop_skip_jump(norm) for norm in ("l2", "linf")),
         *(
             compared("autoattack", attacks.autoattack, {"pyautoattack.AutoAttack": OFFICIAL}, epsilon=e, **autoattack)
             for e in radii
@@ -237,3 +239,10 @@ def sigma_zero(num_steps: int = 100) -> Comparison:
     make = lambda norm, num_steps: attacks.sigma_zero(num_steps=num_steps)  # noqa: E731
     theirs = {"adv_lib.sigma_zero": {"num_steps": num_steps}}
     return compared("sigma_zero", make, theirs, norm="l0", num_steps=num_steps)
+
+
+def hop_skip_jump(norm: str, num_rounds: int = 6) -> Comparison:
+    """HopSkipJump; ours may ask as often as foolbox does for its directions alone, which bisects and jumps besides."""
+    queries = sum(int(100 * math.sqrt(index)) for index in range(1, num_rounds + 1))
+    theirs = {"foolbox.HopSkipJumpAttack": {"steps": num_rounds, "constraint": norm}}
+    return compared("hop_skip_jump", attacks.hop_skip_jump, theirs, norm=norm, num_queries=queries)

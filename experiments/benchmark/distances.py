@@ -1,7 +1,8 @@
 """The suite `distances`: how small a perturbation each attack finds by when, beside other libraries' forms of it.
 
-Every attack is run with ever more steps, on the same network and images; each run is a point, its seconds against the
-median distance of what it found. A failure counts as infinitely far, and a run that failed on most images has no point.
+Every attack is run with ever more steps (HopSkipJump: queries), on the same network and images; each run is a point,
+its seconds against the median distance of what it found. A failure counts as infinitely far, and a run that failed on
+most images has no point.
 """
 
 import contextlib
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 STEPS = (10, 30, 100)
 TITLES = {"l2": "L2", "linf": "L-inf", "l1": "L1", "l0": "L0, values"}
 _CW = {"num_binary_steps": 5, "learning_rate": 0.03, "initial_const": 1.0, "abort_early": True}
+_STEPS_A_ROUND = 5  # of HopSkipJump, which asks at least a hundred times in each
 ATTACKS: dict[str, dict[str, Callable[[int], Comparison]]] = {
     "l2": {
         "Carlini-Wagner": lambda steps: attack_comparison.carlini_wagner(num_steps=steps, **_CW),
@@ -35,11 +37,13 @@ ATTACKS: dict[str, dict[str, Callable[[int], Comparison]]] = {
         "FAB": lambda steps: attack_comparison.fab_without_radius("l2", steps),
         "DDN": attack_comparison.ddn,
         "FMN": lambda steps: attack_comparison.fmn("l2", steps),
+        "HopSkipJump": lambda steps: attack_comparison.hop_skip_jump("l2", steps // _STEPS_A_ROUND),
     },
     "linf": {
         "DeepFool": lambda steps: attack_comparison.deepfool("linf", steps),
         "FAB": lambda steps: attack_comparison.fab_without_radius("linf", steps),
         "FMN": lambda steps: attack_comparison.fmn("linf", steps),
+        "HopSkipJump": lambda steps: attack_comparison.hop_skip_jump("linf", steps // _STEPS_A_ROUND),
     },
     "l1": {"FMN": lambda steps: attack_comparison.fmn("l1", steps)},
     "l0": {"sigma-zero": attack_comparison.sigma_zero},
@@ -58,11 +62,12 @@ def distances(config: Config, console: Console, stack: contextlib.ExitStack) -> 
         for name, make in attacks.items():
             for steps in STEPS:
                 compared = make(steps)
-                more = {"attack": name, "steps": steps}
+                asked = compared.settings.get("num_queries", steps)
+                more = {"attack": name, "steps": asked}
                 rows.append(
                     made.row(
                         norm,
-                        f"{name} {steps} jax",
+                        f"{name} {asked} jax",
                         f"{name}, JAX",
                         config.num_images,
                         made.ours,
@@ -77,7 +82,7 @@ def distances(config: Config, console: Console, stack: contextlib.ExitStack) -> 
                     label = f"{name}, {library}"
                     rows.append(
                         made.row(
-                            norm, f"{name} {steps} {library}", label, count, made.theirs, compared, peer, False, **more
+                            norm, f"{name} {asked} {library}", label, count, made.theirs, compared, peer, False, **more
                         )
                     )
     return Plan(rows, made.describe, dtype="", min_seconds=config.min_seconds)
@@ -93,7 +98,7 @@ def report(record: Record) -> list[Grid | str | Figure]:
     ]
     for norm, rows in tables.items():
         columns = {
-            "steps": lambda row: str(row.settings["steps"]),
+            "steps, queries": lambda row: str(row.settings["steps"]),
             "images": lambda row: str(row.settings["num_images"]),
         }
         columns |= FIRST | column("seconds (range)", "seconds", spread=True)

@@ -66,8 +66,8 @@ def fmn(
 
     with m the margin of the label (behind the target), rho* the smallest distance found and the dual norm in the third
     line, by which the boundary of the linearised model is reached. Gamma and alpha, which goes from 1 to 0.01, fall
-    along half a cosine. The direction d is the gradient normalised in L2, for L-inf so that its mean square is 1, and
-    for L1 its few largest entries.
+    along half a cosine. The direction d is the gradient normalised in L2, for L-inf so that its root mean square is 2,
+    and for L1 its few largest entries.
 
     In the paper alpha is a length in units of inputs in [0, 1]; here it is a share of the radius, so that the units do
     not matter. The radius also grows where the bounds cut a step short, without which a search may never arrive, and
@@ -161,7 +161,7 @@ def step(settings: Settings, logits_fn: LogitsFn, problem: Problem, state: State
 
     length = annealed(*_ALPHA, state.step, settings.num_steps).astype(wide) * radius
     if norm == "linf":  # of signs small gradients would make as much as of large ones
-        length *= jnp.sqrt(jnp.maximum((slope != 0).sum(range(1, slope.ndim)), 1).astype(wide))
+        length *= 2 * jnp.sqrt(jnp.maximum((slope != 0).sum(range(1, slope.ndim)), 1).astype(wide))
     move = jax.vmap(get_norm("l1" if norm == "l1" else "l2").step)
     moved = state.perturbation + move(slope, jnp.where(slope > 0, left[1], -left[0]), length)
     moved = jnp.clip(jax.vmap(get_norm(norm).project)(moved, radius, *room), *room)

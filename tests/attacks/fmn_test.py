@@ -93,7 +93,7 @@ def naive_fmn(forward, jacobian, x0, label, norm, num_steps, gamma, low, high):
         else:
             radius = max(size + (1 + rate) * margin / np.linalg.norm(slope, dual), (1 + rate) * radius)
         radius = min(radius, np.linalg.norm(np.maximum(high - x0, x0 - low), order))
-        unit = slope / np.linalg.norm(slope) * (np.sqrt(np.count_nonzero(slope)) if norm == "linf" else 1)
+        unit = slope / np.linalg.norm(slope) * (2 * np.sqrt(np.count_nonzero(slope)) if norm == "linf" else 1)
         delta = delta + (0.01 + 0.99 * cosine) * radius * unit
         if norm == "linf":
             delta = np.clip(delta, -radius, radius)

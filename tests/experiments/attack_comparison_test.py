@@ -48,6 +48,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         {"binary_search_steps": 2, "steps": 10, "stepsize": 0.05, "initial_const": 1.0, "abort_early": False},
         "",
     ),
+    "foolbox hop_skip_jump": ("foolbox.HopSkipJumpAttack", {"steps": 2, "constraint": "l2"}, ""),
     "foolbox deepfool l2": ("foolbox.L2DeepFoolAttack", {"steps": 10, "candidates": 5, "overshoot": 0.02}, ""),
     "foolbox deepfool linf": ("foolbox.LinfDeepFoolAttack", {"steps": 10, "candidates": 5, "eps": EPSILON}, "linf"),
     "pyautoattack linf": ("pyautoattack.AutoAttack", {**OFFICIAL, "norm": "Linf"}, "linf"),

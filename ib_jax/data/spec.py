@@ -137,11 +137,17 @@ class ImageSpec:
         """Checks the range of labels, int [n]; the other arguments are those of `check_split`.
 
         Raises:
+          ValueError: if the labels are kept back.
           DatasetCorruptError: if a label is not a class.
         """
         if not labels.size:
             return
         lowest, highest = int(labels.min()), int(labels.max())
+        if highest == -1:  # as tensorflow-datasets writes a label that only the makers of the data know
+            raise ValueError(
+                f"{self.name} keeps the labels of its {split_name} split back (those in {where} are -1); give images "
+                "that have labels as FILE.npz, with x_train and y_train alone some of them are held out for testing"
+            )
         if lowest < 0 or highest >= self.num_classes:
             raise DatasetCorruptError(
                 f"{self.name}: the {split_name} split in {where} has labels in {lowest}..{highest}, expected "

@@ -187,7 +187,7 @@ def train(
             num_steps=num_steps,
             batch_size=batch_size,
             checkpoints=run.checkpoints,
-            evaluate=scores,
+            evaluate=scores if evaluate or held_out is not None else lambda placed: {},
             steps_per_evaluation=epochs_per_evaluation * sizes.steps_per_epoch,
             score=_score,
             report=report,

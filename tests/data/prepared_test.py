@@ -53,6 +53,11 @@ def test_sets_that_will_not_do_are_refused(tmp_path):
         data.load("tfds:own_set", data_dir=tmp_path / "many")
     opened = data.open_split("tfds:own_set", "test", data_dir=tmp_path / "many", image_size=4)
     assert (len(opened), opened[0].inputs.shape) == (4, (4, 4, 3))
+    prepare(tmp_path / "hidden", {"train": examples(), "test": [{**row, "label": -1} for row in examples()]})
+    opened = data.open_split("tfds:own_set", "test", data_dir=tmp_path / "hidden")
+    for read in (lambda: data.load("tfds:own_set", data_dir=tmp_path / "hidden"), lambda: opened[0]):
+        with pytest.raises(ValueError, match="own_set keeps the labels of its test split back .* held out for testing"):
+            read()
     prepare(tmp_path / "extra", {"extra": examples()})
     with pytest.raises(ValueError, match="'tfds:own_set', which has no split train, but extra"):
         data.load("tfds:own_set", data_dir=tmp_path / "extra")

@@ -81,6 +81,7 @@ import sys, jax, jax.numpy
 import ib_jax
 from ib_jax import data
 heavy = {"tensorflow", "tensorflow_datasets", "orbax", "matplotlib", "flax", "sklearn", "grain", "tokenizers", "nltk"}
+heavy |= {"scipy.special", "scipy.stats", "scipy.sparse"}  # which `import scipy` loads when they are asked for
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 assert ib_jax.models.mlp_classifier and "flax" in sys.modules
 try:

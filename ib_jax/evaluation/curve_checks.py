@@ -1,7 +1,7 @@
 """Checks of how far attacks get as their radius grows: in the end, everything must fall."""
 
 import numpy as np
-import scipy.special
+import scipy
 
 from ib_jax.evaluation.findings import Finding, require_examples, require_share
 from ib_jax.types import Array

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 from ib_jax.evaluation.entropy_polynomial import MAX_ORDER, entropy_polynomial, unbiased_polynomial
 from ib_jax.types import Array
@@ -58,7 +58,7 @@ def entropy_plug_in(counts: Array | np.ndarray) -> float:
       2.0000
     """
     positive = as_counts(counts)
-    return float(entr(positive / positive.sum()).sum())
+    return float(scipy.special.entr(positive / positive.sum()).sum())
 
 
 def entropy_miller_madow(counts: Array | np.ndarray) -> float:
@@ -133,7 +133,7 @@ def entropy_jvhw(counts: Array | np.ndarray) -> float:
     num_samples = int(positive.sum())
     values, repeats = np.unique(positive, return_counts=True)
     shares = values / num_samples
-    terms = entr(shares) + 1 / (2 * num_samples)
+    terms = scipy.special.entr(shares) + 1 / (2 * num_samples)
     order = min(4 + math.ceil(1.2 * math.log(num_samples)), MAX_ORDER)
     if values[0] == 1 and num_samples >= order:
         threshold = _threshold(num_samples, int(repeats[0]))

@@ -5,8 +5,8 @@ from fractions import Fraction
 from typing import cast
 
 import numpy as np
+import scipy
 from numpy.polynomial import Chebyshev, Polynomial, chebyshev, polynomial
-from scipy.special import entr
 
 MAX_ORDER = 22
 """The largest order whose powers float64 can still tell apart: the coefficients alternate in sign and reach 4e12."""
@@ -40,7 +40,8 @@ def best_approximation(order: int) -> Chebyshev:
       [0.1839 0.1839]
     """
     angles = np.linspace(np.pi, 0.0, _NUM_CELLS + 1)
-    nodes, targets = np.cos(angles), entr(np.cos(angles / 2) ** 2)  # x = (1 + node) / 2, exact near 0 in this form
+    nodes = np.cos(angles)
+    targets = scipy.special.entr(np.cos(angles / 2) ** 2)  # x = (1 + node) / 2, exact near 0 in this form
     signs = (-1.0) ** np.arange(order + 2)
     reference = np.linspace(0, _NUM_CELLS, order + 2).round().astype(int)
     for _ in range(20):  # five are enough for any order

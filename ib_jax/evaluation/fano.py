@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 
 Form = Literal["sharp", "weak"]
 
@@ -60,6 +61,4 @@ def fano_error(conditional_entropy: npt.ArrayLike, num_classes: int, *, form: Fo
 
 def _most_entropy(error: np.ndarray, num_classes: int) -> np.ndarray:
     """The largest H(Y|T) that allows an error."""
-    from scipy.special import entr
-
-    return entr(error) + entr(1.0 - error) + error * np.log(num_classes - 1)
+    return scipy.special.entr(error) + scipy.special.entr(1.0 - error) + error * np.log(num_classes - 1)

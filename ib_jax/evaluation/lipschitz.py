@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse.linalg
+import scipy
 
 from ib_jax.losses import LinearMap
 

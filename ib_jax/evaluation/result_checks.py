@@ -15,7 +15,7 @@ checks hundreds.
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.special  # not scipy.stats, which takes half a second to import
+import scipy
 
 from ib_jax.evaluation.curve_checks import check_large_radius, check_monotone, check_unbounded
 from ib_jax.evaluation.findings import Finding, require_examples, require_share

@@ -56,7 +56,7 @@ def test_sets_that_will_not_do_are_refused(tmp_path):
     prepare(tmp_path / "hidden", {"train": examples(), "test": [{**row, "label": -1} for row in examples()]})
     opened = data.open_split("tfds:own_set", "test", data_dir=tmp_path / "hidden")
     for read in (lambda: data.load("tfds:own_set", data_dir=tmp_path / "hidden"), lambda: opened[0]):
-        with pytest.raises(ValueError, match="own_set keeps the labels of its test split back .* held out for testing"):
+        with pytest.raises(ValueError, match=r"own_set keeps the labels of its test split back .* held out for test"):
             read()
     prepare(tmp_path / "extra", {"extra": examples()})
     with pytest.raises(ValueError, match="'tfds:own_set', which has no split train, but extra"):

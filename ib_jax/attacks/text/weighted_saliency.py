@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 import numpy as np
-import scipy.special
+import scipy
 
 from ib_jax.attacks.text.attack import Search, Searching, TextProblem
 from ib_jax.attacks.text.greedy import climb

@@ -16,12 +16,13 @@ MAY_IMPORT = {
     "paths": set(),
     "keys": {"types"},
     "loops": set(),
+    "compiling": set(),
     "promotion": set(),
     "hub": {"files", "paths"},
     "strings": set(),
     "losses": {"types", "keys"},
     "bounds": {"types", "losses"},
-    "attacks": {"types", "losses", "loops", "promotion", "strings"},
+    "attacks": {"types", "losses", "loops", "compiling", "promotion", "strings"},
     "evaluation": {"types", "files", "paths", "losses", "attacks"},
     "augment": {"types", "keys"},
     "data": {"types", "files", "paths", "hub", "strings"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "estimators": {"types", "losses", "bounds", "models", "objectives", "training", "attacks", "evaluation"},
     "corruptions": {"types", "keys"},
 }
-FILES = {"objectives", "types", "files", "paths", "keys", "loops", "promotion", "hub", "strings"}
+FILES = {"objectives", "types", "files", "paths", "keys", "loops", "compiling", "promotion", "hub", "strings"}
 OWNERS = {"orbax": {"training/checkpoint.py"}, "matplotlib": set(), "experiments": set()}
 
 

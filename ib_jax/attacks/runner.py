@@ -1,39 +1,38 @@
 """Runs an attack from the host: batch by batch, without paying for examples that are done."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ib_jax.attacks.driver import ApplyFn, Driver, take
 from ib_jax.attacks.ensemble import Ensemble, member_problem
 from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.problem import Problem
+from ib_jax.compiling import jit_quickly
 from ib_jax.loops import compiles_whole
 from ib_jax.types import Array, Attack, AttackResult, LogitsFn, Params
 
-ApplyFn = Callable[[Params, Array, Array], Array]
-"""(params, keys [B], inputs [B, ...]) -> logits [B, C]."""
-
-_PARTS = 8  # a batch shrinks by eighths, and its last eighth by halves: each size is a program to compile
+_PARTS = 8  # a batch shrinks by eighths, and its last eighth by halves
 _SMALLEST = 16  # rows below which a smaller batch saves nothing
 
 
 class Runner:
     """Runs an attack of this package over any number of examples, fast; not jittable itself.
 
-    Examples that are done leave the batch, which shrinks by eighths, so few programs are compiled; an ensemble attacks
-    only what still stands. On the CPU convolutional networks are stepped from the host (`ib_jax.loops`). Results are
-    those of the attack called whole, to rounding: neither the batch size nor the neighbours of an example matter.
+    Examples that are done leave the batch, and an ensemble attacks only what still stands. On the CPU an attack is one
+    program, which counts the eighths of a batch that are at work while it runs. Elsewhere, where an eighth alone would
+    leave the device idle, and for convolutional networks, which the CPU is stepped through from the host
+    (`ib_jax.loops`), the batch shrinks by eighths, each size a program. Results are those of the attack called whole,
+    to rounding: neither the batch size nor the neighbours of an example matter.
 
     Args:
       attack: an attack of this package.
       apply_fn: (params, keys [B], inputs) -> logits [B, C]; parameters are an argument, so that other parameters of the
         same shapes run without compiling again.
       batch_size: most examples attacked at a time.
-      steps_per_call: steps between two looks for examples that are done.
+      steps_per_call: steps between two looks for examples that are done, where the host looks for them.
 
     Raises:
       ValueError: `attack` is not of this package, or a size is less than 1.
@@ -64,11 +63,11 @@ class Runner:
         self._apply, self._steps = jax.jit(apply_fn), steps_per_call  # traced once, for every program below
         self._attack = attack
         singles = [attack] if isinstance(attack, IterativeAttack) else attack.attacks
-        self._drivers = {single: _Driver(single, self._apply, self) for single in singles}
+        self._drivers = {single: Driver(single, self._apply, self.size) for single in singles}
         if isinstance(attack, Ensemble):
-            self._first = jax.jit(lambda params, problem: attack.first(self.logits_fn(params), problem))
-            self._keep = jax.jit(lambda params, *args: attack.keep(self.logits_fn(params), *args))
-            self._wrong = jax.jit(lambda params, problem: attack.wrong_classes(self.logits_fn(params), problem))
+            self._first = jit_quickly(lambda params, problem: attack.first(self.logits_fn(params), problem))
+            self._keep = jit_quickly(lambda params, *args: attack.keep(self.logits_fn(params), *args))
+            self._wrong = jit_quickly(lambda params, problem: attack.wrong_classes(self.logits_fn(params), problem))
 
     def logits_fn(self, params: Params) -> LogitsFn:
         """The model with those parameters."""
@@ -107,14 +106,14 @@ class Runner:
         results = []
         for first in range(0, max(1, count), self.batch_size):
             rows = np.arange(first, min(first + self.batch_size, count))
-            results.append(self._batch(params, _take(problem, rows), whole))
+            results.append(self._batch(params, problem if len(rows) == count else take(problem, rows), whole))
         return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
     def _batch(self, params: Params, problem: Problem, whole: bool) -> AttackResult:
         if isinstance(self._attack, IterativeAttack):
-            return self._single(self._attack, params, problem, whole)
+            return self._single(self._attack, params, problem, whole, len(problem.labels))
         attack, num_rows = self._attack, len(problem.labels)
-        padded = self._pad(problem)
+        padded = self._pad(problem, self.size(num_rows))
         best = self._first(params, padded)
         aims = any(member.rank is not None for member in attack.members)
         order = np.asarray(self._wrong(params, padded)) if aims else None
@@ -124,81 +123,45 @@ class Runner:
             if not len(rows):
                 break
             targets = None if member.rank is None or order is None else jnp.asarray(order[rows, member.rank])
-            own = member_problem(_take(problem, rows), index, targets)
-            found = self._single(member.attack, params, own, whole)
+            own = member_problem(take(problem, rows), index, targets)
+            found = self._single(member.attack, params, own, whole, num_rows)
             best = self._keep(params, padded, best, _spread(found, rows, padded.inputs), index)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_rows], best)
 
-    def _single(self, attack: IterativeAttack, params: Params, problem: Problem, whole: bool) -> AttackResult:
+    def _single(
+        self, attack: IterativeAttack, params: Params, problem: Problem, whole: bool, num_batch: int
+    ) -> AttackResult:
+        """An attack on some rows of a batch of that many."""
         num_rows = len(problem.labels)
-        result = self._drivers[attack](params, self._pad(problem), num_rows, self._steps, whole)
+        driver, size = self._drivers[attack], self.size(num_batch)
+        if whole and attack.active is not None and num_rows and jax.default_backend() == "cpu":
+            block = -(-size // -(-size // self.part(num_batch)))
+            padded = self._pad(problem, -(-size // block) * block)
+            result = driver.in_blocks(params, padded, num_rows, block)
+        else:
+            padded = self._pad(problem, self.size(num_rows))
+            result = driver.in_sizes(params, padded, num_rows, self._steps, whole)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_rows], result)
 
-    def _pad(self, problem: Problem) -> Problem:
+    def _pad(self, problem: Problem, size: int) -> Problem:
         num_rows = len(problem.labels)
-        if not num_rows:
+        if size == num_rows:
             return problem
-        rows = np.zeros(self.size(num_rows), np.int32)
+        rows = np.zeros(size, np.int32)
         rows[:num_rows] = np.arange(num_rows)
-        return _take(problem, rows)
+        return take(problem, rows)
 
     def size(self, num_rows: int) -> int:
         """The size of batch that so many rows are padded to, one of a few."""
+        part = self.part(num_rows)
+        return min(self.batch_size, -(-num_rows // part) * part)
+
+    def part(self, num_rows: int) -> int:
+        """Rows by which a batch shrinks."""
         part = max(_SMALLEST, -(-self.batch_size // _PARTS))
         while part > _SMALLEST and -(-part // 2) >= num_rows:
             part = -(-part // 2)
-        return min(self.batch_size, -(-num_rows // part) * part)
-
-
-class _Driver:
-    """The compiled pieces of one attack, and the loop over them."""
-
-    def __init__(self, attack: IterativeAttack, apply_fn: ApplyFn, runner: Runner):
-        self._attack, self._size = attack, runner.size
-
-        def compiled(method: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-            return jax.jit(lambda params, *args: method(functools.partial(apply_fn, params), *args), **options)
-
-        self._prepare = None if attack.confidence == 0 else compiled(attack.prepare)
-        self._start, self._result = compiled(attack.start), compiled(attack.result)
-        self._step = compiled(attack.guarded_step)
-        self._advance = compiled(attack.advance, static_argnums=3)
-        self._active = None if attack.active is None else jax.jit(attack.working)
-
-    def __call__(self, params: Params, problem: Problem, num_rows: int, stride: int, whole: bool) -> AttackResult:
-        if self._prepare is not None:
-            problem = self._prepare(params, problem)
-        state = self._start(params, problem)
-        if problem.epsilon is not None and not np.asarray(problem.epsilon)[:num_rows].any():
-            return self._result(params, problem, state)  # nothing can move
-        if self._active is None:
-            return self._result(params, problem, self._move(params, problem, state, self._attack.num_steps, whole))
-        total = len(problem.labels)
-        # `rows` says where the rows at work belong; fillers belong nowhere.
-        rows, part, part_state = np.arange(total), problem, state
-        while True:
-            working = np.asarray(self._active(part, part_state)) & (rows < num_rows)
-            count = int(working.sum())
-            if not count:
-                break
-            size = self._size(count)
-            if size < len(rows):
-                state = _scatter(state, part_state, rows) if len(rows) < total else part_state
-                at_work = rows[working]
-                chosen = np.full(size, at_work[0])
-                chosen[:count] = at_work
-                part, part_state = _take(problem, chosen), _take(state, chosen)
-                rows = np.where(np.arange(size) < count, chosen, total)
-            part_state = self._move(params, part, part_state, stride, whole)
-        state = _scatter(state, part_state, rows) if len(rows) < total else part_state
-        return self._result(params, problem, state)
-
-    def _move(self, params: Params, problem: Problem, state: Any, num_steps: int, whole: bool) -> Any:
-        if whole:
-            return self._advance(params, problem, state, num_steps)
-        for _ in range(num_steps):
-            state = self._step(params, problem, state)
-        return state
+        return part
 
 
 def _spread(found: AttackResult, rows: np.ndarray, inputs: Array) -> AttackResult:
@@ -211,13 +174,3 @@ def _spread(found: AttackResult, rows: np.ndarray, inputs: Array) -> AttackResul
 
     nothing = jnp.zeros(len(inputs), bool)
     return jax.tree.map(put, AttackResult(inputs, nothing, None, nothing, nothing), found)
-
-
-@jax.jit
-def _take(tree: Any, rows: np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf: leaf[rows], tree)
-
-
-@jax.jit
-def _scatter(tree: Any, part: Any, rows: np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf, piece: leaf.at[rows].set(piece, mode="drop"), tree, part)

@@ -48,6 +48,26 @@ def test_a_runner_gives_what_the_attack_gives(attack):
         np.testing.assert_array_equal(result.member, whole.member)
 
 
+@pytest.mark.parametrize("attack", [attacks.pgd(0.15, num_steps=7, early_stop=True), attacks.deepfool()])
+def test_a_batch_that_shrinks_from_the_host_gives_the_same(attack, monkeypatch):
+    """As on a GPU."""
+    blocks = attacks.Runner(attack, apply_fn, batch_size=45)(PARAMS, KEY, INPUTS, LABELS)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    run = attacks.Runner(attack, apply_fn, batch_size=45, steps_per_call=3)
+    sizes = run(PARAMS, KEY, INPUTS, LABELS)
+    (driver,) = run._drivers.values()
+    assert (driver._in_blocks._cache_size(), driver._advance._cache_size() > 1) == (0, True)
+    np.testing.assert_array_equal(blocks.success, sizes.success)
+    np.testing.assert_allclose(blocks.inputs, sizes.inputs, atol=1e-5)
+
+
+def test_a_member_is_one_program_however_many_examples_still_stand():
+    run = attacks.Runner(attacks.pgd(0.1, num_steps=7, num_restarts=4, early_stop=True), apply_fn, batch_size=45)
+    result = run(PARAMS, KEY, INPUTS, LABELS)
+    assert 0 < (result.member > 0).sum() < (result.member != 0).sum() < 45
+    assert [driver._in_blocks._cache_size() for driver in run._drivers.values()] == [1]
+
+
 class Counter:
     """An apply function that counts the rows it is asked about, at run time."""
 
@@ -83,10 +103,10 @@ def test_other_parameters_and_radii_run_without_compiling_again():
     run = attacks.Runner(attacks.pgd(0.1, num_steps=3), traced, batch_size=45)
     run(PARAMS, KEY, INPUTS, LABELS)
     (driver,) = run._drivers.values()
-    programs, traced_once = [driver._advance, driver._result], len(traces)
+    programs, traced_once = [driver._run], len(traces)
     run(jax.tree.map(lambda leaf: 2 * leaf, PARAMS), KEY, INPUTS, LABELS, epsilon=0.3)
     run(PARAMS, KEY, INPUTS, LABELS, epsilon=np.linspace(0, 1, 45, dtype=np.float32))
-    assert [program._cache_size() for program in programs] == [1, 1]
+    assert [program._cache_size() for program in programs] == [1]
     assert len(traces) == traced_once
 
 

@@ -3,6 +3,9 @@
 import importlib.util
 import os
 
+# On a CPU JAX takes what a kept program prefers for what the processor lacks, and says so in an error for each.
+if not any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu")):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _missing = [
     name for name in ("absl", "jinja2", "matplotlib", "pandas", "rich") if importlib.util.find_spec(name) is None
 ]

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import jax
 from absl import app, logging
 
-from experiments.core import flags, locks, workdir
+from experiments.core import compilation_cache, flags, locks, workdir
 from experiments.core.failures import describe, is_told, log_traceback
 from experiments.core.session import Session
 from experiments.core.settings import FOLDER, NOTHING, Preset, SettingError, Settings, setting
@@ -36,9 +36,9 @@ class Machine(Settings, group="Machine"):
     num_processes: int = _machine(0, "Processes of the run; 0: as the environment says, or one.")
     process_id: int = _machine(-1, "Number of this process, from 0; -1: as the environment says.")
     compilation_cache: str = _machine(
-        "",
-        "Folder in which compiled programs are kept, so that the next start does not compile them again. On a CPU JAX "
-        "warns of machine features then; TF_CPP_MIN_LOG_LEVEL=3 before the command keeps it quiet.",
+        compilation_cache.AUTO,
+        "Folder in which compiled programs are kept, so that the next start does not compile them again; auto: in the "
+        "user's cache folder, at most 1 GiB; none: nowhere.",
         path=FOLDER,
     )
 
@@ -130,10 +130,7 @@ def set_up(machine: Machine) -> None:
       ValueError: the flags do not fit each other.
       RuntimeError: the other processes did not come.
     """
-    if machine.compilation_cache:
-        jax.config.update("jax_compilation_cache_dir", os.path.abspath(machine.compilation_cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    compilation_cache.keep_programs(machine.compilation_cache)
     if training.initialize(machine.coordinator_address, machine.num_processes, machine.process_id):
         training.hear_others(_follow)
 

@@ -133,11 +133,10 @@ class Runner:
     ) -> AttackResult:
         """An attack on some rows of a batch of that many."""
         num_rows = len(problem.labels)
-        driver, size = self._drivers[attack], self.size(num_batch)
+        driver = self._drivers[attack]
         if whole and attack.active is not None and num_rows and jax.default_backend() == "cpu":
-            block = -(-size // -(-size // self.part(num_batch)))
-            padded = self._pad(problem, -(-size // block) * block)
-            result = driver.in_blocks(params, padded, num_rows, block)
+            count, block = self.blocks(num_batch)
+            result = driver.in_blocks(params, self._pad(problem, count * block), num_rows, block)
         else:
             padded = self._pad(problem, self.size(num_rows))
             result = driver.in_sizes(params, padded, num_rows, self._steps, whole)
@@ -153,15 +152,18 @@ class Runner:
 
     def size(self, num_rows: int) -> int:
         """The size of batch that so many rows are padded to, one of a few."""
-        part = self.part(num_rows)
-        return min(self.batch_size, -(-num_rows // part) * part)
-
-    def part(self, num_rows: int) -> int:
-        """Rows by which a batch shrinks."""
         part = max(_SMALLEST, -(-self.batch_size // _PARTS))
         while part > _SMALLEST and -(-part // 2) >= num_rows:
             part = -(-part // 2)
-        return part
+        return min(self.batch_size, -(-num_rows // part) * part)
+
+    def blocks(self, num_rows: int) -> tuple[int, int]:
+        """How many blocks, and of how many rows, hold that many; few numbers, as blocks without work cost little."""
+        size = self.batch_size
+        while size > _SMALLEST and -(-size // 4) >= num_rows:
+            size = -(-size // 4)
+        count = -(-size // max(_SMALLEST, -(-self.batch_size // _PARTS)))
+        return count, -(-size // count)
 
 
 def _spread(found: AttackResult, rows: np.ndarray, inputs: Array) -> AttackResult:

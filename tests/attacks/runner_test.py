@@ -119,6 +119,21 @@ def test_sizes_are_eighths_of_the_batch_size_and_then_halves():
     assert attacks.Runner(attacks.fgsm(0.1), apply_fn, batch_size=3).size(1) == 3
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "blocks"),
+    [
+        (1000, {1000: (8, 125), 251: (8, 125), 250: (2, 125), 64: (2, 125), 63: (1, 63), 1: (1, 16)}),
+        (45, {45: (3, 15), 13: (3, 15), 3: (1, 12)}),
+        (20, {20: (2, 10), 6: (2, 10), 3: (1, 5)}),
+        (3, {3: (1, 3), 1: (1, 3)}),
+    ],
+)
+def test_blocks_hold_all_rows_and_are_of_few_sizes(batch_size, blocks):
+    run = attacks.Runner(attacks.fgsm(0.1), apply_fn, batch_size=batch_size)
+    assert {rows: run.blocks(rows) for rows in blocks} == blocks
+    assert all(count * block >= rows for rows in range(1, batch_size + 1) for count, block in [run.blocks(rows)])
+
+
 def test_no_examples_and_bad_settings():
     run = attacks.Runner(attacks.fgsm(0.1), apply_fn)
     assert run(PARAMS, KEY, INPUTS[:0], LABELS[:0]).inputs.shape == (0, 6)

@@ -3,6 +3,7 @@
 import os
 
 if "IB_JAX_WORKER" not in os.environ:  # a worker of PyTorch has no need of JAX
+    from experiments.attack_comparison.report import label
     from experiments.attack_comparison.run import AttackedModel, AttackEvaluator, Peers, load_model, train_model
     from experiments.attack_comparison.settings import (
         Comparison,
@@ -27,6 +28,7 @@ __all__ = [
     "fab_without_radius",
     "fmn",
     "hop_skip_jump",
+    "label",
     "load_model",
     "pgd",
     "sigma_zero",

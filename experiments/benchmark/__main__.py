@@ -11,6 +11,7 @@ Run:      python -m experiments.benchmark                             the train 
           python -m experiments.benchmark --suite=adversarial         adversarial steps in plain ones: eight minutes
           python -m experiments.benchmark --suite=estimators          scikit-learn's MLPClassifier beside: two minutes
           python -m experiments.benchmark --suite=distances           distance against seconds of minimal-norm attacks
+          python -m experiments.benchmark --suite=cold                the first call of each attack in a new process
           python -m experiments.benchmark --suite=all                 all of them, each with a record of its own
           python -m experiments.benchmark --peers=none                without PyTorch
           On a TPU pod every process runs the same command. To try many devices on a CPU, start with

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.benchmark import distances, estimators
+from experiments.benchmark import cold, distances, estimators
 from experiments.benchmark.settings import AVX512, LIBRARIES, PEERS, SUITES
 from experiments.benchmark.tables import (
     COMPILE,
@@ -347,7 +347,7 @@ def adversarial(record: Record) -> list[Section]:
 
 _REPORTS = (train, sweep, scaling, attacks, augment, corruptions, images, reading, adversarial)
 REPORTS: Mapping[str, Callable[[Record], list[Any]]] = dict(
-    zip(SUITES, (*_REPORTS, estimators.report, distances.report), strict=True)
+    zip(SUITES, (*_REPORTS, estimators.report, distances.report, cold.report), strict=True)
 )
 
 

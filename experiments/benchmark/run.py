@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 from rich.console import Console
 
-from experiments.benchmark import attacks, distances, estimators, images, mlp, reading, transforms
+from experiments.benchmark import attacks, cold, distances, estimators, images, mlp, reading, transforms
 from experiments.benchmark.machine import MatrixPeak, peak_memory
 from experiments.benchmark.measure import Plan, measure
 from experiments.benchmark.settings import ALL, RESULTS, SUITES, Config
@@ -31,6 +31,7 @@ PLANS: Mapping[str, Callable[[Config, Console, contextlib.ExitStack], Plan | Non
     "adversarial": mlp.adversarial,
     "estimators": estimators.estimators,
     "distances": distances.distances,
+    "cold": cold.cold,
 }
 SEVERAL_PROCESSES = ("train", "sweep", "scaling")
 """Suites that can be measured in several processes."""

@@ -19,6 +19,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "adversarial": (),
     "estimators": (),
     "distances": (),
+    "cold": (),
 }
 """The suites in the order of `all`, each with what JAX is held against. eager: plain Adam; fused: fused Adam; compile:
 torch.compile and fused Adam; -avx512: MKL's AVX-512 path forced."""

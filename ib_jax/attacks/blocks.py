@@ -40,7 +40,7 @@ def advance_blocks(
     def turn(carry: tuple[Any, Array, Array]) -> tuple[Any, Array, Array]:
         state, rows, working = carry
         needed = -(-working.sum() // block)
-        last = (jnp.arange(total) * working).max()
+        last = jnp.where(working, jnp.arange(total), 0).max()
         order = jnp.argsort(~working, stable=True)
         state, rows = jax.lax.cond(
             needed <= last // block, lambda tree: take(tree, order), lambda tree: tree, (state, rows)

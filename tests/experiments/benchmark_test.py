@@ -17,6 +17,7 @@ from rich.console import Console
 from experiments.attack_comparison import AttackedModel
 from experiments.benchmark import attacks as attack_suite
 from experiments.benchmark import (
+    cold,
     distances,
     estimators,
     images,
@@ -700,6 +701,40 @@ def test_distances(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "DDN, adv_lib" not in lines  # which fools no image: there is no distance to draw
     assert (tmp_path / "distances.json").exists()
     assert "L0, values, median distance" in printed
+
+
+@pytest.mark.standard
+def test_cold(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attack_suite.attack_comparison, "Peers", FakePeers)
+    monkeypatch.setattr(attack_suite.attack_comparison, "train_model", random_model, raising=False)
+    title, every = "FGSM, L-inf", cold.chosen()
+    monkeypatch.setattr(cold, "chosen", lambda: {title: every[title]})
+    tables, _, printed = measured(tmp_path, "cold")
+    rows = tables[title]
+    assert list(rows)[:2] == [cold.NEW, cold.NEXT]
+    assert (
+        rows[cold.NEW].median("seconds") > rows[cold.NEXT].median("seconds") > rows[cold.NEXT].median("steady_seconds")
+    )
+    assert f"{title}, new machine / torchattacks:" in printed
+    assert f"{title}, next process / once compiled:" in printed
+
+
+def test_first_calls_are_held_against_the_fastest_library() -> None:
+    def row(name: str, *seconds: float, **more: float) -> Model:
+        rounds = [Measurement({"round": index}, {"seconds": each}) for index, each in enumerate(seconds)]
+        settings = {"table": "PGD", "row": name, "label": f"the {name}", "devices": 1}
+        details = {"status": "measured" if seconds else "it is absent"}
+        return Model(name, 0, [Measurement({}, more), *rounds] if seconds else [], settings, details=details)
+
+    rows = [row(cold.NEW, 1.0, 1.2), row(cold.NEXT, 0.5, 0.5, steady_seconds=0.4)]
+    rows += [row("foolbox", 1.2, 1.2), row("torchattacks", 3.0, 3.0), row("adv_lib")]
+    network = {"dataset": "mnist", "layers": [[784, 8], [8, 10]]}
+    record = record_of("cold", *rows, network=network, num_images=7)
+    assert targets_of(record) == [
+        "PGD, new machine / the foolbox: 0.92, target under 1: met",
+        "PGD, next process / once compiled: 1.25, target under 1.2: missed",
+    ]
+    assert "on 7 images of mnist; 784-8-10." in text_of(record)
 
 
 @pytest.mark.standard

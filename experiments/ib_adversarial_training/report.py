@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PAPER = "Improving Adversarial Robustness: An Information-Theoretic Perspective (anonymous), Tables 1 to 3"
 HALVED = {1.0: "", 0.5: "; half the radii, as if the paper's were for inputs in [-1, 1]"}
 """Factors of the paper's radii, and what tables of the second are called."""
+MOST_SHOWN = 20  # models of which the first panels of the figure can be read
 INFORMATION_NOTE = (
     "I(X';T') is the mean rate on the attacked images under the one prior N(0, I): an upper bound, in bits. The paper "
     "gives no unit."
@@ -161,7 +162,7 @@ class Sections(Measured):
             self._against_beta("rate_bits", 1, "I(X';T') upper bound, bits"),
             self._against_beta("accuracy", 100, "accuracy under attack, %"),
         ]
-        if not self.attacked_at(RADIUS):
+        if not self.attacked_at(RADIUS) or len(self.groups) > MOST_SHOWN:
             panels = []
         elif len(self.betas) < 2:
             rows = [Row(label, "accuracy", at=at, scale=100) for label, at in PAPER_ATTACKS.items()]
@@ -181,7 +182,8 @@ class Sections(Measured):
         )
         widths = [1.0] * len(panels) + [1.5]
         alt = "Information and accuracy on attacked images, and what all attacks of a radius together leave."
-        return Figure("figure.png", [*panels, worst], alt=alt, size=(15 if panels else 7, 4.6), widths=widths)
+        size = (15 if panels else 7, max(4.6, 0.3 * len(self.groups)))
+        return Figure("figure.png", [*panels, worst], alt=alt, size=size, widths=widths)
 
     def _against_beta(self, metric: str, scale: float, label: str) -> Panel:
         lines = [

@@ -27,10 +27,20 @@ MAY_IMPORT = {
     "augment": {"types", "keys"},
     "data": {"types", "files", "paths", "hub", "strings"},
     "models": {"types", "files", "paths", "keys", "losses", "hub", "promotion"},
-    "training": {"types", "files", "paths", "keys", "loops", "promotion", "data"},
+    "training": {"types", "files", "paths", "keys", "loops", "compiling", "promotion", "data"},
     "exact": {"types"},
     "objectives": {"types", "bounds", "models"},
-    "estimators": {"types", "losses", "bounds", "models", "objectives", "training", "attacks", "evaluation"},
+    "estimators": {
+        "types",
+        "compiling",
+        "losses",
+        "bounds",
+        "models",
+        "objectives",
+        "training",
+        "attacks",
+        "evaluation",
+    },
     "corruptions": {"types", "keys"},
 }
 FILES = {"objectives", "types", "files", "paths", "keys", "loops", "compiling", "promotion", "hub", "strings"}

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ib_jax import bounds, evaluation, losses, models, objectives
+from ib_jax.compiling import jit_quickly
 from ib_jax.types import Array, DiagGaussian, Params
 
 
@@ -18,10 +19,10 @@ class ClassifierFunctions:
         self.objective, self.encoder, self.num_classes = objective, encoder, num_classes
         self.programs: dict[Any, Any] = {}
         self.noisy, self.strength = objective in objectives.BOTTLENECKS, objectives.strength_of(objective)
-        self.init = jax.jit(self._init)
-        self.codes = jax.jit(self._codes, static_argnums=3)
-        self.probabilities = jax.jit(self._probabilities, static_argnums=3)
-        self.terms = jax.jit(self._terms, static_argnums=4)
+        self.init = jit_quickly(self._init)
+        self.codes = jit_quickly(self._codes, static_argnums=3)
+        self.probabilities = jit_quickly(self._probabilities, static_argnums=3)
+        self.terms = jit_quickly(self._terms, static_argnums=4)
 
     def model(self, shares: Array) -> models.Classifier:
         residual = self.objective in objectives.RESIDUAL_OBJECTIVES
@@ -78,9 +79,9 @@ class RegressorFunctions:
     def __init__(self, encoder: models.Encoder, num_targets: int, noisy: bool):
         self.encoder, self.noisy, self.decoder = encoder, noisy, nn.Dense(num_targets)
         self.programs: dict[Any, Any] = {}
-        self.init = jax.jit(self._init)
-        self.codes = jax.jit(self._codes, static_argnums=3)
-        self.targets = jax.jit(self._targets, static_argnums=3)
+        self.init = jit_quickly(self._init)
+        self.codes = jit_quickly(self._codes, static_argnums=3)
+        self.targets = jit_quickly(self._targets, static_argnums=3)
 
     def _init(self, key: Array, inputs: Array) -> Params:
         keys = jax.random.split(key)

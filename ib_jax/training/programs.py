@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from ib_jax import loops
+from ib_jax.compiling import jit_quickly
 from ib_jax.training.budget import plan_stretch
 from ib_jax.training.capacity import device_memory, host_memory
 from ib_jax.training.distributed import from_main
@@ -107,8 +108,8 @@ def make_programs(functions: Functions, sizes: Sizes, own: Params, rest: Params,
         **inputs,
     )
     return Programs(
-        jax.jit(lambda key, own: init_state(key, own, optimizer, sizes.average_decay)),
-        jax.jit(lambda state: averaged_params(state, sizes.average_decay)),
+        jit_quickly(lambda key, own: init_state(key, own, optimizer, sizes.average_decay)),
+        jit_quickly(lambda state: averaged_params(state, sizes.average_decay)),
         shard_epoch(epoch),
         shard_epoch(make_stretch(step, **inputs)),
         map_examples(terms, batch_size=sizes.batch_size),

@@ -3,11 +3,14 @@
 import os
 
 if "IB_JAX_WORKER" not in os.environ:  # a worker of PyTorch has no need of JAX
+    from experiments.attack_comparison.peers import NUM_LINEAR
     from experiments.attack_comparison.report import label
     from experiments.attack_comparison.run import AttackedModel, AttackEvaluator, Peers, load_model, train_model
     from experiments.attack_comparison.settings import (
         Comparison,
+        ComparisonConfig,
         carlini_wagner,
+        comparisons,
         ddn,
         deepfool,
         fab_without_radius,
@@ -18,11 +21,14 @@ if "IB_JAX_WORKER" not in os.environ:  # a worker of PyTorch has no need of JAX
     )
 
 __all__ = [
+    "NUM_LINEAR",
     "AttackEvaluator",
     "AttackedModel",
     "Comparison",
+    "ComparisonConfig",
     "Peers",
     "carlini_wagner",
+    "comparisons",
     "ddn",
     "deepfool",
     "fab_without_radius",

@@ -22,12 +22,12 @@ import numpy as np
 from rich.console import Console
 
 from experiments import attack_comparison
-from experiments.attack_comparison.peers import NUM_LINEAR
-from experiments.attack_comparison.settings import Comparison, ComparisonConfig, comparisons
+from experiments.attack_comparison import NUM_LINEAR, Comparison, ComparisonConfig, comparisons
 from experiments.benchmark.attacks import EARLY, EPSILON, NUM_STEPS, attacked_model
 from experiments.benchmark.measure import Plan, Row, Turn, refuse_peer
 from experiments.benchmark.settings import AVX512, Config
 from experiments.benchmark.tables import Rows, median, tables_of, target
+from experiments.core.keys import stream
 from experiments.core.records import Record
 from experiments.core.report import Grid
 from experiments.core.tables import DASH
@@ -125,7 +125,7 @@ def _ours(folder: pathlib.Path, title: str, kept: bool) -> Turn:
             variables = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
             command = [sys.executable, "-m", __name__, str(folder), title]
             here = pathlib.Path(__file__).resolve().parents[2]
-            ended = subprocess.run(command, env=os.environ | variables, cwd=here, capture_output=True, text=True)
+            ended = subprocess.run(command, env=os.environ | variables, cwd=here, capture_output=True, encoding="utf-8")
         if ended.returncode:
             raise WorkerError((ended.stderr.strip().splitlines() or ["the process ended"])[-1])
         found = json.loads(ended.stdout.splitlines()[-1])
@@ -152,7 +152,7 @@ def first_call(folder: str, title: str) -> dict[str, float]:
     seconds = []
     for _ in range(4):
         start = time.perf_counter()
-        result = run(layers, jax.random.key(0), images, labels)
+        result = run(layers, stream(0, "attack"), images, labels)
         seconds.append(time.perf_counter() - start)
     return {"first": seconds[0], "steady": min(seconds[1:]), "fooled": float(np.mean(result.success))}
 

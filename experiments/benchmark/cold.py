@@ -1,7 +1,7 @@
 """The suite `cold`: the first call of each attack in a new process, which is what a user waits for.
 
 Each turn is a process of its own, by JAX with no compiled program kept ("new machine"), with those that another process
-kept ("next process"), and by the other libraries. Imports and loading are not in it; compiling is.
+kept ("next process"), and by the other libraries as installed. Imports and loading are not in it; compiling is.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from experiments import attack_comparison
 from experiments.attack_comparison import NUM_LINEAR, Comparison, ComparisonConfig, comparisons
 from experiments.benchmark.attacks import EARLY, EPSILON, NUM_STEPS, attacked_model
 from experiments.benchmark.measure import Plan, Row, Turn, refuse_peer
-from experiments.benchmark.settings import AVX512, Config
+from experiments.benchmark.settings import Config
 from experiments.benchmark.tables import Rows, median, tables_of, target
 from experiments.core.keys import stream
 from experiments.core.records import Record
@@ -40,14 +40,13 @@ GROUPS = ("fgsm", "apgd", "cw", "deepfool", "fab", "ddn", "fmn", "sigma_zero", "
 
 
 def chosen() -> dict[str, Comparison]:
-    """PGD, and the first of each group that has no radius or this one, by what the tables call it."""
+    """PGD, and of each group the first that has no radius or this one, by what the tables call it."""
     settings = ComparisonConfig(attacks=",".join(GROUPS), num_queries=1000, cw_steps=100, cw_binary_steps=3)
+    every = [each for each in comparisons(settings) if each.epsilon in (None, EPSILON)]
+    first = {each.group: each for each in reversed(every)}
     found = {f"PGD-{NUM_STEPS}": attack_comparison.pgd(EPSILON, num_steps=NUM_STEPS)}
     found |= {f"PGD-{NUM_STEPS}, early stop": found[f"PGD-{NUM_STEPS}"]._replace(attack=EARLY)}
-    for each in reversed(comparisons(settings)):
-        if each.epsilon in (None, EPSILON):
-            found[attack_comparison.label(each.conditions)] = each
-    return found
+    return found | {attack_comparison.label(first[group].conditions): first[group] for group in GROUPS}
 
 
 def cold(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan | None:
@@ -62,13 +61,13 @@ def cold(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan 
     for index, (kernel, bias) in enumerate(model.layers):
         np.savez(folder / f"layer_{index}.npz", kernel=kernel, bias=bias)
 
-    def peer(compared: Comparison, name: str, avx512: bool) -> Turn:
+    def peer(compared: Comparison, name: str) -> Turn:
         refuse_peer()
         call: dict[str, Any] = {"norm": compared.norm, "epsilon": compared.epsilon, "batch_size": count}
 
         def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
             with attack_comparison.Peers(model, evaluator) as peers:
-                return peers(name, compared.peers[name], avx512=avx512, num_images=count, **call)["seconds"], {}
+                return peers(name, compared.peers[name], avx512=False, num_images=count, **call)["seconds"], {}
 
         return turn
 
@@ -76,12 +75,9 @@ def cold(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan 
     for title, compared in chosen().items():
         rows.append(Row(title, NEW, "JAX, new machine", functools.partial(_ours, folder, title, False), count))
         rows.append(Row(title, NEXT, "JAX, next process", functools.partial(_ours, folder, title, True), count))
-        for forced in (False, True) if config.peers != "none" else ():
-            for name in compared.peers:
-                library = name.partition(".")[0]
-                start = functools.partial(peer, compared, name, forced)
-                row = library + AVX512 * forced
-                rows.append(Row(title, row, row.replace(AVX512, ", AVX-512"), start, count))
+        for name in compared.peers if config.peers != "none" else ():
+            library = name.partition(".")[0]
+            rows.append(Row(title, library, library, functools.partial(peer, compared, name), count))
     layers = [list(kernel.shape) for kernel, _ in model.layers]
     return Plan(rows, lambda: {"network": {**model.description, "layers": layers}, "num_images": count}, dtype="")
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 STEPS = (10, 30, 100)
 TITLES = {"l2": "L2", "linf": "L-inf", "l1": "L1", "l0": "L0, values"}
 _CW = {"num_binary_steps": 5, "learning_rate": 0.03, "initial_const": 1.0, "abort_early": True}
+_DECISIONS = "HopSkipJump"
 _STEPS_A_ROUND = 5  # of HopSkipJump, which asks at least a hundred times in each
 ATTACKS: dict[str, dict[str, Callable[[int], Comparison]]] = {
     "l2": {
@@ -109,7 +110,7 @@ def report(record: Record) -> list[Grid | str | Figure]:
     def draw(canvas: "Canvas", _: "pd.DataFrame") -> None:
         _draw(canvas, tables)
 
-    return [*shown, Figure("distances.png", draw=draw, title="Distance against seconds", alt=alt, size=(12, 5.4))]
+    return [*shown, Figure("distances.png", draw=draw, title="Distance against seconds", alt=alt, size=(12, 7.4))]
 
 
 def _median(norm: str) -> str:
@@ -117,17 +118,25 @@ def _median(norm: str) -> str:
 
 
 def _draw(canvas: "Canvas", tables: dict[str, dict[str, Timed]]) -> None:
-    """Lines of ours are solid, of others dashed."""
-    for axes, (norm, rows) in zip(canvas.subplots(1, len(tables), squeeze=False)[0], tables.items(), strict=True):
-        colors: dict[str, str] = {}
+    """Lines of ours are solid, of others dashed; who sees decisions alone goes much farther, in a panel of its own."""
+    panels: dict[str, list[tuple[str, Any]]] = {}
+    for norm, rows in tables.items():
         for label, points in lines_of(rows, norm):
+            title = TITLES[norm] + ", decisions" * label.startswith(_DECISIONS)
+            panels.setdefault(title, []).append((label, points))
+    columns = math.ceil(len(panels) / 2)
+    for axes, (title, lines) in zip(canvas.subplots(2, columns, squeeze=False).flat, panels.items(), strict=False):
+        colors: dict[str, str] = {}
+        for label, points in lines:
             attack, library = label.split(", ")
             color = colors.setdefault(attack, f"C{len(colors)}")
             style = "-" if library == "JAX" else {"foolbox": "--", "torchattacks": ":"}.get(library, "-.")
             axes.plot(*zip(*points, strict=True), style, color=color, marker="o", markersize=3, label=label)
-        axes.set(xscale="log", title=TITLES[norm], xlabel="seconds, compiled", ylabel="median distance")
-        axes.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.18))
-    canvas.tight_layout()
+        axes.set(xscale="log", title=title, xlabel="seconds, compiled", ylabel="median distance")
+        axes.xaxis.set_minor_formatter("")
+        axes.legend(fontsize="x-small")
+    for axes in canvas.axes[len(panels) :]:
+        axes.set_axis_off()
 
 
 def lines_of(rows: Rows, norm: str) -> Iterable[tuple[str, list[tuple[float, float]]]]:

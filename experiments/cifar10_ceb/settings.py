@@ -93,7 +93,7 @@ class SweepSettings(RhoSweep, groups.Members):
     )
     madry_learning_rate: float = setting(
         1e-3,
-        "Of that network, at the start; at 3e-3 the one of --preset=small stays at chance.",
+        "Of that network, at the start; at 3e-3 with AutoAugment that of --preset=small was at chance after an epoch.",
         note="not given",
         above=0,
         decides=NOTHING,

@@ -17,13 +17,17 @@ def keep_programs(folder: str) -> None:
 
     Args:
       folder: where; "auto" is where JAX_COMPILATION_CACHE_DIR says, or else `user_folder()`, of which the oldest half
-        is dropped once it has grown past 1 GiB; "none" is nowhere.
+        is dropped once it has grown past 1 GiB, nowhere if that cannot be written to; "none" is nowhere.
     """
     if folder == NONE:
         jax.config.update("jax_enable_compilation_cache", False)
         return
     if folder == AUTO:
         if getattr(jax.config, "jax_compilation_cache_dir"):  # noqa: B009 - unknown to type checkers
+            return
+        try:
+            user_folder().mkdir(parents=True, exist_ok=True)
+        except OSError:  # a home that cannot be written to: JAX would warn of each program
             return
         folder = str(user_folder())
         drop_oldest(pathlib.Path(folder), MOST_BYTES)
@@ -55,5 +59,6 @@ def drop_oldest(folder: pathlib.Path, most_bytes: int) -> None:
     for _, size, path in sorted(sizes):
         if total <= most_bytes // 2:
             return
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()
         total -= size

@@ -47,6 +47,8 @@ def test_there_is_a_switch_and_the_environment_comes_first(tmp_path: pathlib.Pat
     assert list((tmp_path / "own").glob("jit__lambda*"))
     assert kept(tmp_path / "user", str(tmp_path / "given"))[0] == []
     assert list((tmp_path / "given").glob("jit__lambda*"))
+    (tmp_path / "file").touch()
+    assert kept(tmp_path / "file", "auto") == ([], "")  # no folder can be made there
 
 
 def test_the_oldest_programs_go_first(tmp_path: pathlib.Path) -> None:

@@ -69,7 +69,11 @@ def example_keys(key: Array, rows: Array) -> Array:
       >>> keys.example_keys(jax.random.key(0), jnp.arange(3, dtype=jnp.uint32)).shape
       (3,)
     """
-    return jax.vmap(jax.random.fold_in, (None, 0))(counter_key(key), rows)
+    return _fold(counter_key(key), rows)
+
+
+# One program where it is called outside of one, rather than one for each operation.
+_fold = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)), inline=True)
 
 
 def from_words(words: Array) -> Array:

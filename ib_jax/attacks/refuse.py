@@ -86,10 +86,11 @@ def to_radii(epsilon: float | Array, batch_size: int, dtype: jnp.dtype) -> Array
       ValueError: of another shape, negative, NaN or infinite.
     """
     require("epsilon", epsilon, 0)
-    radii = jnp.asarray(epsilon)
+    numbers_ = known(epsilon)  # of which NumPy makes rows without a program
+    radii, numpy = (jnp.asarray(epsilon), jnp) if numbers_ is None else (numbers_, np)
     if radii.shape not in ((), (batch_size,)):
         raise ValueError(f"epsilon must be a scalar or one radius for each of {batch_size} examples, got {radii.shape}")
-    return jnp.broadcast_to(radii, (batch_size,)).astype(wide(dtype))
+    return jnp.asarray(numpy.broadcast_to(radii, (batch_size,)).astype(wide(dtype)))
 
 
 def check(logits_fn: LogitsFn, problem: Problem, bounds: Bounds = (-np.inf, np.inf), *, min_classes: int = 2) -> None:

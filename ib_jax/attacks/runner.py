@@ -1,6 +1,7 @@
 """Runs an attack from the host: batch by batch, without paying for examples that are done."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -106,49 +107,44 @@ class Runner:
         results = []
         for first in range(0, max(1, count), self.batch_size):
             rows = np.arange(first, min(first + self.batch_size, count))
-            results.append(self._batch(params, problem if len(rows) == count else take(problem, rows), whole))
+            results.append(self._batch(params, problem, rows, whole))
         return jax.tree.map(lambda *parts: np.concatenate(parts), *results)
 
-    def _batch(self, params: Params, problem: Problem, whole: bool) -> AttackResult:
-        if isinstance(self._attack, IterativeAttack):
-            return self._single(self._attack, params, problem, whole, len(problem.labels))
-        attack, num_rows = self._attack, len(problem.labels)
-        padded = self._pad(problem, self.size(num_rows))
-        best = self._first(params, padded)
+    def _batch(self, params: Params, problem: Problem, rows: np.ndarray, whole: bool) -> AttackResult:
+        attack, num_rows = self._attack, len(rows)
+        if isinstance(attack, IterativeAttack):
+            return self._single(attack, params, functools.partial(_padded, problem, rows), num_rows, whole, num_rows)
+        problem = _padded(problem, rows, self.size(num_rows))
+        best = self._first(params, problem)
         aims = any(member.rank is not None for member in attack.members)
-        order = np.asarray(self._wrong(params, padded)) if aims else None
+        order = self._wrong(params, problem) if aims else None
         for index, member in enumerate(attack.members):
             standing = ~np.asarray(best.success)[:num_rows] if attack.stop_at_success else np.ones(num_rows, bool)
             rows = np.flatnonzero(standing)
             if not len(rows):
                 break
-            targets = None if member.rank is None or order is None else jnp.asarray(order[rows, member.rank])
-            own = member_problem(take(problem, rows), index, targets)
-            found = self._single(member.attack, params, own, whole, num_rows)
-            best = self._keep(params, padded, best, _spread(found, rows, padded.inputs), index)
+            own = functools.partial(_members, problem, order, rows, np.int32(index), member.rank)
+            found = self._single(member.attack, params, own, len(rows), whole, num_rows)
+            best = self._keep(params, problem, best, _spread(found, rows, problem.inputs), index)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_rows], best)
 
     def _single(
-        self, attack: IterativeAttack, params: Params, problem: Problem, whole: bool, num_batch: int
+        self,
+        attack: IterativeAttack,
+        params: Params,
+        padded: Callable[[int], Problem],
+        num_rows: int,
+        whole: bool,
+        num_batch: int,
     ) -> AttackResult:
-        """An attack on some rows of a batch of that many."""
-        num_rows = len(problem.labels)
+        """An attack on some rows, which `padded` fills up to a size, of a batch of `num_batch`."""
         driver = self._drivers[attack]
         if whole and attack.active is not None and num_rows and jax.default_backend() == "cpu":
             count, block = self.blocks(num_batch)
-            result = driver.in_blocks(params, self._pad(problem, count * block), num_rows, block)
+            result = driver.in_blocks(params, padded(count * block), num_rows, block)
         else:
-            padded = self._pad(problem, self.size(num_rows))
-            result = driver.in_sizes(params, padded, num_rows, self._steps, whole)
+            result = driver.in_sizes(params, padded(self.size(num_rows)), num_rows, self._steps, whole)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_rows], result)
-
-    def _pad(self, problem: Problem, size: int) -> Problem:
-        num_rows = len(problem.labels)
-        if size == num_rows:
-            return problem
-        rows = np.zeros(size, np.int32)
-        rows[:num_rows] = np.arange(num_rows)
-        return take(problem, rows)
 
     def size(self, num_rows: int) -> int:
         """The size of batch that so many rows are padded to, one of a few."""
@@ -164,6 +160,32 @@ class Runner:
             size = -(-size // 4)
         count = -(-size // max(_SMALLEST, -(-self.batch_size // _PARTS)))
         return count, -(-size // count)
+
+
+def _filled(rows: np.ndarray, size: int) -> np.ndarray:
+    """So many rows, the last ones fillers, so that programs are of few sizes."""
+    return np.concatenate([rows, np.zeros(size - len(rows), rows.dtype)])
+
+
+def _padded(problem: Problem, rows: np.ndarray, size: int) -> Problem:
+    """Some examples of a problem, filled up to that many."""
+    chosen = _filled(rows, size)
+    return problem if np.array_equal(chosen, np.arange(len(problem.labels))) else take(problem, chosen)
+
+
+def _members(
+    problem: Problem, order: Array | None, rows: np.ndarray, index: np.int32, rank: int | None, size: int
+) -> Problem:
+    """The same as a member of an ensemble sees them."""
+    return _aimed(problem, _filled(rows, size), index, *(() if rank is None else (order, np.int32(rank))))
+
+
+@jax.jit
+def _aimed(
+    problem: Problem, rows: Array, index: Array, order: Array | None = None, rank: Array | None = None
+) -> Problem:
+    targets = None if order is None else order[rows, rank]
+    return member_problem(jax.tree.map(lambda leaf: leaf[rows], problem), index, targets)
 
 
 def _spread(found: AttackResult, rows: np.ndarray, inputs: Array) -> AttackResult:

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ib_jax.attacks.driver import ApplyFn, Driver, take
+from ib_jax import keys
+from ib_jax.attacks.driver import ApplyFn, Driver
 from ib_jax.attacks.ensemble import Ensemble, member_problem
 from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.problem import Problem
@@ -154,12 +155,16 @@ class Runner:
         return min(self.batch_size, -(-num_rows // part) * part)
 
     def blocks(self, num_rows: int) -> tuple[int, int]:
-        """How many blocks, and of how many rows, hold that many; few numbers, as blocks without work cost little."""
-        size = self.batch_size
-        while size > _SMALLEST and -(-size // 4) >= num_rows:
-            size = -(-size // 4)
-        count = -(-size // max(_SMALLEST, -(-self.batch_size // _PARTS)))
-        return count, -(-size // count)
+        """How many blocks, and of how many rows, hold that many.
+
+        Few rows have a smaller program; between them and a whole batch none would spare the time that it takes to
+        compile, as blocks without work cost little.
+        """
+        part, few = (max(_SMALLEST, -(-self.batch_size // parts)) for parts in (_PARTS, _PARTS**2))
+        if num_rows <= few < self.batch_size:
+            return 1, few
+        count = -(-self.batch_size // part)
+        return count, -(-self.batch_size // count)
 
 
 def _filled(rows: np.ndarray, size: int) -> np.ndarray:
@@ -168,9 +173,12 @@ def _filled(rows: np.ndarray, size: int) -> np.ndarray:
 
 
 def _padded(problem: Problem, rows: np.ndarray, size: int) -> Problem:
-    """Some examples of a problem, filled up to that many."""
+    """Some examples of a problem, filled up to that many; chosen on the host, for they are of any number."""
     chosen = _filled(rows, size)
-    return problem if np.array_equal(chosen, np.arange(len(problem.labels))) else take(problem, chosen)
+    if np.array_equal(chosen, np.arange(len(problem.labels))):
+        return problem
+    others = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[chosen]), problem._replace(keys=None))
+    return others._replace(keys=keys.choose(problem.keys, chosen))  # type: ignore[no-any-return]
 
 
 def _members(

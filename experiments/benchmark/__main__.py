@@ -28,7 +28,7 @@ Expect:   on two cores at least 2.5 times eager PyTorch with plain Adam, no less
           of the float32 matrix peak. Eight models of K = 256 together at least 0.95 times as fast as one alone, of
           K = 2 with 128 units 3 times, if the matrix peak allows that. PGD 2.2 times, CW 2.6 times the fastest library
           as installed (1.2 and 1.5 times with AVX-512 forced), DeepFool 10 times torchattacks; eight radii in less than
-          5 times the time of one. AutoAugment 5 times the fastest way of torchvision at 32 x 32. Convolutional networks
+          4 times the time of one. AutoAugment 5 times the fastest way of torchvision at 32 x 32. Convolutional networks
           at least 0.9 times the speed of their steps in a Python loop, in training, in a population and under attack;
           on a GPU or TPU 40 % of the bfloat16 peak.
 Leaves:   a JSON record, by default workdirs/benchmark/<suite>.json.

@@ -23,11 +23,36 @@ from experiments import attack_comparison
 from experiments.attack_comparison import AttackedModel, AttackEvaluator, Comparison, Peers
 from experiments.benchmark.machine import Cost
 from experiments.benchmark.measure import Plan, Row, Turn, refuse_peer, timed
-from experiments.benchmark.settings import AVX512, Config
+from experiments.benchmark.settings import AVX512, LIBRARIES, Config
+from experiments.benchmark.tables import (
+    FIRST,
+    PEAK,
+    SPEED,
+    Columns,
+    Goal,
+    Section,
+    Timed,
+    faster,
+    fastest,
+    matrix_peak,
+    table,
+    tables_of,
+)
+from experiments.core.records import Record
 from ib_jax import attacks, evaluation
 from ib_jax.types import Array, AttackResult, Params
 
 PGD, CW, CW_WHOLE, DEEPFOOL, RADII = "PGD-20", "CW 3 x 100", "CW 3 x 100, all steps", "DeepFool", "eight radii"
+REFERENCES = {"PGD-20": ("jax", "jax-early"), "eight radii": ("one", "one-early")}
+"""The attacks that all others are divided by; else jax."""
+ATTACK_GOALS = {
+    "PGD-20": (LIBRARIES, {"": 2.2, AVX512: 1.2}),
+    "CW 3 x 100": (LIBRARIES, {"": 2.6, AVX512: 1.5}),
+    "CW 3 x 100, all steps": (LIBRARIES, {"": 2.6, AVX512: 1.5}),
+    "DeepFool": (("torchattacks",), {"": 10.0, AVX512: 10.0}),
+}
+"""How much faster than the fastest of these, as installed and with AVX-512 forced."""
+EIGHT_RADII_GOAL = 4.0
 EPSILON, NUM_STEPS = 0.1, 20
 EPSILONS = (0.02, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
 pgd = functools.partial(attacks.pgd, num_steps=NUM_STEPS, step_size=attacks.path_length(2.5))
@@ -85,18 +110,18 @@ class AttackBenchmark:
             DEEPFOOL: attack_comparison.deepfool(),
         }
         rows = []
-        for table, comparison in tables.items():
-            most = self.config.cw_images if table in (CW, CW_WHOLE) else self.config.num_images
-            label = "JAX, all steps" if table == PGD else "JAX"
-            rows.append(self.row(table, "jax", label, most, self.ours, comparison.attack, comparison))
-            if table == PGD:
-                rows.append(self.row(table, "jax-early", "JAX, early stop", most, self.ours, EARLY, comparison))
+        for title, comparison in tables.items():
+            most = self.config.cw_images if title in (CW, CW_WHOLE) else self.config.num_images
+            label = "JAX, all steps" if title == PGD else "JAX"
+            rows.append(self.row(title, "jax", label, most, self.ours, comparison.attack, comparison))
+            if title == PGD:
+                rows.append(self.row(title, "jax-early", "JAX, early stop", most, self.ours, EARLY, comparison))
             for peer in self.config.peer_names:
                 for name in comparison.peers:
                     if name.startswith(f"{peer.removesuffix(AVX512)}."):
                         count = self.config.slow_images if name == "torchattacks.DeepFool" else most
                         label, forced = peer.replace(AVX512, ", AVX-512"), peer.endswith(AVX512)
-                        rows.append(self.row(table, peer, label, count, self.theirs, comparison, name, forced))
+                        rows.append(self.row(title, peer, label, count, self.theirs, comparison, name, forced))
         return rows
 
     def radii(self) -> list[Row]:
@@ -163,3 +188,42 @@ class AttackBenchmark:
 def _outcome(comparison: Comparison, values: Mapping[str, Any]) -> dict[str, Any]:
     sizes = ("success_rate", "median_l2_all", f"median_{comparison.norm}_all")
     return {name: values[name] for name in (sizes if comparison.epsilon is None else ("robust_accuracy",))}
+
+
+def report(record: Record) -> list[Section]:
+    """Attacks beside other libraries', and many radii."""
+    details, network = record.details, record.details["network"]
+    sizes = "-".join(str(size) for size in (network["layers"][0][0], *(layer[1] for layer in network["layers"])))
+    shown: list[Section] = [
+        f"Attacks on {sizes}, {network['dataset']}, {network['num_epochs']} epochs ({network['checkpoint']}), "
+        f"{details['clean_accuracy']:.1%} right before the attack; {record.settings['repeats']} rounds."
+    ]
+    targets = []
+    for name, rows in tables_of(record).items():
+        references = [rows[each] for each in REFERENCES.get(name, ("jax",))]
+        others = [row for row in rows.values() if row not in references]
+        columns: Columns = {"images": lambda row: str(row.settings["num_images"])}
+        columns |= FIRST | SPEED | PEAK
+        for ours in references:
+            columns |= faster(f"time / {ours.label}", ours, others)
+        shown.append(table(name, rows, columns | {"result": _result}))
+        libraries, goals = ATTACK_GOALS.get(name, ((), {}))
+        for suffix, goal in goals.items():
+            if best := fastest(rows, [library + suffix for library in libraries]):
+                label = f"{best.label}{'' if suffix else ', as installed'}"
+                for ours in references:
+                    targets.append(Goal(f"{name}: {ours.label} / {label}", goal, ours.rates / best.rates))
+        if name == "eight radii":
+            for one in references:
+                ratio = one.rates / rows["curve"].rates
+                targets.append(Goal(f"time of {name} / {one.label}", EIGHT_RADII_GOAL, ratio, at_most=True))
+    return [*shown, matrix_peak(record), *targets]
+
+
+def _result(row: Timed) -> str:
+    if curve := row.details.get("robust_accuracy"):
+        return " ".join(f"{value:.0%}" for value in curve)
+    accuracy, size = row.rounds("robust_accuracy")[0], row.rounds("median_l2_all")[0]
+    if not math.isnan(accuracy):
+        return f"{accuracy:.1%} stand"
+    return f"median L2 {size:.3f}" if math.isfinite(size) else "most failed"

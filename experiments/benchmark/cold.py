@@ -26,7 +26,7 @@ from experiments.attack_comparison import NUM_LINEAR, Comparison, ComparisonConf
 from experiments.benchmark.attacks import EARLY, EPSILON, NUM_STEPS, attacked_model
 from experiments.benchmark.measure import Plan, Row, Turn, refuse_peer
 from experiments.benchmark.settings import Config
-from experiments.benchmark.tables import Rows, median, tables_of, target
+from experiments.benchmark.tables import Goal, Rows, Section, median, tables_of
 from experiments.core.keys import stream
 from experiments.core.records import Record
 from experiments.core.report import Grid
@@ -82,9 +82,9 @@ def cold(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan 
     return Plan(rows, lambda: {"network": {**model.description, "layers": layers}, "num_images": count}, dtype="")
 
 
-def report(record: Record) -> list[Grid | str]:
+def report(record: Record) -> list[Section]:
     """A row for each attack, and whether the goals are met."""
-    network, tables, cells, goals = record.details["network"], tables_of(record), [], list[str]()
+    network, tables, cells, goals = record.details["network"], tables_of(record), [], list[Goal]()
     labels = dict.fromkeys(row.label for rows in tables.values() for row in rows.values())
     for title, rows in tables.items():
         seconds = {row.label: median(row.rounds("seconds")) if row.measured else row.status for row in rows.values()}
@@ -92,8 +92,8 @@ def report(record: Record) -> list[Grid | str]:
         steady = rows[NEXT].rounds("steady_seconds")
         cells.append([title, *(seconds.get(label, DASH) for label in labels), median(steady)])
         peer, theirs = _fastest(rows)
-        goals.append(target(f"{title}, new machine / {peer}", FIRST_GOAL, first / np.median(theirs), at_most=True))
-        goals.append(target(f"{title}, next process / once compiled", NEXT_GOAL, later / steady, at_most=True))
+        goals.append(Goal(f"{title}, new machine / {peer}", FIRST_GOAL, first / np.median(theirs), at_most=True))
+        goals.append(Goal(f"{title}, next process / once compiled", NEXT_GOAL, later / steady, at_most=True))
     columns = ["", *labels, "JAX, once compiled"]
     text = (
         f"The first call in a process, in seconds, on {record.details['num_images']} images of {network['dataset']}; "

@@ -12,9 +12,8 @@ from rich.console import Console
 
 from experiments.benchmark.measure import Plan, Row, Turn
 from experiments.benchmark.settings import Config
-from experiments.benchmark.tables import FIRST, column, computed, table, tables_of, target
+from experiments.benchmark.tables import FIRST, Goal, Section, column, computed, table, tables_of
 from experiments.core.records import Record
-from experiments.core.report import Grid
 
 OURS, PEER = "bottleneck", "mlp"
 SETS = ("wine", "breast_cancer")
@@ -33,9 +32,9 @@ def estimators(config: Config, console: Console, stack: contextlib.ExitStack) ->
     return Plan(rows, lambda: {"folds": {name: _folds(name, console) for name in SETS}}, dtype="")
 
 
-def report(record: Record) -> list[Grid | str]:
+def report(record: Record) -> list[Section]:
     """Times, and accuracy, calibration and bits on the held-out folds."""
-    shown: list[Grid | str] = []
+    shown: list[Section] = []
     targets = []
     for name, rows in tables_of(record).items():
         ours, peer, folds = rows[OURS], rows[PEER], record.details["folds"][name]
@@ -54,11 +53,11 @@ def report(record: Record) -> list[Grid | str]:
         error = difference.std(ddof=1) * math.sqrt(1 / len(difference) + 1 / 4)  # folds share training data
         shown.append(f"Accuracy less MLPClassifier's: {difference.mean():+.4f} +- {error:.4f}.")
         lower = np.array(-difference.mean() / error if error else 0.0)
-        targets.append(target(f"{name}: standard errors by which accuracy is lower", NOISE, lower, at_most=True))
+        targets.append(Goal(f"{name}: standard errors by which accuracy is lower", NOISE, lower, at_most=True))
         once = ours.rounds("first_seconds") / peer.median("seconds")
-        targets.append(target(f"{name}: first fit, compiling included / MLPClassifier", TIME_GOAL, once, at_most=True))
+        targets.append(Goal(f"{name}: first fit, compiling included / MLPClassifier", TIME_GOAL, once, at_most=True))
         again = ours.rounds("seconds") / peer.rounds("seconds")
-        targets.append(target(f"{name}: further fits / MLPClassifier", TIME_GOAL, again, at_most=True))
+        targets.append(Goal(f"{name}: further fits / MLPClassifier", TIME_GOAL, again, at_most=True))
     note = "The error of a difference is that of Nadeau and Bengio (2003), as folds share their training data."
     return [*shown, note, *targets]
 

@@ -7,6 +7,7 @@ apart: it is what limits a host of many cores.
 import contextlib
 import functools
 import io
+import math
 import time
 import unittest.mock
 from collections.abc import Generator
@@ -18,6 +19,8 @@ from sklearn.datasets import load_sample_image
 
 from experiments.benchmark.measure import Plan, Row, Turn
 from experiments.benchmark.settings import Config
+from experiments.benchmark.tables import Section, column, computed, table, tables_of
+from experiments.core.records import Record
 from ib_jax import data
 from ib_jax.data.crops import CentreCrop, Decode, RandomCrop
 
@@ -25,6 +28,8 @@ CROPS: dict[str, Decode] = {"training": RandomCrop(224, seed=0, epoch=0), "evalu
 SIZE, QUALITY, COUNT = (500, 375), 96, 64
 """Of a picture, of which ImageNet's mean is about 110 kB in such a size."""
 BATCH_SIZE = 256
+TPU_RATE = 8000
+"""Images/s of a TPU v3-8 training ResNet-50."""
 
 
 def reading(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan:
@@ -32,15 +37,15 @@ def reading(config: Config, console: Console, stack: contextlib.ExitStack) -> Pl
     encoded, cores = pictures(), data.usable_cores()
     counts = [count for count in (1 << place for place in range(cores.bit_length())) if count < cores] + [cores]
     rows = []
-    for table, crop in CROPS.items():
+    for title, crop in CROPS.items():
         for count in counts:
             start = functools.partial(_read, encoded, crop, count)
             settings = {"threads": count}
             rows.append(
-                Row(table, str(count), f"{count} thread{'s' * (count > 1)}", start, BATCH_SIZE, settings=settings)
+                Row(title, str(count), f"{count} thread{'s' * (count > 1)}", start, BATCH_SIZE, settings=settings)
             )
         start = functools.partial(_held, encoded, crop)
-        rows.append(Row(table, "held", "one thread, but for decoding and scaling", start, len(encoded)))
+        rows.append(Row(title, "held", "one thread, but for decoding and scaling", start, len(encoded)))
     facts = {"cores": cores, "image_bytes": float(np.mean([len(each) for each in encoded]))}
     return Plan(rows, lambda: facts, dtype="", min_seconds=config.min_seconds)
 
@@ -127,3 +132,24 @@ def _held(encoded: list[bytes], crop: Decode) -> Turn:
         return (time.perf_counter() - begin - free) / count, {}
 
     return turn
+
+
+def report(record: Record) -> list[Section]:
+    """ImageNet's JPEGs by the number of threads, and the cores that a fast accelerator asks for."""
+    details, shown = record.details, list[Section]()
+    for name, rows in tables_of(record).items():
+        threads = {key: row for key, row in rows.items() if key != "held"}
+        speedup = {key: row.rates / threads["1"].rates for key, row in threads.items()}
+        columns = column("images/s (range)", "images_per_second", ",.0f", spread=True) | computed("x one", speedup)
+        title = f"{name} crop of JPEGs of {details['image_bytes'] / 1e3:.0f} kB on {details['cores']} cores"
+        shown.append(table(title, threads, columns))
+        best = max(threads.values(), key=lambda row: row.median("images_per_second"))
+        each = best.median("images_per_second") / min(details["cores"], best.settings["threads"])
+        cores, held = math.ceil(TPU_RATE / each), rows["held"]
+        limit = held.median("images_per_second")
+        shown.append(
+            f"{TPU_RATE:,} images/s need {cores} such cores, each {each:,.0f}. The interpreter, which a process has "
+            f"once, is held for {1e6 / limit:.0f} microseconds an image ({held.label}): a process reads at most "
+            f"{limit:,.0f} images/s, however many cores it has."
+        )
+    return shown

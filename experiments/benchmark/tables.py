@@ -1,7 +1,7 @@
-"""The rows of a benchmark's records, and tables of them: medians and ranges of rounds, ratios, targets."""
+"""The rows of a benchmark's records, and tables of them: medians and ranges of rounds, ratios, goals."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -106,8 +106,50 @@ def table(
     return Grid([corner, *columns], cells, title)
 
 
-def target(name: str, goal: float, values: np.ndarray, *, at_most: bool = False) -> str:
-    """What was promised, and the median of what was measured; met from the goal on, or below it."""
-    measured = np.median(values)
-    met = measured < goal if at_most else measured >= goal
-    return f"{name}: {measured:.2f}, target {'under ' * at_most}{goal:g}: {'met' if met else 'missed'}"
+class Goal(NamedTuple):
+    """What was promised, and what was measured: met, by the median of the rounds, from the goal on, or below it."""
+
+    name: str
+    goal: float
+    values: np.ndarray
+    at_most: bool = False
+
+    @property
+    def aim(self) -> str:
+        """The goal, for a reader."""
+        return f"{'under ' * self.at_most}{self.goal:g}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is met."""
+        measured = np.median(self.values)
+        return "met" if (measured < self.goal if self.at_most else measured >= self.goal) else "missed"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {np.median(self.values):.2f}, target {self.aim}: {self.verdict}"
+
+
+Section = Grid | Goal | str
+
+
+def length(record: Record) -> str:
+    """Of a measurement."""
+    return f"{record.settings['repeats']} rounds of {record.settings['steps']} steps"
+
+
+def matrix_peak(record: Record) -> str:
+    """The machine's own matrix rate, and the memory used."""
+    peak, memory = record.details["matrix_peak"], record.details.get("peak_memory")  # records of old have none
+    used = "" if memory is None else f" Peak memory {memory['bytes'] / 2**30:.2f} GiB ({memory['of']})."
+    highest = ""
+    if "highest" in peak:
+        highest = f"; at the highest precision {peak['highest']['flops_per_second'] / 1e9:.0f} GFLOP/s"
+    return (
+        f"{peak['dtype']} matrix peak {peak['flops_per_second'] / 1e9:.0f} GFLOP/s (n = {peak['size']}, median of the "
+        f"rounds; best seen {peak['best_seen'] / 1e9:.0f}) at the default precision, the networks' own{highest}.{used}"
+    )
+
+
+def as_xla_counts(flops: float | None, what: str) -> str:
+    """FLOPs in brackets, if XLA says."""
+    return "" if flops is None else f" ({flops / 1e9:.3f} as XLA counts, {what})"

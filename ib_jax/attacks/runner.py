@@ -177,8 +177,10 @@ def _padded(problem: Problem, rows: np.ndarray, size: int) -> Problem:
     chosen = _filled(rows, size)
     if np.array_equal(chosen, np.arange(len(problem.labels))):
         return problem
-    others = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[chosen]), problem._replace(keys=None))
-    return others._replace(keys=keys.choose(problem.keys, chosen))  # type: ignore[no-any-return]
+    def choose(leaf: Array) -> Array:
+        return keys.choose(leaf, chosen) if leaf is problem.keys else jnp.asarray(np.asarray(leaf)[chosen])
+
+    return Problem(*jax.tree.map(choose, problem))
 
 
 def _members(

@@ -1,8 +1,8 @@
 """The suites of the papers' MLP: train, sweep, scaling, adversarial. All take the path of the experiments, `Recipe`.
 
-train: the VIB step in JAX and in PyTorch. sweep: a population of models in one program beside one model on its own, the
-best there is of it (a whole epoch in one compiled loop, on one device), for a network whose products fill the machine
-and for one so small that calls cost as much as arithmetic.
+train: the VIB step in JAX and in PyTorch, and its parts alone (`floor`). sweep: a population of models in one program
+beside one model on its own, the best there is of it (a whole epoch in one compiled loop, on one device), for a network
+whose products fill the machine and for one so small that calls cost as much as arithmetic.
 
 scaling: the step on one device, two, four, ... and all of all processes. Weak scaling gives every device the same
 batch, strong scaling divides one global batch. Up to a process's own devices every process trains by itself, all at the
@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
+from experiments.benchmark import floor
 from experiments.benchmark.machine import Cost, Program, check_threads, step_cost
 from experiments.benchmark.measure import Plan, Row, Turn, random_dataset, refuse_peer, stretches
 from experiments.benchmark.settings import AVX512, TORCH_WORKER, Config
@@ -128,10 +129,13 @@ def train(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan
     images = config.steps * config.batch_size
     recipe = recipe_for(config, images)
     cost = functools.cache(lambda: cost_of(recipe, config.batch_size))
+    sizes = config.batch_size, config.steps
     row = functools.partial(Row, "", images=images, steps=config.steps, cost=lambda: cost().times(config.steps))
     rows = [
         row("jax-scan", "JAX, epoch in a scan", lambda: on_all_devices(recipe), devices=jax.device_count()),
         row("jax-loop", "JAX, Python loop", lambda: in_a_python_loop(recipe)),
+        row("products", "its matrix products alone", lambda: floor.products(layers(recipe.config), *sizes)),
+        row("update", "its optimizer and average alone", lambda: floor.update(recipe, config.steps), cost=Cost),
     ]
     for peer in config.peer_names:
         label = f"PyTorch, {TORCH_LABELS[peer.removesuffix(AVX512)]}{', AVX-512' * peer.endswith(AVX512)}"

@@ -20,6 +20,7 @@ from experiments.benchmark import (
     cold,
     distances,
     estimators,
+    floor,
     images,
     machine,
     measure,
@@ -824,8 +825,17 @@ def test_mkl_library_is_built(tmp_path: Any) -> None:
 def test_the_goals_of_several_records_are_one_table() -> None:
     records = [attacks_record(), sweep_record()]
     first = report.report(frames.frame(records), records).sections[0]
-    assert first.title == "Goals: 4 of 9 met"
+    assert first.title == "Goals: 5 of 9 met"
     assert [row[-2] for row in first.rows if row[1].startswith("time of")] == ["missed", "met"]
     assert first.rows[-1][2:5] == ["2.00 (2.00-2.00)", "3", "missed"]
     alone = report.report(frames.frame(records[:1]), records[:1]).sections
     assert not any(each.title.startswith("Goals") for each in alone if hasattr(each, "title"))
+
+
+def test_the_floor_has_the_products_of_the_step() -> None:
+    recipe = mlp.recipe_for(Config(batch_size=6, latent_dim=2, hidden_width=16), 6)
+    kernels = [jnp.ones(layer) for layer in mlp.layers(recipe.config)]
+    alone = machine.product_flops(floor.step_products, kernels, jnp.ones((6, 28 * 28)))
+    assert alone == mlp.cost_of(recipe, 6).products
+    shapes = [each.shape for each in floor.step_products(kernels, jnp.ones((6, 28 * 28)))]
+    assert shapes == [each.shape for each in kernels]

@@ -9,6 +9,8 @@ if "IB_JAX_WORKER" not in os.environ:  # a worker of PyTorch has no need of JAX
     from experiments.attack_comparison.settings import (
         Comparison,
         ComparisonConfig,
+        apgd,
+        autoattack,
         carlini_wagner,
         comparisons,
         ddn,
@@ -18,6 +20,7 @@ if "IB_JAX_WORKER" not in os.environ:  # a worker of PyTorch has no need of JAX
         hop_skip_jump,
         pgd,
         sigma_zero,
+        square,
     )
 
 __all__ = [
@@ -27,6 +30,8 @@ __all__ = [
     "Comparison",
     "ComparisonConfig",
     "Peers",
+    "apgd",
+    "autoattack",
     "carlini_wagner",
     "comparisons",
     "ddn",
@@ -38,5 +43,6 @@ __all__ = [
     "load_model",
     "pgd",
     "sigma_zero",
+    "square",
     "train_model",
 ]

@@ -176,15 +176,13 @@ def comparisons(config: ComparisonConfig) -> list[Comparison]:
     fgsm: dict[str, Any] = {"torchattacks.FGSM": {}, "foolbox.LinfFastGradientAttack": {}}
     bim: dict[str, Any] = {"torchattacks.BIM": {}, "foolbox.LinfPGD": {"random_start": False}}
     fab = _both("FAB", "fab", n_restarts=1)
-    square = _both("Square", "square", p_init=0.8, loss="margin", resc_schedule=False)
-    autoattack: dict[str, Any] = {"num_steps": 100, "num_queries": queries, "version": "standard"}
     made = [
         compared("fgsm", attacks.fgsm, fgsm, epsilon=0.1),
         compared("bim", attacks.bim, bim, **few),
         compared("mi_fgsm", attacks.mi_fgsm, {"torchattacks.MIFGSM": {}}, decay=1.0, **few),
         *(pgd(epsilon, num_steps=40) for epsilon in radii),
         *(pgd(epsilon, num_steps=40, norm="l2") for epsilon in (1.0, 1.5)),
-        *(_apgd(loss, epsilon) for loss, epsilon in itertools.product(("ce", "dlr"), radii)),
+        *(apgd(epsilon, loss=loss) for loss, epsilon in itertools.product(("ce", "dlr"), radii)),
         *(carlini_wagner(**cw, abort_early=early) for early in (True, False)),
         *(deepfool(norm) for norm in ("l2", "linf")),
         compared("fab", attacks.fab, fab, epsilon=0.1, num_steps=100),
@@ -192,12 +190,9 @@ def comparisons(config: ComparisonConfig) -> list[Comparison]:
         ddn(),
         *(fmn(norm) for norm in ("linf", "l2", "l1")),
         sigma_zero(),
-        compared("square", attacks.square, square, epsilon=0.1, num_queries=queries),
+        square(0.1, queries),
         *(hop_skip_jump(norm) for norm in ("l2", "linf")),
-        *(
-            compared("autoattack", attacks.autoattack, {"pyautoattack.AutoAttack": OFFICIAL}, epsilon=e, **autoattack)
-            for e in radii
-        ),
+        *(autoattack(epsilon, num_queries=queries) for epsilon in radii),
     ]
     return [comparison for comparison in made if comparison.group in config.groups]
 
@@ -207,11 +202,27 @@ def _both(torchattack: str, official: str, **more: Any) -> dict[str, dict[str, A
     return {f"torchattacks.{torchattack}": more, "pyautoattack.AutoAttack": OFFICIAL | {"attacks": [official]}}
 
 
-def _apgd(loss: str, epsilon: float) -> Comparison:
+def apgd(epsilon: float, num_steps: int = 100, loss: str = "ce") -> Comparison:
+    """APGD, on the cross-entropy or DLR."""
+
     def make(loss: str, **settings: Any) -> Any:
         return attacks.apgd(loss_fn={"ce": losses.cross_entropy, "dlr": losses.dlr}[loss], **settings)
 
-    return compared("apgd", make, _both("APGD", f"apgd-{loss}"), epsilon=epsilon, num_steps=100, loss=loss)
+    return compared("apgd", make, _both("APGD", f"apgd-{loss}"), epsilon=epsilon, num_steps=num_steps, loss=loss)
+
+
+def square(epsilon: float, num_queries: int) -> Comparison:
+    """Square."""
+    peers = _both("Square", "square", p_init=0.8, loss="margin", resc_schedule=False)
+    return compared("square", attacks.square, peers, epsilon=epsilon, num_queries=num_queries)
+
+
+def autoattack(epsilon: float, num_steps: int = 100, *, num_queries: int) -> Comparison:
+    """AutoAttack's standard version."""
+    settings: dict[str, Any] = {"num_steps": num_steps, "num_queries": num_queries, "version": "standard"}
+    return compared(
+        "autoattack", attacks.autoattack, {"pyautoattack.AutoAttack": OFFICIAL}, epsilon=epsilon, **settings
+    )
 
 
 def fab_without_radius(norm: str, num_steps: int = 100) -> Comparison:

@@ -839,3 +839,23 @@ def test_the_floor_has_the_products_of_the_step() -> None:
     assert alone == mlp.cost_of(recipe, 6).products
     shapes = [each.shape for each in floor.step_products(kernels, jnp.ones((6, 28 * 28)))]
     assert shapes == [each.shape for each in kernels]
+
+
+def test_distances_say_who_is_ahead_by_when() -> None:
+    def row(label: str, steps: int, seconds: float, first: float, distance: float) -> Model:
+        values = {"first_seconds": first, "median_l2_all": distance}
+        settings = {"table": "l2", "row": f"{label} {steps}", "label": label, "steps": steps, "num_images": 9}
+        rounds = [Measurement({}, values), Measurement({"round": 1}, {"seconds": seconds})]
+        return Model(f"{label} {steps}", 0, rounds, settings, details={"status": "measured"})
+
+    cw, fmn = distances.CW, "FMN"
+    rows = [row(f"{cw}, JAX", 10, 0.5, 3.0, 2.0), row(f"{cw}, JAX", 30, 3.0, 5.0, 1.0)]
+    rows += [row(f"{cw}, foolbox", 10, 0.9, 1.0, 3.0), row(f"{cw}, foolbox", 30, 10.0, 11.0, 1.0)]
+    rows += [row(f"{fmn}, JAX", 10, 1.0, 2.0, 1.5)]
+    network = {"dataset": "digits", "checkpoint": "random"}
+    record = record_of("distances", *rows, config={"num_images": 9}, network=network, clean_accuracy=0.5)
+    assert targets_of(record) == [
+        f"L2, {cw}, share of time budgets not behind, once compiled: 1.00, target 1: met",
+        f"L2, {cw}, share of time budgets not behind, first call: 0.71, target 1: missed",  # not at one and two seconds
+        f"{cw}, seconds to the distance that another library finds at last / its own: 0.30, target under 0.333333: met",
+    ]

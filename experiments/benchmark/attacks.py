@@ -180,7 +180,7 @@ class AttackBenchmark:
 
         def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
             reply = self.peers(name, comparison.peers[name], min_seconds=min_seconds, **call)
-            return reply["seconds"], _outcome(comparison, reply)
+            return reply["seconds"], {**_outcome(comparison, reply), "peak_bytes": self.peers.peak_bytes}
 
         return turn
 

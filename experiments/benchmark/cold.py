@@ -31,7 +31,7 @@ from experiments.core.keys import stream
 from experiments.core.records import Record
 from experiments.core.report import Grid
 from experiments.core.tables import DASH
-from experiments.core.worker import WorkerError
+from experiments.core.worker import WorkerError, peak_resident
 from ib_jax import attacks
 
 NEW, NEXT = "new machine", "next process"
@@ -67,7 +67,8 @@ def cold(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan 
 
         def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
             with attack_comparison.Peers(model, evaluator) as peers:
-                return peers(name, compared.peers[name], avx512=False, num_images=count, **call)["seconds"], {}
+                seconds = peers(name, compared.peers[name], avx512=False, num_images=count, **call)["seconds"]
+                return seconds, {"peak_bytes": peers.peak_bytes}
 
         return turn
 
@@ -84,13 +85,16 @@ def cold(config: Config, console: Console, stack: contextlib.ExitStack) -> Plan 
 
 def report(record: Record) -> list[Section]:
     """A row for each attack, and whether the goals are met."""
-    network, tables, cells, goals = record.details["network"], tables_of(record), [], list[Goal]()
+    network, tables, cells, memory = record.details["network"], tables_of(record), [], []
+    goals = list[Goal]()
     labels = dict.fromkeys(row.label for rows in tables.values() for row in rows.values())
     for title, rows in tables.items():
         seconds = {row.label: median(row.rounds("seconds")) if row.measured else row.status for row in rows.values()}
         first, later = rows[NEW].rounds("seconds"), rows[NEXT].rounds("seconds")
         steady = rows[NEXT].rounds("steady_seconds")
         cells.append([title, *(seconds.get(label, DASH) for label in labels), median(steady)])
+        peaks = {row.label: row.median("peak_bytes") / 2**20 for row in rows.values() if row.measured}
+        memory.append([title, *(f"{peaks[label]:,.0f}" if label in peaks else DASH for label in labels)])
         peer, theirs = _fastest(rows)
         goals.append(Goal(f"{title}, new machine / {peer}", FIRST_GOAL, first / np.median(theirs), at_most=True))
         goals.append(Goal(f"{title}, next process / once compiled", NEXT_GOAL, later / steady, at_most=True))
@@ -100,7 +104,8 @@ def report(record: Record) -> list[Section]:
         f"{'-'.join(str(size) for size, _ in network['layers'])}-{network['layers'][-1][1]}. A new machine has no "
         "compiled program; the next process takes those of another from disk. Imports are not in it."
     )
-    return [text, Grid(columns, cells, "First calls"), *goals]
+    taken = Grid(columns[:-1], memory, "The most memory that the process took, MiB, interpreter and libraries included")
+    return [text, Grid(columns, cells, "First calls"), taken, *goals]
 
 
 def _fastest(rows: Rows) -> tuple[str, np.ndarray]:
@@ -125,7 +130,7 @@ def _ours(folder: pathlib.Path, title: str, kept: bool) -> Turn:
         if ended.returncode:
             raise WorkerError((ended.stderr.strip().splitlines() or ["the process ended"])[-1])
         found = json.loads(ended.stdout.splitlines()[-1])
-        return found["first"], {"steady_seconds": found["steady"], "fooled": found["fooled"]}
+        return found.pop("seconds"), found
 
     return turn
 
@@ -150,7 +155,8 @@ def first_call(folder: str, title: str) -> dict[str, float]:
         start = time.perf_counter()
         result = run(layers, stream(0, "attack"), images, labels)
         seconds.append(time.perf_counter() - start)
-    return {"first": seconds[0], "steady": min(seconds[1:]), "fooled": float(np.mean(result.success))}
+    fooled, peak = float(np.mean(result.success)), peak_resident()
+    return {"seconds": seconds[0], "steady_seconds": min(seconds[1:]), "fooled": fooled, "peak_bytes": peak}
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ import functools
 import math
 import os
 import re
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +14,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from experiments.core.settings import SettingError
+from experiments.core.worker import peak_resident
 from ib_jax import data, training
 
 _ALL_REDUCE = re.compile(r"= [^\n]*? all-reduce(?:-start)?\(")
@@ -206,5 +205,4 @@ def peak_memory() -> dict[str, Any]:
     peaks = [int(each["peak_bytes_in_use"]) for each in stats if "peak_bytes_in_use" in each]
     if peaks:
         return {"bytes": max(peaks), "of": "the fullest device of this process"}
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, but bytes on macOS
-    return {"bytes": resident * (1 if sys.platform == "darwin" else 1024), "of": "the whole process, resident"}
+    return {"bytes": peak_resident(), "of": "the whole process, resident"}

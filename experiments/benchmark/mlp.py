@@ -161,7 +161,7 @@ def _torch_train(peer: str, steps: int, vib: VibConfig, stack: contextlib.ExitSt
 
     def turn(min_seconds: float) -> Any:
         reply = worker({})
-        return reply["seconds"], {"last_loss": reply["loss"], "process": worker.info}
+        return reply["seconds"], {"last_loss": reply["loss"], "process": worker.info, "peak_bytes": worker.peak_bytes}
 
     return turn
 

@@ -140,7 +140,12 @@ def length(record: Record) -> str:
 def matrix_peak(record: Record) -> str:
     """The machine's own matrix rate, and the memory used."""
     peak, memory = record.details["matrix_peak"], record.details.get("peak_memory")  # records of old have none
-    used = "" if memory is None else f" Peak memory {memory['bytes'] / 2**30:.2f} GiB ({memory['of']})."
+    used = "" if memory is None else f" Peak memory {memory['bytes'] / 2**30:.2f} GiB ({memory['of']})"
+    peers = {
+        row.label: row.median("peak_bytes") / 2**30 for rows in tables_of(record).values() for row in rows.values()
+    }
+    theirs = ", ".join(f"{label} {size:.2f}" for label, size in peers.items() if size > 0)
+    used += f"; processes of others: {theirs} GiB." if theirs else "." * bool(used)
     highest = ""
     if "highest" in peak:
         highest = f"; at the highest precision {peak['highest']['flops_per_second'] / 1e9:.0f} GFLOP/s"

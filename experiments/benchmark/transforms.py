@@ -82,7 +82,7 @@ def augment(config: Config, console: Console, stack: contextlib.ExitStack) -> Pl
         def turn(min_seconds: float) -> tuple[float, Mapping[str, Any]]:
             reply = peer({**request, "min_seconds": min_seconds})
             process = peer.info | {"compiled_part": reply["compiled_part"]}
-            return reply["seconds_per_picture"] * config.pictures, {"process": process}
+            return reply["seconds_per_picture"] * config.pictures, {"process": process, "peak_bytes": peer.peak_bytes}
 
         return turn
 

@@ -25,6 +25,7 @@ from typing import Any, Self
 Answer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """From a request to its reply; both go through JSON."""
 
+_PEAK = "peak_bytes"  # of a reply
 _MKL_SOURCE = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
 
 
@@ -77,6 +78,7 @@ class Worker:
 
     Attributes:
       info: versions of the packages, threads, and the speed of a float32 matrix product.
+      peak_bytes: of memory, the most that it had taken when it last replied.
 
     Raises:
       WorkerError: the worker ended before it was ready, or the AVX-512 path could not be forced.
@@ -109,7 +111,7 @@ class Worker:
                 cwd=pathlib.Path(__file__).resolve().parents[2],
             )
             stack.callback(self._end)
-            self.info = self._reply()
+            self.info, self.peak_bytes = self._reply(), 0
             self._cleanup = stack.pop_all()
 
     def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +121,7 @@ class Worker:
             self._process.stdin.write(json.dumps(dict(request)) + "\n")
             self._process.stdin.flush()
         reply = self._reply()
+        self.peak_bytes = reply.pop(_PEAK)
         if "error" in reply:
             raise WorkerError(reply["error"])
         return reply
@@ -153,25 +156,37 @@ class Workers:
     Attributes:
       folder: removed at the end.
       info: of each by its name, "as installed" or "AVX-512 forced".
+      peak_bytes: of memory, by the worker that was asked last.
     """
 
     def __init__(self, start: Callable[[bool, pathlib.Path], Worker]):
         self._start, self._stack, self._running = start, contextlib.ExitStack(), dict[bool, Worker]()
         self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.info: dict[str, Any] = {}
+        self.peak_bytes = 0
 
     def ask(self, request: Mapping[str, Any], *, avx512: bool = False) -> dict[str, Any]:
         """The reply to a request."""
         if avx512 not in self._running:
             self._running[avx512] = self._stack.enter_context(self._start(avx512, self.folder))
             self.info["AVX-512 forced" if avx512 else "as installed"] = self._running[avx512].info
-        return self._running[avx512](request)
+        reply = self._running[avx512](request)
+        self.peak_bytes = self._running[avx512].peak_bytes
+        return reply
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
+
+
+def peak_resident() -> int:
+    """The most memory that this process has taken, in bytes."""
+    import resource  # which not every system has
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, but bytes on macOS
+    return most * (1 if sys.platform == "darwin" else 1024)
 
 
 def serve(make_answer: Callable[..., Answer], packages: Sequence[str]) -> None:
@@ -196,7 +211,7 @@ def serve(make_answer: Callable[..., Answer], packages: Sequence[str]) -> None:
         except Exception as error:
             traceback.print_exc()
             reply = {"error": traceback.format_exception_only(error)[-1].strip()}
-        say(json.dumps(reply))
+        say(json.dumps({**reply, _PEAK: peak_resident()}))
 
 
 def _matmul_gflops(size: int = 2048, runs: int = 3) -> float:

@@ -633,6 +633,7 @@ class FakePeers:
 
     def __init__(self, model: Any, evaluator: Any):
         self.evaluator, self.info = evaluator, {"as installed": {"torch": "0"}}
+        self.peak_bytes = 3 * 2**30
 
     def __call__(self, attack: str, settings: Any, *, avx512: bool, num_images: int, **more: Any) -> dict[str, Any]:
         if avx512 and attack.startswith("foolbox"):
@@ -719,6 +720,10 @@ def test_cold(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert f"{title}, new machine / torchattacks:" in printed
     assert f"{title}, next process / once compiled:" in printed
+    taken = rows[cold.NEW].median("peak_bytes")
+    assert 2**26 < taken < 2**33
+    assert f"{taken / 2**20:,.0f}" in printed
+    assert "3,072" in printed
 
 
 def test_first_calls_are_held_against_the_fastest_library() -> None:
@@ -761,6 +766,7 @@ def test_augment(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
         def __init__(self, module: str, arguments: Any):
             self.info = {"torch": "1", "torchvision": "2", "pillow": "3", "threads": 4}
+            self.peak_bytes = 0
             self.shapes = {name: np.load(path).shape for name, path in arguments["pictures"].items()}
 
         def __call__(self, request: Any) -> dict[str, Any]:

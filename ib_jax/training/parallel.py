@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from ib_jax.compiling import jit_quickly
 from ib_jax.training.gradient import Batch, Metrics
 
 AXIS = "devices"
@@ -208,7 +209,18 @@ def on_devices(fn: Callable[..., Tree], in_axes: tuple[int | None, ...]) -> Call
     Returns:
       The mapped function; its results have a leading axis of local devices.
     """
+    if jax.device_count() == 1:  # with nobody to share the work, programs of evaluations are to be there soon
+
+        def alone(*args: Tree) -> Tree:
+            own = [_first(arg) if axis == 0 else arg for arg, axis in zip(args, in_axes, strict=True)]
+            return jax.tree.map(lambda leaf: leaf[None], fn(*own))
+
+        return jit_quickly(alone)
     # An axis without a name is called by its address, so that no compilation cache would know the program again. All
     # arguments are one: where as many arrays as arguments come, pmap reads a flat `in_axes` as one for each array.
     mapped = jax.pmap(lambda args: fn(*args), axis_name=AXIS, in_axes=(in_axes,))
     return lambda *args: mapped(args)
+
+
+def _first(tree: Tree) -> Tree:
+    return jax.tree.map(lambda leaf: leaf[0], tree)

@@ -177,6 +177,7 @@ def _padded(problem: Problem, rows: np.ndarray, size: int) -> Problem:
     chosen = _filled(rows, size)
     if np.array_equal(chosen, np.arange(len(problem.labels))):
         return problem
+
     def choose(leaf: Array) -> Array:
         return keys.choose(leaf, chosen) if leaf is problem.keys else jnp.asarray(np.asarray(leaf)[chosen])
 

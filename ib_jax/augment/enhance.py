@@ -81,12 +81,14 @@ def sharpness(image: Array, factor: Amount) -> Array:
     height, width, _ = image.shape
     # Channels beside pixels in one axis: neighbours are three apart, and the loops are long.
     rows = image.reshape(height, 3 * width)
-    wide = rows.astype(jnp.int32)
-    across = wide[:, :-6] + wide[:, 3:-3] + wide[:, 6:]
-    total = across[:-2] + across[1:-1] + across[2:] + 4 * wide[1:-1, 3:-3]
+    padded = jnp.pad(rows, ((1, 1), (3, 3))).astype(jnp.int32)
+    around = [padded[i : i + height, 3 * j : 3 * (j + width)] for i in range(3) for j in range(3)]
+    total = sum(around, 4 * around[4])
     # Pillow adds float32 products and rounds; a thirteenth is never so near a half that it matters.
-    smooth = rows.at[1:-1, 3:-3].set(((2 * total + 13) // 26).astype(jnp.uint8))
-    return blend(smooth.reshape(image.shape), image, factor)
+    smooth = ((2 * total + 13) // 26).astype(jnp.uint8)
+    y, x = jnp.arange(height, dtype=jnp.int32)[:, None], jnp.arange(3 * width, dtype=jnp.int32)[None]
+    inside = (y > 0) & (y < height - 1) & (x >= 3) & (x < 3 * width - 3)
+    return blend(jnp.where(inside, smooth, rows), rows, factor).reshape(image.shape)
 
 
 def grey(image: Array) -> Array:

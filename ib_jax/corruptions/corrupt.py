@@ -26,6 +26,10 @@ from ib_jax.types import Array
 PIXELS_AT_ONCE = 2**18
 """On a CPU; in floats with three channels, 3 MB."""
 
+IN_ROWS = ("defocus_blur", "motion_blur")
+"""Those that are one pass over many shifts of an image. On a CPU such a pass is two to five times as fast if its loop
+ends with channels beside pixels in one axis and not with three channels; others lose by that."""
+
 FUNCTIONS: dict[str, Any] = {
     function.__name__: function
     for function in (
@@ -83,10 +87,11 @@ def corrupt(
         if name != "frost":
             raise ValueError(f"textures are for frost alone, got some for {name}")
         more["textures"] = textures
-    return _in_pieces(functools.partial(FUNCTIONS[name], severity=severity, constants=constants, **more), keys, images)
+    function = functools.partial(FUNCTIONS[name], severity=severity, constants=constants, **more)
+    return _in_pieces(function, keys, images, in_rows=name in IN_ROWS)
 
 
-def _in_pieces(function: Callable[[Array, Array], Array], keys: Array, images: Array) -> Array:
+def _in_pieces(function: Callable[[Array, Array], Array], keys: Array, images: Array, *, in_rows: bool) -> Array:
     """On a CPU, a large batch in pieces, one after another: what lies in its caches is many times faster to reach.
 
     As each image is corrupted on its own, the outcome is the same.
@@ -96,4 +101,5 @@ def _in_pieces(function: Callable[[Array, Array], Array], keys: Array, images: A
         return function(keys, images)
     piece = max(size for size in range(1, most + 1) if num_images % size == 0)
     stacked = keys.reshape(-1, piece), images.reshape(-1, piece, *images.shape[1:])
-    return jax.lax.map(lambda piece: function(*piece), stacked).reshape(images.shape)
+    shape = (piece, images.shape[1], -1) if in_rows else (piece, *images.shape[1:])
+    return jax.lax.map(lambda piece: function(*piece).reshape(shape), stacked).reshape(images.shape)

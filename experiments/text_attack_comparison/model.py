@@ -35,9 +35,13 @@ class TextClassifier:
     apply_fn: Callable[[np.ndarray], Array]
 
     def pool(self, batch_size: int, length_step: int, **settings: Any) -> Pool:
-        """A `Pool` of this classifier that has nothing in its cache yet, whose lengths are multiples of a step."""
+        """A `Pool` of this classifier that has nothing in its cache yet, whose lengths are multiples of a step.
+
+        Two small batches at once take less time than one of twice the size: fewer rows are repeated to fill them up.
+        """
         longest = self.encoder.tokenise.max_length
         lengths = (*range(length_step, longest, length_step), longest)
+        settings = {"num_threads": 2, **settings}
         return Pool(self.encoder.tokenise, self.apply_fn, batch_size=batch_size, lengths=lengths, **settings)
 
 

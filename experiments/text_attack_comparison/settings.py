@@ -18,7 +18,7 @@ ERRORS = (hub.HubUnavailableError, models.CheckpointError, ImportError)
 @configure(
     dataset="toy_reviews",
     max_length=128,
-    batch_size=8,
+    batch_size=4,
     peers="lean,own",
     choices={"dataset": TEXT_DATASETS},
     least={"max_length": 1},
@@ -51,7 +51,7 @@ class TextComparisonConfig(
     num_texts: int = setting(20, "First test texts attacked.", unit="texts", least=1)
     num_words: int = setting(100, "First words that a text is cut to, in training too; 0: all of it.", least=0)
     num_train: int = setting(400, "Training texts, drawn with the seed, that the head is fitted on.", least=1)
-    length_step: int = setting(16, "Ours pads texts to multiples of it.", unit="tokens", least=1)
+    length_step: int = setting(8, "Ours pads texts to multiples of it.", unit="tokens", least=1)
     naive_texts: int = setting(
         2, "Texts attacked by the naive search, one question at a time; 0: none.", unit="texts", least=0
     )

@@ -13,8 +13,15 @@ from jax.typing import DTypeLike
 
 from ib_jax.types import Array
 
+
+def _gelu(x: Array) -> Array:
+    """x times the normal distribution's function, by erf: on the CPU a third of the time of `jax.nn.gelu`'s erfc."""
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return (0.5 * wide * (1 + jax.scipy.special.erf(wide / math.sqrt(2)))).astype(x.dtype)
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "gelu": _gelu,
     "gelu_new": functools.partial(jax.nn.gelu, approximate=True),
     "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
     "relu": jax.nn.relu,
@@ -188,13 +195,16 @@ class _Layer(nn.Module):
             return nn.LayerNorm(config.layer_norm_eps, name=name)(total).astype(self.compute_dtype)
 
         heads = (*hidden.shape[:2], config.num_attention_heads, config.head_size)
+        # Heads before tokens, [B, N, L, h]: XLA's products of many small matrices are faster so on the CPU.
         query, key, value = (
-            dense(config.hidden_size, name=name)(hidden).reshape(heads) for name in ("query", "key", "value")
+            dense(config.hidden_size, name=name)(hidden).reshape(heads).swapaxes(1, 2)
+            for name in ("query", "key", "value")
         )
-        scores = jnp.einsum("bqnh,bknh->bnqk", query, key).astype(jnp.float32) / config.head_size**0.5
+        scores = jnp.einsum("bnqh,bnkh->bnqk", query, key).astype(jnp.float32) / config.head_size**0.5
         scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
         weights = nn.Dropout(config.attention_probs_dropout_prob, deterministic=not drops)(nn.softmax(scores))
-        mixed = jnp.einsum("bnqk,bknh->bqnh", weights.astype(self.compute_dtype), value).reshape(hidden.shape)
+        mixed = jnp.einsum("bnqk,bnkh->bnqh", weights.astype(self.compute_dtype), value)
+        mixed = mixed.swapaxes(1, 2).reshape(hidden.shape)
         hidden = added(dense(config.hidden_size, name="attention_output")(mixed), hidden, "attention_norm")
         inner = ACTIVATIONS[config.hidden_act](dense(config.intermediate_size, name="intermediate")(hidden))
         return added(dense(config.hidden_size, name="output")(inner), hidden, "output_norm")

@@ -3,6 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -34,14 +35,17 @@ class Pool:
       lengths: the values of L, as few as padding allows; the greatest holds the longest text.
       max_cached: bytes of answers to remember, the latest used, and as much again for which text has which tokens; 0
         remembers none.
+      num_threads: batches at work at once, >= 1. More than one calls `apply_fn` from several threads, as a jitted
+        function may be called: on the CPU, which works at one batch after the other of a single thread, small batches
+        then leave no core idle, and one program is compiled beside another. No answer depends on it.
 
     Attributes:
       num_asked: texts asked about so far.
       num_computed: rows computed for them, without fillers.
 
     Raises:
-      ValueError: `batch_size`, `lengths` or `max_cached` is out of range; from a call: a text with more tokens than the
-        greatest length, or tokens or an answer of a wrong shape.
+      ValueError: `batch_size`, `lengths`, `max_cached` or `num_threads` is out of range; from a call: a text with more
+        tokens than the greatest length, or tokens or an answer of a wrong shape.
       TypeError: from a call: the texts are one string, or not all of them are strings.
 
     Example:
@@ -63,6 +67,7 @@ class Pool:
         batch_size: int,
         lengths: Sequence[int],
         max_cached: int = 1 << 29,
+        num_threads: int = 1,
     ):
         if whole_number("batch_size", batch_size) < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -70,8 +75,10 @@ class Pool:
             raise ValueError(f"lengths must be one or more whole numbers from 1 up, got {list(lengths)}")
         if max_cached < 0:
             raise ValueError(f"max_cached must be at least 0 bytes, got {max_cached}")
+        if whole_number("num_threads", num_threads) < 1:
+            raise ValueError(f"num_threads must be at least 1, got {num_threads}")
         self._tokenise, self._apply_fn = tokenise, apply_fn
-        self._batch_size, self._lengths = batch_size, np.unique(lengths)
+        self._batch_size, self._lengths, self._num_threads = batch_size, np.unique(lengths), num_threads
         self._key_of: _Recent[bytes] = _Recent(max_cached, len)
         self._answers: _Recent[np.ndarray] = _Recent(max_cached, lambda answer: answer.nbytes)
         self._row_shape: tuple[int, ...] | None = None
@@ -118,32 +125,50 @@ class Pool:
                 f"tokenise must return at most {self._lengths[-1]} tokens, the greatest of lengths, got {sizes.max()}"
             )
         classes = np.searchsorted(self._lengths, sizes)
-        batches = []
-        for which, length in enumerate(self._lengths):
+        batches: list[tuple[int, int, np.ndarray]] = []
+        for which, length in enumerate(self._lengths.tolist()):
             members = np.flatnonzero(classes == which)
             for first in range(0, len(members), self._batch_size):
-                rows = members[first : first + self._batch_size]
-                batch = np.full((self._batch_size, length), _PADDING, np.int32)
-                for place, row in enumerate(rows):
-                    batch[place, : sizes[row]] = tokens[row]
-                batch[len(rows) :] = batch[0]
-                # Not waited for: the device works while the next batch is put together.
-                batches.append((rows, self._apply_fn(batch)))
+                batches.append((first, length, members[first : first + self._batch_size]))
+        # One batch of each length before the second of any, so that no two threads compile the same program.
+        batches.sort(key=lambda batch: batch[0])
+
+        def run(batch: tuple[int, int, np.ndarray]) -> Any:
+            result = self._apply_fn(self._padded(tokens, *batch[1:]))
+            # A thread of its own waits for the answer; otherwise the device works while the next batch is put together.
+            return result if self._num_threads == 1 else self._checked(result)
+
+        if self._num_threads == 1 or len(batches) < 2:
+            results = list(map(run, batches))
+        else:
+            with ThreadPoolExecutor(self._num_threads) as threads:
+                results = list(threads.map(run, batches))
         answers: list[Any] = [None] * len(tokens)
-        for rows, result in batches:
-            result = one_array(result, f"apply_fn must return [{self._batch_size}, ...], got {{}}; return one array")
-            if result.shape[:1] != (self._batch_size,):
-                raise ValueError(f"apply_fn must return [{self._batch_size}, ...], got {list(result.shape)}")
-            if self._row_shape not in (None, result.shape[1:]):
+        for (_, _, rows), result in zip(batches, results, strict=True):
+            array = self._checked(result)
+            if self._row_shape not in (None, array.shape[1:]):
                 raise ValueError(
                     f"apply_fn must return rows of one shape, whatever the length of its tokens, got "
-                    f"{list(self._row_shape or ())} and {list(result.shape[1:])}"
+                    f"{list(self._row_shape or ())} and {list(array.shape[1:])}"
                 )
-            self._row_shape = result.shape[1:]
+            self._row_shape = array.shape[1:]
             for place, row in enumerate(rows):
-                answers[row] = result[place].copy()  # a view would keep the whole batch alive
+                answers[row] = array[place].copy()  # a view would keep the whole batch alive
         self.num_computed += len(tokens)
         return answers
+
+    def _padded(self, tokens: list[np.ndarray], length: int, rows: np.ndarray) -> np.ndarray:
+        batch = np.full((self._batch_size, length), _PADDING, np.int32)
+        for place, row in enumerate(rows):
+            batch[place, : len(tokens[row])] = tokens[row]
+        batch[len(rows) :] = batch[0]
+        return batch
+
+    def _checked(self, result: Any) -> np.ndarray:
+        array = one_array(result, f"apply_fn must return [{self._batch_size}, ...], got {{}}; return one array")
+        if array.shape[:1] != (self._batch_size,):
+            raise ValueError(f"apply_fn must return [{self._batch_size}, ...], got {list(array.shape)}")
+        return array
 
 
 class _Recent(Generic[_Value]):

@@ -1,5 +1,7 @@
 """The pool answers as the function would text by text, through few shapes and without asking twice."""
 
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,6 +86,21 @@ def test_an_answer_does_not_depend_on_what_else_is_asked():
         np.testing.assert_array_equal(pool()[0]([texts[at] for at in order]), whole[list(order)])
 
 
+def test_threads_work_at_batches_of_different_lengths_at_once_and_change_no_answer():
+    texts, lengths, two = [f"{word} film" + " x" * more for word in "abcd" for more in (0, 4)], [], threading.Barrier(2)
+
+    def together(tokens):
+        lengths.append(tokens.shape[1])
+        two.wait(timeout=20)  # raises if a batch is alone at work
+        return Apply()(tokens)
+
+    answer = text.Pool(Tokenise(), together, batch_size=2, lengths=LENGTHS, num_threads=2)
+    np.testing.assert_array_equal(answer(texts), text.Pool(Tokenise(), Apply(), batch_size=2, lengths=LENGTHS)(texts))
+    # Two that meet a new length together would compile its program twice.
+    assert set(lengths[:2]) == {4, 8}
+    assert sorted(lengths) == [4, 4, 8, 8]
+
+
 @pytest.mark.parametrize("max_cached", [0, 700, 5000])
 def test_a_bounded_memory_forgets_but_stays_right(max_cached):
     answer, tokenise, _ = pool(max_cached=max_cached)
@@ -120,6 +137,7 @@ def test_what_is_wrong_is_named():
         ({"lengths": ()}, r"lengths must be one or more whole numbers from 1 up, got \[\]"),
         ({"lengths": (0, 4)}, r"lengths must be one or more whole numbers from 1 up, got \[0, 4\]"),
         ({"max_cached": -1}, "max_cached must be at least 0 bytes, got -1"),
+        ({"num_threads": 0}, "num_threads must be at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             pool(**settings)

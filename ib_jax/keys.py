@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ib_jax.types import Array
 
@@ -75,25 +74,6 @@ def example_keys(key: Array, rows: Array) -> Array:
 
 # One program where it is called outside of one, rather than one for each operation.
 _fold = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)), inline=True)
-
-
-def choose(keys: Array, rows: np.ndarray) -> Array:
-    """Some of the keys, chosen on the host, where no number of rows needs a program of its own.
-
-    Args:
-      keys: threefry keys [B], not traced.
-      rows: int [n], which.
-
-    Returns:
-      Keys [n].
-
-    Example:
-      >>> import jax, numpy as np
-      >>> from ib_jax import keys
-      >>> keys.choose(jax.random.split(jax.random.key(0), 3), np.array([2, 0])).shape
-      (2,)
-    """
-    return jax.random.wrap_key_data(np.asarray(jax.random.key_data(keys))[rows], impl=_IMPL)
 
 
 def from_words(words: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from experiments.benchmark.machine import Program
@@ -22,10 +23,9 @@ from ib_jax.types import Array
 
 def products(layers: Sequence[Sequence[int]], batch_size: int, num_steps: int) -> Turn:
     """The products of so many steps of a network of dense layers, given by their inputs and outputs."""
-    keys = jax.random.split(jax.random.key(0), len(layers) + 1)
-    shapes = [tuple(layer) for layer in layers]
-    kernels = [jax.random.normal(key, shape) / shape[0] ** 0.5 for key, shape in zip(keys[1:], shapes, strict=True)]
-    images = jax.random.normal(keys[0], (num_steps, batch_size, shapes[0][0]))
+    rng = np.random.default_rng(0)
+    kernels = [jnp.asarray(rng.standard_normal(layer) / layer[0] ** 0.5, jnp.float32) for layer in layers]
+    images = jnp.asarray(rng.standard_normal((num_steps, batch_size, layers[0][0])), jnp.float32)
 
     def step(_: list[Array], images: Array) -> tuple[list[Array], None]:
         return step_products(kernels, images), None

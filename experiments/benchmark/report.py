@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.benchmark import attacks, cold, distances, estimators, mlp_report, reading
+from experiments.benchmark import attacks, cold, distances, estimators, reading, speed
 from experiments.benchmark.settings import PEERS
 from experiments.benchmark.tables import (
     FIRST,
@@ -134,15 +134,15 @@ def references_of(rows: Rows) -> dict[str, Timed]:
 
 
 REPORTS: Mapping[str, Callable[[Record], list[Any]]] = {
-    "train": mlp_report.train,
-    "sweep": mlp_report.sweep,
-    "scaling": mlp_report.scaling,
+    "train": speed.train,
+    "sweep": speed.sweep,
+    "scaling": speed.scaling,
     "attacks": attacks.report,
     "augment": augment,
     "corruptions": corruptions,
     "images": images,
     "reading": reading.report,
-    "adversarial": mlp_report.adversarial,
+    "adversarial": speed.adversarial,
     "estimators": estimators.report,
     "distances": distances.report,
     "cold": cold.report,

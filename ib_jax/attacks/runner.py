@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ib_jax import keys
+from ib_jax import losses
 from ib_jax.attacks.driver import ApplyFn, Driver
 from ib_jax.attacks.ensemble import Ensemble, member_problem
 from ib_jax.attacks.iterative import IterativeAttack
@@ -179,7 +179,7 @@ def _padded(problem: Problem, rows: np.ndarray, size: int) -> Problem:
         return problem
 
     def choose(leaf: Array) -> Array:
-        return keys.choose(leaf, chosen) if leaf is problem.keys else jnp.asarray(np.asarray(leaf)[chosen])
+        return losses.choose_keys(leaf, chosen) if leaf is problem.keys else jnp.asarray(np.asarray(leaf)[chosen])
 
     return Problem(*jax.tree.map(choose, problem))
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ib_jax import keys, losses
+from ib_jax import losses
 from ib_jax.types import Array, Attack, AttackResult, LogitsFn
 
 
@@ -129,12 +129,12 @@ def robustness_curve(
     if radii.ndim != 1 or not radii.size or not (radii >= 0).all():
         raise ValueError(f"epsilons must be a list of radii of at least 0, got {radii}")
     examples, classes = np.asarray(inputs), np.asarray(labels)
-    every_key = losses.per_example_keys(key, len(classes))
+    keys = losses.per_example_keys(key, len(classes))
 
     def still(standing: np.ndarray, radius: np.float32) -> np.ndarray:
         rows, standing = np.flatnonzero(standing), standing.copy()
         if rows.size:
-            result = run(keys.choose(every_key, rows), examples[rows], classes[rows], np.full(rows.size, radius))
+            result = run(losses.choose_keys(keys, rows), examples[rows], classes[rows], np.full(rows.size, radius))
             standing[rows] = ~result.decided().astype(bool)
         return standing
 

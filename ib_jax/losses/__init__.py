@@ -11,6 +11,7 @@ from ib_jax.losses.precision import one_program, one_rank, wide_dtype, widened
 from ib_jax.losses.prediction import negative_log_likelihood, prediction_entropy
 from ib_jax.losses.sampling import (
     at_least_one,
+    choose_keys,
     per_example_keys,
     reparameterise,
     sample,
@@ -32,6 +33,7 @@ __all__ = [
     "beta_to_rho",
     "check_labels",
     "choose_beta",
+    "choose_keys",
     "class_divergence",
     "class_mask",
     "correct",

@@ -5,8 +5,9 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ib_jax.keys import counter_key, example_keys
+from ib_jax.keys import counter_key, example_keys, from_words
 from ib_jax.losses.gaussian import gaussian_entropy, lower
 from ib_jax.losses.precision import one_rank, wide_dtype, widened
 from ib_jax.types import AnyGaussian, Array, Gaussian, LogitsFn
@@ -39,6 +40,25 @@ def per_example_keys(key: Array, batch_size: int) -> Array:
     if key.shape != (batch_size,):
         raise ValueError(f"key must be one key or one for each of the {batch_size} examples, got shape {key.shape}")
     return key
+
+
+def choose_keys(keys: Array, rows: np.ndarray) -> Array:
+    """Some of the keys, chosen on the host, where no number of rows needs a program of its own.
+
+    Args:
+      keys: threefry keys [B], as of `per_example_keys`; not traced.
+      rows: int [n], which.
+
+    Returns:
+      Keys [n].
+
+    Example:
+      >>> import jax, numpy as np
+      >>> from ib_jax import losses
+      >>> losses.choose_keys(jax.random.split(jax.random.key(0), 3), np.array([2, 0])).shape
+      (2,)
+    """
+    return from_words(np.asarray(jax.random.key_data(keys))[rows])
 
 
 def sample(key: Array, dist: AnyGaussian, num_samples: int = 1) -> Array:

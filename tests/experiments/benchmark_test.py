@@ -25,11 +25,11 @@ from experiments.benchmark import (
     machine,
     measure,
     mlp,
-    mlp_report,
     reading,
     report,
     run,
     settings,
+    speed,
     transforms,
 )
 from experiments.benchmark.machine import Cost
@@ -139,20 +139,20 @@ def test_a_population_is_held_against_one_model_for_each_device() -> None:
 def test_projection_of_the_papers_sweep() -> None:
     config = {"batch_size": 10, "latent_dim": 2, "project_flops": 1e9, "project_bandwidth": 1e6}
     network = {"flops_per_step": {"matmul": 500, "xla": 700}, "bytes_per_step": 100}
-    text = mlp_report.projection(network, config, 60_000.0)
+    text = speed.projection(network, config, 60_000.0)
     images = 45 * 200 * 60_000
     assert f"is {70 * images:.3g} FLOP and {10 * images:.3g} bytes" in text
     assert f"{45 * 200 / 3600:.2f} h at the 0 GFLOP/s measured" in text
     assert f"no less than {10 * images / 1e6 / 60:.1f} minutes at 1e+09 FLOP/s and 1e+06 bytes/s" in text  # the slower
     network = {"flops_per_step": {"matmul": 500, "xla": None}, "bytes_per_step": None}
-    text = mlp_report.projection(network, config | {"project_flops": 0.0, "project_bandwidth": 0.0}, 60_000.0)
+    text = speed.projection(network, config | {"project_flops": 0.0, "project_bandwidth": 0.0}, 60_000.0)
     assert f"is {50 * images:.3g} FLOP" in text
     assert "no less" not in text
 
 
 def test_efficiency_is_of_as_many_single_devices() -> None:
     made = {"1": Timed(timed_row("1", 100, 200)), "4": Timed(timed_row("4", 400, 200, own=4))}
-    assert mlp_report.efficiency(made)["4"].tolist() == [1.0, 0.25]
+    assert speed.efficiency(made)["4"].tolist() == [1.0, 0.25]
     rows = [timed_row(str(count), 100, table="weak", own=count, processes=1) for count in (1, 2)]
     devices = {"local": 2, "total": 2, "processes": 1}
     details = {"devices": devices, "strong_left_out": [2], "platform": "cpu", "num_parameters": 1_000_000}

@@ -41,15 +41,12 @@ def pixelate(keys: Array, images: Array, *, severity: int, constants: str = "cif
     share = strength("pixelate", severity, constants)
     sides = images.shape[1:3]
     new_sides = tuple(max(1, int(side * share)) for side in sides)
-    first = 0 if down_first(sides, new_sides) else 1
-    # Pillow rounds to levels between its passes. The second rounding may wait until the image is enlarged.
-    planes = images.transpose(0, 3, 2 - first, 1 + first).astype(jnp.float32)
-    precision = jax.lax.Precision.HIGHEST  # sums of levels are whole numbers, and must stay so
-    inside, counts = (jnp.asarray(array, jnp.float32) for array in boxes(sides[first], new_sides[first]))
-    half = _round_means(jnp.einsum("bcsf,pf->bcsp", planes, inside, precision=precision), counts)
-    inside, counts = (jnp.asarray(array, jnp.float32) for array in boxes(sides[1 - first], new_sides[1 - first]))
-    whole = _round_means(jnp.einsum("bcsp,os->bcpo", half, inside, precision=precision), counts)
-    return whole.transpose(0, 2 + first, 3 - first, 1).astype(jnp.uint8)
+    planes = images.transpose(0, 3, 1, 2).astype(jnp.float32)
+    for axis in (0, 1) if down_first(sides, new_sides) else (1, 0):  # Pillow rounds to levels after each
+        planes = _shrink(planes, axis, new_sides[axis])
+    small = planes.astype(jnp.uint8).transpose(0, 2, 3, 1)
+    down, across = (enlarged(side, new_side) for side, new_side in zip(sides, new_sides, strict=True))
+    return small[:, :, across][:, down]
 
 
 def down_first(sides: tuple[int, ...], new_sides: tuple[int, ...]) -> bool:
@@ -62,9 +59,17 @@ def down_first(sides: tuple[int, ...], new_sides: tuple[int, ...]) -> bool:
     return down > max(0, 2 * across)
 
 
-def _round_means(sums: Array, counts: Array) -> Array:
-    """Sums over `counts`, rounded half up; the half added to a whole number keeps rounding of the quotient harmless."""
-    counts = counts.reshape(1, 1, 1, -1)
+def _shrink(planes: Array, axis: int, new_size: int) -> Array:
+    """Means of planes [B, C, H, W] along H (axis 0) or W (1), rounded half up to levels.
+
+    The half added to a whole number keeps rounding of the quotient harmless.
+    """
+    size = planes.shape[2 + axis]
+    first = np.searchsorted(enlarged(size, new_size), np.arange(new_size))  # pixel that shows each new one
+    inside, counts = (jnp.asarray(array[first], jnp.float32) for array in boxes(size, new_size))
+    counts = counts.reshape((1, 1, -1, 1) if axis == 0 else (1, 1, 1, -1))
+    precision = jax.lax.Precision.HIGHEST  # sums of levels are whole numbers, and must stay so
+    sums = jnp.einsum(("bchw,ph->bcpw", "bchw,pw->bchp")[axis], planes, inside, precision=precision)
     return jnp.floor((2.0 * sums + counts + 0.5) / (2.0 * counts))
 
 
@@ -79,9 +84,13 @@ def boxes(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
       (bool [size, size]: whether the pixel of the column counts for that of the row; how many do, int [size]).
     """
-    shrunk, (enlarged,) = box_members(size, new_size), np.nonzero(box_members(new_size, size))[1][None]
-    inside = shrunk[enlarged]
+    inside = box_members(size, new_size)[enlarged(size, new_size)]
     return inside, inside.sum(1)
+
+
+def enlarged(size: int, new_size: int) -> np.ndarray:
+    """Which of `new_size` pixels each of `size` shows: int [size]."""
+    return np.nonzero(box_members(new_size, size))[1]
 
 
 def box_members(size: int, new_size: int) -> np.ndarray:

@@ -39,6 +39,17 @@ def test_defocus_blur(constants, severity):
     assert_levels_of(compiled(corruptions.defocus_blur)(KEYS, IMAGES, severity=severity, constants=constants), expected)
 
 
+@pytest.mark.parametrize("severity", [2, 5])
+def test_defocus_blur_of_large_images(severity):
+    """Sums of boxes in place of matrix products; the sides differ, and so do the images."""
+    images = np.concatenate([photographs(70, 1), extremes(70)])[:, : blur.SUMS_FROM]
+    kernel = blur.disk(*strength("defocus_blur", severity, "imagenet"))
+    expected = np.stack([scipy.ndimage.correlate(image / 255, kernel[..., None], mode="mirror") for image in images])
+    run = compiled(corruptions.defocus_blur)
+    found = run(jax.random.split(jax.random.key(0), len(images)), images, severity=severity, constants="imagenet")
+    assert_levels_of(found, expected)
+
+
 def test_large_disk_has_its_area():
     kernel = blur.disk(10, 0.5)
     assert kernel.shape == (21, 21)

@@ -93,8 +93,8 @@ def report(record: Record) -> list[Section]:
         first, later = rows[NEW].rounds("seconds"), rows[NEXT].rounds("seconds")
         steady = rows[NEXT].rounds("steady_seconds")
         cells.append([title, *(seconds.get(label, DASH) for label in labels), median(steady)])
-        peaks = {row.label: row.median("peak_bytes") / 2**20 for row in rows.values() if row.measured}
-        memory.append([title, *(f"{peaks[label]:,.0f}" if label in peaks else DASH for label in labels)])
+        peaks = {row.label: median(row.rounds("peak_bytes") / 2**20, ",.0f", False) for row in rows.values()}
+        memory.append([title, *(peaks.get(label, DASH) for label in labels)])
         peer, theirs = _fastest(rows)
         goals.append(Goal(f"{title}, new machine / {peer}", FIRST_GOAL, first / np.median(theirs), at_most=True))
         goals.append(Goal(f"{title}, next process / once compiled", NEXT_GOAL, later / steady, at_most=True))
@@ -105,7 +105,8 @@ def report(record: Record) -> list[Section]:
         "compiled program; the next process takes those of another from disk. Imports are not in it."
     )
     taken = Grid(columns[:-1], memory, "The most memory that the process took, MiB, interpreter and libraries included")
-    return [text, Grid(columns, cells, "First calls"), taken, *goals]
+    known = any(cell != DASH for row in memory for cell in row[1:])  # records of old have none
+    return [text, Grid(columns, cells, "First calls"), *([taken] if known else []), *goals]
 
 
 def _fastest(rows: Rows) -> tuple[str, np.ndarray]:

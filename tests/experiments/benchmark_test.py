@@ -5,6 +5,8 @@ import dataclasses
 import io
 import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import flax.linen as nn
@@ -865,3 +867,10 @@ def test_distances_say_who_is_ahead_by_when() -> None:
         f"L2, {cw}, share of time budgets not behind, first call: 0.71, target 1: missed",  # not at one and two seconds
         f"{cw}, seconds to the distance that another library finds at last / its own: 0.30, target under 0.333333: met",
     ]
+
+
+def test_the_memory_of_a_process_is_its_own() -> None:
+    held = np.ones(2**26)  # 512 MiB, of this process
+    command = "from experiments.core.worker import peak_resident; print(peak_resident())"
+    told = subprocess.run([sys.executable, "-c", command], capture_output=True, encoding="utf-8", check=True)
+    assert int(told.stdout) < held.nbytes / 2 < core_worker.peak_resident()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ib_jax import losses
-from ib_jax.attacks.driver import ApplyFn, Driver
+from ib_jax.attacks.driver import ApplyFn, Driver, take
 from ib_jax.attacks.ensemble import Ensemble, member_problem
 from ib_jax.attacks.iterative import IterativeAttack
 from ib_jax.attacks.problem import Problem
@@ -196,7 +196,7 @@ def _aimed(
     problem: Problem, rows: Array, index: Array, order: Array | None = None, rank: Array | None = None
 ) -> Problem:
     targets = None if order is None else order[rows, rank]
-    return member_problem(jax.tree.map(lambda leaf: leaf[rows], problem), index, targets)
+    return member_problem(take(problem, rows), index, targets)
 
 
 def _spread(found: AttackResult, rows: np.ndarray, inputs: Array) -> AttackResult:

@@ -48,6 +48,17 @@ def test_a_runner_gives_what_the_attack_gives(attack):
         np.testing.assert_array_equal(result.member, whole.member)
 
 
+def test_no_number_of_standing_rows_has_programs_of_its_own(caplog):
+    run = attacks.Runner(attacks.pgd(0.1, num_steps=3, early_stop=True, num_restarts=2), apply_fn, batch_size=45)
+    radii = np.full((2, 45), [[0.02], [0.1]], np.float32)
+    first = run(PARAMS, KEY, INPUTS, LABELS, epsilon=radii[0])
+    with jax.log_compiles(True), caplog.at_level("WARNING"):
+        second = run(PARAMS, KEY, INPUTS, LABELS, epsilon=radii[1])
+    fallen = [(result.member == 0).sum() for result in (first, second)]
+    assert fallen[0] != fallen[1]  # so that the second start attacks another number of rows
+    assert not [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()]
+
+
 @pytest.mark.parametrize("attack", [attacks.pgd(0.15, num_steps=7, early_stop=True), attacks.deepfool()])
 def test_a_batch_that_shrinks_from_the_host_gives_the_same(attack, monkeypatch):
     """As on a GPU."""

@@ -285,7 +285,7 @@ class Objectives(Settings, group="Sweep"):
 
 
 class Seeds(Settings, group="Sweep"):
-    num_seeds: int = _free(1, "Models of each kind, with seeds 0, 1, ...", least=1)
+    num_seeds: int = _free(1, "Models of each kind, their seeds from --seed (else 0) on.", least=1)
 
 
 class MembersAtOnce(Settings, group="Sweep"):

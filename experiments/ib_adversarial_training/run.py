@@ -44,7 +44,8 @@ def groups(config: AdversarialConfig, sweep: SweepSettings) -> list[list[Adversa
     for objective, against in [("cross_entropy", sweep.against[:2]), ("vib", sweep.against)]:
         for adversary in against:
             base = dataclasses.replace(config, objective=objective, adversary=adversary)
-            grid = itertools.product(sweep.betas if base.stochastic else (config.beta,), range(sweep.num_seeds))
+            seeds = range(config.seed, config.seed + sweep.num_seeds)
+            grid = itertools.product(sweep.betas if base.stochastic else (config.beta,), seeds)
             populations.append([dataclasses.replace(base, beta=beta, seed=seed) for beta, seed in grid])
     return populations
 
@@ -52,14 +53,18 @@ def groups(config: AdversarialConfig, sweep: SweepSettings) -> list[list[Adversa
 def run(
     config: AdversarialConfig, sweep: SweepSettings, attack: AttackSettings, session: Session
 ) -> pathlib.Path | None:
-    """Trains what is not trained, attacks what has no record, and makes the report; None if stopped, to be resumed."""
+    """Trains and attacks what has no record, and makes the report; None if stopped, to be resumed."""
     workdir = pathlib.Path(config.workdir or f"workdirs/{session.experiment}") / config.dataset
     results, dataset, planned = pathlib.Path(sweep.results or workdir / "results"), load(config), groups(config, sweep)
-    for member in itertools.chain(*planned):
+    every, waiting = list(itertools.chain(*planned)), []
+    for member in every:
         if (path := _path(results, sweep, member)).exists():
             check_reuse(path, records.read(path).settings, member, attack, stage=EVALUATION)
+        else:
+            waiting.append(member)
+    needed = waiting + [source_of(member, every) for member in waiting]
     models = train_groups(
-        planned,
+        [group for group in planned if any(member in needed for member in group)],  # whole: it is one population
         dataset,
         workdir,
         session,

@@ -46,6 +46,13 @@ def parse(*arguments):
     return flags.from_flags(*CLASSES, presets=PRESETS, flag_values=values)
 
 
+class _Standing:
+    settings = None
+
+    def __init__(self, exists):
+        self.exists = lambda: exists
+
+
 def untrained(recipe, group, *args, **settings):
     """In place of training, which is tested with core: models as they begin."""
     summary = {"train": {"error_avg": 0.5}, "test": {"error_avg": 0.5}}
@@ -106,8 +113,8 @@ def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_pat
     assert ("IB, beta 0.001" in table, " [" in table) == (True, False)  # the paper's numbers are for other data
     monkeypatch.setattr(AttackPrograms, "attack", None)  # nothing is attacked again
     monkeypatch.setattr(Session, "publish", lambda *args: None)
+    monkeypatch.setattr(ib_run, "train_population", None)  # nor trained, if only to be refused
     assert run(config, SWEEP, ATTACK, SESSION) == results
-    monkeypatch.setattr(ib_run, "train_population", None)  # nor trained before it is refused
     for now, message in [
         ({"pgd_steps": 3}, "--pgd_steps: 2 there, 3 now"),
         ({"fgsm_epsilons": (0.1,)}, r"--fgsm_epsilons: \[0.1, 0.3\] there, \[0.1\] now"),
@@ -117,6 +124,19 @@ def test_models_are_recorded_found_again_and_refused_with_other_settings(tmp_pat
     with pytest.raises(WorkdirError, match="--num_eval_samples: 2 there, 3 now"):
         run(dataclasses.replace(config, num_eval_samples=3), SWEEP, ATTACK, SESSION)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_only_what_has_no_record_is_trained_and_what_its_images_are_made_on(tmp_path, monkeypatch):
+    recorded, trained = [], []
+    monkeypatch.setattr(ib_run, "_path", lambda results, sweep, member: _Standing(member in recorded))
+    monkeypatch.setattr(records, "read", lambda path: path)
+    monkeypatch.setattr(ib_run, "check_reuse", lambda *args, **settings: None)
+    monkeypatch.setattr(ib_run, "train_groups", lambda groups, *args, **settings: trained.extend(groups))
+    config, sweep = dataclasses.replace(TINY, workdir=str(tmp_path)), dataclasses.replace(SWEEP, adversaries="none,pgd")
+    plain, plain_pgd, vib, vib_pgd = groups(config, sweep)
+    recorded += vib + plain + plain_pgd
+    assert run(config, sweep, ATTACK, SESSION) is None
+    assert trained == [plain, vib_pgd]
 
 
 def test_a_deterministic_model_is_spared_averages_but_sees_images_made_on_a_stochastic_one():
@@ -129,6 +149,7 @@ def test_a_deterministic_model_is_spared_averages_but_sees_images_made_on_a_stoc
 
 def test_groups_differ_in_beta_and_seed_alone_and_images_are_made_on_another_model():
     found = groups(TINY, SweepSettings(betas=(0.1, 0.01), adversaries="none,fgsm,pgd", num_seeds=3))
+    assert [each.seed for each in groups(dataclasses.replace(TINY, seed=3), SWEEP)[0]] == [3]
     kinds = [(group[0].objective, group[0].adversary, len(group)) for group in found]
     assert kinds[:2] == [("cross_entropy", "none", 3), ("cross_entropy", "fgsm", 3)]
     assert kinds[2:] == [("vib", "none", 6), ("vib", "fgsm", 6), ("vib", "pgd", 6)]

@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # experiments and tests are read from the clone, as they are run from it
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]  # experiments and tests are read from the clone, as they are run from it
 os.environ["PYTHONPATH"] = str(ROOT)  # of the tutorials' kernels
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -17,6 +17,7 @@ copyright = "The ib_jax authors. Apache-2.0"  # noqa: A001
 version = release = ib_jax.__version__
 
 extensions = [
+    "record_pages",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -40,7 +41,8 @@ bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "alpha"
 bibtex_reference_style = "author_year"
 
-default_role = "py:obj"  # a name in single backticks links to its entry where there is one
+default_role = "py:obj"  # a name in single backticks links to its entry where there is one ...
+suppress_warnings = ["ref.python"]  # ... or to one of several of that name
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autosummary_generate = False  # its tables link to the entries of the same page

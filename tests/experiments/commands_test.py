@@ -26,7 +26,8 @@ from ib_jax import data, training
 
 HOUSE = pathlib.Path(experiments.__file__).parent
 READMES = (HOUSE.parent / "README.md", HOUSE / "README.md")
-PAGES = sorted(page for page in (HOUSE.parent / "docs").rglob("*.md") if "records" not in page.parts)
+DOCS = HOUSE.parent / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "records" not in page.parts)
 PLACES = ("DIR", "WORKDIR", "FOLDER", "WORKDIR/encoder", "DIR,DIR", "run1,run2")
 """What a user fills in."""
 

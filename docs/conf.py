@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]  # experiments are read from the clone, as they are run
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]  # experiments lie in the clone alone
 os.environ["PYTHONPATH"] = str(ROOT)  # of the tutorials' kernels
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

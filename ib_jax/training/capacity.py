@@ -15,8 +15,8 @@ class Footprint(NamedTuple):
     """Memory that a population's program needs on a device, in bytes.
 
     Attributes:
-      shared: whatever the number of members: the data, mostly.
-      member: for each member more.
+      shared: independent of the number of members; mostly the data.
+      member: for each additional member.
     """
 
     shared: int
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 def measure_members(run: Callable[..., Any], population: Any, data: Any) -> Footprint:
     """Asks XLA what a member costs, from the program of a few; nothing is run.
 
-    Whatever is not the data counts as the members', their scratch memory, too: where they take turns that is more than
+    Everything but the data counts as the members', scratch memory included: where members take turns, that is more than
     they need.
 
     Args:
@@ -83,7 +83,10 @@ def device_memory(*, free: bool = True) -> int:
     """Memory of a local device, in bytes; the devices of a CPU share the machine's, or its container's.
 
     Args:
-      free: what is left of it now; or all, which is the same whenever it is asked.
+      free: True for what is free now; False for the total, which does not change.
+
+    Returns:
+      Bytes.
 
     Example:
       >>> from ib_jax import training

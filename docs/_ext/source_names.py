@@ -1,7 +1,7 @@
-"""The reference in the words of the source: what autodoc takes from the running objects alone is read from the files.
+"""The reference in the words of the source, which autodoc would take from the imported objects.
 
 Signatures keep the names of types (`EncodeFn`, not what it stands for) and of defaults. Constants and type aliases have
-the docstring below their assignment. A name in backticks finds its entry from `ib_jax` on, as docstrings write it.
+the docstring below their assignment. A name in backticks links to its entry, with or without `ib_jax.` in front.
 """
 
 import ast
@@ -9,6 +9,7 @@ import functools
 import importlib
 import inspect
 import pathlib
+import re
 import types
 from typing import Any
 
@@ -39,6 +40,11 @@ def document_constant(app: Sphinx, what: str, name: str, obj: Any, options: Any,
         value, text = found
         alias = ["", f"alias of ``{value}``"] if isinstance(obj, types.UnionType) else []
         lines[:] = [*text.splitlines(), *alias, ""]
+
+
+def escape_letters(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """The letter of "num_classes: C." begins no list."""
+    lines[:] = [re.sub(r"^(\s+(?:\w+: )?)([A-Za-z])\.(?=$| )", r"\1\\\2.", line) for line in lines]
 
 
 def fields(record: type) -> str:
@@ -89,6 +95,7 @@ def find_entry(app: Sphinx, env: Any, node: Any, contnode: Any) -> Any:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", document_constant, priority=900)  # after napoleon
+    app.connect("autodoc-process-docstring", escape_letters, priority=100)  # before napoleon
     app.connect("autodoc-process-signature", write_signature)
     app.connect("missing-reference", find_entry)
     return {"parallel_read_safe": True}

@@ -119,7 +119,8 @@ def fit(
       ...     step, num_examples=2 * n, batch_size=n, num_steps=2, num_shards=n, axis_name="devices"))
       >>> data = training.replicate(training.Batch(jnp.ones(2 * n), jnp.ones(2 * n)))
       >>> state = training.init_state(jax.random.key(0), jnp.zeros(()), optimizer, 0.999)
-      >>> state = training.fit(state, lambda placed: epoch(placed, data), num_steps=6, batch_size=n, steps_per_evaluation=2)
+      >>> run = lambda placed: epoch(placed, data)
+      >>> state = training.fit(state, run, num_steps=6, batch_size=n, steps_per_evaluation=2)
       >>> int(state.step)
       6
     """

@@ -4,8 +4,8 @@ Your own images load by their path: ``load("pets.npz")``, or ``load("pets/")`` f
 ``load("tfds:svhn_cropped")`` loads an image classification set that tensorflow-datasets has prepared.
 
 `load` gives arrays, ``stream(open_train(...))`` the batches of a training run from any step on, and
-``batches(open_split(...))`` each example of a split once. ImageNet-A and the published corrupted sets (`open_corrupted`)
-are for testing only.
+``batches(open_split(...))`` each example of a split once. ImageNet-A and the published corrupted sets
+(`open_corrupted`) are for testing only.
 
 `load_text` gives texts (IMDB's reviews, or a made-up set without any download) and `read_text_file` those of your own
 file. `load_tokenizer` or `word_tokenizer` turn them into tokens, and `token_batches` (or, for training,

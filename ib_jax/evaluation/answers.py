@@ -51,7 +51,7 @@ def decided(answers: Answers) -> np.ndarray:
         rows = np.unique(missing.nonzero()[-1])
         raise ValueError(
             f"the model answers NaN at {len(rows)} of {answers.shape[-1]} examples, the first of them {rows[0]}: they "
-            "are neither right nor wrong, so there is no accuracy to report; train the model anew, or mend it"
+            "are neither right nor wrong, so there is no accuracy to report; retrain the model, or fix it"
         )
     return answers
 

@@ -85,7 +85,7 @@ def plan_microbatches(num_rows: int, footprint: Footprint, *, free_bytes: int) -
     fit = (int(USABLE * (1 - _SHARE) * free_bytes) - footprint.shared) // footprint.member
     if fit < 1:
         raise ValueError(
-            f"not one example fits a device: it needs {size_of(footprint.member)} beside {size_of(footprint.shared)} "
+            f"not one example fits a device: it needs {size_of(footprint.member)} plus {size_of(footprint.shared)} "
             f"for the parameters and the optimizer, and {size_of(free_bytes)} are free"
         )
     return next(parts for parts in _divisors(num_rows) if num_rows // parts <= fit)

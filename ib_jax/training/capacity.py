@@ -71,7 +71,7 @@ def measure_members(run: Callable[..., Any], population: Any, data: Any) -> Foot
     """
     found = jax.jit(run, donate_argnums=0).lower(population, data).compile().memory_analysis()
     if found is None:
-        raise RuntimeError("XLA tells nothing of this program's memory; say how many members a program may have")
+        raise RuntimeError("XLA does not report this program's memory; say how many members a program may have")
     outputs = found.output_size_in_bytes - found.alias_size_in_bytes
     total = found.argument_size_in_bytes + outputs + found.temp_size_in_bytes
     shared = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(data))
@@ -142,7 +142,7 @@ def plan_programs(num_members: int, footprint: Footprint, *, free_bytes: int, nu
       (3, 15, range(30, 45))
     """
     fit = (int(USABLE * free_bytes) - footprint.shared) // footprint.member
-    needs = f"a member needs {size_of(footprint.member)} beside {size_of(footprint.shared)} that all share"
+    needs = f"a member needs {size_of(footprint.member)} plus {size_of(footprint.shared)} that all share"
     if fit < 1:
         raise ValueError(
             f"not one member fits a device: {needs}, and {size_of(free_bytes)} are free. A smaller batch, more "

@@ -216,7 +216,7 @@ class Checkpoints:
         except PermissionError:
             raise
         except Exception as error:  # as many kinds as there are ways to be damaged
-            raise DamagedFileError(f"{folder} is no whole checkpoint ({_reason(error)}); delete it") from error
+            raise DamagedFileError(f"{folder} is not a complete checkpoint ({_reason(error)}); delete it") from error
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -57,7 +57,7 @@ def set_aside(folders: Iterable[pathlib.Path]) -> None:
         aside = next(path for name in names if not (path := folder.with_name(name)).exists())
         folder.rename(aside)
         warnings.warn(
-            f"{folder} is no whole checkpoint; it is set aside as {aside.name}", CheckpointWarning, stacklevel=2
+            f"{folder} is not a complete checkpoint; it is set aside as {aside.name}", CheckpointWarning, stacklevel=2
         )
 
 

@@ -86,7 +86,8 @@ def find_entry(app: Sphinx, env: Any, node: Any, contnode: Any) -> Any:
     domain = env.domains["py"]
     target = node["reftarget"].removeprefix("ib_jax.")
     module = node.get("py:module") or ""
-    for name in (f"ib_jax.{target}", f"ib_jax.types.{target}", f"{module.rpartition('.')[0]}.{target}"):
+    parent, inner = module.rpartition(".")[0], target.partition(".")[2]  # estimators.X and types.X are at ib_jax.X
+    for name in (f"ib_jax.{target}", f"ib_jax.types.{target}", f"{parent}.{target}", f"ib_jax.{inner}"):
         if name in domain.objects:
             return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, contnode)
     return None

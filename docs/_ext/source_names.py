@@ -63,6 +63,8 @@ def fields(record: type) -> str:
 
 def write_signature(app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: Any, returns: Any) -> Any:
     """The signature as it is written, without `self`."""
+    if inspect.isclass(obj) and hasattr(obj, "_fields"):  # a NamedTuple
+        return fields(obj), None
     function = inspect.unwrap(obj.__init__ if inspect.isclass(obj) else getattr(obj, "__func__", obj))
     if not inspect.isfunction(function) or not signature:
         return None

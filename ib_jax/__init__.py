@@ -12,7 +12,7 @@ from typing import Any
 from ib_jax import attacks, bounds, evaluation, keys, loops, losses
 from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, Gaussian, GaussianMixture
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _ESTIMATORS = ("BottleneckClassifier", "BottleneckRegressor")
 _LAZY = ("augment", "corruptions", "data", "estimators", "exact", "hub", "models", "objectives", "training")

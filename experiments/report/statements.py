@@ -79,7 +79,7 @@ def paper_of(name: str, report: Report) -> str:
     said: str | None = getattr(find.module(name), "CLAIMS_OF", None)
     found = [said] if said else [paper for paper, start in PAPERS.items() if report.paper.startswith(start)]
     if not found or found[0] not in (*PAPERS, OURS):
-        raise ValueError(f"{name} has claims of a paper that is none of {', '.join(PAPERS)}: set CLAIMS_OF in report.py")
+        raise ValueError(f"{name} has claims of a paper that is none of {', '.join(PAPERS)}; set CLAIMS_OF")
     return found[0]
 
 

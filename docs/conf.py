@@ -18,6 +18,7 @@ version = release = ib_jax.__version__
 
 extensions = [
     "record_pages",
+    "claims_page",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",

@@ -19,6 +19,7 @@ version = release = ib_jax.__version__
 extensions = [
     "record_pages",
     "source_names",
+    "claims_page",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",

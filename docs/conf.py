@@ -18,6 +18,8 @@ version = release = ib_jax.__version__
 
 extensions = [
     "record_pages",
+    "source_names",
+    "claims_page",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -51,6 +53,7 @@ python_maximum_signature_line_length = 90
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # fields of a NamedTuple are listed once
+napoleon_attr_annotations = False  # their docstrings say dtype and shape
 napoleon_custom_sections = [("Source", "notes_style")]
 
 html_theme = "furo"

@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]  # experiments and tests are read from the clone, as they are run from it
+sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]  # experiments lie in the clone alone
 os.environ["PYTHONPATH"] = str(ROOT)  # of the tutorials' kernels
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -13,11 +13,13 @@ import ib_jax  # noqa: E402
 
 project = "ib_jax"
 author = "The ib_jax authors"
-copyright = "The ib_jax authors. Apache-2.0"  # noqa: A001
+copyright = "The ib_jax authors. Apache-2.0"
 version = release = ib_jax.__version__
 
 extensions = [
     "record_pages",
+    "source_names",
+    "claims_page",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -51,6 +53,7 @@ python_maximum_signature_line_length = 90
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # fields of a NamedTuple are listed once
+napoleon_attr_annotations = False  # their docstrings say dtype and shape
 napoleon_custom_sections = [("Source", "notes_style")]
 
 html_theme = "furo"

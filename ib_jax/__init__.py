@@ -1,6 +1,6 @@
-"""ib_jax: train classifiers through an information bottleneck in JAX, and tell honestly how robust they are.
+"""ib_jax: train classifiers through an information bottleneck in JAX, and measure honestly how robust they are.
 
-The flow is one way: data -> augment -> encoder -> bound -> train step -> checkpoint -> attack -> evaluation.
+Work flows one way: data -> augment -> encoder -> bound -> train step -> checkpoint -> attack -> evaluation.
 `augment`, `losses`, `bounds`, `attacks` and `evaluation` are pure functions that know no framework; `models` is written
 in Flax; `exact` holds problems with known answers, in NumPy and float64. What an import does not need (`augment`,
 `data`, `exact`, `models`, `training`) is loaded when first asked for, so that importing the library stays quick.
@@ -12,7 +12,7 @@ from typing import Any
 from ib_jax import attacks, bounds, evaluation, keys, loops, losses
 from ib_jax.types import AttackResult, BoundTerms, DiagGaussian, Gaussian, GaussianMixture
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _ESTIMATORS = ("BottleneckClassifier", "BottleneckRegressor")
 _LAZY = ("augment", "corruptions", "data", "estimators", "exact", "hub", "models", "objectives", "training")

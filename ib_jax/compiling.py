@@ -1,4 +1,4 @@
-"""How seldom-used programs are compiled: quickly."""
+"""Quick compilation for programs that run rarely."""
 
 import os
 from collections.abc import Callable
@@ -10,14 +10,14 @@ _LEVEL = "xla_backend_optimization_level"
 
 
 def jit_quickly(fn: Callable[..., Any], **options: Any) -> Any:
-    """`jax.jit` with little optimisation on the CPU, for programs that are waited for while they are compiled.
+    """`jax.jit` with little optimisation on the CPU, for programs whose compilation the user waits for.
 
-    XLA's CPU backend takes matrix products and convolutions from a library, whatever it is told; of the rest at level 1
-    no slower code was seen than at its usual 3, and a sixth to a third less time to compile. Elsewhere it is `jax.jit`,
-    and where XLA_FLAGS says a level that one holds.
+    XLA's CPU backend takes matrix products and convolutions from a library at every level of optimisation. For the
+    rest, level 1 gave no slower code than the usual 3 where it was measured, and took a sixth to a third less time to
+    compile. On other devices this is `jax.jit`, and a level in XLA_FLAGS takes precedence.
 
     Args:
-      fn: to compile.
+      fn: the function to compile.
       **options: of `jax.jit`.
 
     Returns:

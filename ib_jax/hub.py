@@ -1,4 +1,4 @@
-"""Where the files of a pretrained model lie: a folder of this machine, or a name on the Hugging Face hub."""
+"""Where the files of a pretrained model are: in a folder of this machine, or under a name on the Hugging Face hub."""
 
 import os
 import pathlib
@@ -12,6 +12,7 @@ _CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
 _LOCAL = re.compile(r"[./~\\]|.*(\\|/.*/)|.*/$")  # a name on the hub is NAME or OWNER/NAME
 _WANTED = "a folder with config.json, model.safetensors and tokenizer.json"
 MODEL_FILES = ("config.json", "*.safetensors", "tokenizer.json")
+"""The files of a BERT and of its tokenizer, as patterns."""
 
 
 class HubUnavailableError(RuntimeError):
@@ -29,8 +30,8 @@ def local_folder(name: str | os.PathLike[str], *, files: Sequence[str] = MODEL_F
       The folder.
 
     Raises:
-      HubUnavailableError: there is no such folder, and huggingface_hub is missing or cannot get it; or the name is an
-        address.
+      HubUnavailableError: there is no such folder, and huggingface_hub is missing or cannot download it; or the name is
+        an address.
 
     Example:
       >>> import tempfile

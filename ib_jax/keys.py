@@ -1,4 +1,4 @@
-"""PRNG keys whose numbers do not depend on what is computed beside them. The only file that knows kinds of keys."""
+"""PRNG keys whose numbers do not depend on the rest of the batch. The only module that knows kinds of keys."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def counter_key(key: Array) -> Array:
       and each further word is folded in.
 
     Raises:
-      ValueError: these are no keys.
+      ValueError: the argument holds no keys.
 
     Example:
       >>> import jax
@@ -77,7 +77,7 @@ _fold = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)), inline=True)
 
 
 def from_words(words: Array) -> Array:
-    """Typed keys from what `jax.random.key_data` made of them, whatever kind they were; for states that hold numbers.
+    """Typed keys from the words of `jax.random.key_data`, of either kind; for states that hold plain numbers.
 
     Args:
       words: uint32 [..., 2] of threefry, or [..., 4] of rbg (and unsafe_rbg, whose words mean the same here).

@@ -1,4 +1,4 @@
-"""How loops over a network are written: compiled whole, or driven from the host. Decided here alone."""
+"""How loops over a network run: compiled whole, or called step by step from the host. Only this module decides."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +15,11 @@ def compiles_whole(fn: Callable[..., Any], *args: Any) -> bool:
 
     XLA's CPU backend runs a convolution inside a loop by a path that is 6 to 100 times slower, so there training,
     evaluation and attacks call a convolutional network's steps one after another from the host. GPUs, TPUs and networks
-    of matrix products have no such trouble: they stay one compiled loop.
+    of matrix products have no such cost: they stay one compiled loop.
 
     Args:
       fn: the network, or anything that calls it; it is traced, not run.
-      args: its arguments, arrays or `jax.ShapeDtypeStruct`s.
+      args: its arguments, arrays or their `jax.ShapeDtypeStruct`.
 
     Returns:
       False on the CPU if `fn` convolves, otherwise True.
@@ -36,7 +36,7 @@ def compiles_whole(fn: Callable[..., Any], *args: Any) -> bool:
 
 
 def scan(body: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any, length: int) -> tuple[Any, Any]:
-    """`jax.lax.scan`, in which one step is no loop: XLA keeps a loop of one turn, and loses by it as by a longer one.
+    """`jax.lax.scan`, without a loop for a single step: XLA keeps a loop of one turn, which is as slow as a longer one.
 
     Args:
       body: (state, x) -> (state, y).
@@ -59,14 +59,14 @@ def scan(body: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any, lengt
 
 
 def repeat(body: Callable[[Any], Any], state: Any, num_steps: int | jax.Array, *, whole: bool) -> Any:
-    """A function applied again and again inside a program: a loop, or written out where a loop would be slow.
+    """Applies a function repeatedly inside a program: in a loop, or unrolled where a loop would be slow.
 
     Args:
       body: state -> state.
       state: at the start.
-      num_steps: how often, >= 0; if it is traced, a loop there is.
-      whole: what `compiles_whole` says of the network in `body`. Of one that loses in a loop up to 64 steps are written
-        out, which takes the longer to compile the more they are.
+      num_steps: how often, >= 0; a traced number always takes a loop.
+      whole: the result of `compiles_whole` for the network in `body`. If it is False, up to 64 steps are unrolled; the
+        more steps, the longer the compilation.
 
     Returns:
       The state at the end.

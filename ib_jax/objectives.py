@@ -14,8 +14,14 @@ if TYPE_CHECKING:  # flax, which the names alone do not need
     from ib_jax.models import Classifier
 
 RATE_OBJECTIVES = ("vib", "vub")
+"""Those that weigh the rate, a bound on I(X;Z), by beta."""
+
 RESIDUAL_OBJECTIVES = ("ceb", "consistent_ceb")
+"""Those that weigh the residual, a bound on I(X;Z|Y), by rho."""
+
 BOTTLENECKS = RATE_OBJECTIVES + RESIDUAL_OBJECTIVES
+"""All that draw samples of a code."""
+
 _BOUNDS: dict[str, Callable[..., BoundTerms]] = {
     "vib": bounds.vib,
     "vub": bounds.vub,
@@ -27,6 +33,7 @@ _BOUNDS: dict[str, Callable[..., BoundTerms]] = {
     "label_smoothing": bounds.label_smoothing,
 }
 OBJECTIVES = tuple(_BOUNDS)
+"""The names that `make_loss` takes. "dropout" is the cross-entropy of an encoder with dropout."""
 
 
 def strength_of(objective: str) -> str:
@@ -54,7 +61,7 @@ def make_loss(
       num_samples: samples of z of a bottleneck, for each example.
 
     Returns:
-      (params, keys [B], inputs, labels, **strength) -> BoundTerms, in nats; with batch normalisation (BoundTerms,
+      ``(params, keys [B], inputs, labels, **strength)`` -> BoundTerms, in nats; with batch normalisation (BoundTerms,
       statistics). The strength is the argument that `strength_of` names, or `rho` for any bottleneck.
 
     Raises:

@@ -11,17 +11,19 @@ import jax
 import numpy as np
 
 Array = jax.Array
+"""`jax.Array`; functions that run on the host take NumPy arrays and lists too."""
+
 Params = Any
 """A pytree of arrays."""
 
 
 class DiagGaussian(NamedTuple):
-    """A Gaussian with diagonal covariance, N(mean, diag(scale^2)).
+    r"""A Gaussian with diagonal covariance, :math:`N(\mu, \mathrm{diag}(\sigma^2))`.
 
     Attributes:
-      mean: float [..., D].
-      scale: float [..., D], the standard deviation (not the variance), >= 0. A scale of zero is the deterministic
-        limit: samples equal the mean, and the rate against a prior with density is infinite.
+      mean: float [..., D], :math:`\mu`.
+      scale: float [..., D], :math:`\sigma`, the standard deviation (not the variance), >= 0. A scale of zero is the
+        deterministic limit: samples equal the mean, and the rate against a prior with density is infinite.
     """
 
     mean: Array
@@ -29,12 +31,12 @@ class DiagGaussian(NamedTuple):
 
 
 class Gaussian(NamedTuple):
-    """A Gaussian with full covariance, N(mean, scale_tril scale_tril^T).
+    r"""A Gaussian with full covariance, :math:`N(\mu, L L^T)`.
 
     Attributes:
       mean: float [..., D].
-      scale_tril: float [..., D, D], the Cholesky factor: lower triangular, > 0 on the diagonal (>= 0 for an encoder's
-        deterministic limit). What lies above the diagonal is not looked at.
+      scale_tril: float [..., D, D], L, the Cholesky factor: lower triangular, > 0 on the diagonal (>= 0 for an
+        encoder's deterministic limit). Entries above the diagonal are ignored.
     """
 
     mean: Array
@@ -56,16 +58,18 @@ class GaussianMixture(NamedTuple):
 
 
 class BoundTerms(NamedTuple):
-    """The terms of a variational bound, per example and in nats. A term that the objective does not have is None.
+    r"""The terms of a variational bound, per example and in nats. A term that the objective does not have is None.
 
     Attributes:
       loss: float [B], what training minimises after averaging over the batch.
-      distortion: float [B], the expected cross-entropy E_z[-log q(y|z)], an upper bound on H(Y|Z).
-      rate: float [B], E_z[log p(z|x) - log r(z)], an upper bound on I(X;Z).
-      residual: float [B], E_z[log p(z|x) - log b(z|y)], an upper bound on the residual information I(X;Z|Y).
-      entropy_zx: float [B], E_z[-log p(z|x)], the differential entropy H(Z|X).
-      entropy_zy: float [B], E_z[-log b(z|y)], an upper bound on H(Z|Y); residual = entropy_zy - entropy_zx.
-      prediction_entropy: float [B], E_z[H(q(.|z))], the entropy of the decoder.
+      distortion: float [B], the expected cross-entropy :math:`E_z[-\log q(y|z)]`, an upper bound on :math:`H(Y|Z)`.
+      rate: float [B], :math:`E_z[\log p(z|x) - \log r(z)]`, an upper bound on :math:`I(X;Z)`.
+      residual: float [B], :math:`E_z[\log p(z|x) - \log b(z|y)]`, an upper bound on the residual information
+        :math:`I(X;Z|Y)`.
+      entropy_zx: float [B], :math:`E_z[-\log p(z|x)]`, the differential entropy :math:`H(Z|X)`.
+      entropy_zy: float [B], :math:`E_z[-\log b(z|y)]`, an upper bound on :math:`H(Z|Y)`; residual = entropy_zy -
+        entropy_zx.
+      prediction_entropy: float [B], :math:`E_z[H(q(\cdot|z))]`, the entropy of the decoder.
       accuracy: float [B] in [0, 1], the share of the samples of z at which the label is the most probable class;
         None for a target that is not a class.
     """
@@ -86,11 +90,11 @@ class AttackResult(NamedTuple):
     Attributes:
       inputs: float [B, ...], the perturbed inputs: finite, inside the ball and inside the bounds.
       success: bool [B], whether the model, asked afresh, answers as the attacker wants.
-      member: int [B], of an attack that has members which of them gave the result, -1 where none succeeded; else None.
-      blocked: bool [B], whether the search met a gradient or a loss that is not finite, and so may have missed a way;
-        None if it is not known. `evaluation.check_search` reports it.
+      member: int [B], the member of an ensemble that gave the result, -1 where none succeeded; None for other attacks.
+      blocked: bool [B], whether the search met a gradient or a loss that is not finite, so that it may have missed an
+        adversarial example; None if it is not known. `evaluation.check_search` reports it.
       undecided: bool [B], whether the model has no answer at the result (its logits are NaN, or all are -inf): such an
-        example has not fallen, and does not stand either. None if it is not known.
+        example neither falls nor stands. None if it is not known.
     """
 
     inputs: Array
@@ -122,7 +126,7 @@ EncodeFn = Callable[[Array], AnyGaussian]
 """Inputs [B, ...] -> DiagGaussian with fields [B, D], or Gaussian with fields [B, D] and [B, D, D]."""
 
 Prediction = Array | AnyGaussian
-"""What a decoder says of the target: logits [..., C] of a softmax over classes, or for a target that is a vector a
+"""What a decoder says of the target: logits [..., C] of a softmax over classes; or, for a target that is a vector, a
 Gaussian of either kind over [..., Y]."""
 
 DecodeFn = Callable[[Array], Any]

@@ -1,4 +1,4 @@
-"""A page of the site for every folder of records: its table.md, which `experiments.report` makes from the records alone.
+"""A page of the site for every folder of records: its table.md, which `experiments.report` makes from them alone.
 
 The page of experiments/results/NAME/PART/table.md is results/records/NAME-PART. They are written anew at each build.
 """

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PAPER = "Alemi, Fischer, Dillon, Murphy, Deep Variational Information Bottleneck (2017): section 4.2.3 and Figure 6"
+CLAIMS_OF = "ours"  # they are predictions of our own
 CORNER = ("beta", "gradient of")
 DEFAULT = "default"
 MOST = 0.95  # what counts as an attack that succeeds

@@ -148,16 +148,21 @@ def claims_grid(judged: Sequence[Verdict], title: str = "") -> Grid:
     """The table of statements: n, ours, the paper's, p where there are tests, verdict; the rule below."""
     tests = any(each.p_value is not None for each in judged)
     rows = []
-    for claim, verdict, p_value in judged:
-        as_ours = functools.partial(number, scale=1.0, unit=claim.unit, digits=claim.digits)
-        ours = claim.ours or as_ours(claim.differences)
-        theirs = DASH if claim.paper is None else as_ours(claim.paper)
+    for each in judged:
+        (claim, verdict, p_value), (ours, theirs) = each, claim_cells(each)
         p = [DASH if p_value is None or math.isnan(p_value) else "< 0.001" if p_value < 1e-3 else f"{p_value:.3f}"]
         rows.append(
             [claim.text, Cell(str(claim.count), claim.count), ours, theirs, *p * tests, Cell(verdict, bold=True)]
         )
     columns = ["statement", "n", "difference, ours", "paper", *["p (Holm)"] * tests, "verdict"]
     return Grid(columns, rows, title, rule.RULE)
+
+
+def claim_cells(judged: Verdict) -> tuple[Cell | str, Cell | str]:
+    """What is shown of a claim: our difference with its spread, and the paper's."""
+    claim = judged.claim
+    as_ours = functools.partial(number, scale=1.0, unit=claim.unit, digits=claim.digits)
+    return claim.ours or as_ours(claim.differences), DASH if claim.paper is None else as_ours(claim.paper)
 
 
 def _findings(section: Findings) -> Grid:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FOLDERS = ("",)
 RECURSIVE = True
+CLAIMS_OF = "vub"  # the claims, on the calibration and the loss of VUB beside VIB, are of that paper
 PAPER = (
     "Alemi et al., Deep VIB (2017); Fischer and Alemi, CEB Improves Model Robustness (2020); Tighter Bounds on the "
     "Information Bottleneck (arXiv 2402.07639)"

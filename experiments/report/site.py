@@ -15,7 +15,7 @@ from experiments.core import claims, drawing, frames, render
 from experiments.core.records import Record
 from experiments.core.report import Cell, Departures, Grid, Report, Text, number
 from experiments.core.tables import DASH
-from experiments.report import find
+from experiments.report import find, statements
 
 
 class Page:
@@ -52,7 +52,11 @@ def build(site: pathlib.Path, names: Sequence[str] = ()) -> list[pathlib.Path]:
     numbers.to_csv(site / "numbers.csv", index=False)
     rows = [row for page in pages for row in overview(page)]
     rows += [_without_records(name) for name in names or find.commands() if name not in {page.name for page in pages}]
-    values = {"title": "Experiments of ib_jax", "rows": rows, "rule": claims.RULE, "num_numbers": f"{len(numbers):,}"}
+    said = [each for page in pages for each in statements.of_report(page.name, page.folder, page.report)]
+    values = {
+        "title": "Experiments of ib_jax", "rows": rows, "rule": claims.RULE, "num_numbers": f"{len(numbers):,}",
+        "verdicts": statements.VERDICTS, "counts": statements.counts(said),
+    }  # fmt: skip
     (site / "index.html").write_text(templates.get_template("index.html").render(values), encoding="utf-8")
     return [site / "index.html", *(site / page.file for page in pages)]
 

@@ -170,7 +170,7 @@ def _draw_slacks(slacks: Mapping[str, Any], axes: "Axes", _: "pd.DataFrame") -> 
     axes.set_yticks(heights, [NAMES[name] for name in slacks])
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set(xscale="log", xlim=(0.1, LARGEST), xlabel="bound / value (log scale); left of 1 the inequality fails")
-    axes.set_title("Slack on exact problems: least, 5 to 95 %, quartiles, median")
+    axes.set_title("Slack on exact problems: least, 5 to 95 %, quartiles, median", loc="right")
     axes.invert_yaxis()
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)

@@ -1,7 +1,9 @@
-"""Adversarial attacks: pure, jittable, each loss x initialise x step x project.
+"""Adversarial attacks: pure, jittable functions, each composed of a loss, a start, a step and a projection.
 
-A factory takes the attack's settings and returns an Attack:
-(key, logits_fn, inputs, labels, targets=None) -> AttackResult. Attacks on text, searches on the host, are in `text`.
+A factory such as `pgd` takes the settings and returns an `Attack`, a function
+``(key, logits_fn, inputs, labels, targets=None)`` -> `AttackResult`. The model is ``logits_fn(keys, inputs)``, with a
+key for each example; a deterministic model ignores the keys. Attacks on text search on the host; they are in
+`ib_jax.attacks.text`.
 """
 
 from ib_jax.attacks import text

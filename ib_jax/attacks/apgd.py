@@ -73,17 +73,17 @@ def apgd(
     .. math:: z = \Pi(x_t + \alpha\, d(\nabla \ell(x_t))), \quad
               x_{t+1} = \Pi\big(x_t + \tfrac34 (z - x_t) + \tfrac14 (x_t - x_{t-1})\big)
 
-    from a random point of the ball's surface with alpha = 2 epsilon. At checkpoints, further apart at first, alpha is
-    halved and the search goes back to its best point if fewer than 75 % of the steps since the last one raised the
-    loss, or if alpha stayed and the best loss did not rise.
+    from a random point on the ball's surface, with :math:`\alpha = 2 \epsilon`. At checkpoints, further apart at first,
+    the search halves :math:`\alpha` and goes back to its best point if fewer than 75 % of the steps since the last
+    checkpoint raised the loss, or if neither :math:`\alpha` nor the best loss has changed since.
 
     Args:
       epsilon: radius, >= 0, in units of the inputs; a scalar or one for each example ([B]); may be traced.
-      num_steps: steps n >= 1; the model is asked n + 1 times.
+      num_steps: steps n >= 1; the attack asks the model n + 1 times.
       norm: "linf" or "l2".
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example.
       num_restarts: random starts; of several the successful one with the highest loss is kept.
-      early_stop: an example that fools the model is done, a stochastic one as of `pgd`. False climbs on to the worst
+      early_stop: stop at an example that fools the model; a stochastic model as in `pgd`. False climbs on to the worst
         loss.
       loss_fn: (logits, labels) -> loss per example: `losses.cross_entropy`, or `losses.dlr` (three classes or more).
       targeted_loss_fn: (logits, labels, targets) -> loss that a targeted attack climbs, `losses.targeted_dlr` (four

@@ -33,12 +33,12 @@ def autoattack(
     expectation_of: ExpectationOf = "losses",
     num_judge_samples: int | None = None,
 ) -> Ensemble:
-    r"""AutoAttack, the protocol that robust accuracies are published by.
+    r"""AutoAttack, the protocol under which robust accuracies are published.
 
-    "standard", for models that answer the same each time: APGD on the cross-entropy; APGD on the targeted DLR loss and
-    FAB, each aimed at the nine most probable wrong classes in turn; Square, a black box. "rand", for stochastic models:
-    APGD on the cross-entropy and on the DLR loss, both in expectation over 20 samples. An example that fell is not
-    attacked again: in a `Runner` it costs nothing any more.
+    "standard" is for deterministic models: APGD on the cross-entropy; APGD on the targeted DLR loss and FAB, each aimed
+    at the nine most probable wrong classes in turn; Square, a black box. "rand" is for stochastic models: APGD on the
+    cross-entropy and on the DLR loss, both in expectation over 20 samples. An example that fell is not attacked again:
+    in a `Runner` it costs nothing after that.
 
     Args:
       epsilon: radius, >= 0, in units of the inputs; a scalar or one for each example ([B]); may be traced.

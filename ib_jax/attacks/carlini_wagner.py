@@ -75,12 +75,12 @@ def carlini_wagner(
               m(x) = \max\big(0,\, l_y - \max_{j \ne y} l_j + \kappa\big), \quad
               x'(u) = \tfrac{\mathrm{lower} + \mathrm{upper}}2 + \tfrac{\mathrm{upper} - \mathrm{lower}}2 \tanh u
 
-    by Adam, with c found by binary search for each example: 10 times larger as long as nothing is found, halfway
-    between the largest failure and the smallest success afterwards. m_0 is the margin at the input and d_0 the distance
-    at which it ends if its gradient stays, so that the search is the same whatever the scale of the logits; on an
-    affine model c ends at 2. A targeted attack has :math:`\max_{j \ne t} l_j - l_t` for the margin. Every example stops
-    on its own: batch-mates play no part. Inputs at the bounds are a finite u, and x'(u) starts at the input exactly.
-    Where nothing is found the input is returned.
+    by Adam. A binary search chooses c for each example: 10 times larger until the first success, then halfway between
+    the largest failure and the smallest success. :math:`m_0` is the margin at the input and :math:`d_0` the distance at
+    which it vanishes if its gradient is constant, so the scale of the logits does not change the search; on an affine
+    model c ends at 2. The margin of a targeted attack is :math:`\max_{j \ne t} l_j - l_t`. Every example stops on its
+    own, whatever the rest of the batch does. Inputs at the bounds are a finite u, and x'(u) starts at the input
+    exactly. Without a success the result is the input.
 
     Args:
       num_steps: steps of one round at most; the paper takes 10,000.
@@ -89,9 +89,9 @@ def carlini_wagner(
       initial_const: the first c > 0; None is 1, and 1e-3 per nat.
       const_per: "distance", or "nat" for c m in place of c d_0^2 m / m_0, as in the paper and in other libraries.
       confidence: kappa >= 0, in nats: by how much the wanted answer must lead. None is 0 for a deterministic model, as
-        in the paper, and :math:`3 \mathrm{sd}(m(x)) \sqrt{2 / S}` for a stochastic one, measured at the input: of the
-        draws of a long search, S samples each, the luckiest lie so far out, and at 0 the attack ends on such a draw,
-        on an image that the model's next answers withstand.
+        in the paper, and :math:`3 \mathrm{sd}(m(x)) \sqrt{2 / S}` for a stochastic one, measured at the input. The
+        luckiest draws of a long search, of S samples each, deviate that far; at 0 the attack ends on such a draw, with
+        an image that does not fool the model when asked again.
       abort_early: a round ends once a tenth of its steps no longer lowers the example's loss.
       bounds: lower and upper limits of the inputs, finite; scalars, or arrays that broadcast against one example.
       num_eot_samples: samples of a stochastic model averaged in each gradient.

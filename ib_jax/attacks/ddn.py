@@ -59,30 +59,31 @@ def ddn(
               x_{t+1} = \mathrm{clip}\Big(x + \rho_{t+1} \frac{d}{\|d\|_2}\Big), \quad
               d = x_t - x + \alpha_t \rho_t \frac{\nabla \ell(x_t)}{\|\nabla \ell(x_t)\|_2}
 
-    with the smaller radius where x_t fools the model and the larger one where it does not; l is the cross-entropy, at
-    a target with the opposite sign. Gamma and alpha, which goes from 1 to 0.01, fall along half a cosine.
+    with the smaller radius where :math:`x_t` fools the model and the larger one where it does not; :math:`\ell` is the
+    cross-entropy, at a target with the opposite sign. :math:`\gamma` and :math:`\alpha` (from 1 to 0.01) fall along
+    half a cosine.
 
-    In the paper alpha and the first radius are 1, in units of inputs in [0, 1]. Here alpha is a share of the radius,
-    the first radius is the distance to the boundary of the model linearised at the input, and the cross-entropy is that
-    of logits divided by a number for each example: the search is the same whatever the units of inputs and logits.
-    Gradients that point out of the bounds are left out of a step.
+    In the paper :math:`\alpha` and the first radius are 1, in units of inputs in [0, 1]. Here :math:`\alpha` is a share
+    of the radius, the first radius is the distance to the boundary of the model linearised at the input, and the
+    cross-entropy is that of logits divided by a number for each example: the search is the same whatever the units of
+    inputs and logits. Gradients that point out of the bounds are left out of a step.
 
-    Guaranteed: the result lies in the bounds; the input itself is returned where nothing was found, and where it
-    already answers as wanted; an example's result depends on its own key, input and label alone.
+    Guaranteed: the result lies in the bounds; the input itself is returned where the search fails, and where it already
+    fools the model; an example's result depends on its own key, input and label alone.
 
     Args:
-      num_steps: gradients, >= 1. Each also judges the iterate that it is taken at, the input the first.
-      gamma_init: by which share the radius grows or shrinks, in (0, 1), at first and until something is found.
+      num_steps: gradients, >= 1. Each also judges its iterate; the first iterate is the input.
+      gamma_init: the share by which the radius grows or shrinks, in (0, 1), at first and until the first success.
       gamma_final: the same at the end.
-      initial_margin: how many nats the label leads by at the input, > 0, in the logits that the cross-entropy is taken
-        of: the fewer, the more the other classes than the strongest count.
+      initial_margin: the lead of the label at the input, > 0, in nats of the logits that the cross-entropy takes: the
+        smaller, the more all classes but the strongest count.
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example (per channel).
       num_eot_samples: samples of a stochastic model averaged in each gradient.
       expectation_of: what is averaged: "losses", or "probabilities" under the loss.
       num_judge_samples: fresh samples whose mean softmax decides on success; None is `num_eot_samples`.
       confidence: by how many nats the wanted answer must lead in the search. None is 0 for a deterministic model, and
-        for a stochastic one, of which a lucky sample would win the search, three standard errors of its margin at the
-        input.
+        three standard errors of the margin at the input for a stochastic one, where a lucky sample would otherwise win
+        the search.
 
     Returns:
       Attack: (key, logits_fn, inputs, labels, targets=None) -> AttackResult.

@@ -67,29 +67,30 @@ def deepfool(
               r_t = \frac{|f_k - f_y|}{\|\nabla f_k - \nabla f_y\|_1} \mathrm{sign}(\nabla f_k - \nabla f_y) \quad
               \text{(L-inf)}
 
-    at :math:`x_t = \mathrm{clip}(x + (1 + \eta) \sum_{s < t} r_s)`, with eta the overshoot and k the candidate whose
-    boundary is nearest, until the answer changes. Targeted, k is the target and y the most probable other class.
+    at :math:`x_t = \mathrm{clip}(x + (1 + \eta) \sum_{s < t} r_s)`, with :math:`\eta` the overshoot and k the candidate
+    whose boundary is nearest, until the answer changes. In a targeted attack k is the target and y the most probable
+    other class.
 
-    Where the bounds clip them, these steps fall short of the boundary (some 15 are needed on MNIST); the fourth and
-    later ones are therefore the smallest inside the bounds that reach it. Far from the bounds they are the same.
+    Where the bounds clip them, these steps fall short of the boundary (MNIST needs some 15). From the fourth on, a step
+    is therefore the smallest one inside the bounds that reaches the boundary. Far from the bounds the two are the same.
 
-    Guaranteed: the result lies in the bounds; an example that already answers as wanted stays as it is; an example's
-    result depends on its own key, input and label alone. The perturbation is small, not minimal. Without a radius
-    (a `Runner` may give one), where no step finds success the result is where the last step led.
+    Guaranteed: the result lies in the bounds; an example that already fools the model stays as it is; an example's
+    result depends on its own key, input and label alone. The perturbation is small, not minimal. Without a radius (a
+    `Runner` may give one), the result of a search without success is where the last step led.
 
     Args:
       norm: "l2" or "linf", what is kept small.
-      num_steps: most steps, >= 1; no more are computed than the slowest example needs, which are few.
-      num_candidates: classes that are considered, the most probable ones at the input; the label is counted as one of
-        them, as in foolbox, so that 10 considers 9 others. >= 2; more than there are is all.
+      num_steps: most steps, >= 1; the attack ends with its slowest example, usually after few.
+      num_candidates: how many classes to consider, the most probable ones at the input, >= 2. The label counts as one
+        of them, as in foolbox, so 10 considers 9 others; a number above C considers all.
       overshoot: eta >= 0, how far behind the boundary the result lies, as a share of the perturbation.
       num_bisections: halvings, >= 0, of the way from the input to the result, each keeping the half that ends in
-        success: they take back the overshoot by forward passes alone. Beyond 15 float32 has little to give.
+        success. They undo the overshoot with forward passes alone. More than 15 change little in float32.
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example (per channel).
       num_eot_samples: samples of a stochastic model whose mean softmax gives the logits of each step.
       confidence: by how many nats the wanted answer must lead in the search. None is 0 for a deterministic model, and
-        for a stochastic one, of which a lucky sample would end the search too early, three standard errors of its
-        margin at the input.
+        three standard errors of the margin at the input for a stochastic one, where a lucky sample would otherwise end
+        the search too early.
       num_judge_samples: fresh samples whose mean softmax decides on success; None is `num_eot_samples`.
 
     Returns:

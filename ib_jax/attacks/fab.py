@@ -62,32 +62,33 @@ def fab(
     .. math:: x_{t+1} = \mathrm{clip}\big((1 - \alpha)(x_t + \eta d_t) + \alpha (x + \eta d)\big), \quad
               \alpha = \min\Big(\frac{\|d_t\|}{\|d_t\| + \|d\|}, \alpha_{\max}\Big)
 
-    with d_t and d the smallest steps inside the bounds that lead from the iterate and from the input onto the nearest
-    boundary of the linearised model. Iterates that fool the model are kept if they are the closest so far, and followed
-    from where they are drawn back towards the input, :math:`x + \beta (x_t - x)`.
+    with :math:`d_t` and d the smallest steps inside the bounds from the iterate and from the input to the nearest
+    boundary of the linearised model. An iterate that fools the model is kept if it is the closest so far; the search
+    then goes on from a point nearer to the input, :math:`x + \beta (x_t - x)`.
 
-    A step costs one forward pass and, untargeted, a backward pass for each wrong class, targeted one. An iterate is
-    judged by the logits of its own linearisation, which also serves the point that it is drawn back to.
+    A step costs one forward pass, and a backward pass for each wrong class; one backward pass in a targeted attack. An
+    iterate is judged by the logits of its own linearisation, which also serves the point that the search goes back to.
 
     Guaranteed: the result lies in the bounds and, if there is a radius, in the ball; the input itself is returned where
-    nothing was found (there), and where it already answers as wanted; an example's result depends on its own key,
-    input and label alone.
+    the search fails, and where it already fools the model; an example's result depends on its own key, input and label
+    alone.
 
     Args:
       norm: "linf" or "l2", what is made small.
-      num_steps: steps, >= 1, from each start; each iterate is judged, the last one included.
+      num_steps: steps, >= 1, from each start; every iterate is judged, the last one too.
       epsilon: radius, >= 0, in units of the inputs; a scalar or one for each example ([B]); may be traced. An example
-        is done as soon as it is fooled within; larger perturbations are no result. None looks for the smallest.
+        is done as soon as a perturbation within the radius succeeds; larger ones do not count. None looks for the
+        smallest.
       alpha_max: the most that an iterate is drawn towards the input's projection, in [0, 1].
-      eta: how far steps go, >= 1, where 1 ends on the linearised boundary.
-      beta: how much of a successful perturbation the search goes on from, in (0, 1).
-      num_restarts: starts, >= 1: the input first, then uniform draws from the ball of half of `epsilon`, which more
-        than one therefore needs. The first success is kept.
+      eta: how far steps go, >= 1; 1 ends on the linearised boundary.
+      beta: the share of a successful perturbation from which the search goes on, in (0, 1).
+      num_restarts: starts, >= 1: first the input, then uniform draws from the ball of half of `epsilon`, so more than
+        one needs a radius. The first success is kept.
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example (per channel).
       num_eot_samples: samples of a stochastic model whose mean softmax gives the logits of each step.
       confidence: by how many nats the wanted answer must lead in the search. None is 0 for a deterministic model, and
-        for a stochastic one, of which a lucky sample would end the search too early, three standard errors of its
-        margin at the input.
+        three standard errors of the margin at the input for a stochastic one, where a lucky sample would otherwise end
+        the search too early.
       num_judge_samples: fresh samples whose mean softmax decides on success; None is `num_eot_samples`.
 
     Returns:

@@ -64,30 +64,30 @@ def fmn(
               x_{t+1} = \Pi_{\mathrm{bounds}} \Pi_{\|x' - x\| \le \rho_{t+1}} \big(x_t - \alpha_t \rho_{t+1}
               d(\nabla m(x_t))\big)
 
-    with m the margin of the label (behind the target), rho* the smallest distance found and the dual norm in the third
-    line, by which the boundary of the linearised model is reached. Gamma and alpha, which goes from 1 to 0.01, fall
-    along half a cosine. The direction d is the gradient normalised in L2, for L-inf so that its root mean square is 2,
-    and for L1 its few largest entries.
+    with m the margin of the label (in a targeted attack, the lead over the target) and :math:`\rho^*` the smallest
+    distance so far; the third line, with the dual norm, reaches the boundary of the linearised model. :math:`\gamma`
+    and :math:`\alpha` (from 1 to 0.01) fall along half a cosine. The direction d is the gradient normalised in L2, for
+    L-inf so that its root mean square is 2, and for L1 its few largest entries.
 
-    In the paper alpha is a length in units of inputs in [0, 1]; here it is a share of the radius, so that the units do
-    not matter. The radius also grows where the bounds cut a step short, without which a search may never arrive, and
+    In the paper :math:`\alpha` is a length in units of inputs in [0, 1]; here it is a share of the radius, so the units
+    do not matter. The radius also grows where the bounds cut a step short, without which a search may never arrive, and
     gradients that point out of the bounds are left out.
 
-    Guaranteed: the result lies in the bounds; the input itself is returned where nothing was found, and where it
-    already answers as wanted; an example's result depends on its own key, input and label alone.
+    Guaranteed: the result lies in the bounds; the input itself is returned where the search fails, and where it already
+    fools the model; an example's result depends on its own key, input and label alone.
 
     Args:
       norm: "l2", "linf" or "l1", what is made small.
-      num_steps: gradients, >= 1. Each also judges the iterate that it is taken at, the input the first.
-      gamma_init: by which share the radius grows or shrinks, in (0, 1), at first.
+      num_steps: gradients, >= 1. Each also judges its iterate; the first iterate is the input.
+      gamma_init: the share by which the radius grows or shrinks, in (0, 1), at first.
       gamma_final: the same at the end.
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example (per channel).
       num_eot_samples: samples of a stochastic model averaged in each gradient.
       expectation_of: what is averaged: "losses" (margins), or "probabilities" under the margin.
       num_judge_samples: fresh samples whose mean softmax decides on success; None is `num_eot_samples`.
       confidence: by how many nats the wanted answer must lead in the search. None is 0 for a deterministic model, and
-        for a stochastic one, of which a lucky sample would win the search, three standard errors of its margin at the
-        input.
+        three standard errors of the margin at the input for a stochastic one, where a lucky sample would otherwise win
+        the search.
 
     Returns:
       Attack: (key, logits_fn, inputs, labels, targets=None) -> AttackResult.

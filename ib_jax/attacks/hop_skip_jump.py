@@ -70,18 +70,19 @@ def hop_skip_jump(
               x_{t+1} = \mathrm{bisect}\big(x, x_t + \xi\, d(v)\big), \qquad \xi = \|x_t - x\| / \sqrt t,\
               \tfrac12 \|x_t - x\| / \sqrt t, \ldots
 
-    with phi = 1 where :math:`x_t + \|x_t - x\|_2 u_b / D` fools the model and -1 where it does not, u on the unit
-    sphere, :math:`B = B_0 \sqrt t` of them in round t, d the normalised v (L2) or its signs (L-inf), and the first jump
-    that still fools the model. A bisection goes from the input to a point that fools, along a line (L2) or by clipping
-    the perturbation (L-inf). The search begins at the first of random images, of any brightness and contrast, that
-    fools the model; where none does, as for a target that noise rarely looks like, the input itself is returned.
+    with :math:`\phi = 1` where :math:`x_t + \|x_t - x\|_2 u_b / D` fools the model and -1 where it does not, u on the
+    unit sphere, :math:`B = B_0 \sqrt t` of them in round t, d(v) the normalised v (L2) or its signs (L-inf), and
+    :math:`\xi` the first length of jump that still fools the model. A bisection goes from the input to a point that
+    fools the model, along a line (L2) or by clipping the perturbation (L-inf). The search begins at the first of
+    several random images, of any brightness and contrast, that fools the model; if none does, as for a target that
+    noise rarely resembles, the input itself is returned.
 
-    Guaranteed: the result lies in the bounds; an input that answers as wanted stays as it is; an example makes at most
+    Guaranteed: the result lies in the bounds; an input that fools the model stays as it is; an example makes at most
     `num_queries` queries (besides one for the input itself); its result depends on its own key, input and label alone.
 
-    A stochastic model is asked `num_eot_samples` times in a query, whose mean softmax decides by the lead that
-    `confidence` says: that is more than decisions. With 0 and one sample it is these alone, and then a lucky sample is
-    taken for a success. For a deterministic model the lead is 0.
+    A query asks a stochastic model `num_eot_samples` times, and the mean softmax must lead by `confidence`: this uses
+    more than decisions. With a confidence of 0 and one sample the attack uses decisions alone, but then takes a lucky
+    sample for a success. For a deterministic model the lead is 0.
 
     Args:
       norm: "l2" or "linf", what is made small.

@@ -30,8 +30,9 @@ def pgd(
               \big(x_t + \alpha\, d(\nabla_x E[\ell(f(x_t), y)])\big)
 
     with d the sign (L-inf), the normalised gradient (L2) or its few largest entries (L1). The projection onto the
-    bounds moves no coordinate away from the input, so the ball is kept. Guaranteed: the result lies in the ball and in
-    the bounds; epsilon 0 returns the inputs; an example's result depends on its own key, input and label alone.
+    bounds moves no coordinate away from the input, so the result stays in the ball. Guaranteed: the result lies in the
+    ball and in the bounds; epsilon 0 returns the inputs; an example's result depends on its own key, input and label
+    alone.
 
     Args:
       epsilon: radius, >= 0, in units of the inputs; a scalar or one for each example ([B]). It may be traced, so
@@ -43,9 +44,9 @@ def pgd(
       bounds: lower and upper limits of the inputs; scalars, or arrays that broadcast against one example (per channel).
       random_start: start from a uniform draw from the ball, rather than from the input.
       num_restarts: random starts; of several the successful one with the highest loss is kept.
-      early_stop: an example whose samples in a step already answer as wanted stays there, instead of climbing on. The
-        right setting to count successes quickly, the wrong one for the worst loss. Of a stochastic model, so that no
-        lucky sample ends the search, they must lead by three standard errors of its margin at the input.
+      early_stop: stop at an example as soon as it fools the model, instead of climbing on. Use it to count successes
+        quickly, not to find the worst loss. For a stochastic model the wrong answer must lead by three standard errors
+        of the margin at the input, so that no lucky sample ends the search.
       loss_fn: (logits, labels) -> loss per example; the attack climbs it (descends it at the target).
       num_eot_samples: samples of a stochastic model averaged in each gradient.
       expectation_of: what is averaged: "losses", or "probabilities" under the loss.

@@ -21,20 +21,20 @@ _SMALLEST = 16  # rows below which a smaller batch saves nothing
 
 
 class Runner:
-    """Runs an attack of this package over any number of examples, fast; not jittable itself.
+    """Runs an attack of this package fast over any number of examples; not jittable itself.
 
-    Examples that are done leave the batch, and an ensemble attacks only what still stands. On the CPU an attack is one
-    program, which counts the eighths of a batch that are at work while it runs. Elsewhere, where an eighth alone would
-    leave the device idle, and for convolutional networks, which the CPU is stepped through from the host
-    (`ib_jax.loops`), the batch shrinks by eighths, each size a program. Results are those of the attack called whole,
-    to rounding: neither the batch size nor the neighbours of an example matter.
+    Examples that are done leave the batch, and an ensemble attacks only the examples that still stand. On the CPU an
+    attack is one program, which works on as many eighths of a batch as it still needs. On other devices, where an
+    eighth alone would leave the device idle, and for convolutional networks on the CPU, whose steps are called from the
+    host (`ib_jax.loops`), the batch shrinks by eighths, with a program for each size. Results equal those of the attack
+    called on all examples at once, up to rounding: neither the batch size nor the other examples matter.
 
     Args:
       attack: an attack of this package.
       apply_fn: (params, keys [B], inputs) -> logits [B, C]; parameters are an argument, so that other parameters of the
         same shapes run without compiling again.
       batch_size: most examples attacked at a time.
-      steps_per_call: steps between two looks for examples that are done, where the host looks for them.
+      steps_per_call: steps between two checks for examples that are done, where the host checks.
 
     Raises:
       ValueError: `attack` is not of this package, or a size is less than 1.
@@ -157,8 +157,8 @@ class Runner:
     def blocks(self, num_rows: int) -> tuple[int, int]:
         """How many blocks, and of how many rows, hold that many.
 
-        Few rows have a smaller program; between them and a whole batch none would spare the time that it takes to
-        compile, as blocks without work cost little.
+        Few rows have a smaller program. A size between them and a whole batch would not save the time that it takes to
+        compile, because blocks without work cost little.
         """
         part, few = (max(_SMALLEST, -(-self.batch_size // parts)) for parts in (_PARTS, _PARTS**2))
         if num_rows <= few < self.batch_size:

@@ -63,18 +63,19 @@ def sigma_zero(
     .. math:: \min_\delta \frac{\max(0, m(x + \delta))}{m(x)} + \frac1D \sum_i \frac{\delta_i^2}{\delta_i^2 + \sigma},
               \qquad \delta_i \leftarrow 0 \text{ where } |\delta_i| < \tau
 
-    by Adam on the gradient over its largest entry, with m the margin of the label (behind the target) and delta in
-    widths of the bounds. The threshold tau rises by its rate times that of Adam while the iterate fools the model and
-    falls while it does not, which drives delta along the boundary towards fewer values. The paper does not divide the
-    margin; divided, the search is the same whatever the scale of the logits.
+    by Adam on the gradient divided by its largest entry, with m the margin of the label (in a targeted attack, the lead
+    over the target) and :math:`\delta` in widths of the bounds. The threshold :math:`\tau` rises by its rate times that
+    of Adam while the iterate fools the model and falls while it does not, which drives :math:`\delta` along the
+    boundary towards fewer values. The paper does not divide the margin; divided, the search is the same whatever the
+    scale of the logits.
 
-    Values are counted one by one: the channels of a pixel are several.
+    Values are counted one by one: a pixel of three channels counts as three.
 
-    Guaranteed: the result lies in the bounds; the input itself is returned where nothing was found, and where it
-    already answers as wanted; an example's result depends on its own key, input and label alone.
+    Guaranteed: the result lies in the bounds; the input itself is returned where the search fails, and where it already
+    fools the model; an example's result depends on its own key, input and label alone.
 
     Args:
-      num_steps: gradients, >= 1. Each also judges the iterate that it is taken at, the input the first.
+      num_steps: gradients, >= 1. Each also judges its iterate; the first iterate is the input.
       sigma: how smooth the count is, > 0, in squares of widths.
       threshold: tau at first, in [0, 1], in widths of the bounds.
       threshold_rate: by how much tau changes in a step, > 0, as a share of the step's length.
@@ -83,8 +84,8 @@ def sigma_zero(
       expectation_of: what is averaged: "losses" (margins), or "probabilities" under the margin.
       num_judge_samples: fresh samples whose mean softmax decides on success; None is `num_eot_samples`.
       confidence: by how many nats the wanted answer must lead in the search. None is 0 for a deterministic model, and
-        for a stochastic one, of which a lucky sample would win the search, three standard errors of its margin at the
-        input.
+        three standard errors of the margin at the input for a stochastic one, where a lucky sample would otherwise win
+        the search.
 
     Returns:
       Attack: (key, logits_fn, inputs, labels, targets=None) -> AttackResult. A radius that a `Runner` gives is a number

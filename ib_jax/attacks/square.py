@@ -66,16 +66,17 @@ def square(
     A candidate c differs from the best input so far in a window at a random position. L-inf: each channel of the window
     goes to one of the two faces of the ball, on which the search begins with stripes of one pixel. L2: the window gets
     a pair of bumps of opposite sign, paid for with the perturbation of a second window, which goes to zero; it begins
-    with a grid of bumps. The share p of the image that a window covers is halved after 10, 50, 200, 500, 1000, 2000,
+    with a grid of bumps. A window covers a share p of the image, which is halved after 10, 50, 200, 500, 1000, 2000,
     4000, 6000 and 8000 queries.
 
     Guaranteed: the result lies in the ball and in the bounds; epsilon 0 returns the inputs, and so does an input that
     fools the model as it is; an example makes at most `num_queries` queries (besides those for the input itself), and
     none after the first that fools the model; its result depends on its own key, input and label alone. A candidate
-    that would change nothing is turned round first, which for images of one channel saves up to half of the queries.
+    that would change nothing is tried with the opposite sign, which saves up to half of the queries for images of one
+    channel.
 
-    Against a stochastic model a lucky sample may stay the best; raise `num_eot_samples`. It does not end the search: to
-    end it the wrong answer must lead, by three standard errors of the margin at the input.
+    Against a stochastic model a lucky sample may stay the best; raise `num_eot_samples`. It does not end the search:
+    for that, the wrong answer must lead by three standard errors of the margin at the input.
 
     Args:
       epsilon: radius, >= 0, in units of the inputs; a scalar or one for each example ([B]). It may be traced, so

@@ -38,7 +38,7 @@ def random_targets(key: Array, labels: Array, num_classes: int) -> Array:
 
 
 def least_likely_targets(key: Array, logits_fn: LogitsFn, inputs: Array, labels: Array, num_samples: int = 1) -> Array:
-    """The wrong class that the model finds least probable, of those it can answer with at all (logits above -inf).
+    """The wrong class that the model finds least probable, among those with logits above -inf.
 
     Args:
       key: one PRNG key, or one for each example ([B]).

@@ -9,7 +9,7 @@ from ib_jax.types import Array, Attack, AttackResult, LogitsFn
 def transfer(attack: Attack, source_fn: LogitsFn, *, num_judge_samples: int = 1) -> Attack:
     """Makes adversarial examples of a source model, and judges them on the model under attack.
 
-    It asks the attacked model nothing but its verdict, so masked gradients there do not stop it.
+    It asks the attacked model for its verdict alone, so masked gradients there do not stop it.
 
     Args:
       attack: any Attack; it sees the source model only.

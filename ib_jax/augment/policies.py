@@ -192,3 +192,4 @@ IMAGENET_V0: tuple[SubPolicy, ...] = (
 """Those in the authors' code: tensorflow/tpu, models/official/efficientnet/autoaugment.py, policy v0."""
 
 POLICIES = {"cifar10": CIFAR10, "cifar10_95": CIFAR10_95, "imagenet": IMAGENET, "imagenet_v0": IMAGENET_V0}
+"""The policies of `auto_augment` by name: "cifar10", "cifar10_95", "imagenet" and "imagenet_v0"."""

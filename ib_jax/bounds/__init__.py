@@ -1,8 +1,8 @@
 """Variational bounds and the objectives they are compared with: pure functions of apply-fns and a batch.
 
-Each takes (key, inputs, labels, *, encode_fn, decode_fn, ...) and returns BoundTerms, per example and in nats. Only
-`consistent_ceb` takes no `decode_fn`. The apply-fns may close over the parameters of any framework; every bound is
-called like these.
+Each takes ``(key, inputs, labels, *, encode_fn, decode_fn, ...)`` and returns `BoundTerms`, per example and in nats.
+Only `consistent_ceb` takes no `decode_fn`. The apply-fns may close over the parameters of any framework. Every bound is
+called as in these examples.
 
 Example, a plain function of parameters:
   >>> import jax, jax.numpy as jnp

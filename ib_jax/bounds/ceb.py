@@ -21,8 +21,9 @@ def ceb(
 
     .. math:: J = E_{z \sim e(z|x)}[-\log q(y|z)] + e^{-\rho}\, E_{z \sim e(z|x)}[\log e(z|x) - \log b(z|y)]
 
-    The second term is the residual, an upper bound on the residual information I(X;Z|Y) in the mean over the data,
-    whose gap is E[D(p(z|y) || b(z|y))]. The same optima as VIB's with beta = sigma(-rho), where both are tight.
+    The second term, the residual, is an upper bound on the residual information :math:`I(X;Z|Y)` in the mean over the
+    data; the gap is :math:`E[D(p(z|y) \| b(z|y))]`. Where both are tight, CEB has the same optima as VIB with
+    :math:`\beta = \sigma(-\rho)`.
 
     Args:
       key: one PRNG key, or one for each example ([B]).
@@ -33,14 +34,15 @@ def ceb(
       backward: b(z|y), a table with one density for each class, DiagGaussian with fields [C, D] or GaussianMixture with
         fields [C, M] and [C, M, D], or a function from the labels to densities with fields [B, ...]; learned if its
         fields are parameters.
-      rho: real; the residual weighs e^-rho, and infinity turns the bottleneck off.
+      rho: real; the weight of the residual is :math:`e^{-\rho}`, and infinity turns the bottleneck off.
       num_samples: samples of z for each example; 0 for the deterministic limit, the mean of z alone.
       estimator: of the residual, "closed_form" (for diagonal Gaussians) or "sampled" (eq. 9 of the paper); by default
         closed form where there is one.
 
     Returns:
-      BoundTerms(loss, distortion, residual, entropy_zx, entropy_zy, accuracy), each float [B], in nats: after the loss
-      the paper's H(Y|Z), I(X;Z|Y), H(Z|X) and H(Z|Y). The entropies of z are differential ones, of any sign.
+      BoundTerms(loss, distortion, residual, entropy_zx, entropy_zy, accuracy), each float [B], in nats. After the loss
+      come the paper's :math:`H(Y|Z)`, :math:`I(X;Z|Y)`, :math:`H(Z|X)` and :math:`H(Z|Y)`. The entropies of z are
+      differential and may have either sign.
 
     Raises:
       ValueError: `labels` has another shape, `num_samples` is negative, or `estimator` does not fit.

@@ -21,8 +21,8 @@ def confidence_penalty(
 
     .. math:: J = -\log q(y|z) - \lambda H(q(\cdot|z)), \quad z = \mu(x)
 
-    With an entropy threshold Gamma the penalty is :math:`\lambda \max(0, \Gamma - H)` and falls on confident
-    predictions alone.
+    With an entropy threshold :math:`\Gamma` the penalty is :math:`\lambda \max(0, \Gamma - H)`: only confident
+    predictions pay it.
 
     Args:
       key: ignored; taken so that every objective is called alike.
@@ -35,7 +35,7 @@ def confidence_penalty(
 
     Returns:
       BoundTerms(loss, distortion, prediction_entropy, accuracy), float [B], in nats. Without a threshold the loss can
-      be negative: it is smallest where a right answer is given without certainty.
+      be negative: it is lowest for a right answer that is not certain.
 
     Raises:
       ValueError: `labels` has another shape.

@@ -34,7 +34,7 @@ def consistent_ceb(
       encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance.
       backward: b(z|y), a table with one density for each class, DiagGaussian with fields [C, D] or GaussianMixture with
         fields [C, M] and [C, M, D]; learned if its fields are parameters.
-      rho: real; the residual weighs e^-rho, and infinity turns the bottleneck off.
+      rho: real; the weight of the residual is :math:`e^{-\rho}`, and infinity turns the bottleneck off.
       class_probabilities: p(y), float [C]: the shares of the classes in the training set
         (`evaluation.label_probabilities`), or None for uniform ones.
       num_samples: samples of z for each example; 0 for the deterministic limit, the mean of z alone.

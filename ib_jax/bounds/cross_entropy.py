@@ -16,7 +16,7 @@ def cross_entropy(key: Array, inputs: Array, labels: Array, *, encode_fn: Encode
 
     Returns:
       BoundTerms(loss, distortion, accuracy): loss and distortion are the cross-entropy, float [B], in nats. A
-      deterministic code has no finite rate, and this objective no rate term.
+      deterministic code has no finite rate, so there is no rate term.
 
     Raises:
       ValueError: `labels` has another shape.

@@ -22,9 +22,9 @@ def vib(
 
     .. math:: J = E_{z \sim p(z|x)}[-\log q(y|z)] + \beta\, D(p(z|x) \| r(z)), \quad \beta = \sigma(-\rho)
 
-    The first term, the distortion, is an upper bound on H(Y|Z), and the second, the rate, one on I(X;Z) in the mean
-    over the data, so J bounds H(Y) - I(Z;Y) + beta I(X;Z) from above. The gap is exact: that of the rate is
-    D(p(z) || r(z)), that of the distortion E[D(p(y|z) || q(y|z))].
+    The first term, the distortion, is an upper bound on :math:`H(Y|Z)`. The second, the rate, is one on :math:`I(X;Z)`.
+    In the mean over the data J bounds :math:`H(Y) - I(Z;Y) + \beta I(X;Z)` from above. The gaps are known:
+    :math:`D(p(z) \| r(z))` for the rate and :math:`E[D(p(y|z) \| q(y|z))]` for the distortion.
 
     Args:
       key: one PRNG key, or one for each example ([B]).
@@ -35,12 +35,12 @@ def vib(
       prior: r(z), DiagGaussian with fields [D] (`losses.standard_normal(D)` in the paper) or GaussianMixture with
         fields [M] and [M, D]; learned if its fields are parameters.
       beta: weight of the rate, >= 0; a number or an array that broadcasts against [B].
-      rho: the same in CEB's form, beta = 1 / (1 + e^rho); give one of the two.
+      rho: the same in CEB's form, :math:`\beta = 1 / (1 + e^\rho)`; give one of the two.
       num_samples: samples of z for each example; 0 for the deterministic limit, the mean of z alone.
       estimator: of the rate, "closed_form" or "sampled"; by default closed form where there is one.
 
     Returns:
-      BoundTerms(loss, distortion, rate, entropy_zx, accuracy), each float [B], in nats; entropy_zx is H(Z|X).
+      BoundTerms(loss, distortion, rate, entropy_zx, accuracy), each float [B], in nats; entropy_zx is :math:`H(Z|X)`.
 
     Raises:
       ValueError: `labels` has another shape, not exactly one of beta and rho is given, `num_samples` is negative, or

@@ -27,11 +27,11 @@ def vub(
               - \min\{H(Y),\, H(q(\cdot|z))\}\big]
 
     The minimum is taken for each example and sample. In the mean over the data
-    :math:`L_{IB} = \beta I(X;Z) - I(Z;Y) \le J_{VIB} - H(Y) \le J \le J_{VIB}`: J is below VIB because VIB's
-    usual form drops the constant H(Y); with H(Y) kept, VIB is the tighter of the two. What VUB changes is the
-    optimum. Where the minimum is not H(Y), it is a confidence penalty of weight one, and the best decoder is no longer
-    p(y|z) but a more cautious one: of C classes, an example that is classified right has its lowest loss at a
-    confidence q with :math:`q \log\frac{(C - 1) q}{1 - q} = 1`, 0.78 of two and 0.48 of ten.
+    :math:`L_{IB} = \beta I(X;Z) - I(Z;Y) \le J_{VIB} - H(Y) \le J \le J_{VIB}`: J is below VIB because VIB's usual form
+    drops the constant H(Y); with H(Y) kept, VIB is the tighter of the two. What VUB changes is the optimum. Where the
+    minimum is not H(Y), it is a confidence penalty of weight one, and the best decoder is no longer :math:`p(y|z)` but
+    a more cautious one. With C classes, an example that is classified right has its lowest loss at the confidence q
+    that solves :math:`q \log\frac{(C - 1) q}{1 - q} = 1`: 0.78 for two classes and 0.48 for ten.
 
     Args:
       key: one PRNG key, or one for each example ([B]).
@@ -42,16 +42,16 @@ def vub(
       prior: r(z), DiagGaussian with fields [D] (`losses.standard_normal(D)` in the paper) or GaussianMixture with
         fields [M] and [M, D]; learned if its fields are parameters.
       label_entropy: H(Y) in nats: log C for balanced classes, or measured with
-        `evaluation.label_entropy(labels, num_classes)`. For a vector target the differential entropy; the statement
-        J <= J_VIB needs H(Y) and H(q) of at least 0.
+        `evaluation.label_entropy(labels, num_classes)`. For a vector target it is the differential entropy;
+        :math:`J \le J_{VIB}` then needs H(Y) and H(q) to be at least 0.
       beta: weight of the rate, >= 0; a number or an array that broadcasts against [B].
-      rho: the same in CEB's form, beta = 1 / (1 + e^rho); give one of the two.
+      rho: the same in CEB's form, :math:`\beta = 1 / (1 + e^\rho)`; give one of the two.
       num_samples: samples of z for each example; 0 for the deterministic limit, the mean of z alone.
       estimator: of the rate, "closed_form" or "sampled"; by default closed form where there is one.
 
     Returns:
-      BoundTerms(loss, distortion, rate, entropy_zx, prediction_entropy, accuracy), each float [B], in nats; the
-      prediction's entropy is that of q, before the minimum, and entropy_zx is H(Z|X).
+      BoundTerms(loss, distortion, rate, entropy_zx, prediction_entropy, accuracy), each float [B], in nats.
+      prediction_entropy is that of q, before the minimum; entropy_zx is :math:`H(Z|X)`.
 
     Raises:
       ValueError: `labels` has another shape, not exactly one of beta and rho is given, `num_samples` is negative, or

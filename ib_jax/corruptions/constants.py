@@ -30,6 +30,7 @@ EXTRA_CORRUPTIONS = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 """Four more, kept apart for validation."""
 
 SEVERITIES = (1, 2, 3, 4, 5)
+"""From the weakest to the strongest."""
 
 CIFAR10: dict[str, tuple[Any, ...]] = {
     "gaussian_noise": (0.04, 0.06, 0.08, 0.09, 0.10),
@@ -114,6 +115,7 @@ IMAGENET: dict[str, tuple[Any, ...]] = {
 """For images of 224 x 224."""
 
 CONSTANTS = {"cifar10": CIFAR10, "imagenet": IMAGENET}
+"""By data set ("cifar10", "imagenet") and corruption, the strength at each of the five severities."""
 
 
 def strength(name: str, severity: int, constants: str) -> Any:

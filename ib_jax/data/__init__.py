@@ -1,18 +1,18 @@
 """Data sets as arrays or as a stream of batches: digits (no download), MNIST, Fashion-MNIST, CIFAR-10, ImageNet, texts.
 
-Images of one's own are called by where they lie: `load("pets.npz")`, `load("pets/")`, a folder of class folders, or
-`load("tfds:svhn_cropped")`, any image classification set that tensorflow-datasets has prepared.
+Your own images load by their path: ``load("pets.npz")``, or ``load("pets/")`` for a folder of class folders.
+``load("tfds:svhn_cropped")`` loads an image classification set that tensorflow-datasets has prepared.
 
-`load` gives arrays, `stream(open_train(...))` the batches of a training run from any step on, and
-`batches(open_split(...))` each example of a split once. ImageNet-A and the published corrupted sets (`open_corrupted`)
-are for testing only.
+`load` gives arrays, ``stream(open_train(...))`` the batches of a training run from any step on, and
+``batches(open_split(...))`` each example of a split once. ImageNet-A and the published corrupted sets
+(`open_corrupted`) are for testing only.
 
-`load_text` gives texts (IMDB's reviews, or a made-up set without any download) and `read_text_file` those of a file of
-one's own. `load_tokenizer` or `word_tokenizer` turn them into tokens, and `token_batches` (or, for training,
+`load_text` gives texts (IMDB's reviews, or a made-up set without any download) and `read_text_file` those of your own
+file. `load_tokenizer` or `word_tokenizer` turn them into tokens, and `token_batches` (or, for training,
 `bucketed_epoch` and `pad_tokens`) put these into padded batches of few shapes.
 
-Nothing here needs TensorFlow, and importing this module loads neither scikit-learn nor tensorflow-datasets nor grain
-nor tokenizers; they are imported when something that needs them is asked for.
+Nothing here needs TensorFlow. Importing this module loads neither scikit-learn nor tensorflow-datasets nor grain nor
+tokenizers; a function imports what it needs when it is called.
 """
 
 from ib_jax.data.access import ArraySource, BatchSource, EpochSource, Source, Subset

@@ -82,6 +82,7 @@ class ArraySource:
         return one_row(self, row)
 
     def read_rows(self, rows: np.ndarray, /) -> Split:
+        """The examples of rows int [n], in their order."""
         rows = check_rows(rows, len(self))
         return Split(*(field[rows] for field in self.examples))
 
@@ -117,6 +118,7 @@ class Subset:
         return one_row(self, row)
 
     def read_rows(self, rows: np.ndarray, /) -> Split:
+        """The examples of rows int [n], counted within the subset, in their order."""
         rows = check_rows(rows, len(self))
         return read_rows(self.source, self.rows[rows])
 

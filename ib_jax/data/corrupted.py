@@ -34,6 +34,8 @@ EXTRA_CORRUPTIONS = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 """Four that were kept apart for choosing hyperparameters."""
 
 NUM_SEVERITIES = 5
+"""Each corruption comes at severities 1 to 5."""
+
 _ARCHIVE, _FOLDER = "CIFAR-10-C.tar", "CIFAR-10-C"
 _NUM_TEST = 10_000
 # tensorflow-datasets names these two of CIFAR-10-C otherwise; of ImageNet-C it names all as here.

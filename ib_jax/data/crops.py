@@ -142,7 +142,7 @@ def crop_box(width: int, height: int, *, seed: int, epoch: int, row: int) -> tup
     3/4 and 4/3, its place uniform among those inside the image. A part that does not fit is drawn anew; after ten such
     the largest in the middle with a ratio in that range is taken.
 
-    The draw depends on (seed, epoch, row) alone, on nothing that was read before or beside it.
+    The draw depends on (seed, epoch, row) alone, not on what else is read.
 
     Args:
       width: W, of the image, in pixels.

@@ -77,6 +77,12 @@ def load_tokenizer(folder: str | os.PathLike[str], *, max_length: int) -> Tokeni
       FileNotFoundError: if there is no such file.
       DatasetCorruptError: if it is damaged or no tokenizer's.
       ValueError: if `max_length` is less than 3, or the tokenizer adds no special tokens.
+
+    Example:
+      >>> from ib_jax import data
+      >>> data.load_tokenizer("nowhere", max_length=128)
+      Traceback (most recent call last):
+      FileNotFoundError: there is no tokenizer.json in nowhere; expected the folder of a Hugging Face model with it
     """
     tokenizers = _library()
     path = local_path(folder, "folder") / _FILE

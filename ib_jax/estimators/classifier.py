@@ -102,7 +102,19 @@ class BottleneckClassifier(ClassifierMixin, Bottleneck):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "BottleneckClassifier":
-        """Trains on X, float [N, features], and labels y of any kind, [N]; examples of weight 0 are left out."""
+        """Trains on examples and their labels.
+
+        Args:
+          X: float [N, features].
+          y: labels of any kind, [N], of at least two classes.
+          sample_weight: float [N], >= 0; examples of weight 0 are left out. None weighs all alike.
+
+        Returns:
+          The classifier itself.
+
+        Raises:
+          ValueError: a setting is out of its range, y holds one class, or the weights have another length.
+        """
         X, y = self._checked(X, y, reset=True)
         check_classification_targets(y)
         weights = compute_sample_weight(self.class_weight, y)
@@ -194,16 +206,22 @@ class BottleneckClassifier(ClassifierMixin, Bottleneck):
     def select_beta(
         self, X: Any, y: Any, values: Sequence[float] | None = None, *, cv: Any = 5
     ) -> "BottleneckClassifier":
-        """Chooses beta (or rho, of CEB) by cross-validation, and fits with it.
+        """Chooses beta (for CEB, rho) by cross-validation, and fits with it.
 
-        The strongest bottleneck whose held-out error is within one standard error of the lowest: what another keeps
-        beyond it does not show. How it chose stands in `selection_`.
+        The choice is the strongest bottleneck whose held-out error is within one standard error of the lowest.
+        `selection_` holds the errors behind it.
 
         Args:
           X: float [N, features].
           y: labels, [N].
           values: to choose from; by default 1e-4 to 1 in seven steps of beta, or 0 to 6 of rho.
           cv: folds, as in scikit-learn.
+
+        Returns:
+          The classifier itself, fitted with the chosen value.
+
+        Raises:
+          ValueError: the objective is no bottleneck; or as `fit`.
         """
         name = objectives.strength_of(self.objective)
         if name not in ("beta", "rho"):

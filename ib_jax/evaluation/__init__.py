@@ -1,4 +1,4 @@
-"""Evaluation: accuracy, information and calibration, robustness to attacks it is handed, and checks of all that."""
+"""Evaluation: accuracy, information, calibration, robustness to attacks, and checks of these."""
 
 from ib_jax.evaluation.accuracy import ExampleTerms, evaluate_examples, summarise
 from ib_jax.evaluation.aggregate import AggregateTerms, aggregate_information

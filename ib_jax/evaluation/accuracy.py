@@ -14,18 +14,18 @@ from ib_jax.types import Array, Backward, DecodeFn, EncodeFn, Reference
 
 
 class ExampleTerms(NamedTuple):
-    """What is measured of each example.
+    r"""What is measured of each example.
 
     Attributes:
       correct_one: bool [B], right with one sample of z ("1 shot" in the paper); as the next two by the argmax of the
         logits, whatever their scale, and never where the model has no answer.
       correct_avg: bool [B], right by the mean of the softmax over the samples ("avg").
       correct_mean: bool [B], right at the mean of p(z|x).
-      cross_entropy: float [B], mean over the samples of -log q(y|z), in nats: the distortion.
+      cross_entropy: float [B], mean over the samples of :math:`-\log q(y|z)`, in nats: the distortion.
       confidence: float [B], probability of the class predicted by the mean of the softmax; NaN where the model has no
         answer by any of the three, which `summarise` refuses.
-      rate: float [B], E[log p(z|x) - log r(z)] in nats; None without a prior.
-      residual: float [B], E[log p(z|x) - log b(z|y)] in nats; None without a backward encoder.
+      rate: float [B], :math:`E[\log p(z|x) - \log r(z)]` in nats; None without a prior.
+      residual: float [B], :math:`E[\log p(z|x) - \log b(z|y)]` in nats; None without a backward encoder.
     """
 
     correct_one: Array
@@ -106,8 +106,8 @@ def summarise(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int)
 
     Returns:
       error_one, error_avg, error_mean (shares in [0, 1]), cross_entropy (nats), information_zy_bits (the lower bound
-      H(Y) - CE on I(Z;Y), H(Y) of these labels), calibration_error, and where there are such terms rate_bits (the upper
-      bound on I(X;Z)) and residual_bits (that on I(X;Z|Y)).
+      :math:`H(Y) - CE` on :math:`I(Z;Y)`, with H(Y) of these labels) and calibration_error; and, where the terms have
+      them, rate_bits (the upper bound on :math:`I(X;Z)`) and residual_bits (that on :math:`I(X;Z|Y)`).
 
     Raises:
       ValueError: there are no examples, a label is out of range, there are more or fewer labels than examples, or the

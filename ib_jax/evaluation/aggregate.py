@@ -11,7 +11,7 @@ from ib_jax.types import Array, EncodeFn
 
 
 class AggregateTerms(NamedTuple):
-    """The divergence of each p(t|x_i) from mixtures of the encodings, in nats; see `aggregate_information`.
+    """The divergence of each :math:`p(t|x_i)` from mixtures of the encodings, in nats; see `aggregate_information`.
 
     Attributes:
       from_all: float [N], from the mean of all N encodings, <= log N.
@@ -23,7 +23,7 @@ class AggregateTerms(NamedTuple):
 
 
 def aggregate_information(key: Array, inputs: Array, *, encode_fn: EncodeFn, num_samples: int = 1) -> AggregateTerms:
-    r"""I(X;T) without a prior: encodings compared with the mean of all of them, and of the others.
+    r""":math:`I(X;T)` without a prior: encodings compared with the mean of all of them, and of the others.
 
     .. math:: \frac1N \sum_i E_{t \sim p(t|x_i)} \log \frac{p(t|x_i)}{\frac1N \sum_j p(t|x_j)}
               \;\le\; I(X;T) \;\le\;
@@ -32,8 +32,8 @@ def aggregate_information(key: Array, inputs: Array, *, encode_fn: EncodeFn, num
     In this line X is the population, the N inputs are independent draws from it, and both bounds hold in expectation
     over them. The left side is I(X;T) itself for another X: the empirical distribution of the N inputs, and never above
     log N, so a value near log N says only that there is more. Where encodings hardly overlap the right side is larger
-    than the rate; use the smaller of the two. Of a trained model, take inputs that it was not trained on for X to be
-    the population. Pure and jittable; time in proportion to S N^2 D, memory to S N D.
+    than the rate; use the smaller of the two. For a trained model, take inputs that it was not trained on; else X is
+    not the population. Pure and jittable; time in proportion to S N^2 D, memory to S N D.
 
     Args:
       key: one PRNG key, or one for each example ([N]).

@@ -50,10 +50,10 @@ def check_answers(key: Array, logits_fn: LogitsFn, inputs: Array) -> Finding | N
 
 
 def check_search(result: AttackResult, *, name: str = "") -> list[Finding]:
-    """Looks for attacks that NaN led astray: blocked searches, and results at which the model has no answer.
+    """Looks for attacks that NaN misled: blocked searches, and results at which the model has no answer.
 
     Args:
-      result: of an attack of this package on N >= 1 examples; what it does not know of (None) is not looked at.
+      result: of an attack of this package on N >= 1 examples; fields that are None are skipped.
       name: of the attack, to begin the messages with.
 
     Returns:

@@ -11,7 +11,7 @@ Answers = Array | np.ndarray
 
 
 def most_probable(probabilities: np.ndarray) -> np.ndarray:
-    """`losses.predicted_class` of NumPy arrays, in the precision that they have: float64 tells what float32 ties.
+    """`losses.predicted_class` for NumPy arrays, in their own precision: float64 separates what float32 ties.
 
     Args:
       probabilities: float [..., C], or logits.
@@ -29,7 +29,7 @@ def most_probable(probabilities: np.ndarray) -> np.ndarray:
 
 
 def decided(answers: Answers) -> np.ndarray:
-    """The answers as they are, where there is one to every example.
+    """The answers unchanged, if every example has one.
 
     Args:
       answers: int [..., N].
@@ -38,7 +38,7 @@ def decided(answers: Answers) -> np.ndarray:
       NumPy int [..., N].
 
     Raises:
-      ValueError: some are -1; no share of right answers can be told from them.
+      ValueError: some are -1, so that there is no accuracy.
 
     Example:
       >>> import numpy as np
@@ -51,7 +51,7 @@ def decided(answers: Answers) -> np.ndarray:
         rows = np.unique(missing.nonzero()[-1])
         raise ValueError(
             f"the model answers NaN at {len(rows)} of {answers.shape[-1]} examples, the first of them {rows[0]}: they "
-            "are neither right nor wrong, so there is no accuracy to report; train the model anew, or mend it"
+            "are neither right nor wrong, so there is no accuracy to report; retrain the model, or fix it"
         )
     return answers
 
@@ -84,7 +84,7 @@ def is_right(answers: Answers, labels: Answers) -> np.ndarray:
 def standing(answers: Answers, labels: Answers, clean: np.ndarray) -> np.ndarray:
     """Whether each example stands under an attack: right before it and right after it.
 
-    An image that was wrong and that the attack moves to its label is no robustness.
+    An image that was wrong before does not count as robust if the attack moves it to its label.
 
     Args:
       answers: int [n], to the first n attacked examples.
@@ -108,7 +108,7 @@ def standing(answers: Answers, labels: Answers, clean: np.ndarray) -> np.ndarray
 
 
 def median_distance(distances: np.ndarray, stands: np.ndarray, clean: np.ndarray) -> float:
-    """The median size of perturbations of the examples that were right before; what stands is infinitely far.
+    """The median perturbation size over examples that were right before; one that stands counts as infinitely far.
 
     Args:
       distances: float [n].

@@ -19,13 +19,13 @@ PredictFn = Callable[[Params, Array, Array], Array]
 
 
 class AttackPrograms:
-    """Attacks by their specs on models of one structure; each is compiled once, since parameters are an argument.
+    """Runs attacks, given as specs, on models of one structure; each compiles once, as parameters are an argument.
 
     Args:
       apply_fn: (params, keys [B], inputs [B, ...]) -> logits [B, C], at one sample of a stochastic model.
-      mean_fn: the same at the mean of the code, for specs and answers `at_mean`; None for a model without such.
+      mean_fn: the same at the mean of the code, for specs and answers `at_mean`; None for a model without it.
       num_eval_samples: samples behind an answer; its mean softmax decides.
-      predict: in place of that answer, `apply_fn`'s; one at the mean stays that of `mean_fn`.
+      predict: (params, keys [B], inputs) -> int [B], replaces the answer of `apply_fn`, not that of `mean_fn`.
       batch_size: most examples attacked or answered at a time.
       bounds: lower and upper limits of the inputs.
 
@@ -87,7 +87,7 @@ class AttackPrograms:
         labels: Array | np.ndarray,
         targets: Array | np.ndarray | None = None,
     ) -> AttackResult:
-        """Runs an attack on this model, as of `attacks.Runner`; a spec's source and number of images are not looked at.
+        """Runs an attack on this model, like `attacks.Runner`; ignores a spec's source and number of images.
 
         Args:
           spec: the attack.
@@ -95,7 +95,7 @@ class AttackPrograms:
           key: one PRNG key, or one for each example ([N]).
           inputs: float [N, ...].
           labels: int [N].
-          targets: int [N] for a targeted spec; the others leave them.
+          targets: int [N] for a targeted spec; ignored by others.
 
         Returns:
           AttackResult of NumPy arrays.
@@ -113,7 +113,7 @@ class AttackPrograms:
         return run(params, key, jnp.asarray(inputs), jnp.asarray(labels), aims, epsilon=spec.epsilon)
 
     def answers(self, params: Params, key: Array, inputs: Array | np.ndarray, *, at_mean: bool = False) -> np.ndarray:
-        """The class answered for each example.
+        """The class that the model answers for each example.
 
         Args:
           params: handed to `apply_fn`.
@@ -131,13 +131,13 @@ class AttackPrograms:
 
 
 class TransferSource:
-    """A trained model on which adversarial images are made, to be shown to other models; what was made is kept.
+    """A trained model on which adversarial images are made, to be shown to other models; images are made once.
 
     Args:
       programs: the attacks on it.
       params: its parameters.
       key: of the attacks on it: one PRNG key, or one for each example.
-      stochastic: False for a model that answers the same each time: gradients are not averaged then, whatever the spec.
+      stochastic: False for a deterministic model: gradients are then not averaged, whatever the spec.
 
     Example:
       >>> import jax, jax.numpy as jnp

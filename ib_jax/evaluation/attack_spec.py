@@ -60,14 +60,14 @@ _LOSSES: Mapping[str, attacks.AttackLoss] = {
 class AttackSpec:
     """One attack of an `AttackSuite`, in plain scalars that a record can keep.
 
-    What is left out is the attack's own default, and is filled in. Specs that differ in radius, source, targets or
-    number of images alone share a compiled program.
+    A setting that is left out takes the attack's own default. Specs that differ only in radius, source, targets or
+    number of images share a compiled program.
 
     Attributes:
       attack: one of `ATTACKS`.
       epsilon: radius in units of the inputs (L0: a number of values); None for DeepFool, Carlini-Wagner, FAB, DDN, FMN,
-        HopSkipJump and sigma-zero, which look for the smallest perturbation. Given one, they are judged by their
-        distance.
+        HopSkipJump and sigma-zero, which look for the smallest perturbation; with a radius, they succeed if the
+        distance is within it.
       norm: "linf", "l2", "l1" or "l0", as far as the attack has it.
       loss: what is climbed: "cross_entropy", "margin" (of the strongest wrong class) or "dlr"; None where there is no
         choice.
@@ -138,7 +138,7 @@ class AttackSpec:
 
     @property
     def label(self) -> str:
-        """What tells the attack from others, to be read."""
+        """A readable name that tells the attack from others."""
         first = f"{self.attack} {self.norm}" + ("" if self.epsilon is None else f" {self.epsilon:g}")
         told = [
             (f"{self.num_steps} steps", self.num_steps is not None),
@@ -160,14 +160,14 @@ class AttackSpec:
 
     @property
     def program(self) -> tuple[Any, ...]:
-        """What decides the compiled attack: specs with the same one share it."""
+        """The settings of the compiled attack; specs with equal ones share it."""
         told = (self.attack, self.norm, self.loss, self.num_steps, self.path_length)
         samples = (self.num_eot_samples, self.num_judge_samples, self.at_mean)
         return (*told, *samples, *sorted((name, repr(value)) for name, value in self.options.items()))
 
     @property
     def passes(self) -> float:
-        """What an image costs at most, roughly, in passes forth and back through the model; for showing progress.
+        """The most that an image costs, in forward and backward passes, roughly; for showing progress.
 
         Samples of z count nothing: they share the encoder's pass, which is nearly all of a model.
         """
@@ -187,11 +187,11 @@ class AttackSpec:
         return num_examples if self.num_images is None else min(self.num_images, num_examples)
 
     def without_samples(self) -> "AttackSpec":
-        """The same on a model that answers the same each time: one sample is the expectation."""
+        """The same for a deterministic model: one sample is the expectation."""
         return dataclasses.replace(self, num_eot_samples=1)
 
     def conditions(self) -> dict[str, Any]:
-        """Its settings for a record, in plain scalars; what it does not have is left out."""
+        """Its settings for a record, in plain scalars; settings that it does not have are left out."""
         told = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         told = {name: value for name, value in told.items() if name not in ("options", "num_judge_samples")}
         kept = {name: value for name, value in told.items() if value not in (None, "") and (name, value) != _AT_SAMPLE}

@@ -31,9 +31,9 @@ class SuiteKeys(NamedTuple):
     """The keys of a suite, each one PRNG key or one for each image ([N]); no two may share their noise.
 
     Attributes:
-      attack: of the attacks, all of which start from it, so that they differ by what they do.
+      attack: of the attacks. All start from the same key, so that only the attacks differ.
       judge: of the samples behind the answers, the same before and after every attack.
-      check: of the look at the model's gradients.
+      check: of the check of the model's gradients.
     """
 
     attack: Array
@@ -42,7 +42,7 @@ class SuiteKeys(NamedTuple):
 
 
 class AttackSuite:
-    """Attacks models of one structure in many ways; programs are compiled once, since parameters are an argument.
+    """Runs many attacks on models of one structure; programs compile once, since parameters are an argument.
 
     An image stands under an attack if it was right before and still is, by the same samples of a stochastic model,
     which no attack has seen. An image's keys do not depend on how many are attacked.
@@ -56,8 +56,8 @@ class AttackSuite:
       mean_fn: the model at the mean of its code, for specs `at_mean`.
       num_eval_samples: samples behind an answer.
       predict: (params, keys [B], inputs) -> int [B], in place of the class of the mean softmax over these.
-      measures: by name what else is measured of the images, as they are and attacked.
-      num_checked: images whose gradients are looked at, the first ones.
+      measures: by name, further functions (params, images) -> numbers of the clean and the attacked images.
+      num_checked: how many images, the first ones, are used to check the gradients.
       batch_size: most examples attacked or answered at a time.
       bounds: lower and upper limits of the inputs.
 
@@ -126,7 +126,7 @@ class AttackSuite:
         keep_images: bool = False,
         report: Callable[[AttackRow], None] | None = None,
     ) -> SuiteResult:
-        """Attacks a model in every way of the suite.
+        """Runs every attack of the suite on a model.
 
         Args:
           params: of the model.
@@ -134,7 +134,7 @@ class AttackSuite:
           sources: by the names in the specs, the models on which images for transfer are made.
           folder: where to keep finished attacks; the same call after a kill makes only those that are missing.
           keep_images: whether rows hold the attacked images.
-          report: called with each row once it is there.
+          report: called with each row as soon as it is done.
 
         Returns:
           SuiteResult.
@@ -176,7 +176,7 @@ class AttackSuite:
         )
 
     def transfer_source(self, params: Params, keys: SuiteKeys, *, stochastic: bool = True) -> TransferSource:
-        """A model of this structure as one on which images for others are made."""
+        """A model of this structure as a source of images for others."""
         return TransferSource(self.programs, params, self._first(keys.attack), stochastic=stochastic)
 
     def _lengths(self) -> list[int]:

@@ -12,7 +12,7 @@ from ib_jax.types import Array, LogitsFn
 
 
 def check_randomness(key: Array, logits_fn: LogitsFn, inputs: Array, *, num_eot_samples: int) -> Finding | None:
-    """Looks for a model that answers at random, attacked by gradients of one sample of it each.
+    """Looks for a stochastic model that is attacked with gradients of a single sample.
 
     Two draws of the logits at the same inputs are compared. They count as different from a relative difference of
     1e-5 on, so that an accelerator that adds numbers up in a varying order does not pass for randomness.
@@ -88,7 +88,7 @@ def check_gradients(
 
     Returns:
       A Finding if the share of useless gradients exceeds `tolerance`, or if no example is classified right, so that
-      there is nothing to look at; else None.
+      there is nothing to check; else None.
 
     Raises:
       ValueError: a setting is out of its range, there are no inputs, they are not floating, or `labels` is not
@@ -145,7 +145,7 @@ def check_gradients(
 
 
 def check_logits(key: Array, logits_fn: LogitsFn, inputs: Array) -> Finding | None:
-    """Looks for probabilities given out as logits: no value below zero, and every row summing to 1 within 1e-4.
+    """Looks for a model that returns probabilities as logits: no value below zero, and rows that sum to 1 within 1e-4.
 
     Rows with a NaN are left to `check_answers`.
 
@@ -206,7 +206,7 @@ def check_model(
       num_eot_samples: the samples of a stochastic model behind each gradient of the attack.
 
     Returns:
-      The findings, an empty list where there is nothing to report. It is no proof that gradients are useful: compare
+      The findings; an empty list if there is nothing to report. That does not prove that gradients are useful: compare
       attacks as well (`check_results`).
 
     Raises:

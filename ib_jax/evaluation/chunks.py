@@ -27,12 +27,12 @@ RunFn = Callable[..., AttackResult]
 
 
 class ChunkProgress(NamedTuple):
-    """What is known after each chunk.
+    """The progress after each chunk.
 
     Attributes:
       num_done: examples attacked, in earlier runs too.
       num_examples: examples in all.
-      num_fooled: of those attacked; what is undecided is not among them.
+      num_fooled: how many of them fool the model; undecided ones do not count.
       examples_per_second: in this run.
       seconds_left: at that speed.
     """
@@ -61,9 +61,9 @@ def attack_in_chunks(
     """Attacks many examples in chunks that fit memory, each device taking the next one.
 
     Example i has the key `fold_in(key, i)`, so neither the size of the chunks nor the number of devices changes a
-    result. With a folder every finished chunk is a file in it, written whole or not at all, and the same call after a
-    kill makes only those that are missing. They come back bit for bit, in any dtype. A file that is damaged is refused
-    by its name, never made again unasked: delete it for that.
+    result. With a folder, every finished chunk becomes a file in it, written whole or not at all. The same call after a
+    kill computes only the missing ones; the others come back bit for bit, in any dtype. A damaged file is refused by
+    its name and never replaced: delete it to compute it again.
 
     Args:
       run: see `RunFn`; it is called from a thread for each device, with parameters on that device.

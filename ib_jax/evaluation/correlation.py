@@ -12,7 +12,7 @@ class Correlation(NamedTuple):
 
     Attributes:
       coefficient: Pearson's r, in [-1, 1].
-      p_value: probability of an |r| at least as large for independent normal variables (two-sided).
+      p_value: probability of an :math:`|r|` at least as large for independent normal variables (two-sided).
       lower: where the confidence interval begins.
       upper: where it ends.
     """

@@ -1,4 +1,4 @@
-"""Errors under common corruptions, in one number: their average, and the mean corruption error beside AlexNet's."""
+"""Errors under common corruptions, in one number: their average, and the mean corruption error."""
 
 from collections.abc import Mapping, Sequence
 
@@ -51,7 +51,7 @@ def average_corruption_error(errors: Mapping[str, Sequence[float]]) -> float:
 
 
 def mean_corruption_error(errors: Mapping[str, Sequence[float]], baseline: Mapping[str, float] | None = None) -> float:
-    r"""The mean corruption error: errors relative to another network's, so that no corruption weighs more.
+    r"""The mean corruption error: errors relative to a baseline's, so that every corruption has equal weight.
 
     .. math:: \mathrm{mCE} = \frac{1}{|C|} \sum_{c \in C} \frac{\sum_s E_{s,c}}{\sum_s E^{\mathrm{base}}_{s,c}}
 

@@ -70,12 +70,12 @@ def check_monotone(
     level: float = 0.05,
     min_difference: float = 0.005,
 ) -> Finding | None:
-    r"""Looks for a robust accuracy that is higher at a larger radius, where the adversary can do all that it could.
+    r"""Looks for a robust accuracy that rises with the radius, although the adversary can do all it could before.
 
     All pairs of radii are compared, so a slow rise is seen too. With results per example a pair counts if the one-sided
     sign test on the examples that differ (see `result_checks`) passes at `level` divided by the number of pairs,
-    :math:`E(E-1)/2` (Bonferroni), and the accuracy rises by `min_difference`. Accuracies alone say nothing of noise:
-    then only `min_difference` is asked for, and should be above what repeated attacks differ by.
+    :math:`E(E-1)/2` (Bonferroni), and the accuracy rises by `min_difference`. Accuracies alone say nothing about noise:
+    then only `min_difference` decides, and it should exceed the difference between repeated attacks.
 
     Args:
       epsilons: float [E], E >= 2, increasing radii.
@@ -135,7 +135,7 @@ def check_unbounded(
     bounds: tuple[float | Array, float | Array] = (0.0, 1.0),
     tolerance: float = 0.01,
 ) -> Finding | None:
-    """Looks for an attack that may do anything, and still fails: without a limit every example must fall.
+    """Looks for an attack that fails although it has no limit: without one, every example must fall.
 
     Such an attack looks for the smallest perturbation without a limit on it (DeepFool, Carlini-Wagner), or has an L-inf
     radius of at least the width of the inputs, so that an input of another class is within its reach. A model that

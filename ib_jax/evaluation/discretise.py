@@ -35,11 +35,12 @@ def discretise(
     .. math:: t_i \mapsto (b(t_{i1}), \dots, b(t_{iD})), \qquad
               b(v) = \min\big(B - 1, \max(0, \lfloor B (v - v_0) / (v_1 - v_0) \rfloor)\big)
 
-    For a network without noise the code T is a function of X, so the entropy of the symbols is the information I(X;T)
-    of the binned code. It is a property of the grid as much as of the network: without bins I(X;T) of a continuous
-    input is infinite, each halving of the bins raises the entropy by up to D log 2 until all rows differ, and among
-    networks on one grid it compares how far inputs cluster at that resolution. So state the grid beside every number.
-    A range from the data makes the entropy independent of the scale of the features, a given one does not.
+    For a network without noise the code T is a function of X, so the entropy of the symbols is the information
+    :math:`I(X;T)` of the binned code. It is a property of the grid as much as of the network: without bins
+    :math:`I(X;T)` of a continuous input is infinite, and each halving of the bins raises the entropy by up to D log 2
+    until all rows differ. Between networks on one grid it compares how far inputs cluster at that resolution. So state
+    the grid with every number. A range taken from the data makes the entropy independent of the scale of the features;
+    a fixed one does not.
 
     N rows have at most N symbols, and an estimate from them says little when most rows are alone: record
     `distinct_share` and `single_share`.

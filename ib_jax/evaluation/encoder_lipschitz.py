@@ -4,6 +4,7 @@ import math
 from typing import Literal, get_args
 
 Form = Literal["corrected", "joint", "printed"]
+"""Which statement of Theorem 3 `log_density_lipschitz` computes."""
 
 
 def log_density_lipschitz(
@@ -14,13 +15,14 @@ def log_density_lipschitz(
     *,
     form: Form = "corrected",
 ) -> float:
-    r"""Logarithm of a Lipschitz constant of p(t|x) = N(t; mean(x), diag(scale(x)^2)) in x, for every t (Theorem 3).
+    r"""Logarithm of a Lipschitz constant in x of a Gaussian encoder's density :math:`p(t|x)`, for every t (Theorem 3).
 
     .. math:: |p(t|x) - p(t|x')| \le \frac{e^{-1/2} L_\mu + \sqrt K L_\sigma}{(2\pi)^{K/2} \sigma_{\min}^{K+1}}\,
               \|x - x'\|_2 \qquad \text{(corrected)}
 
-    Proof. Write u = (t - mean) / scale. Then :math:`dp = p \sum_k (u_k\, d\mu_k + (u_k^2 - 1)\, d\sigma_k) / \sigma_k`
-    and :math:`p \le (2\pi)^{-K/2} \sigma_{\min}^{-K} e^{-|u|^2/2}`. By Cauchy-Schwarz the first sum is at most
+    where :math:`p(t|x) = N(t; \mu(x), \mathrm{diag}(\sigma(x)^2))`. Proof. Write :math:`u = (t - \mu) / \sigma`. Then
+    :math:`dp = p \sum_k (u_k\, d\mu_k + (u_k^2 - 1)\, d\sigma_k) / \sigma_k` and
+    :math:`p \le (2\pi)^{-K/2} \sigma_{\min}^{-K} e^{-|u|^2/2}`. By Cauchy-Schwarz the first sum is at most
     :math:`|u| |d\mu| / \sigma_{\min}`, and :math:`|u| e^{-|u|^2/2} \le e^{-1/2}`. For the second,
     :math:`(s - 1)^2 \le e^s` for s >= 0, so :math:`\sum_k (u_k^2 - 1)^2 \le K e^{|u|^2}`, with equality at u = 0. Now
     integrate along the straight line from (mean(x), scale(x)) to (mean(x'), scale(x')), on which no scale falls below

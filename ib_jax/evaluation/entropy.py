@@ -10,7 +10,7 @@ from ib_jax.types import Array
 
 
 def count_symbols(symbols: Array | np.ndarray) -> np.ndarray:
-    """How often each symbol occurs that occurs at all.
+    """How often each symbol that occurs does so.
 
     Args:
       symbols: int [N], N >= 1; `discretise` makes them from features.
@@ -38,8 +38,8 @@ def entropy_plug_in(counts: Array | np.ndarray) -> float:
 
     .. math:: \hat H = -\sum_s \hat p_s \log \hat p_s, \qquad \hat p_s = c_s / n
 
-    It is too small on average, by about (S - 1) / (2 n) for S symbols, and never more than log n. With n below S that
-    is most of what it says.
+    It is too small on average, by about :math:`(S - 1) / (2 n)` for S symbols, and never more than log n. With n below
+    S this bias is most of the result.
 
     Args:
       counts: int [S], >= 0 with sum n >= 1; zeros do not count.
@@ -66,8 +66,8 @@ def entropy_miller_madow(counts: Array | np.ndarray) -> float:
 
     .. math:: \hat H_{MM} = \hat H + \frac{S_+ - 1}{2 n}
 
-    with S_+ the number of symbols seen. It corrects by at most half a nat, so it does not help when n is below the
-    number of symbols.
+    with :math:`S_+` the number of symbols seen. It corrects by at most half a nat, so it does not help when n is below
+    the number of symbols.
 
     Args:
       counts: int [S], >= 0 with sum n >= 1; zeros do not count.
@@ -96,11 +96,12 @@ def entropy_jvhw(counts: Array | np.ndarray) -> float:
               + (1 - w_s) \big(\Delta \hat P(c_s) - \hat p_s \log \Delta\big)\Big), \qquad
               w_s = \min(1, \max(0, 2 \hat p_s / \Delta - 1))
 
-    P is the best polynomial of order K = min(4 + ceil(1.2 log n), 22) for -x log x on [0, 1], hat-P(c) its unbiased
-    estimate at p / Delta: a symbol that is rare, below Delta / 2, has the bias of P's error alone, one above Delta that
-    of the plug-in after its first correction, and between them the two are blended. The threshold is
-    Delta = 4 c log(n) / n, where c follows the share of samples whose symbol occurs once, as the authors fitted it.
-    With no such symbol, or n < K, every symbol has w = 1: Miller-Madow plus 1 / (2 n).
+    P is the best polynomial of order :math:`K = \min(4 + \lceil 1.2 \log n \rceil, 22)` for :math:`-x \log x` on [0,
+    1], and :math:`\hat P(c)` its unbiased estimate at :math:`p / \Delta`. A rare symbol, below :math:`\Delta / 2`, has
+    only the bias of P's error; one above :math:`\Delta` has that of the plug-in after its first correction; between
+    them the two are blended. The threshold is :math:`\Delta = 4 c \log(n) / n`, where c follows the share of samples
+    whose symbol occurs once, as the authors fitted it. With no such symbol, or n < K, every symbol has w = 1:
+    Miller-Madow plus 1 / (2 n).
 
     How near: for 2,500 draws from 10,000 equally likely symbols the root mean square error is 0.9 % of the entropy (97
     of 100 draws are within 2 %), where the plug-in misses 17 %. For long tails it is still too small: by 2.7 % for

@@ -33,30 +33,32 @@ def bootstrap_entropy(
 ) -> EntropyInterval:
     r"""An estimate of entropy with a bootstrap interval.
 
-    Each resample draws n symbols from the shares of the counts; their entropy is known, it is the plug-in estimate
-    H-hat of the counts. So the error of the estimator T in that world is known too, and its quantiles stand for those
-    of the real error:
+    Each resample draws n symbols from the shares of the counts. The entropy of these shares is known: it is the plug-in
+    estimate :math:`\hat H` of the counts. So the error of the estimator T on a resample is known too, and its quantiles
+    stand for those of the real error:
 
     .. math:: \big[\, T - (q_{1 - \alpha/2} - \hat H),\; T - (q_{\alpha/2} - \hat H) \,\big]
 
     with q the quantiles of T over the resamples. For the plug-in estimate this is the "basic" interval. The others are
     no functionals of the shares, and SciPy's forms (`scipy.stats.bootstrap`), which compare resamples with T of the
-    counts, go wrong with them: a resample has fewer distinct symbols, T of it is near H-hat and not near T. Percentiles
-    count the bias twice, and BCa is not a number where every resample lies below the estimate. Drawing counts from a
-    multinomial, as here, is the same as drawing symbols, and does not sort them each time.
+    counts, go wrong with them: a resample has fewer distinct symbols, so its T is near :math:`\hat H` and not near T of
+    the counts. Percentiles count the bias twice, and BCa is NaN where every resample lies below the estimate. Drawing
+    counts from a multinomial, as here, is the same as drawing symbols, and does not sort them each time.
 
     What it does not cover: symbols that were never seen are in no resample, so the bias through them is not in the
     interval. Measured share of intervals at 95 % that held the truth (150 to 300 samples, 200 to 300 resamples each):
 
-    | symbols                     | n      | plug-in | Miller-Madow | JVHW | percentiles, the same |
-    |-----------------------------|--------|---------|--------------|------|-----------------------|
-    | 20, Zipf's law              | 500    | 0.96    | 0.96         | 0.96 | 0.87, 0.92, 0.92      |
-    | 1000, Zipf's law            | 10,000 | 0.91    | 0.92         | 0.91 | 0, 0.15, 0.24         |
-    | 1000, Zipf's law            | 1000   | 0.03    | 0.16         | 0.77 | 0, 0, 0               |
-    | 10,000, equally likely      | 2500   | 0       | 0            | 0.56 | 0, 0, 0               |
+    ======================  ======  =======  ============  ====  =====================
+    symbols                 n       plug-in  Miller-Madow  JVHW  percentiles, the same
+    ======================  ======  =======  ============  ====  =====================
+    20, Zipf's law          500     0.96     0.96          0.96  0.87, 0.92, 0.92
+    1000, Zipf's law        10,000  0.91     0.92          0.91  0, 0.15, 0.24
+    1000, Zipf's law        1000    0.03     0.16          0.77  0, 0, 0
+    10,000, equally likely  2500    0        0             0.56  0, 0, 0
+    ======================  ======  =======  ============  ====  =====================
 
-    So with n well above the number of symbols it holds what it says; below, it is a lower bound of the uncertainty, and
-    for the plug-in and Miller-Madow no statement about the entropy at all.
+    So with n well above the number of symbols the interval covers as stated. Below, it understates the uncertainty, and
+    for the plug-in and Miller-Madow estimates it says nothing about the entropy.
 
     Args:
       counts: int [S], >= 0 with sum n >= 1; zeros do not count.

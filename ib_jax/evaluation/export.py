@@ -30,7 +30,7 @@ def export_images(
     seed: int,
     about: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
-    """Writes the attacked images of a suite, for any framework that reads NumPy files, with what they are.
+    """Writes the attacked images of a suite, with a manifest, for any framework that reads NumPy files.
 
     A file for each attack, `NAME.npz`, has `x_adv` float32 [n, ...] in the layout of `inputs` (channels last in this
     library), `x` and `y`, what was attacked and its labels, and `stands` bool [n], right before and after the attack.
@@ -101,11 +101,11 @@ def robustbench_info(
     additional_data: bool = False,
     number_forward_passes: int = 1,
 ) -> dict[str, Any]:
-    """A model's robustness in the shape of RobustBench's `model_info` files, as its `robustness.json`.
+    """A model's robustness in the form of RobustBench's `model_info` files, for `robustness.json`.
 
     Args:
       result: of a suite.
-      epsilon: the radius of which it tells.
+      epsilon: the radius to report.
       norm: its norm.
       dataset: as of "cifar10".
       name: title of the work.

@@ -10,16 +10,16 @@ Form = Literal["sharp", "weak"]
 
 
 def fano_error(conditional_entropy: npt.ArrayLike, num_classes: int, *, form: Form = "sharp") -> np.ndarray:
-    r"""The least probability of error of a decoder of T, given H(Y|T).
+    r"""The least probability of error of a decoder of T, given :math:`H(Y|T)`.
 
     .. math:: H(Y|T) \le h(P_e) + P_e \log(C - 1), \qquad
               P_e \ge \frac{H(Y|T) - \log 2}{\log C} \ \text{(weak)}
 
     with :math:`h(p) = -p \log p - (1 - p) \log(1 - p)`. The right-hand side of the first rises up to
-    :math:`P_e = 1 - 1/C`, where it is log C, so H(Y|T) gives one least P_e. It is attained: by a code given which one
-    label has probability 1 - P_e and the others share the rest. "weak" bounds h by log 2 and log(C - 1) by log C, as
-    the paper does; it says nothing below log 2. A cross-entropy is no less than H(Y|T) and does not belong here: the
-    error may be smaller than what it would give.
+    :math:`P_e = 1 - 1/C`, where it is log C, so H(Y|T) gives one least P_e. A code attains it under which one label has
+    probability :math:`1 - P_e` and the others share the rest. "weak" bounds h by log 2 and log(C - 1) by log C, as the
+    paper does; it says nothing below log 2. Do not pass a cross-entropy: it is no less than H(Y|T), so the error may be
+    smaller than the result.
 
     Args:
       conditional_entropy: H(Y|T) in nats, in [0, log C], float [...].

@@ -12,11 +12,11 @@ from ib_jax.types import Array, LogitsFn
 
 
 class Finding(NamedTuple):
-    """What a check has to report: a sign of gradient masking, or of a mistake in the evaluation. No proof of either.
+    """What a check reports: a sign of gradient masking or of a mistake in the evaluation, not a proof.
 
     Attributes:
       check: the name of the check, that of its function without `check_`.
-      message: what was seen, with the numbers, and what to do next.
+      message: what the check saw, with the numbers, and what to do next.
       evidence: the numbers by name; shares and accuracies are in [0, 1].
     """
 

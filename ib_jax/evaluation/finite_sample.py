@@ -41,7 +41,7 @@ def sampling_deviation(num_samples: int, delta: float) -> float:
 def sampling_error(
     information_xz: float, deviation: float, *, least_probability: float, num_codes: int, num_classes: int
 ) -> float:
-    r"""How far I(Y;T) on a sample may be from that on the distribution, for every encoder of this I(X;T) at once.
+    r"""How far :math:`I(Y;T)` on a sample may be from its value on the distribution, for every encoder at once.
 
     .. math:: |\hat I(Y;T) - I(Y;T)| \le M \psi\Big(\frac{V r}{M}\Big) + M C \psi\Big(\frac{(V + 1) r}{M \sqrt C}\Big)
               + C \psi\Big(\frac{r}{\sqrt C}\Big), \qquad V = \frac{\sqrt{2 I(X;T)}}{\min p}
@@ -51,14 +51,16 @@ def sampling_error(
     was trained on this sample. Added to `robustness_bound` it bounds the difference between the information on the
     sample, clean, and that on the distribution, attacked: the finite form of Theorem 2.
 
-    With D = p^ - p and v_t the Euclidean norm over x of p(t|x) - p(t):
+    Let :math:`D = \hat p - p`, and :math:`v_t` the Euclidean norm over x of :math:`p(t|x) - p(t)`:
 
-    1. I(Y;T) = H(T) + H(Y) - H(Y,T), and an entropy changes by at most the sum of psi of each probability's change.
-    2. |p^(t) - p(t)| = |sum_x (p(t|x) - p(t)) D(x)| <= v_t r, since D sums to 0.
-    3. |p^(t, y) - p(t, y)| = |sum_x (p(t|x) - p(t)) D(x, y) + p(t) D(y)| <= v_t |D(., y)| + p(t) |D(y)|.
-    4. |p^(y) - p(y)| = |D(y)|. Sums over y are at most sqrt(C) r, by Cauchy and Schwarz.
-    5. psi is concave, so a sum over n places is at most n psi(sum / n); and sum_t v_t <= V, as in
-       `robustness_constants`.
+    1. :math:`I(Y;T) = H(T) + H(Y) - H(Y,T)`, and an entropy changes by at most the sum of :math:`\psi` of the change
+       of each probability.
+    2. :math:`|\hat p(t) - p(t)| = |\sum_x (p(t|x) - p(t)) D(x)| \le v_t r`, since D sums to 0.
+    3. :math:`|\hat p(t, y) - p(t, y)| = |\sum_x (p(t|x) - p(t)) D(x, y) + p(t) D(y)|
+       \le v_t \|D(\cdot, y)\| + p(t) |D(y)|`.
+    4. :math:`|\hat p(y) - p(y)| = |D(y)|`. Sums over y are at most :math:`\sqrt C r`, by Cauchy and Schwarz.
+    5. :math:`\psi` is concave, so a sum over n places is at most :math:`n \psi(\mathrm{sum} / n)`; and
+       :math:`\sum_t v_t \le V`, as in `robustness_constants`.
 
     Args:
       information_xz: I(X;T) on the distribution, in nats, or an upper bound on it.
@@ -68,7 +70,7 @@ def sampling_error(
       num_classes: C >= 1.
 
     Returns:
-      The bound in nats, at most (M + M C + C) / e.
+      The bound in nats, at most :math:`(M + M C + C) / e`.
 
     Raises:
       ValueError: an argument is out of its range.

@@ -53,9 +53,10 @@ def label_probabilities(labels: Array | np.ndarray, num_classes: int) -> np.ndar
 
 
 def label_entropy(labels: Array | np.ndarray, num_classes: int) -> float:
-    r"""Entropy H(Y) of the empirical distribution of the labels, in nats.
+    r"""Entropy :math:`H(Y)` of the empirical distribution of the labels, in nats.
 
-    With the cross-entropy over the same examples it gives I(Z;Y) >= H(Y) - E[-log q(y|z)] for their distribution.
+    With the cross-entropy over the same examples it gives :math:`I(Z;Y) \ge H(Y) - E[-\log q(y|z)]` for their
+    distribution.
 
     Args:
       labels: int [N], N >= 1, in [0, C); or one-hot or soft, float [N, C].

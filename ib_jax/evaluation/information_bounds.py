@@ -45,13 +45,13 @@ class InformationBounds(NamedTuple):
 
 
 class InformationGap(NamedTuple):
-    """Bounds in nats on the left-hand side of Theorem 2, |I(Y;T) - I(Y;T')|.
+    """Bounds in nats on the left-hand side of Theorem 2, :math:`|I(Y;T) - I(Y;T')|`.
 
     Attributes:
       lower: it is at least this, >= 0.
       upper: it is at most this.
-      cross_entropies: cross-entropy of the attacked inputs minus that of the clean ones, the difference of the two
-        lower bounds: what one usually reads for the gap, but neither an upper nor a lower bound.
+      cross_entropies: cross-entropy of the attacked inputs minus that of the clean ones. This difference of the two
+        lower bounds is often taken for the gap, but it bounds the gap from neither side.
     """
 
     lower: float
@@ -119,14 +119,14 @@ def evaluate_pairs(
 
 
 def bound_information(terms: ExampleTerms, labels: Array | np.ndarray, num_classes: int) -> InformationBounds:
-    r"""Bounds on I(X;T) and I(Y;T) from the terms of examples, clean or attacked.
+    r"""Bounds on :math:`I(X;T)` and :math:`I(Y;T)` from the terms of examples, clean or attacked.
 
     .. math:: I(X;T) = E\,D(p(t|x) \| r(t)) - D(p(t) \| r(t)) \le E\,D(p(t|x) \| r(t)), \qquad
               I(Y;T) \ge H(Y) - E[-\log q(y|t)]
 
-    They hold for the empirical distribution of the N examples (up to the sampling of t), where I(X;T) <= log N, and
-    estimate the bounds of the population, with the standard errors given. Of attacked inputs they bound I(X';T') and
-    I(Y;T'), also where the attack knew the labels: T' depends on Y through X' alone.
+    They hold for the empirical distribution of the N examples (up to the sampling of t), where
+    :math:`I(X;T) \le \log N`, and estimate the bounds of the population, with the standard errors given. Of attacked
+    inputs they bound I(X';T') and I(Y;T'), also where the attack knew the labels: T' depends on Y through X' alone.
 
     Args:
       terms: ExampleTerms with fields [N], N >= 2, measured with a prior; for example either of `evaluate_pairs`.
@@ -166,7 +166,7 @@ def bound_information(terms: ExampleTerms, labels: Array | np.ndarray, num_class
 
 
 def information_gap(clean: InformationBounds, adversarial: InformationBounds) -> InformationGap:
-    r"""Bounds on the oblivious vulnerability in terms of information, |I(Y;T) - I(Y;T')|, in nats.
+    r"""Bounds on the oblivious vulnerability in terms of information, :math:`|I(Y;T) - I(Y;T')|`, in nats.
 
     .. math:: \max(0, H(Y) - CE) \le I(Y;T) \le \min(H(Y), I(X;T)) \le \min(H(Y), \text{rate})
 
@@ -200,7 +200,7 @@ def information_gap(clean: InformationBounds, adversarial: InformationBounds) ->
 
 
 def oblivious_vulnerability(train_accuracy: npt.ArrayLike, adversarial_accuracy: npt.ArrayLike) -> np.ndarray:
-    """The accuracy that training on clean data does not hold under attack: train minus adversarial test accuracy.
+    """The accuracy that a model trained on clean data loses under attack: training minus adversarial test accuracy.
 
     Args:
       train_accuracy: float [...] in [0, 1], on the clean training examples, for example after each epoch.

@@ -33,28 +33,29 @@ class _Value(NamedTuple):
 
 
 def linear_chain(fn: Callable[[Array], Any], input_shape: Sequence[int]) -> list[LinearMap]:
-    r"""The linear layers of a feed-forward network, W_m R ... R W_1, for the bounds on its Lipschitz constant.
+    r"""The linear layers of a feed-forward network, :math:`W_m R \cdots R W_1`, for bounds on its Lipschitz constant.
 
     The function is traced, not run on data. Dense layers, convolutions, sums, average pooling and scalings by constants
     (a map 2x - 1, a normalisation by stored statistics) become linear maps, and neighbours without an activation
-    between them become one; constants that are added do not count. Activations must act coordinate by coordinate, never
-    decrease and have slopes of at most one: relu, softplus, tanh, sigmoid, clipping from one side. Then they are firmly
+    between them become one; added constants do not count. Activations must act coordinate by coordinate, never decrease
+    and have slopes of at most one: relu, softplus, tanh, sigmoid, clipping from one side. Then they are firmly
     nonexpansive, as `lipschitz_bounds` asks. Several outputs (mean and scale of a Gaussian) are one joint output; a
-    coordinate of the last layer that is not put out is cut off.
+    coordinate of the last layer that is not returned is dropped.
 
     Guaranteed: what is returned is the network up to constants and such activations, or it raises. Pure in the
     parameters: it works under `jit` and `grad`, so that `losses.spectral_penalty` takes its result.
 
     Args:
-      fn: float32 [B, *input_shape] -> a pytree of arrays, such as `lambda x: model.encode(params, x)`. Any framework.
+      fn: float32 ``[B, *input_shape]`` -> a pytree of arrays, such as `lambda x: model.encode(params, x)`. Any
+        framework.
       input_shape: shape of one example.
 
     Returns:
       The layers in order, at least one. Each takes one example with a leading axis of one.
 
     Raises:
-      ValueError: the network is no plain chain: branches that meet (residual connections, products of features,
-        batch or layer normalisation), maximum pooling, activations not named above (|x|, GELU, leaky ReLU, ELU),
+      ValueError: the network is no plain chain: branches that meet (residual connections, products of features, batch
+        or layer normalisation), maximum pooling, activations not named above (absolute value, GELU, leaky ReLU, ELU),
         rounding to a lower precision, or no linear layer at all.
 
     Example:

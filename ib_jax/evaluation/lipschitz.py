@@ -25,8 +25,8 @@ class LipschitzBounds(NamedTuple):
 
     Attributes:
       norms: float64 [m], the operator norm of each layer.
-      product: their product; for any activations of Lipschitz constant one, |x| and maximum pooling without overlap
-        among them.
+      product: their product; for any activations of Lipschitz constant one, among them the absolute value and maximum
+        pooling without overlap.
       averaged: the mean over all ways to cut the chain; for firmly nonexpansive activations only.
     """
 
@@ -36,21 +36,23 @@ class LipschitzBounds(NamedTuple):
 
 
 def lipschitz_bounds(layers: Sequence[LinearMap | npt.ArrayLike]) -> LipschitzBounds:
-    r"""Upper bounds on the Lipschitz constant of W_m R_{m-1} ... R_1 W_1 in L2, biases anywhere.
+    r"""Upper bounds on the Lipschitz constant of :math:`W_m R_{m-1} \cdots R_1 W_1` in L2, biases anywhere.
 
     .. math:: L \le 2^{-(m-1)} \sum_{S \subseteq \{1..m-1\}} \prod_{\text{pieces}} \|W_k \cdots W_{j+1}\|
               \le \prod_l \|W_l\|
 
-    where S are the places at which the chain is cut, and each piece is the product of the matrices between two cuts.
-    For a firmly nonexpansive activation is :math:`R = (I + N)/2` with N nonexpansive: the I of the last place merges
-    two matrices and the N cuts, and so on down the chain. A coordinate-wise activation is firmly nonexpansive if and
-    only if it never decreases and its slope is at most one: relu, leaky relu, softplus, tanh, sigmoid, ELU. For |x| or
-    sine the product alone holds; for GELU and SiLU, whose slopes reach 1.13 and 1.10, neither does. The sum has 2^(m-1)
-    terms but obeys :math:`\theta_k = \sum_{j<k} \theta_j \|W_k \cdots W_{j+1}\|`, so it takes m (m + 1) / 2 norms.
+    where S are the places at which the chain is cut, and each piece is the product of the matrices between two cuts. A
+    firmly nonexpansive activation is :math:`R = (I + N)/2` with N nonexpansive: at the last place I merges two matrices
+    and N cuts, and so on down the chain. A coordinate-wise activation is firmly nonexpansive if and only if it never
+    decreases and its slope is at most one: relu, leaky relu, softplus, tanh, sigmoid, ELU. For the absolute value or
+    sine the product alone holds; for GELU and SiLU, whose slopes reach 1.13 and 1.10, neither does. The sum has
+    :math:`2^{m-1}` terms but obeys :math:`\theta_k = \sum_{j<k} \theta_j \|W_k \cdots W_{j+1}\|`, so it takes m (m + 1)
+    / 2 norms.
 
-    The norms are of whole matrices, in float64 from layers in float32, and none is below the true one but for that
-    rounding, a relative 1e-6 or so (no power iteration, which errs to the low side). For inputs that differ by at most
-    epsilon in L-inf, outputs differ by at most sqrt(d) L epsilon in L2, d the dimensions of the input.
+    The norms are of whole matrices, in float64 from layers in float32, so none is below the true one by more than
+    rounding, a relative 1e-6 or so (power iteration would err to the low side). For inputs that differ by at most
+    :math:`\epsilon` in L-inf, outputs differ by at most :math:`\sqrt d L \epsilon` in L2, with d the dimensions of the
+    input.
 
     Args:
       layers: in order of application: matrices [outputs, inputs], or `LinearMap`s as from `linear_chain`; at least one.

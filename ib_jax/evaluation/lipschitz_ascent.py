@@ -28,11 +28,11 @@ def lipschitz_ascent(
     .. math:: L \ge \frac{\|f(x + r d) - f(x)\|_2}{r}, \qquad \|d\|_2 = 1
 
     At each step d becomes the gradient of the quotient with respect to it, which is a step of power iteration with the
-    Jacobian, and x moves by `step_size` in units of r along its normalised gradient; r falls geometrically. Quotients
-    and not the norm of the Jacobian, for two reasons: in a network of ReLUs the Jacobian is constant almost everywhere,
-    so that its norm has no gradient to climb; and at a kink automatic differentiation may return a Jacobian that the
-    function has nowhere, while a quotient is always a lower bound. It is one up to rounding, a relative error of about
-    1e-7 max|f| / (L r): do not make r too small. The pairs are not held inside of the range of images.
+    Jacobian, and x moves by `step_size` in units of r along its normalised gradient; r falls geometrically. It climbs
+    quotients, not the norm of the Jacobian, for two reasons: in a network of ReLUs the Jacobian is constant almost
+    everywhere, so that its norm has no gradient to climb; and at a kink automatic differentiation may return a Jacobian
+    that the function has nowhere, while a quotient is always a lower bound. Rounding adds a relative error of about
+    :math:`10^{-7} \max|f| / (L r)`: do not make r too small. The pairs may leave the range of images.
 
     The loop runs on the host, one compiled step after another, because XLA's CPU backend convolves slowly inside loops.
 

@@ -9,7 +9,7 @@ from ib_jax.types import Array
 
 
 def restrict_to_classes(logits: Array, classes: np.ndarray | Sequence[int]) -> Array:
-    """Leaves only some classes to choose from: logits of the others become -inf.
+    """Restricts a model to some classes: logits of the others become -inf.
 
     The classes keep their numbers, and so do the labels. An argmax is then among `classes`, and a softmax renormalises
     over them: p(y | x, y in classes). Pure and jittable.

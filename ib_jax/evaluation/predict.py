@@ -7,7 +7,7 @@ from ib_jax.types import Array, DecodeFn, EncodeFn, LogitsFn
 
 
 def sampled_logits_fn(encode_fn: EncodeFn, decode_fn: DecodeFn) -> LogitsFn:
-    """The classifier as an attack sees it: logits at one sample of z, each example's from its own key.
+    """The classifier as an attack sees it: logits at one sample of z, drawn with each example's own key.
 
     Args:
       encode_fn: inputs [B, ...] -> DiagGaussian [B, D], or Gaussian with a full covariance.

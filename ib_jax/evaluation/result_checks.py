@@ -47,8 +47,8 @@ def check_one_step(
 ) -> Finding | None:
     """Looks for a one-step attack that beats a multi-step one of the same radius.
 
-    Steps are there to follow the loss where it bends: an attack of many steps that does worse than one step is badly
-    set up, or follows gradients that say nothing.
+    Many steps follow the loss where it bends: an attack that does worse with many steps than with one is badly set up,
+    or follows useless gradients.
 
     Args:
       one_step: bool [N], still right after the one-step attack (such as FGSM).
@@ -85,7 +85,7 @@ def check_one_step(
 def check_budget(
     smaller: Array | np.ndarray, larger: Array | np.ndarray, *, level: float = 0.05, min_difference: float = 0.005
 ) -> Finding | None:
-    """Looks for an attack whose steps or restarts were too few: with more of them the accuracy still falls.
+    """Looks for an attack with too few steps or restarts: with more of them the accuracy still falls.
 
     Args:
       smaller: bool [N], still right after the attack with the reported budget.
@@ -119,16 +119,16 @@ def check_budget(
 
 
 def check_confirmed(found: Array | np.ndarray, stands: Array | np.ndarray, *, min_share: float = 0.9) -> Finding | None:
-    """Looks for a search against a stochastic model that ends on lucky draws.
+    """Looks for a search against a stochastic model that stops at lucky draws.
 
-    A search for the smallest perturbation meets hundreds of draws of the model. One that asks for no lead takes the
-    luckiest for a success, and returns an image just across the boundary, or on the right side of it, that fresh
-    answers withstand; so robustness is reported that is none.
+    A search for the smallest perturbation meets hundreds of draws of the model. If it asks for no lead, it takes the
+    luckiest draw for a success and returns an image near the boundary, which does not fool fresh answers; so the model
+    looks more robust than it is.
 
     Args:
-      found: bool [N], whether the search took its image for a success.
+      found: bool [N], whether the search ended with what it took for a success.
       stands: bool [N], right before, and by fresh answers still right after.
-      min_share: of what was found that should be confirmed, in [0, 1).
+      min_share: the least share of these that fresh answers should confirm, in [0, 1).
 
     Returns:
       A Finding if a smaller share of the found images fools fresh answers; else None.
@@ -170,11 +170,11 @@ def check_black_box(
 ) -> Finding | None:
     """Looks for a black-box or transfer attack that breaks what the white-box attack leaves.
 
-    An attack that sees the gradients should find all that one without them does. The share of the examples that only
-    the latter breaks is reported from above 0.2 %, the limit that AutoAttack sets for its Square attack; yet a single
-    example is never enough, since in a small set it may be luck. The message says so where the black-box attack is the
-    better one altogether, beyond noise. Judge a stochastic model with many samples under both attacks: an example that
-    changes sides from one draw to another counts here.
+    An attack that sees the gradients should find all that one without them does. The check reports examples that only
+    the latter breaks if their share exceeds 0.2 %, the limit that AutoAttack sets for its Square attack; a single
+    example is never enough, since in a small set it may be luck. The message says if the black-box attack is better
+    altogether, beyond noise. Judge a stochastic model with many samples under both attacks: an example that changes
+    sides from one draw to another counts here.
 
     Args:
       black_box: bool [N], still right after the attack without gradients of this model.

@@ -24,10 +24,10 @@ def robust_correct(
     """Which examples are classified right before an attack and after it, at every radius at once; pure and jittable.
 
     The prediction is that of the mean softmax over `num_samples` samples that the attack has not seen, the same before
-    and after: what is wrong without an attack does not stand because the attack happens to make it right. All radii
-    start from the same keys, so that they differ by the radius alone. Where the model has no answer (its logits are
-    NaN) an example neither stands nor falls: outside of `jit` that is an error; inside, where no value is known, such
-    an example counts as not right, so look for it with `check_answers`.
+    and after: an example that is wrong before does not stand if the attack happens to make it right. All radii start
+    from the same keys, so that they differ by the radius alone. Where the model has no answer (its logits are NaN) an
+    example neither stands nor falls: outside of `jit` that is an error; inside, where no value is known, such an
+    example counts as not right, so look for it with `check_answers`.
 
     Args:
       key: one PRNG key, or one for each example ([B]).
@@ -91,12 +91,12 @@ def robustness_curve(
     *,
     correct: Array | np.ndarray | None = None,
 ) -> np.ndarray:
-    """Which examples still stand at every radius, from the smallest on, attacking only what stands.
+    """Which examples stand at each radius, from the smallest on; only examples that still stand are attacked.
 
-    A perturbation stays one at any larger radius, so an example that fell is spared from then on: many radii cost
-    little more than a few. The radius is an argument of `run`, so all radii share its compiled programs. An example
-    that is wrong without an attack has fallen at every radius, whatever an attack makes of it: first of all comes a run
-    at radius 0, from which a `Runner` returns at once.
+    A perturbation is valid at any larger radius, so an example that fell is not attacked again: many radii cost little
+    more than a few. The radius is an argument of `run`, so all radii share its compiled programs. An example that is
+    wrong without an attack has fallen at every radius, whatever an attack does to it: the first run is at radius 0,
+    from which a `Runner` returns at once.
 
     Args:
       run: (keys [n], inputs [n, ...], labels [n], radii [n]) -> AttackResult, for any n; for example a `Runner` of

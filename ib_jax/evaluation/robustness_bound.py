@@ -10,10 +10,10 @@ class RobustnessConstants(NamedTuple):
     """The constants of Theorem 2, in nats; see `robustness_constants`.
 
     Attributes:
-      clean_root: C1, of sqrt(|T_b|) I(X;T)^(1/2).
-      clean_fourth_root: C2, of |T_b|^(3/4) I(X;T)^(1/4).
-      adversarial_root: C3, of sqrt(|T_a|) I(X';T')^(1/2).
-      adversarial_fourth_root: C4, of |T_a|^(3/4) I(X';T')^(1/4).
+      clean_root: :math:`C_1`, of :math:`|T_b|^{1/2} I(X;T)^{1/2}`.
+      clean_fourth_root: :math:`C_2`, of :math:`|T_b|^{3/4} I(X;T)^{1/4}`.
+      adversarial_root: :math:`C_3`, of :math:`|T_a|^{1/2} I(X';T')^{1/2}`.
+      adversarial_fourth_root: :math:`C_4`, of :math:`|T_a|^{3/4} I(X';T')^{1/4}`.
     """
 
     clean_root: float
@@ -23,15 +23,15 @@ class RobustnessConstants(NamedTuple):
 
 
 class RobustnessBound(NamedTuple):
-    """Bounds on |I(Y;T) - I(Y;T')|, in nats.
+    r"""Bounds on :math:`|I(Y;T) - I(Y;T')|`, in nats.
 
     Attributes:
-      psi_term: |T_b u T_a| psi(L epsilon).
-      clean_term: C1 sqrt(|T_b|) I(X;T)^(1/2) + C2 |T_b|^(3/4) I(X;T)^(1/4).
+      psi_term: :math:`|T_b \cup T_a|\, \psi(L \epsilon)`.
+      clean_term: :math:`C_1 |T_b|^{1/2} I(X;T)^{1/2} + C_2 |T_b|^{3/4} I(X;T)^{1/4}`.
       adversarial_term: the same of the adversarial codes.
-      total: psi_term + max(clean_term, adversarial_term), the right-hand side of Theorem 2.
-      trivial: max(I(X;T), I(X';T')), never above `total`.
-      smooth: 2 |T_b u T_a| psi(L epsilon), from Lemma 1 alone.
+      total: ``psi_term + max(clean_term, adversarial_term)``, the right-hand side of Theorem 2.
+      trivial: :math:`\max(I(X;T), I(X';T'))`, never above `total`.
+      smooth: :math:`2\, |T_b \cup T_a|\, \psi(L \epsilon)`, from Lemma 1 alone.
     """
 
     psi_term: float
@@ -43,14 +43,14 @@ class RobustnessBound(NamedTuple):
 
 
 def psi(values: npt.ArrayLike) -> np.ndarray:
-    r"""How much -a log a changes at most when a moves by x.
+    r"""How much :math:`-a \log a` changes at most when a moves by x.
 
     .. math:: \psi(0) = 0, \qquad \psi(x) = x \log \tfrac1x \ (0 < x < 1/e), \qquad \psi(x) = \tfrac1e \ (x \ge 1/e)
 
     With :math:`\phi(a) = -a \log a`, :math:`|\phi(a) - \phi(b)| \le \psi(|a - b|)` for a, b in [0, 1]: the change is
-    largest at an end of the interval, which gives phi(x) up to x = 1/2, and phi is never above 1/e. psi rises, is
-    concave and continuous (the paper leaves out x = 1/e). The logarithm must be the natural one: in bits the highest
-    value would be log2(e) / e.
+    largest at an end of the interval, which gives :math:`\phi(x)` up to x = 1/2, and :math:`\phi` is never above 1/e.
+    :math:`\psi` is increasing, concave and continuous (the paper leaves out x = 1/e). The logarithm must be the natural
+    one: in bits the highest value would be :math:`\log_2(e) / e`.
 
     Args:
       values: x >= 0, float [...].
@@ -76,24 +76,29 @@ def psi(values: npt.ArrayLike) -> np.ndarray:
 
 
 def robustness_constants(p_x: npt.ArrayLike, q_x: npt.ArrayLike) -> RobustnessConstants:
-    r"""C1 to C4 of Theorem 2, from p(x) and its pushforward q(x) by the attack alone.
+    r"""The constants :math:`C_1` to :math:`C_4` of Theorem 2, from p(x) and its pushforward q(x) by the attack.
 
     .. math:: C_1 = \frac{\sqrt2\, \psi(\nu_p)}{\min p}, \qquad C_2 = \frac{2^{5/4}\, \nu_p}{e \sqrt{\min p}}, \qquad
               \nu_p = \sqrt{1 - \textstyle\sum_x p(x)^2}
 
-    with minima over the support, and C3, C4 likewise of q. The paper leaves the constants open; these follow from
-    a proof after Shamir et al. With v_t the Euclidean norm over x of p(t|x) - p(t), and n_y that of p(x|y) - p(x):
+    with minima over the support, and :math:`C_3`, :math:`C_4` likewise of q. The paper leaves the constants open; these
+    follow from a proof after Shamir et al. Let :math:`v_t` be the Euclidean norm over x of :math:`p(t|x) - p(t)`, and
+    :math:`n_y` that of :math:`p(x|y) - p(x)`:
 
-    1. |p(t|y) - p(t)| = |sum_x (p(t|x) - p(t)) (p(x|y) - p(x))| <= v_t n_y, so I(Y;T) = H(T) - H(T|Y)
-       <= sum_y p(y) sum_t psi(v_t n_y) <= sum_t psi(v_t nu), nu = sum_y p(y) n_y, as psi is concave.
-    2. nu^2 <= sum_y p(y) n_y^2 = sum_y p(y) |p(.|y)|^2 - |p|^2 <= 1 - |p|^2 = nu_p^2.
-    3. psi(a b) <= a psi(b) + b psi(a), so I(Y;T) <= psi(nu_p) sum_t v_t + nu_p sum_t psi(v_t).
-    4. sum_t v_t <= sqrt(2 I(X;T)) / min p: by Pinsker's inequality for p(x|t) and p(x), averaged over t.
-    5. psi(v) <= (2/e) sqrt(v), so sum_t psi(v_t) <= (2/e) sqrt(|T| sum_t v_t).
+    1. :math:`|p(t|y) - p(t)| = |\sum_x (p(t|x) - p(t)) (p(x|y) - p(x))| \le v_t n_y`, so
+       :math:`I(Y;T) = H(T) - H(T|Y) \le \sum_y p(y) \sum_t \psi(v_t n_y) \le \sum_t \psi(v_t \nu)` with
+       :math:`\nu = \sum_y p(y) n_y`, as :math:`\psi` is concave.
+    2. :math:`\nu^2 \le \sum_y p(y) n_y^2 = \sum_y p(y) \|p(\cdot|y)\|^2 - \|p\|^2 \le 1 - \|p\|^2 = \nu_p^2`.
+    3. :math:`\psi(a b) \le a \psi(b) + b \psi(a)`, so
+       :math:`I(Y;T) \le \psi(\nu_p) \sum_t v_t + \nu_p \sum_t \psi(v_t)`.
+    4. :math:`\sum_t v_t \le \sqrt{2 I(X;T)} / \min p`, by Pinsker's inequality for :math:`p(x|t)` and :math:`p(x)`,
+       averaged over t.
+    5. :math:`\psi(v) \le \tfrac2e \sqrt v`, so :math:`\sum_t \psi(v_t) \le \tfrac2e \sqrt{|T| \sum_t v_t}`.
 
-    This bounds I(Y;T) by the clean term and, by the same steps, I(Y;T') by the adversarial one. Both are >= 0, so
-    their difference is at most the larger bound. The steps yield sqrt(I) and sqrt(|T|) I^(1/4); the paper's larger
-    powers of |T| are kept. The term with psi(L epsilon) is then not needed at all, see `robustness_bound`.
+    This bounds :math:`I(Y;T)` by the clean term and, by the same steps, :math:`I(Y;T')` by the adversarial one. Both
+    are at least 0, so their difference is at most the larger bound. The steps yield :math:`\sqrt I` and
+    :math:`\sqrt{|T|}\, I^{1/4}`; the paper's larger powers of :math:`|T|` are kept. The term with
+    :math:`\psi(L \epsilon)` is then not needed, see `robustness_bound`.
 
     Args:
       p_x: probabilities of clean inputs, float [N], sum 1; zeros are left out.
@@ -125,17 +130,17 @@ def robustness_bound(
     epsilon: float,
     num_codes: tuple[float, float, float],
 ) -> RobustnessBound:
-    r"""The right-hand side of Theorem 2, by terms, and two simpler bounds beside it.
+    r"""The right-hand side of Theorem 2, by terms, and two simpler bounds.
 
     .. math:: |I(Y;T) - I(Y;T')| \le |T_b \cup T_a|\, \psi(L \epsilon) + \max\big\{
               C_1 |T_b|^{1/2} I(X;T)^{1/2} + C_2 |T_b|^{3/4} I(X;T)^{1/4},\;
               C_3 |T_a|^{1/2} I(X';T')^{1/2} + C_4 |T_a|^{3/4} I(X';T')^{1/4} \big\}
 
-    It holds, and says less than one line without it: both I(Y;T) <= I(X;T) and I(Y;T') <= I(X';T') by data processing,
-    so the difference is at most max(I(X;T), I(X';T')), `trivial`. The constants depend on p(x) alone, hence the clean
-    term bounds I(Y;T) for every Y, also for Y = X, where it is I(X;T): `trivial` <= `total` always. Smoothness alone
-    gives `smooth`: H(T) and each H(T|y) change by at most |T_b u T_a| psi(L epsilon), by Lemma 1. That one tends to 0
-    with epsilon, which `total` does not.
+    The bound holds, but one line says more: :math:`I(Y;T) \le I(X;T)` and :math:`I(Y;T') \le I(X';T')` by data
+    processing, so the difference is at most :math:`\max(I(X;T), I(X';T'))`, `trivial`. The constants depend on p(x)
+    alone, hence the clean term bounds I(Y;T) for every Y, also for Y = X, where it is I(X;T): `trivial` is never above
+    `total`. Smoothness alone gives `smooth`: by Lemma 1, H(T) and each H(T|y) change by at most
+    :math:`|T_b \cup T_a|\, \psi(L \epsilon)`. `smooth` tends to 0 with epsilon, and `total` does not.
 
     Args:
       constants: from `robustness_constants`.
@@ -143,13 +148,13 @@ def robustness_bound(
       adversarial_information_xz: I(X';T') in nats, or an upper bound on it.
       lipschitz: L, of p(t|x) in x for every t, per unit of the input.
       epsilon: the largest perturbation, in the norm of L.
-      num_codes: |T_b|, |T_a| and |T_b u T_a|.
+      num_codes: :math:`|T_b|`, :math:`|T_a|` and :math:`|T_b \cup T_a|`.
 
     Returns:
       RobustnessBound(psi_term, clean_term, adversarial_term, total, trivial, smooth), in nats.
 
     Raises:
-      ValueError: an argument is negative, or |T_b u T_a| is less than either.
+      ValueError: an argument is negative, or :math:`|T_b \cup T_a|` is less than either of the others.
 
     Source: Theorem 2 of the paper.
 

@@ -28,10 +28,10 @@ def standard_suite(
     num_slow_images: int | None = None,
     source: str = "",
 ) -> list[AttackSpec]:
-    """The attacks that a number of robustness should have stood, at one radius.
+    """The attacks that a reported robustness should withstand, at one radius.
 
     PGD; with a margin loss; with twice the steps; APGD; images made on another model, if there is one; Square, which
-    asks for no gradient; Carlini-Wagner in L2; and PGD without a limit, under which everything must fall. A stochastic
+    needs no gradients; Carlini-Wagner in L2; and PGD without a limit, under which every example must fall. A stochastic
     model is attacked in expectation over its samples, and once by single ones.
 
     Args:
@@ -41,7 +41,7 @@ def standard_suite(
       num_eot_samples: samples behind each gradient of a stochastic model.
       num_steps: of PGD; APGD takes five times as many, Carlini-Wagner ten times in each of 5 rounds.
       num_queries: of Square.
-      num_slow_images: only so many images for Square and Carlini-Wagner; None for all.
+      num_slow_images: how many images Square and Carlini-Wagner attack; None for all.
       source: name of the model on which images are made; "" for no transfer.
 
     Returns:
@@ -105,7 +105,7 @@ def evaluate_attacks(
     report: Callable[[AttackRow], None] | None = None,
     **settings: Any,
 ) -> SuiteResult:
-    """Attacks one model in every way of a suite, and says how far the result can be trusted.
+    """Runs every attack of a suite on a model, and says how far the result can be trusted.
 
     Args:
       key: a PRNG key; attacks, answers, checks and targets get streams of their own.
@@ -119,7 +119,7 @@ def evaluate_attacks(
       batch_size: most examples at a time.
       folder: where finished attacks are kept; the same call after a kill goes on from there.
       keep_images: whether rows hold the attacked images, as `export_images` needs them.
-      report: called with each row once it is there.
+      report: called with each row as soon as it is done.
       **settings: further ones of `AttackSuite`; without `targets`, random ones are drawn.
 
     Returns:

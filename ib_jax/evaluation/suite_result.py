@@ -23,10 +23,10 @@ class AttackRow:
       stands: bool [n], right before the attack and after it, by the same kind of answer.
       answers: int [n], the class answered after it.
       distances: float [n], sizes of the perturbations in the spec's norm, of an attack without a radius; else None.
-      median_distance: of them, what stands being infinitely far; None for an attack with a radius.
+      median_distance: of them, an example that stands counting as infinitely far; None for an attack with a radius.
       measures: the mean over the attacked images of each measure of the suite, by name.
-      seconds: that all of this took.
-      images: float [n, ...], the attacked images, if they were to be kept.
+      seconds: the time that it took.
+      images: float [n, ...], the attacked images, if they are kept.
     """
 
     spec: AttackSpec
@@ -59,13 +59,14 @@ class AttackRow:
 
 
 class Together(NamedTuple):
-    """All attacks at one radius, on the images that all of them were tried on.
+    """All attacks at one radius, on the images that all of them attacked.
 
     Attributes:
       norm: of the radius.
       epsilon: the radius.
       num_images: how many images.
-      accuracy: by the label of each attack, "clean" and "worst": the share that stands, under "worst" all of them.
+      accuracy: the share that stands, by the label of each attack; "clean" without an attack, "worst" under all of
+        them.
     """
 
     norm: str
@@ -83,8 +84,8 @@ class SuiteResult:
       clean_at_mean: the same by the answers at the mean.
       measures: the mean of each measure over the images as they are.
       rows: one for each attack, in the suite's order.
-      findings: what looks like masked gradients or a mistake; no proof of either.
-      seconds: that it took.
+      findings: signs of masked gradients or of a mistake; no proof of either.
+      seconds: the time that it took.
     """
 
     clean: np.ndarray | None
@@ -124,7 +125,7 @@ class SuiteResult:
         raise ValueError(f"spec must be one of the suite, got {spec.label}")
 
     def together(self, epsilon: float | None = None, norm: str = "linf") -> Together:
-        """Every attack at a radius on the images that all were tried on, and the worst of all of them.
+        """Every attack at a radius on the images that all of them attacked, and the worst case over all.
 
         Args:
           epsilon: the radius; by default the one with most attacks.

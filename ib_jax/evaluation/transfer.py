@@ -9,7 +9,7 @@ from ib_jax.types import Array
 
 
 class Transfer(NamedTuple):
-    """What an attack on one model f1 does to it and to another one f2, with standard errors over the examples.
+    """What an attack on a model f1 does to f1 and to another model f2, with standard errors over the examples.
 
     Attributes:
       delta: share of the examples on which f1's prediction stays the same; the smallest delta for which the attack is
@@ -46,10 +46,11 @@ def measure_transfer(
     .. math:: \delta = 1 - P[f_1(X) \ne f_1(A(X))], \quad \delta' = 1 - P[f_2(X) \ne f_2(A(X))], \quad
               \tau = \max_{f \in \{f_1, f_2\}} P[f(X) \ne Y]
 
-    For f1 and f2 on one encoder p(t|x) the theorem says delta' - delta <= 4 tau + |T| L epsilon. As in its definition,
-    an attack that changes the prediction is effective, whether that was right or wrong. (The caption of the paper's
-    Figure 3 calls tau a testing accuracy; the theorem has the error.) A stochastic model changes some predictions by
-    itself: predict from the mean of many samples of t, with the same keys before and after.
+    For :math:`f_1` and :math:`f_2` on one encoder :math:`p(t|x)` the theorem says
+    :math:`\delta' - \delta \le 4 \tau + |T| L \epsilon`. As in its definition, an attack that changes the prediction is
+    effective, whether the prediction was right or wrong. (The caption of the paper's Figure 3 calls :math:`\tau` a
+    testing accuracy; the theorem has the error.) A stochastic model changes some predictions by itself: predict from
+    the mean of many samples of t, with the same keys before and after.
 
     Args:
       labels: true labels, int [N], N >= 2.
@@ -95,7 +96,7 @@ def measure_transfer(
 
 
 def transfer_table(clean: Array | np.ndarray, adversarial: Array | np.ndarray) -> np.ndarray:
-    """The success of attacks on each of M models on every model: 1 - delta on the diagonal, 1 - delta' beside it.
+    r"""The success on every model of attacks on each: :math:`1 - \delta` on the diagonal, :math:`1 - \delta'` off it.
 
     Args:
       clean: predictions of each model on the clean inputs, int [M, N], N >= 1.

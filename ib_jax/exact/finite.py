@@ -13,7 +13,7 @@ from ib_jax.types import DiagGaussian
 
 
 class FiniteInformation(NamedTuple):
-    """What a code tells, in nats, with I(X;Z) = I(Z;Y) + I(X;Z|Y) and H(Y|Z) = H(Y) - I(Z;Y).
+    """What a code tells, in nats: :math:`I(X;Z) = I(Z;Y) + I(X;Z|Y)` and :math:`H(Y|Z) = H(Y) - I(Z;Y)`.
 
     Attributes:
       information_xz: I(X;Z).

@@ -65,7 +65,7 @@ def phase_transitions(curve: DiscreteCurve) -> np.ndarray:
 
 
 def discrete_frontier(curve: DiscreteCurve, information_xz: npt.ArrayLike) -> np.ndarray:
-    r"""The largest I(Z;Y) that the supporting lines of a curve allow at a given I(X;Z).
+    r"""The largest :math:`I(Z;Y)` that the supporting lines of a curve allow at a given :math:`I(X;Z)`.
 
     .. math:: F(R) = \min_k \big[ I_k(Z;Y) - \beta_k I_k(X;Z) + \beta_k R \big]
 

@@ -24,7 +24,7 @@ class GaussianCurve(NamedTuple):
 
 
 class Information(NamedTuple):
-    """What a code tells, in nats, with I(X;Z) = I(Z;Y) + I(X;Z|Y).
+    """What a code tells, in nats, with :math:`I(X;Z) = I(Z;Y) + I(X;Z|Y)`.
 
     Attributes:
       information_xz: I(X;Z).
@@ -88,7 +88,7 @@ def critical_betas(correlations: npt.ArrayLike) -> np.ndarray:
 
 
 def gaussian_curve(correlations: npt.ArrayLike, betas: npt.ArrayLike) -> GaussianCurve:
-    r"""The optimum of beta I(X;Z) - I(Z;Y) for jointly Gaussian X and Y.
+    r"""The optimum of :math:`\beta I(X;Z) - I(Z;Y)` for jointly Gaussian X and Y.
 
     .. math:: I(X;Z) = \tfrac12 \sum_{i:\, \beta < r_i^2} \log \frac{(1 - \beta)\, r_i^2}{\beta\, (1 - r_i^2)}, \qquad
               I(Z;Y) = \tfrac12 \sum_{i:\, \beta < r_i^2} \log \frac{1 - \beta}{1 - r_i^2}
@@ -124,7 +124,7 @@ def gaussian_curve(correlations: npt.ArrayLike, betas: npt.ArrayLike) -> Gaussia
 
 
 def gaussian_frontier(correlations: npt.ArrayLike, information_xz: npt.ArrayLike) -> np.ndarray:
-    r"""The largest I(Z;Y) at a given I(X;Z) for jointly Gaussian X and Y.
+    r"""The largest :math:`I(Z;Y)` at a given :math:`I(X;Z)` for jointly Gaussian X and Y.
 
     .. math:: F(R) = \tfrac12 \sum_{i \le k} \log \frac{1 - \beta}{1 - r_i^2}, \qquad
               \log \frac{1 - \beta}{\beta} = \frac1k \Big( 2R - \sum_{i \le k} \log \frac{r_i^2}{1 - r_i^2} \Big)

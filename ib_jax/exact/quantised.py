@@ -37,7 +37,24 @@ def quantised_encoder(encoding: DiagGaussian, codes: npt.ArrayLike) -> np.ndarra
 
 
 def code_log_density(encoding: DiagGaussian, codes: npt.ArrayLike) -> np.ndarray:
-    """log p*(t_i|x) of a Gaussian encoder at each code, float64 [N, M]; arguments as for `quantised_encoder`."""
+    r""":math:`\log p^*(t_i|x)` of a Gaussian encoder at each code.
+
+    Args:
+      encoding: as for `quantised_encoder`.
+      codes: as for `quantised_encoder`.
+
+    Returns:
+      float64 [N, M], in nats.
+
+    Raises:
+      ValueError: the shapes do not fit or a scale is not positive.
+
+    Example:
+      >>> import numpy as np
+      >>> from ib_jax import DiagGaussian, exact
+      >>> exact.code_log_density(DiagGaussian(np.zeros((1, 1)), np.ones((1, 1))), [[0.0]]).round(4)  # -log(2 pi) / 2
+      array([[-0.9189]])
+    """
     mean, scale = np.asarray(encoding.mean, np.float64), np.asarray(encoding.scale, np.float64)
     grid = np.asarray(codes, np.float64)
     if mean.ndim != 2 or mean.shape != scale.shape or grid.ndim != 2 or grid.shape[1] != mean.shape[1]:
@@ -51,7 +68,7 @@ def code_log_density(encoding: DiagGaussian, codes: npt.ArrayLike) -> np.ndarray
 
 
 def encoder_lipschitz(points: npt.ArrayLike, encoder: npt.ArrayLike, order: float = 2) -> float:
-    r"""The Lipschitz constant of a table p(t|x) over its points, of the code for which it is largest.
+    r"""The largest Lipschitz constant of a table :math:`p(t|x)` over its points, among all codes t.
 
     .. math:: L = \max_t \max_{x \ne x'} \frac{|p(t|x) - p(t|x')|}{\|x - x'\|}
 
@@ -62,6 +79,9 @@ def encoder_lipschitz(points: npt.ArrayLike, encoder: npt.ArrayLike, order: floa
 
     Returns:
       L, per unit of the input; 0 for one point, infinite if two points are equal and their rows are not.
+
+    Raises:
+      ValueError: the shapes do not fit.
 
     Source: what Theorem 2, Lemma 1 and Theorem 4 of the paper assume of p(t|x).
 
@@ -85,16 +105,20 @@ def quantised_lipschitz(density_lipschitz: float, log_density: npt.ArrayLike) ->
 
     .. math:: L \le \frac{L^*}{Z_{\min}} \big(1 + (M - 2)^+ \max_{t,x} p(t|x)\big), \qquad Z(x) = \sum_j p^*(t_j|x)
 
-    since p(t|x) - p(t|x') is, with the differences d_j of p*(t_j|.), (1 - p(t|x')) d_t / Z(x) minus
-    p(t|x') times the sum of the other d_j / Z(x). The paper divides the Lipschitz constant as it does the value,
-    L <= L* / (M min p*), which forgets that Z moves too and is false from M = 3 on; the order 1 / M stays right.
+    since :math:`p(t|x) - p(t|x') = \big((1 - p(t|x'))\, d_t - p(t|x') \sum_{j \ne t} d_j\big) / Z(x)` with the
+    differences :math:`d_j = p^*(t_j|x) - p^*(t_j|x')`. The paper divides the Lipschitz constant as it does the value,
+    :math:`L \le L^* / (M \min p^*)`, which forgets that Z moves too and is false from M = 3 on; the order 1 / M stays
+    right.
 
     Args:
-      density_lipschitz: L*, of p*(t|x) over the points, for the code for which it is largest.
-      log_density: log p*(t_i|x), float [N, M], of the same points.
+      density_lipschitz: :math:`L^*`, of :math:`p^*(t|x)` over the points, for the code for which it is largest.
+      log_density: :math:`\log p^*(t_i|x)`, float [N, M], of the same points.
 
     Returns:
       The bound, and the paper's L* / (M min p*) for comparison; per unit of the input.
+
+    Raises:
+      ValueError: `log_density` is not [N, M], or `density_lipschitz` is negative.
 
     Source: section 5 of the paper, last paragraph, corrected.
 

@@ -10,7 +10,7 @@ from ib_jax.exact.tables import TableInformation, as_joint, table_information
 
 
 class AttackedCode(NamedTuple):
-    """A code of finitely many inputs before and after an attack x -> A(x).
+    r"""A code of finitely many inputs before and after an attack x -> A(x).
 
     Attributes:
       information: TableInformation(I(X;T), I(Y;T)), in nats.
@@ -19,7 +19,7 @@ class AttackedCode(NamedTuple):
       q_x: q(x') = sum of p(x) over A(x) = x', float64 [N].
       p_t: p(t), float64 [M].
       q_t: q(t), float64 [M].
-      epsilon: the largest ||x - A(x)|| over p(x) > 0.
+      epsilon: the largest :math:`\|x - A(x)\|` over p(x) > 0.
       lipschitz: L of p(t|x) over the inputs of p(x) > 0 and those that they are moved to.
     """
 
@@ -34,12 +34,12 @@ class AttackedCode(NamedTuple):
 
     @property
     def vulnerability(self) -> float:
-        """|I(Y;T) - I(Y;T')|, the left-hand side of Theorem 2, in nats."""
+        """:math:`|I(Y;T) - I(Y;T')|`, the left-hand side of Theorem 2, in nats."""
         return float(abs(self.information.information_zy - self.adversarial_information.information_zy))
 
     @property
     def code_shift(self) -> float:
-        """The largest |p(t) - q(t)|, which Lemma 1 bounds by `lipschitz * epsilon`."""
+        """The largest :math:`|p(t) - q(t)|`, which Lemma 1 bounds by ``lipschitz * epsilon``."""
         return float(np.abs(self.p_t - self.q_t).max())
 
     @property
@@ -60,9 +60,9 @@ def attacked_code(
     .. math:: q(x', y) = \sum_{x: A(x) = x'} p(x, y), \qquad p(t) = \sum_x p(x) p(t|x), \qquad
               q(t) = \sum_x p(x) p(t|A(x))
 
-    Lemma 1 of the paper: if p(t|x) is L-Lipschitz and ||x - A(x)|| <= epsilon, then |p(t) - q(t)| <= L epsilon for all
-    t, since the difference is a mean of p(t|x) - p(t|A(x)). It holds as printed, is attained, and holds given
-    any y as well: |p(t|y) - q(t|y)| <= L epsilon.
+    Lemma 1 of the paper: if :math:`p(t|x)` is L-Lipschitz and :math:`\|x - A(x)\| \le \epsilon`, then
+    :math:`|p(t) - q(t)| \le L \epsilon` for all t, since the difference is a mean of :math:`p(t|x) - p(t|A(x))`. It
+    holds as printed, is attained, and holds given any y as well: :math:`|p(t|y) - q(t|y)| \le L \epsilon`.
 
     Args:
       points: all inputs, float [N, D], also those that only attacks lead to.

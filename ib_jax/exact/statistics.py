@@ -35,6 +35,9 @@ def partitions(size: int) -> Iterator[np.ndarray]:
     Yields:
       int [N], labels in order of first appearance.
 
+    Raises:
+      ValueError: `size` is less than 1.
+
     Example:
       >>> from ib_jax import exact
       >>> [list(map(int, statistic)) for statistic in exact.partitions(3)]
@@ -54,7 +57,7 @@ def partitions(size: int) -> Iterator[np.ndarray]:
 
 
 def statistic_information(p_x: npt.ArrayLike, p_y_given_x: npt.ArrayLike, statistic: npt.ArrayLike) -> TableInformation:
-    """I(X;T) = H(T) and I(Y;T) of a statistic, in nats.
+    """:math:`I(X;T) = H(T)` and :math:`I(Y;T)` of a statistic, in nats.
 
     Args:
       p_x: float [N], sum 1; zeros are allowed.
@@ -75,7 +78,7 @@ def statistic_information(p_x: npt.ArrayLike, p_y_given_x: npt.ArrayLike, statis
 
 
 def is_sufficient(p_x: npt.ArrayLike, p_y_given_x: npt.ArrayLike, statistic: npt.ArrayLike) -> bool:
-    """Whether T keeps all that X tells of Y: inputs of p(x) > 0 with one T(x) have one p(y|x).
+    """Whether T keeps all that X tells of Y: inputs of p(x) > 0 with the same T(x) have the same p(y|x).
 
     It is the same as I(Y;T) = I(Y;X).
 
@@ -98,7 +101,7 @@ def is_sufficient(p_x: npt.ArrayLike, p_y_given_x: npt.ArrayLike, statistic: npt
 
 
 def is_minimal_sufficient(p_x: npt.ArrayLike, p_y_given_x: npt.ArrayLike, statistic: npt.ArrayLike) -> bool:
-    """Whether T is sufficient and the one of least I(X;T): inputs of p(x) > 0 share T(x) just if they share p(y|x).
+    """Whether T is sufficient with the least I(X;T): inputs of p(x) > 0 share T(x) if and only if they share p(y|x).
 
     Args:
       p_x: float [N], sum 1; inputs of p(x) = 0 do not count.
@@ -147,7 +150,7 @@ def best_decoder(p_x: npt.ArrayLike, p_y_given_x: npt.ArrayLike, statistic: npt.
 def error_and_entropy(
     p_x: npt.ArrayLike, p_y_given_x: npt.ArrayLike, statistic: npt.ArrayLike, decoder: npt.ArrayLike | None = None
 ) -> tuple[float, float]:
-    """P[g(T) != Y] and H(Y|T), the two sides of Assumption 1.
+    r""":math:`P[g(T) \ne Y]` and :math:`H(Y|T)`, the two sides of Assumption 1.
 
     Args:
       p_x: float [N], sum 1.
@@ -157,6 +160,9 @@ def error_and_entropy(
 
     Returns:
       The error probability, and the conditional entropy in nats.
+
+    Raises:
+      ValueError: a shape does not fit, or probabilities do not sum to 1.
 
     Example:
       >>> from ib_jax import exact
@@ -198,7 +204,7 @@ def is_monotonic(errors: npt.ArrayLike, entropies: npt.ArrayLike) -> bool:
 def adversarial_examples(
     points: npt.ArrayLike, predictions: npt.ArrayLike, oracle: npt.ArrayLike, epsilon: float, order: float = 2
 ) -> np.ndarray:
-    """Which points have an adversarial example among the points: an x' within epsilon with f(x') != o(x').
+    r"""Which points have an adversarial example among the points: an x' within epsilon with :math:`f(x') \ne o(x')`.
 
     Args:
       points: float [N, D]. Only these are inputs; leave out those of p(x) = 0 to keep attacks on the support.
@@ -209,6 +215,9 @@ def adversarial_examples(
 
     Returns:
       bool [N], for each x as the start. A point with f(x) != o(x) is its own adversarial example.
+
+    Raises:
+      ValueError: the shapes do not fit.
 
     Source: Definition 1 of the paper.
 

@@ -19,7 +19,7 @@ class TableInformation(NamedTuple):
 
 
 def table_information(joint: npt.ArrayLike, encoder: npt.ArrayLike) -> TableInformation:
-    r"""I(X;Z) and I(Z;Y) of discrete encoders p(z|x), with Z - X - Y a Markov chain.
+    r""":math:`I(X;Z)` and :math:`I(Z;Y)` of discrete encoders :math:`p(z|x)`, with Z - X - Y a Markov chain.
 
     .. math:: I(X;Z) = \sum_{x,z} p(x) p(z|x) \log \frac{p(z|x)}{p(z)}, \qquad
               I(Z;Y) = \sum_{z,y} p(z,y) \log \frac{p(z,y)}{p(z) p(y)}, \qquad p(z,y) = \sum_x p(x,y) p(z|x)

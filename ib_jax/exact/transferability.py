@@ -12,15 +12,16 @@ from ib_jax.exact.tables import as_joint
 
 
 class ExactTransfer(NamedTuple):
-    """An attack on f_1 and on f_2, and what Theorem 4 says of the second.
+    r"""An attack on f_1 and on f_2, and what Theorem 4 says of the second.
 
     Attributes:
-      delta: 1 - P[f_1(X) != f_1(A(X))]; the attack is delta-effective on f_1.
-      remote_delta: 1 - P[f_2(X) != f_2(A(X))].
-      risks: P[f_1(X) != Y] and P[f_2(X) != Y].
-      bound: delta + 2 (risk_1 + risk_2) + TV(p(t), q(t)), which `remote_delta` does not exceed.
-      smooth_bound: the same with |T| L epsilon / 2 for the total variation; never below 1.
-      printed_bound: delta' = delta + 4 tau + |T| L epsilon of the paper, tau the larger risk; never below 1.
+      delta: :math:`1 - P[f_1(X) \ne f_1(A(X))]`; the attack is delta-effective on :math:`f_1`.
+      remote_delta: :math:`1 - P[f_2(X) \ne f_2(A(X))]`.
+      risks: :math:`P[f_1(X) \ne Y]` and :math:`P[f_2(X) \ne Y]`.
+      bound: :math:`\delta + 2 (\tau_1 + \tau_2) + \mathrm{TV}(p(t), q(t))`, which `remote_delta` does not exceed.
+      smooth_bound: the same with :math:`|T| L \epsilon / 2` for the total variation; never below 1.
+      printed_bound: the paper's :math:`\delta' = \delta + 4 \tau + |T| L \epsilon`, with :math:`\tau` the larger risk;
+        never below 1.
     """
 
     delta: float
@@ -44,26 +45,29 @@ def transfer(
 ) -> ExactTransfer:
     r"""How much less effective an attack is on a second decoder of the same stochastic encoder.
 
-    f_i(x) = g_i(t) with t drawn from p(t|x): a random prediction. P[f_i(X) != f_i(A(X))] is over X, t ~ p(t|X) and
-    t' ~ p(t|A(X)), with one joint law of (t, t') given X for both decoders; independent draws unless `pairs` says
-    otherwise. Under this reading
+    :math:`f_i(x) = g_i(t)` with t drawn from :math:`p(t|x)`: a random prediction. :math:`P[f_i(X) \ne f_i(A(X))]` is
+    over X, :math:`t \sim p(t|X)` and :math:`t' \sim p(t|A(X))`, with one joint law of (t, t') given X for both
+    decoders; independent draws unless `pairs` says otherwise. Under this reading
 
     .. math:: \delta_2 \le \delta_1 + 2 (\tau_1 + \tau_2) + \tfrac12 \sum_t |p(t) - q(t)|
               \le \delta_1 + 2 (\tau_1 + \tau_2) + \tfrac12 |T| L \epsilon
               \le \delta_1 + 4 \tau + |T| L \epsilon .
 
-    Where g_1 and g_2 agree at t and at t', both flip or neither does, so delta_2 - delta_1 is at most P[g_1(T) !=
-    g_2(T)] + P[g_1(T') != g_2(T')]. The first is at most tau_1 + tau_2, as one of the two is wrong; the second exceeds
-    the first by no more than the total variation of p(t) and q(t), at most |T| L epsilon / 2 by Lemma 1. So the
-    theorem holds as printed, with a factor of two to spare in its last term, which without it is attained.
+    Where :math:`g_1` and :math:`g_2` agree at t and at t', both flip or neither does, so :math:`\delta_2 - \delta_1` is
+    at most :math:`P[g_1(T) \ne g_2(T)] + P[g_1(T') \ne g_2(T')]`. The first is at most :math:`\tau_1 + \tau_2`, as one
+    of the two is wrong; the second exceeds the first by no more than the total variation of p(t) and q(t), at most
+    :math:`|T| L \epsilon / 2` by Lemma 1. So the theorem holds as printed, with a factor of two to spare in its last
+    term, which without it is attained.
 
-    It says nothing, though: what keeps p(t|x) smooth keeps the attack from working. P[f_1(A(X)) != Y] <= tau_1 +
-    |T| L epsilon / 2 in the same way, a flip needs an error before or after, hence delta_1 >= 1 - 2 tau_1 -
-    |T| L epsilon / 2 and the printed delta' >= 1. `bound` is the statement worth having: p(t) and q(t) may be near each
-    other, as when codes of two classes are swapped, although p(t|x) and p(t|A(x)) are not.
+    It says nothing, though: what keeps :math:`p(t|x)` smooth keeps the attack from working. In the same way
+    :math:`P[f_1(A(X)) \ne Y] \le \tau_1 + |T| L \epsilon / 2`. A flip needs an error before or after, hence
+    :math:`\delta_1 \ge 1 - 2 \tau_1 - |T| L \epsilon / 2`, and the printed :math:`\delta' \ge 1`. `bound` is the useful
+    statement: p(t) and q(t) may be near each other, as when codes of two classes are swapped, although :math:`p(t|x)`
+    and :math:`p(t|A(x))` are not.
 
     Nor does it hold for the prediction that is used in practice, the most likely label over the draws of t
-    (`derandomised`): p(t|x) = 0.51 and p(t|A(x)) = 0.49 may flip f_1 alone, at tau = 0 and L epsilon = 0.02.
+    (`derandomised`): :math:`p(t|x) = 0.51` and :math:`p(t|A(x)) = 0.49` may flip :math:`f_1` alone, at :math:`\tau = 0`
+    and :math:`L \epsilon = 0.02`.
 
     Args:
       points: float [N, D], also those that only attacks lead to.
@@ -71,7 +75,7 @@ def transfer(
       encoder: p(t|x), float [N, M].
       attack: the index of A(x) for each input, int [N].
       decoders: g_1 and g_2, each int [M], in [0, C).
-      pairs: p(t, t'|x), float [N, M, M], with the marginals p(t|x) and p(t|A(x)); independent draws by default.
+      pairs: :math:`p(t, t'|x)`, float [N, M, M], with the marginals p(t|x) and p(t|A(x)); independent draws by default.
       derandomised: f_i(x) is the most likely value of g_i(t) given x instead. No bound is a theorem then.
       order: of the norm.
 

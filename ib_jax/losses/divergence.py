@@ -65,8 +65,8 @@ def divergence(codes: Codes, reference: Reference, estimator: Estimator | None =
 
     .. math:: D = E_{z \sim p(z|x)}[\log p(z|x) - \log r(z)]
 
-    With a prior as reference this is the rate, whose mean over the data is I(X;Z) + D(p(z) || r(z)); with a backward
-    encoder b(z|y) it is the residual, I(X;Z|Y) + D(p(z|y) || b(z|y)).
+    With a prior as reference this is the rate, whose mean over the data is :math:`I(X;Z) + D(p(z) \| r(z))`. With a
+    backward encoder :math:`b(z|y)` it is the residual, in the mean :math:`I(X;Z|Y) + E[D(p(z|y) \| b(z|y))]`.
 
     Args:
       codes: from `draw_codes`, of an encoding with fields [B, D].

@@ -15,7 +15,7 @@ _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def standard_normal(latent_dim: int) -> DiagGaussian:
-    """The prior N(0, I) over codes of `latent_dim` dimensions.
+    """The prior :math:`N(0, I)` over codes of `latent_dim` dimensions.
 
     Args:
       latent_dim: D >= 1.
@@ -42,7 +42,7 @@ def log_prob(dist: Reference, value: Array) -> Array:
     .. math:: \log p(z) = -\tfrac12 \|L^{-1} (z - \mu)\|_2^2 - \log \det L - \tfrac D2 \log 2\pi, \qquad
               \log \sum_m w_m p_m(z) \text{ for a mixture}
 
-    with L the Cholesky factor of the covariance, diag(sigma) where it is diagonal.
+    with L the Cholesky factor of the covariance, :math:`\mathrm{diag}(\sigma)` where it is diagonal.
 
     Args:
       dist: DiagGaussian with fields [..., D], Gaussian with fields [..., D] and [..., D, D], or GaussianMixture with
@@ -98,8 +98,8 @@ def kl_divergence(p: AnyGaussian, q: AnyGaussian) -> Array:
     .. math:: D(p \| q) = \tfrac12 \Big[ \|L_q^{-1} L_p\|_F^2 + \|L_q^{-1} (\mu_p - \mu_q)\|_2^2 - D \Big]
               + \log \det L_q - \log \det L_p
 
-    with L the Cholesky factors of the covariances, diag(sigma) where they are diagonal. With `p` the encoder p(z|x) and
-    `q` the prior r(z), its mean over the data bounds I(X;Z) from above.
+    with L the Cholesky factors of the covariances, :math:`\mathrm{diag}(\sigma)` where they are diagonal. If `p` is the
+    encoder :math:`p(z|x)` and `q` the prior :math:`r(z)`, the mean over the data bounds :math:`I(X;Z)` from above.
 
     Args:
       p: DiagGaussian with fields [..., D], or Gaussian with fields [..., D] and [..., D, D].

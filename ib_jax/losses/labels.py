@@ -33,8 +33,7 @@ def check_labels(
     Args:
       labels: class numbers, or one-hot or soft ones; a list will do.
       leading: the shape of class numbers, such as (B,).
-      num_classes: C, for which one-hot and soft labels, float (or bool) [*leading, C], are right too; None refuses
-        them.
+      num_classes: C, which allows one-hot and soft labels too, float (or bool) ``[*leading, C]``; None refuses them.
       name: of the argument, for the message.
       may_lack_axes: whether labels may leave out axes at the front, over which they are then the same: those of one
         batch for all samples of a model.
@@ -72,7 +71,14 @@ def check_labels(
 
 
 def class_mask(labels: Array, num_classes: int) -> Array:
-    """Which class each label names, bool [..., C]; none for a label outside [0, C).
+    """Which class each label names; none for a label outside [0, C).
+
+    Args:
+      labels: int [...].
+      num_classes: C.
+
+    Returns:
+      bool [..., C].
 
     Example:
       >>> import jax.numpy as jnp

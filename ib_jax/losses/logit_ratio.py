@@ -16,8 +16,8 @@ def dlr(logits: Array, labels: Array) -> Array:
     .. math:: \mathrm{DLR} = -\frac{l_y - \max_{j \ne y} l_j}{l_{\pi_1} - l_{\pi_3}}
 
     with :math:`\pi` the classes in falling order. Neither a shift nor a scale of the logits changes it, so that a
-    confident model cannot hide its gradient. Positive exactly when another class wins. Where the ratio has no unit, for
-    fewer than three classes above -inf or equal logits, it is the difference itself.
+    confident model cannot hide its gradient. Positive exactly when another class wins. If the denominator is zero or
+    infinite (equal logits, or fewer than three classes above -inf), the result is the difference itself.
 
     Args:
       logits: float [..., C], C >= 3.

@@ -6,6 +6,7 @@ from ib_jax.losses.precision import wide_dtype
 from ib_jax.types import Array
 
 NORMS = ("l0", "l1", "l2", "linf")
+"""The norms that `perturbation_norm` knows."""
 
 
 def perturbation_norm(perturbation: Array, norm: str) -> Array:

@@ -11,7 +11,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def wide_dtype(*of: Any) -> np.dtype:
-    """float64 if any of the arguments is, else float32: sums of lower precision would lose what they add up.
+    """float64 if any of the arguments is, else float32: sums in a lower precision lose what they add up.
 
     Decided here and not by JAX's promotion of types, which `jax_numpy_dtype_promotion=strict` forbids.
 
@@ -45,10 +45,10 @@ def widened(*arrays: Any) -> list[Any]:
 
 
 def one_rank(*arrays: Any) -> list[Any]:
-    """Arrays with axes of 1 put at the front, so that all have as many and broadcast without a word from JAX.
+    """Puts axes of length 1 in front, so that all arrays have the same rank and broadcast under every setting of JAX.
 
-    `jax_numpy_rank_promotion=raise` forbids what is meant here: the same prior for all examples, the same labels for
-    all samples.
+    `jax_numpy_rank_promotion=raise` forbids what is intended here: one prior for all examples, the same labels for all
+    samples.
 
     Example:
       >>> import jax.numpy as jnp
@@ -61,10 +61,10 @@ def one_rank(*arrays: Any) -> list[Any]:
 
 
 def one_program(kernel: Function) -> Function:
-    """A kernel that is compiled whole where it is called outside of a program, too; inside of one it changes nothing.
+    """Compiles a kernel as one program where it is called outside of one; inside it changes nothing.
 
-    `jax_debug_infs` looks at what comes out of programs. So it does not stop at an infinity that only marks, on the
-    way, what is left out of a maximum or of a sum of exponentials.
+    `jax_debug_infs` looks at what programs return. So it does not stop at an infinity that only masks an entry of a
+    maximum or of a sum of exponentials inside.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -8,7 +8,7 @@ from ib_jax.types import Array, Prediction
 
 
 def negative_log_likelihood(prediction: Prediction, targets: Array) -> Array:
-    r"""-log q(y|z) of the target under the decoder's prediction, in nats.
+    r""":math:`-\log q(y|z)` of the target under the decoder's prediction, in nats.
 
     Args:
       prediction: logits [..., C], or a Gaussian of either kind over [..., Y].

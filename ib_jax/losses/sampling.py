@@ -43,7 +43,7 @@ def per_example_keys(key: Array, batch_size: int) -> Array:
 
 
 def choose_keys(keys: Array, rows: np.ndarray) -> Array:
-    """Some of the keys, chosen on the host, where no number of rows needs a program of its own.
+    """Some of the keys, chosen on the host, so that a new number of rows compiles no program.
 
     Args:
       keys: threefry keys [B], as of `per_example_keys`; not traced.
@@ -62,7 +62,7 @@ def choose_keys(keys: Array, rows: np.ndarray) -> Array:
 
 
 def sample(key: Array, dist: AnyGaussian, num_samples: int = 1) -> Array:
-    r"""Reparameterised samples :math:`z = \mu + L \epsilon`, :math:`\epsilon \sim N(0, I)`, L = diag(sigma) or full.
+    r"""Reparameterised samples :math:`z = \mu + L \epsilon`, :math:`\epsilon \sim N(0, I)`.
 
     Gradients flow to mean and scale. Sample s of example i is a function of its own key, mean and scale alone: it is
     the same in any batch, and the first of twelve samples is the one sample of `num_samples=1`.
@@ -96,7 +96,7 @@ def sample_with_log_prob(key: Array, dist: AnyGaussian, num_samples: int = 1) ->
     .. math:: \log p(z) = -\tfrac12 \|\epsilon\|_2^2 - \log \det L - \tfrac D2 \log 2\pi
 
     The density is computed from the noise: from z it would be lost to rounding where a scale is much smaller than a
-    mean (z - mean has an error of 1e-7 |mean|).
+    mean (:math:`z - \mu` has an error of :math:`10^{-7} |\mu|`).
 
     Args:
       key: one key, or one for each example ([B]).
@@ -197,14 +197,14 @@ def sample_keys(keys: Array, num_samples: int) -> Array:
 
 
 def at_least_one(keys: Array, inputs: Array) -> tuple[Any, Any]:
-    """What a model is traced with: its arguments, or one example in place of an empty batch, which many cannot reshape.
+    """What a model is traced with: its arguments, or one example in place of an empty batch.
 
     Args:
       keys: one key for each example, [B].
       inputs: float [B, ...].
 
     Returns:
-      (keys, inputs) as they are, or as `jax.ShapeDtypeStruct`s of one example where there is none.
+      (keys, inputs) as they are; for an empty batch, each a `jax.ShapeDtypeStruct` of one example.
 
     Example:
       >>> import jax, jax.numpy as jnp

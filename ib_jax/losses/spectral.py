@@ -18,7 +18,7 @@ class LinearMap(NamedTuple):
     """A linear layer on one example, without a framework.
 
     Attributes:
-      linear_fn: float [*input_shape] -> float [...], linear; a constant that it adds (a bias) is left out of account.
+      linear_fn: float ``[*input_shape]`` -> float [...], linear; a constant that it adds (a bias) is ignored.
       input_shape: shape of what it takes.
     """
 
@@ -35,12 +35,13 @@ def operator_norm(
 
     The transpose is taken of the function itself, so dense layers and convolutions of any stride and padding are the
     same to it. The value never exceeds the norm beyond rounding, and falls short of it by a relative error that is on
-    average below 0.44 log(n) / num_steps for n inputs (3.5 % after 100 steps for n = 3072), and by far less where the
-    second singular value is well below the first: an estimate, not a certificate. In a gradient u and v are
-    constants, so that it is :math:`u v^T`, exact where the iteration has converged, and costs one step.
+    average below :math:`0.44 \log(n) / k` after k steps for n inputs (3.5 % after 100 steps for n = 3072), and far less
+    where the second singular value is well below the first. It is an estimate, not a certificate. Differentiation takes
+    u and v for constants, so the gradient is :math:`u v^T`, which is exact where the iteration has converged and costs
+    one step.
 
     Args:
-      linear_fn: float [*input_shape] -> float [...]; linear, or affine, in which case its constant does not count.
+      linear_fn: float ``[*input_shape]`` -> float [...]; linear, or affine, in which case its constant does not count.
       input_shape: shape of its input, such as (height, width, channels) without a batch axis.
       num_steps: steps of the iteration, >= 0, each of which applies the map and its transpose.
       key: PRNG key of the start; the same key gives the same start. In training use a key that does not change, or
@@ -90,9 +91,10 @@ def spectral_penalty(
 
     .. math:: \sum_l \|W_l\|_2^2 \quad\ge\quad m \Big(\prod_l \|W_l\|_2\Big)^{2/m}
 
-    By the inequality of the means it bounds the product of the norms, which bounds the Lipschitz constant. Squares and
-    not logarithms, whose sum is that of the product itself: logarithms have no lower bound and pull at a layer the
-    harder the smaller it is, so that a penalty on them drives the network to zero however small its weight.
+    By the inequality of the means it bounds the product of the norms, which bounds the Lipschitz constant. The penalty
+    takes squares, not logarithms, though the sum of those would be the logarithm of the product: a logarithm has no
+    lower bound and pulls harder at a smaller layer, so that such a penalty drives the network to zero, whatever its
+    weight.
 
     Args:
       layers: `LinearMap`s, or pairs (linear_fn, input_shape), of traced parameters; see `operator_norm`. Of a network,

@@ -8,9 +8,9 @@ from ib_jax.types import Array
 
 
 def rho_to_beta(rho: float | Array) -> Array:
-    r"""CEB's :math:`\rho` to the weight of I(X;Z): :math:`\beta = \sigma(-\rho) = 1 / (1 + e^{\rho})`.
+    r"""CEB's :math:`\rho` to the weight of :math:`I(X;Z)`: :math:`\beta = \sigma(-\rho) = 1 / (1 + e^{\rho})`.
 
-    With it, I(Z;Y) - beta I(X;Z) and I(Z;Y) - e^{-rho} I(X;Z|Y) have the same optima.
+    With it, :math:`I(Z;Y) - \beta I(X;Z)` and :math:`I(Z;Y) - e^{-\rho} I(X;Z|Y)` have the same optima.
 
     Args:
       rho: real, infinity turns the bottleneck off.
@@ -29,7 +29,7 @@ def rho_to_beta(rho: float | Array) -> Array:
 
 
 def rho_to_gamma(rho: float | Array) -> Array:
-    r"""CEB's :math:`\rho` to the weight of I(X;Z|Y): :math:`\gamma = e^{-\rho}`.
+    r"""CEB's :math:`\rho` to the weight of :math:`I(X;Z|Y)`: :math:`\gamma = e^{-\rho}`.
 
     Args:
       rho: real, infinity turns the bottleneck off.
@@ -64,7 +64,7 @@ def beta_to_rho(beta: float | Array) -> Array:
 
 
 def choose_beta(beta: float | Array | None, rho: float | Array | None) -> float | Array:
-    """The weight of the rate from whichever of the two it was given as.
+    """The weight of the rate, given as beta or as rho.
 
     Args:
       beta: the weight, or None.
@@ -87,7 +87,7 @@ def choose_beta(beta: float | Array | None, rho: float | Array | None) -> float 
 
 
 def weigh(coefficient: float | Array, information: Array) -> Array:
-    """coefficient * information, where a bottleneck turned off (0) is 0 even if the information is infinite.
+    """``coefficient * information``; a coefficient of 0 gives 0 even if the information is infinite.
 
     Args:
       coefficient: weight, >= 0; a number or an array that broadcasts against `information`.

@@ -77,7 +77,7 @@ def predicted_class(logits: Array) -> Array:
 
 @functools.partial(jax.jit, static_argnums=2, inline=True)  # as `one_program`
 def likeliest_others(logits: Array, labels: Array, count: int) -> Array:
-    """The most probable classes but the label, from the first on.
+    """The most probable classes other than the label, in falling order.
 
     Args:
       logits: float [B, C].

@@ -1,4 +1,8 @@
-"""Flax networks, handed out as plain functions of parameters."""
+"""Flax networks, handed out as plain functions of parameters.
+
+An encoder maps inputs to a Gaussian over codes. `make_classifier` adds a decoder and a prior or a backward encoder, and
+returns a `Classifier`, whose functions bounds and attacks take. Images are [B, H, W, C] in [0, 1].
+"""
 
 from ib_jax.models.all_cnn import AllConvEncoder
 from ib_jax.models.apply import mean_apply, sampled_apply

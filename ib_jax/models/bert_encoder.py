@@ -11,6 +11,7 @@ from ib_jax.models.head import Scale, gaussian_head
 from ib_jax.types import AnyGaussian, Array, Params
 
 Pooling = Literal["mean", "cls", "pooler"]
+"""How a text's tokens become one vector: their mean, the first token, or BERT's pooler of the first token."""
 
 
 def pool(output: BertOutput, mask: Array, pooling: Pooling) -> Array:

@@ -53,6 +53,17 @@ def gaussian_head(
 
     Source: Fischer and Alemi, CEB Improves Model Robustness, 2020, section 2.2 and listing 1 (which takes the pooled
     features as the mean).
+
+    Example:
+      >>> import flax.linen as nn, jax, jax.numpy as jnp
+      >>> from ib_jax import models
+      >>> class Encoder(nn.Module):
+      ...     @nn.compact
+      ...     def __call__(self, x, train=False):
+      ...         return models.gaussian_head(nn.relu(nn.Dense(16)(x)), 2, "learned")
+      >>> encoding, _ = Encoder().init_with_output(jax.random.key(0), jnp.zeros((5, 4)))
+      >>> encoding.mean.shape, encoding.scale.shape
+      ((5, 2), (5, 2))
     """
     learned = scale in ("learned", "full")
     num_below = latent_dim * (latent_dim - 1) // 2 if scale == "full" else 0

@@ -1,4 +1,8 @@
-"""Training: a pure step, whole epochs on the device, populations, sharding, the host loop and checkpoints."""
+"""Training: a pure step, whole epochs on the device, populations, sharding, the host loop and checkpoints.
+
+`train` does all of it in one call, for any function that returns `BoundTerms` for each example. The other functions are
+its parts: they are pure where they can be, and the number of devices changes no result beyond rounding.
+"""
 
 from ib_jax.training.adversarial import ApplyFn, attacked, trades
 from ib_jax.training.budget import measure_examples, plan_microbatches, plan_stretch

@@ -30,7 +30,7 @@ def attacked(attack: Attack, apply_fn: ApplyFn, *, fraction: float = 0.5) -> Per
 
     Args:
       attack: any Attack, for example `attacks.pgd(0.3, num_steps=10)`; its radius may be traced. Its verdict on success
-        is not used, so the compiler drops it.
+        is not used, so the compiler removes it.
       apply_fn: the model as the attack sees it.
       fraction: share of the batch that is attacked, in [0, 1].
 
@@ -73,13 +73,13 @@ def trades(
     *,
     weight: float,
 ) -> tuple[LossFn, Perturb]:
-    r"""Any objective with a consistency term: the model is to answer alike at an input and at its worst neighbour.
+    r"""TRADES: any objective plus a penalty for answering differently at an input and at its worst neighbour.
 
     .. math:: \ell(\theta; x, y) + \lambda\, D\big(q_\theta(\cdot|x) \,\|\, q_\theta(\cdot|x')\big), \quad
               x' \text{ climbs } D\big(q_\theta(\cdot|x) \,\|\, q_\theta(\cdot|x')\big)
 
-    Both answers of a stochastic model are taken at the same noise, an example's own; the natural one in the attack at
-    another.
+    A stochastic model gives both answers under the same noise, an example's own; inside the attack the natural answer
+    has other noise.
 
     Args:
       loss_fn: of the objective, see `LossFn`.

@@ -15,8 +15,10 @@ _SHARE = 0.25  # of the free memory, for stretches
 
 
 def measure_examples(loss_fn: LossFn, state: Any, batch: Batch, *more: Any) -> Footprint:
-    """What a step needs on a device, from shapes alone: nothing is compiled, and the same on every machine (not in
-    every JAX: 0.10 keeps two arrays for a `tanh`, 0.12 one).
+    """The memory that a step needs on a device, from shapes alone.
+
+    Nothing is compiled, and the result is the same on every machine, though not in every JAX: 0.10 keeps two arrays for
+    a `tanh`, 0.12 one.
 
     An example costs itself and what the backward pass needs of its forward pass, by `jax.vjp`; XLA, which fuses
     operations, needs up to a half less. The rest is the state and two copies of the parameters: a gradient and the sum
@@ -83,14 +85,14 @@ def plan_microbatches(num_rows: int, footprint: Footprint, *, free_bytes: int) -
     fit = (int(USABLE * (1 - _SHARE) * free_bytes) - footprint.shared) // footprint.member
     if fit < 1:
         raise ValueError(
-            f"not one example fits a device: it needs {size_of(footprint.member)} beside {size_of(footprint.shared)} "
+            f"not one example fits a device: it needs {size_of(footprint.member)} plus {size_of(footprint.shared)} "
             f"for the parameters and the optimizer, and {size_of(free_bytes)} are free"
         )
     return next(parts for parts in _divisors(num_rows) if num_rows // parts <= fit)
 
 
 def plan_stretch(steps: int, batch: Batch, *, device_bytes: int, host_bytes: int, num_local_devices: int) -> int:
-    """How many steps a stretch of handed-over batches has, of which devices and host hold `STRETCHES` at a time.
+    """How many steps a stretch of batches may have, if devices and host hold four stretches at a time.
 
     Args:
       steps: that it must divide: those of an epoch.

@@ -15,8 +15,8 @@ class Footprint(NamedTuple):
     """Memory that a population's program needs on a device, in bytes.
 
     Attributes:
-      shared: whatever the number of members: the data, mostly.
-      member: for each member more.
+      shared: independent of the number of members; mostly the data.
+      member: for each additional member.
     """
 
     shared: int
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 def measure_members(run: Callable[..., Any], population: Any, data: Any) -> Footprint:
     """Asks XLA what a member costs, from the program of a few; nothing is run.
 
-    Whatever is not the data counts as the members', their scratch memory, too: where they take turns that is more than
+    Everything but the data counts as the members', scratch memory included: where members take turns, that is more than
     they need.
 
     Args:
@@ -71,7 +71,7 @@ def measure_members(run: Callable[..., Any], population: Any, data: Any) -> Foot
     """
     found = jax.jit(run, donate_argnums=0).lower(population, data).compile().memory_analysis()
     if found is None:
-        raise RuntimeError("XLA tells nothing of this program's memory; say how many members a program may have")
+        raise RuntimeError("XLA does not report this program's memory; say how many members a program may have")
     outputs = found.output_size_in_bytes - found.alias_size_in_bytes
     total = found.argument_size_in_bytes + outputs + found.temp_size_in_bytes
     shared = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(data))
@@ -83,7 +83,10 @@ def device_memory(*, free: bool = True) -> int:
     """Memory of a local device, in bytes; the devices of a CPU share the machine's, or its container's.
 
     Args:
-      free: what is left of it now; or all, which is the same whenever it is asked.
+      free: True for what is free now; False for the total, which does not change.
+
+    Returns:
+      Bytes.
 
     Example:
       >>> from ib_jax import training
@@ -139,7 +142,7 @@ def plan_programs(num_members: int, footprint: Footprint, *, free_bytes: int, nu
       (3, 15, range(30, 45))
     """
     fit = (int(USABLE * free_bytes) - footprint.shared) // footprint.member
-    needs = f"a member needs {size_of(footprint.member)} beside {size_of(footprint.shared)} that all share"
+    needs = f"a member needs {size_of(footprint.member)} plus {size_of(footprint.shared)} that all share"
     if fit < 1:
         raise ValueError(
             f"not one member fits a device: {needs}, and {size_of(free_bytes)} are free. A smaller batch, more "

@@ -42,16 +42,16 @@ class Checkpoints:
     """The best and the last checkpoint of a run, written in the background.
 
     A save is either there whole or not at all: a process killed in the middle of one leaves the last complete
-    checkpoint to resume from. With several processes all hand over the same state to the same folder, which all see.
-    What is saved does not know on how many devices it was trained.
+    checkpoint to resume from. With several processes, all save the same state to the same folder, which all can see. A
+    checkpoint does not depend on the number of devices it was trained on.
 
     A checkpoint that is not whole, because a copy of the folder was cut off, is renamed to `damaged-STEP`, with a
     warning: when the folder is opened, or when `resume` cannot read it.
 
     Args:
       directory: where the checkpoints go; made if absent.
-      settings: JSON that each of them keeps, such as all that decides what they are; see `saved_settings`.
-      read_only: whether nothing in the folder is changed.
+      settings: JSON values kept with each checkpoint, such as the settings of the run; see `saved_settings`.
+      read_only: whether to leave the folder as it is.
 
     Raises:
       ValueError: `directory` is the address of a bucket.
@@ -95,7 +95,7 @@ class Checkpoints:
 
         Args:
           state: TrainState on one device (see `unreplicate`), or a Population (see `spread_members`).
-          score: lower is better; the checkpoint with the lowest is kept beside the last. NaN counts as infinity.
+          score: lower is better; the checkpoint with the lowest score is kept besides the last. NaN counts as infinity.
 
         Raises:
           SaveError: the file system refuses, this save or the one before.
@@ -216,7 +216,7 @@ class Checkpoints:
         except PermissionError:
             raise
         except Exception as error:  # as many kinds as there are ways to be damaged
-            raise DamagedFileError(f"{folder} is no whole checkpoint ({_reason(error)}); delete it") from error
+            raise DamagedFileError(f"{folder} is not a complete checkpoint ({_reason(error)}); delete it") from error
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -19,21 +19,21 @@ def initialize(
 ) -> bool:
     """Joins the other processes of the run, if there are any. Call it before anything asks JAX for its devices.
 
-    On a TPU pod and under Slurm or Open MPI nothing need be given: JAX reads the environment. Elsewhere all three are,
-    the same address on every process. Where neither says anything this is a process on its own.
+    On a TPU pod and under Slurm or Open MPI no argument is needed: JAX reads the environment. Elsewhere give all three,
+    with the same address on every process. If nothing is given there either, the process runs alone.
 
     Args:
       coordinator_address: host:port of process 0; "" reads the environment.
       num_processes: of the run; 0 reads the environment.
       process_id: of this process, from 0; -1 reads the environment.
-      timeout_seconds: how long to wait for the others to come.
+      timeout_seconds: how long to wait for the others.
 
     Returns:
       Whether there is more than one process.
 
     Raises:
       ValueError: only some of the three are given, or one is out of range.
-      RuntimeError: the others did not come.
+      RuntimeError: the other processes did not connect in time.
 
     Example:
       >>> from ib_jax import training
@@ -69,7 +69,7 @@ def initialize(
 
 
 def tell_others(message: str) -> None:
-    """Leaves word for the other processes that this one ends; see `hear_others`. It must live on for some seconds.
+    """Tells the other processes that this one ends; see `hear_others`. It must stay alive for some seconds after.
 
     Args:
       message: why it ends.
@@ -79,14 +79,14 @@ def tell_others(message: str) -> None:
 
 
 def hear_others(act: Callable[[int, str], None], *, seconds: float = 1.0) -> None:
-    """Calls `act` in a thread with number and message of the first other process that ends and says so.
+    """Watches, in a thread, for another process that announces its end, and calls `act` with its number and message.
 
-    A process that waits for one that has failed hears nothing: what it waits for comes neither to an end nor to an
-    error. Only a thread of its own can end it in time.
+    A process that waits for a failed one hears nothing: the collective neither returns nor raises. Only a thread of its
+    own can end it in time.
 
     Args:
       act: (process, message) -> None, such as to end this process.
-      seconds: between two looks.
+      seconds: between two checks.
     """
     client, own = _client(), str(jax.process_index())
 
@@ -132,6 +132,9 @@ def any_process(flag: bool) -> bool:
     Args:
       flag: this process's.
 
+    Returns:
+      The flag of all processes together.
+
     Example:
       >>> from ib_jax import training
       >>> training.any_process(True)
@@ -141,13 +144,13 @@ def any_process(flag: bool) -> bool:
 
 
 def on_main(work: Callable[[], object]) -> None:
-    """Does something on process 0, while the others wait; all must call it.
+    """Runs a function on process 0 while the others wait; all must call it.
 
     Args:
-      work: what is done, such as making a folder.
+      work: the function, such as one that makes a folder.
 
     Raises:
-      OSError: the file system of process 0 refuses; on every process.
+      OSError: the file system of process 0 refuses; raised on every process.
 
     Example:
       >>> from ib_jax import training
@@ -169,6 +172,9 @@ def from_main(number: int) -> int:
 
     Args:
       number: this process's, int32.
+
+    Returns:
+      The number of process 0.
 
     Example:
       >>> from ib_jax import training

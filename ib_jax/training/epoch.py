@@ -137,9 +137,9 @@ def make_stretch(
     augment: Augment = lambda keys, inputs: inputs,
     prepare: Callable[[Array], Array] = lambda inputs: inputs,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """Makes the function that trains on batches which are handed over, one after another in one compiled loop.
+    """Makes the function that trains on the batches it is given, one after another in one compiled loop.
 
-    With the batches that `make_epoch` would take, in the order of `epoch_order`, it takes the same steps.
+    Given the batches of `make_epoch`, in the order of `epoch_order`, it takes the same steps.
 
     Args:
       step: from `make_train_step`, with the same `axis_name`.
@@ -187,10 +187,10 @@ def _augment_keys(state: TrainState, shard: int | Array, shard_size: int) -> Arr
 def drive(
     run: Callable[[State], tuple[State, Metrics]], num_calls: int
 ) -> Callable[[State], tuple[State, list[Metrics]]]:
-    """Calls a stretch's function several times from the host, as one stretch: the other form of a compiled loop.
+    """Calls a stretch's function several times from the host, as one longer stretch: a loop that is not compiled.
 
-    For networks of which `loops.compiles_whole` says that they lose in a compiled loop. Stretches of one step, driven,
-    take the steps of one longer stretch, up to rounding.
+    For networks that are slow in a compiled loop, as `loops.compiles_whole` tells. The steps are those of the longer
+    stretch, up to rounding.
 
     Args:
       run: (placed state) -> (placed state, metrics), one short stretch.

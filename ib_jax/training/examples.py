@@ -64,6 +64,9 @@ def own_rows(num_examples: int) -> slice:
     Args:
       num_examples: N, at most the batch size of `map_examples`.
 
+    Returns:
+      A slice of rows.
+
     Example:
       >>> from ib_jax import training
       >>> training.own_rows(10)

@@ -27,8 +27,8 @@ Statistics = dict[str, Params]
 class Batch(NamedTuple):
     """A batch: inputs [B, ...], labels int [B] or float [B, ...], and weights [B] or None.
 
-    Weights are a mask, class weights or probabilities, at least 0: the loss is their weighted mean. An example of
-    weight 0 has no part in it, but its terms' gradients must be finite.
+    Weights are a mask, class weights or probabilities, at least 0: the loss of the batch is the weighted mean. An
+    example of weight 0 does not count, but the gradients of its terms must be finite.
     """
 
     inputs: Any  # arrays of JAX or NumPy
@@ -52,15 +52,15 @@ def make_gradient(
     the microbatches changes the result beyond rounding.
 
     Args:
-      loss_fn: (params, keys [B], inputs, labels, *more) -> BoundTerms, per example; see `LossFn`.
+      loss_fn: ``(params, keys [B], inputs, labels, *more)`` -> BoundTerms, per example; see `LossFn`.
       perturb: what is done to the inputs first, without a gradient through it; see `attacked`.
       axis_name: name of the mapped device axis, or None on one device.
       num_microbatches: parts of a device's batch that are taken one after another.
       remat: whether the backward pass computes the activations again rather than keeping them.
 
     Returns:
-      (params, Batch, key, *more) -> (gradient, metrics, statistics), all of the global batch; `more` goes to `loss_fn`.
-      Statistics are the mean over devices and microbatches of what `loss_fn` returned, or {}.
+      ``(params, Batch, key, *more)`` -> (gradient, metrics, statistics), all of the global batch; `more` goes to
+      `loss_fn`. Statistics are the mean over devices and microbatches of what `loss_fn` returned, or {}.
 
     Raises:
       ValueError: `num_microbatches` is less than 1; when traced, it does not divide a device's batch, or the inputs,

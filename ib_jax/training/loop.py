@@ -41,7 +41,7 @@ class Progress(NamedTuple):
 
 
 class StopRequest:
-    """Turns SIGTERM (and a first Ctrl-C) into a flag that the loop asks between two stretches.
+    """Turns SIGTERM (and a first Ctrl-C) into a flag that the loop reads between two stretches.
 
     Example:
       >>> import signal
@@ -94,19 +94,35 @@ def fit(
         epoch(state, data)` with `epoch` from `shard_epoch` and `data` from `replicate`; or from `drive`.
       num_steps: steps of the whole run, counted from its start.
       batch_size: size of the global batch, for the speed reported.
-      checkpoints: where to save: at every evaluation, when stopped, and at the end; None for nowhere.
+      checkpoints: where to save, at every evaluation, when stopped, and at the end; None saves nothing.
       evaluate: from a placed state to numbers; nothing is evaluated by default.
       steps_per_evaluation: steps between evaluations; a multiple of the steps of one call of `run`.
       placement: how the state lies on the devices; `spread_members(M)` for a population.
-      score: which checkpoint is best: lower is better. Asked where an evaluation is due.
+      score: which checkpoint is best: lower is better. Called at each evaluation.
       report: called after every call of `run`.
-      stop: asked between calls of `run`; True, on any process, saves and returns.
+      stop: called between calls of `run`; if it returns True on any process, the loop saves and returns.
 
     Returns:
       The last state, not placed; its step is below `num_steps` if the loop was stopped.
 
     Raises:
       NonFiniteLossError: the loss is not finite. Nothing is saved then, so the last checkpoint is good.
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from ib_jax import BoundTerms, training
+      >>> def loss_fn(weight, keys, inputs, labels):
+      ...     loss = (weight * inputs - labels) ** 2
+      ...     return BoundTerms(loss, loss)
+      >>> n, optimizer = jax.device_count(), optax.sgd(0.1)
+      >>> step = training.make_train_step(loss_fn, optimizer, axis_name="devices")
+      >>> epoch = training.shard_epoch(training.make_epoch(
+      ...     step, num_examples=2 * n, batch_size=n, num_steps=2, num_shards=n, axis_name="devices"))
+      >>> data = training.replicate(training.Batch(jnp.ones(2 * n), jnp.ones(2 * n)))
+      >>> state = training.init_state(jax.random.key(0), jnp.zeros(()), optimizer, 0.999)
+      >>> run = lambda placed: epoch(placed, data)
+      >>> state = training.fit(state, run, num_steps=6, batch_size=n, steps_per_evaluation=2)
+      >>> int(state.step)
+      6
     """
     placed = placement.put(state)
     step = int(state.step)  # type: ignore[attr-defined]

@@ -50,7 +50,7 @@ class Trained(NamedTuple):
 
     Attributes:
       params: the Polyak average of the parameters, of the structure that `train` was given.
-      state: the last TrainState, whose parameters are without what is no array of floats.
+      state: the last TrainState; its parameters are the arrays of floats alone.
       history: a row for each epoch of the whole run: `step`, `epoch`, the means of the loss's terms in nats, and where
         it was evaluated `validation_loss` and so on, and what `evaluate` returned.
     """
@@ -85,8 +85,8 @@ def train(
 ) -> Trained:
     r"""Minimises :math:`\frac1N\sum_i \ell_i(\theta)` on all devices, a whole epoch at a time.
 
-    It is `make_train_step`, `make_epoch`, `shard_epoch`, `fit` and `Checkpoints` with their usual settings; take these
-    where you need more. `params` is a pytree: a dict, a Flax NNX or an Equinox module. Its arrays of floats are
+    It combines `make_train_step`, `make_epoch`, `shard_epoch`, `fit` and `Checkpoints` with their usual settings; use
+    these where you need more. `params` is a pytree: a dict, a Flax NNX or an Equinox module. Its arrays of floats are
     trained, everything else in it stays as it is.
 
     Args:
@@ -95,8 +95,9 @@ def train(
       params: pytree to start from.
       data: (inputs [N, ...], labels [N, ...]), arrays or lists of one length; a `Batch`, which may have weights; or,
         for what does not fit into memory, a `data.Source` or `data.EpochSource`, read ahead by threads.
-      num_epochs: length of the whole run; a run is resumed up to there.
-      batch_size: size of the global batch; all of a smaller data set. What is left over differs from epoch to epoch.
+      num_epochs: length of the whole run; a resumed run goes on up to there.
+      batch_size: size of the global batch; all of a smaller data set. The examples left over differ from epoch to
+        epoch.
       optimizer: any optax transformation; Adam with a rate of 1e-3 by default.
       average_decay: of the Polyak average of the parameters, in [0, 1); 0 for none.
       schedule: of rho, such as `linear_gamma`.
@@ -111,7 +112,7 @@ def train(
       workdir: folder of checkpoints and of the history, `history.jsonl`. The same call goes on from there after a kill,
         to the same end as without one.
       callbacks: called with the step and each row of the history.
-      progress: whether a line with rate and time left goes to stderr in what takes over ten seconds.
+      progress: whether to print a line with speed and time left to stderr, once a run takes over ten seconds.
       programs: a dict of yours in which compiled programs are kept for further calls with the same functions and
         shapes. What these functions close over must not change meanwhile.
 

@@ -77,7 +77,7 @@ REPLICATED = Placement(replicate, unreplicate)
 def spread_members(num_members: int) -> Placement:
     """Members of a population dealt out over the devices of all processes, the same number to each.
 
-    Where they do not divide, the last devices hold more copies of the last member, which are dropped on the way back.
+    If the members do not divide over the devices, the last devices hold copies of the last member, which `get` drops.
 
     Args:
       num_members: M >= 1.
@@ -124,7 +124,7 @@ def own_devices() -> slice:
 
 
 def gather(tree: Tree) -> Tree:
-    """What a mapped function returned, from the devices of all processes, as NumPy arrays on each.
+    """Collects what a mapped function returned on the devices of all processes, as NumPy arrays on each.
 
     Args:
       tree: pytree of arrays [local devices, ...].
@@ -180,8 +180,8 @@ def shard_epoch(
     Args:
       epoch: from `make_epoch`, built with `axis_name=AXIS` and `num_shards=jax.device_count()`; from `make_stretch`; or
         from `make_sweep`.
-      devices: local devices that take part, without a word to those of other processes; `epoch` has as many shards.
-        None is all devices of all processes.
+      devices: local devices that take part, without those of other processes; `epoch` has as many shards. None is all
+        devices of all processes.
 
     Returns:
       (placed state, data) -> (placed state, metrics), all with a leading axis of the local devices that take part. The

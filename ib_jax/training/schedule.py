@@ -14,7 +14,7 @@ ScheduleState = Any
 
 
 class Schedule(NamedTuple):
-    """A schedule of rho, as pure functions. All values are rho, whose e^-rho (CEB) or sigma(-rho) (VIB) is the weight.
+    r"""A schedule of rho, as pure functions. The weight is :math:`e^{-\rho}` for CEB and :math:`\sigma(-\rho)` for VIB.
 
     Attributes:
       init: () -> state.
@@ -156,7 +156,7 @@ def gated_rho(
     epochs_to_target: float = 1.0,
     threshold: float = 0.2,
 ) -> Schedule:
-    r"""The jump-start of CEB on CIFAR-10: down to a gate, and on to the target once the model has learned something.
+    r"""The jump-start of CEB on CIFAR-10: rho falls to a gate, and on to the target once the model has learned.
 
     From `initial_rho` to `gate_rho` on a straight line over two epochs; there it waits until training accuracy exceeds
     the threshold; then to the target on a straight line over one epoch. The accuracy is a running mean over about a

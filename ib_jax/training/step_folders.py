@@ -22,7 +22,7 @@ _PATTERNS = "[]*?\\"
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint that is not whole was set aside."""
+    """An incomplete checkpoint was set aside."""
 
 
 def step_folders(directory: pathlib.Path) -> list[pathlib.Path]:
@@ -57,7 +57,7 @@ def set_aside(folders: Iterable[pathlib.Path]) -> None:
         aside = next(path for name in names if not (path := folder.with_name(name)).exists())
         folder.rename(aside)
         warnings.warn(
-            f"{folder} is no whole checkpoint; it is set aside as {aside.name}", CheckpointWarning, stacklevel=2
+            f"{folder} is not a complete checkpoint; it is set aside as {aside.name}", CheckpointWarning, stacklevel=2
         )
 
 
@@ -67,10 +67,13 @@ def metadata(settings: Any) -> dict[str, Any]:
 
 
 def saved_settings(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The settings that the last checkpoint in a folder keeps; None without a checkpoint, or if it keeps none.
+    """The settings kept with the last checkpoint in a folder; None without a checkpoint or settings.
 
     Args:
       directory: as of `Checkpoints`.
+
+    Returns:
+      The settings as they were given to `Checkpoints`, or None.
 
     Example:
       >>> from ib_jax import training
@@ -86,10 +89,13 @@ def saved_settings(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def last_checkpoint(directory: str | os.PathLike[str]) -> int | None:
-    """The step of the last checkpoint in a folder that is whole, or None; reads no array and changes nothing.
+    """The step of the last complete checkpoint in a folder, or None; reads no array and changes nothing.
 
     Args:
       directory: as of `Checkpoints`.
+
+    Returns:
+      The step, or None if there is no complete checkpoint.
 
     Example:
       >>> from ib_jax import training

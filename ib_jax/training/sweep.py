@@ -125,7 +125,7 @@ def make_sweep(
 
     Returns:
       (Population, data) -> (Population, metrics), metrics float32 [M, T], T steps. Pure: with `spread_members` and
-      `shard_epoch` it runs on all devices, which need no word from each other.
+      `shard_epoch` it runs on all devices, which do not communicate.
 
     Raises:
       ValueError: `members_at_once` is negative.
@@ -188,10 +188,10 @@ def over_members(fn: Callable[..., Any], members_at_once: int | None) -> Callabl
 
 
 def choose_members_at_once(num_parameters: int, platform: str, *, whole: bool = True) -> int | None:
-    """How many members to compute side by side: all, but on the CPU for all but small networks one.
+    """How many members to compute side by side: all of them; on the CPU one, unless the network is small.
 
-    On the CPU products batched over members are slower than the products one after another, whose weights stay in the
-    cache; only where a network is so small that the calls themselves cost time is it the other way round.
+    On the CPU, products batched over members are slower than products one after another, whose weights stay in the
+    cache. For a network so small that the calls themselves cost time, it is the other way round.
     `experiments.benchmark --suite=sweep` measures both.
 
     Args:
@@ -200,7 +200,7 @@ def choose_members_at_once(num_parameters: int, platform: str, *, whole: bool = 
       whole: what `loops.compiles_whole` says of the network.
 
     Returns:
-      For `make_sweep`; 0 for a network that loses in a loop.
+      `members_at_once` for `make_sweep`: None for all, 1, or 0 for a network that is slow in a compiled loop.
 
     Example:
       >>> from ib_jax import training

@@ -60,6 +60,23 @@ def test_on_the_support_with_the_best_decoder_an_adversarial_example_shows_insuf
     assert min(some.values()) > 20, some  # no case is empty; the converse does not hold
 
 
+def test_there_is_an_adversarial_example_if_and_only_if_the_statistic_does_not_determine_the_bayes_label():
+    some = {True: 0, False: 0}
+    for seed in range(12):
+        p_x, labels, rng = random_table(seed, kinds=4)
+        oracle = bayes(p_x, labels)
+        for statistic in exact.partitions(5):
+            decoder = exact.best_decoder(p_x, labels, statistic)
+            found = exact.adversarial_examples(rng.normal(size=(5, 2)), decoder[statistic], oracle, 0.0).any()
+            several = any(len(set(oracle[statistic == value])) > 1 for value in statistic)
+            assert found == several
+            some[bool(found)] += 1
+    assert min(some.values()) > 20, some
+    constant, nearly = np.array([0, 0]), np.array([[0.9, 0.1], [0.8, 0.2]])
+    assert not exact.is_sufficient([0.5, 0.5], nearly, constant)  # and yet f = o
+    np.testing.assert_array_equal(exact.best_decoder([0.5, 0.5], nearly, constant)[constant], bayes(None, nearly))
+
+
 def test_assumption_1_holds_for_hardly_any_problem():
     held = []
     for seed in range(40):

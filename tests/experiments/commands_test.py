@@ -26,6 +26,8 @@ from ib_jax import data, training
 
 HOUSE = pathlib.Path(experiments.__file__).parent
 READMES = (HOUSE.parent / "README.md", HOUSE / "README.md")
+DOCS = HOUSE.parent / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if "records" not in page.parts)
 PLACES = ("DIR", "WORKDIR", "FOLDER", "WORKDIR/encoder", "DIR,DIR", "run1,run2")
 """What a user fills in."""
 
@@ -52,7 +54,7 @@ def program(name):
 
 def commands():
     """(experiment, flags) of every command, without those that stand for others."""
-    texts = [path.read_text() for path in READMES]
+    texts = [path.read_text() for path in (*READMES, *PAGES)]
     texts += [re.search(r'"""(.*?)"""', path.read_text(), re.S)[1] for path in sorted(HOUSE.glob("*/__main__.py"))]
     found = []
     for text in texts:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import html.parser
+from collections import Counter
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from experiments.core import frames, records, render
 from experiments.core.records import RecordError
 from experiments.report import __main__ as program
-from experiments.report import find, site
+from experiments.report import find, site, statements
 
 
 @pytest.mark.parametrize("name", find.names())
@@ -22,6 +23,11 @@ def test_the_committed_table_is_made_from_the_committed_records_and_the_overview
         rows = site.overview(page)
         assert rows
         assert all(row["ours"].text for row in rows)
+        table = (folder / "table.md").read_text()
+        said = Counter(each.verdict for each in statements.of_report(name, folder, page.report))
+        for verdict in ("confirmed", "weaker"):
+            assert said[verdict] == table.count(f"| **{verdict}** |")
+        assert sum(said[each] for each in statements.VERDICTS[2:]) == table.count("| **not found** |")
 
 
 def test_all_committed_records_load_in_one_call_and_say_whose_they_are():
@@ -78,6 +84,7 @@ def test_the_site_needs_nothing_but_its_folder(tmp_path):
     index = (tmp_path / "site" / "index.html").read_text()
     assert "Table 1, VIB, error (paper recipe)" in index
     assert "1.13 %" in index
+    assert "Claims of the papers, by verdict" in index
     page = (tmp_path / "site" / "mnist_vib.html").read_text()
     for part in ("python -m experiments.mnist_vib --dataset=mnist", "AMD EPYC", "jax 0.10.1", "num_epochs"):
         assert part in page

@@ -66,7 +66,7 @@ def test_microbatches_are_the_fewest_that_fit(num_rows, free):
 
 def test_an_example_that_does_not_fit_is_refused_with_the_numbers():
     footprint = Footprint(shared=2**30, member=3 * 2**30)
-    with pytest.raises(ValueError, match="not one example fits a device: it needs 3 GiB beside 1 GiB for"):
+    with pytest.raises(ValueError, match="not one example fits a device: it needs 3 GiB plus 1 GiB for"):
         training.plan_microbatches(8, footprint, free_bytes=4 * 2**30)
 
 

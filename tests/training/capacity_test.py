@@ -73,14 +73,14 @@ def test_the_last_byte_decides(spare, fits):
 
 
 def test_a_member_that_does_not_fit_is_refused_with_the_numbers():
-    message = r"not one member fits a device: a member needs 3 GiB beside 1 GiB that all share, and 4\.4 GiB are free"
+    message = r"not one member fits a device: a member needs 3 GiB plus 1 GiB that all share, and 4\.4 GiB are free"
     footprint = Footprint(shared=2**30, member=3 * 2**30)
     with pytest.raises(ValueError, match=message):
         training.plan_programs(2, footprint, free_bytes=int(4.4 * 2**30), num_devices=8)
     plan = training.plan_programs(2, footprint, free_bytes=int(4.5 * 2**30), num_devices=8)
     assert plan.num_programs == 1
     assert plan.message == (
-        "2 members on 8 devices, 1 on each, in one program: a member needs 3 GiB beside 1 GiB that all share; 4.5 GiB "
+        "2 members on 8 devices, 1 on each, in one program: a member needs 3 GiB plus 1 GiB that all share; 4.5 GiB "
         "are free on a device."
     )
 

@@ -75,7 +75,8 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_checkpoint_is_set_aside_and_the_run_goes_on_from_the_one_before(folder, damage):
     damage(folder)
-    told = pytest.warns(training.CheckpointWarning, match="copy/3 is no whole checkpoint; it is set aside as damaged-3")
+    message = "copy/3 is not a complete checkpoint; it is set aside as damaged-3"
+    told = pytest.warns(training.CheckpointWarning, match=message)
     with told, training.Checkpoints(folder) as checkpoints:
         restored = checkpoints.resume(state_at(0))
         assert (checkpoints.last_step(), checkpoints.best_step()) == (1, 1)
@@ -96,7 +97,7 @@ def test_if_all_are_damaged_the_run_begins_again(folder):
 
 def test_reading_alone_changes_nothing_and_names_what_is_damaged(folder):
     DAMAGE["arrays cut off"](folder)
-    refused = pytest.raises(DamagedFileError, match=r"copy/3 is no whole checkpoint \(.*\); delete it")
+    refused = pytest.raises(DamagedFileError, match=r"copy/3 is not a complete checkpoint \(.*\); delete it")
     with training.Checkpoints(folder, read_only=True) as checkpoints, refused:
         checkpoints.restore(state_at(0))
     assert sorted(path.name for path in folder.iterdir()) == ["1", "3"]

@@ -117,7 +117,12 @@ class TextAttack(NamedTuple):
         return TextProblem(start, label, indices, self.goal, replacements, self.constraints, self.margin)
 
     def checked(self) -> "TextAttack":
-        """The attack itself; ValueError or TypeError if `max_queries`, `margin` or the constraints are none."""
+        """The attack itself, if its settings are valid.
+
+        Raises:
+          TypeError: a constraint is not a `Constraint`.
+          ValueError: `max_queries` or `margin` is out of its range.
+        """
         for constraint in self.constraints:
             if not isinstance(constraint, Constraint):
                 raise TypeError(

@@ -37,7 +37,7 @@ from ib_jax.evaluation.lipschitz import LipschitzBounds, lipschitz_bounds
 from ib_jax.evaluation.lipschitz_ascent import lipschitz_ascent
 from ib_jax.evaluation.natural import restrict_to_classes
 from ib_jax.evaluation.perturbations import Perturbations, measure_perturbations, summarise_perturbations
-from ib_jax.evaluation.predict import mean_probabilities, sampled_logits_fn
+from ib_jax.evaluation.predict import sampled_logits_fn
 from ib_jax.evaluation.result_checks import (
     check_black_box,
     check_budget,
@@ -56,6 +56,7 @@ from ib_jax.evaluation.robustness_bound import (
 from ib_jax.evaluation.standard_suite import evaluate_attacks, standard_suite
 from ib_jax.evaluation.suite_result import AttackRow, SuiteResult, Together
 from ib_jax.evaluation.transfer import Transfer, measure_transfer, transfer_table
+from ib_jax.losses import mean_probabilities
 
 __all__ = [
     "ALEXNET_ERRORS",

@@ -9,7 +9,6 @@ import numpy as np
 from ib_jax import losses
 from ib_jax.evaluation.calibration import expected_calibration_error
 from ib_jax.evaluation.information import label_entropy, nats_to_bits
-from ib_jax.evaluation.predict import mean_probabilities
 from ib_jax.types import Array, Backward, DecodeFn, EncodeFn, Reference
 
 
@@ -90,7 +89,7 @@ def evaluate_examples(
         correct_avg=avg,
         correct_mean=mean,
         cross_entropy=losses.cross_entropy(logits, labels).mean(0),
-        confidence=jnp.where(answered, jnp.max(mean_probabilities(logits), axis=-1), jnp.nan),
+        confidence=jnp.where(answered, jnp.max(losses.mean_probabilities(logits), axis=-1), jnp.nan),
         rate=None if prior is None else losses.divergence(codes, prior),
         residual=None if backward is None else losses.class_divergence(codes, backward, labels),
     )

@@ -1,9 +1,7 @@
 """Predictions of a stochastic classifier."""
 
-import jax
-
 from ib_jax import losses
-from ib_jax.types import Array, DecodeFn, EncodeFn, LogitsFn
+from ib_jax.types import DecodeFn, EncodeFn, LogitsFn
 
 
 def sampled_logits_fn(encode_fn: EncodeFn, decode_fn: DecodeFn) -> LogitsFn:
@@ -24,21 +22,3 @@ def sampled_logits_fn(encode_fn: EncodeFn, decode_fn: DecodeFn) -> LogitsFn:
       (3, 2)
     """
     return lambda keys, inputs: decode_fn(losses.sample(keys, encode_fn(inputs)))[0]
-
-
-def mean_probabilities(logits: Array) -> Array:
-    """Mean over samples of the softmax: the prediction of a stochastic classifier.
-
-    Args:
-      logits: float [S, ..., C].
-
-    Returns:
-      float [..., C], probabilities.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> from ib_jax import evaluation
-      >>> evaluation.mean_probabilities(jnp.array([[[9.0, -9.0]], [[-9.0, 9.0]]]))
-      Array([[0.5, 0.5]], dtype=float32)
-    """
-    return jax.nn.softmax(logits.astype(losses.wide_dtype(logits))).mean(0)

@@ -9,6 +9,7 @@ from ib_jax.losses.logit_ratio import dlr, targeted_dlr
 from ib_jax.losses.perturbation import NORMS, perturbation_norm
 from ib_jax.losses.precision import one_program, one_rank, wide_dtype, widened
 from ib_jax.losses.prediction import negative_log_likelihood, prediction_entropy
+from ib_jax.losses.probabilities import mean_probabilities, sampled_probabilities
 from ib_jax.losses.sampling import (
     at_least_one,
     choose_keys,
@@ -18,7 +19,6 @@ from ib_jax.losses.sampling import (
     sample_keys,
     sample_with_log_prob,
     sampled_logits,
-    sampled_probabilities,
 )
 from ib_jax.losses.spectral import LinearMap, gradient_penalty, operator_norm, spectral_penalty
 from ib_jax.losses.tradeoff import beta_to_rho, choose_beta, rho_to_beta, rho_to_gamma, weigh
@@ -51,6 +51,7 @@ __all__ = [
     "log_prob",
     "margin",
     "marginal",
+    "mean_probabilities",
     "negative_log_likelihood",
     "one_program",
     "one_rank",

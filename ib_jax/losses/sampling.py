@@ -249,29 +249,3 @@ def sampled_logits(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples:
     if num_samples == 1:  # without a vmap, which convolutions would pay for
         return logits_fn(sampled[0], inputs)[None]
     return jax.vmap(logits_fn, (0, None))(sampled, inputs)
-
-
-def sampled_probabilities(keys: Array, logits_fn: LogitsFn, inputs: Array, num_samples: int) -> Array:
-    """The prediction of a stochastic classifier: the mean of the softmax over samples of it.
-
-    Args:
-      keys: one key for each example, [B].
-      logits_fn: (keys [B], inputs [B, ...]) -> logits [B, C].
-      inputs: float [B, ...].
-      num_samples: S >= 1.
-
-    Returns:
-      float [B, C], probabilities; float32 for logits of lower precision.
-
-    Raises:
-      ValueError: `num_samples` is less than 1.
-
-    Example:
-      >>> import jax, jax.numpy as jnp
-      >>> from ib_jax import losses
-      >>> keys = losses.per_example_keys(jax.random.key(0), 1)
-      >>> losses.sampled_probabilities(keys, lambda keys, x: jnp.zeros((1, 2)), jnp.zeros((1, 3)), 12)
-      Array([[0.5, 0.5]], dtype=float32)
-    """
-    logits = sampled_logits(keys, logits_fn, inputs, num_samples)
-    return jax.nn.softmax(logits.astype(wide_dtype(logits))).mean(0)

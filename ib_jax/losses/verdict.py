@@ -44,6 +44,10 @@ def _pooled(logits: Array) -> Array:
     top = jax.lax.stop_gradient(logits.max(-1, keepdims=True))
     infinite = jnp.isinf(top)  # inf - inf would be NaN
     below = jnp.where(infinite, jnp.where(logits == top, 0.0, -jnp.inf), logits - jnp.where(infinite, 0.0, top))
+    # Fused with the product that made a logit, the difference is of the unrounded product: off by half a unit in the
+    # last place, which is hundreds at logits of 1e10. Then no class would be at 0, or one above it.
+    leader = jnp.arange(logits.shape[-1]) == logits.argmax(-1, keepdims=True)
+    below -= jax.lax.stop_gradient(jnp.where(leader, below, jnp.maximum(below, 0.0)))
     weight = 1.0 / jnp.exp(below).sum(-1, keepdims=True)
     total = weight.sum(0)
     change = (jnp.expm1(below) * weight).sum(0) / total
@@ -52,7 +56,8 @@ def _pooled(logits: Array) -> Array:
     never = jnp.isneginf(below).all(0)
     log_probability = jnp.where(never, 0.0, below) + jnp.log(weight)
     far = jnp.where(never, -jnp.inf, jax.nn.logsumexp(log_probability, axis=0) - jnp.log(total))
-    return jnp.where(near, jnp.log1p(jnp.where(near, change, 0.0)), far)
+    pooled = jnp.where(near, jnp.log1p(jnp.where(near, change, 0.0)), far)
+    return jnp.where(jnp.isnan(top).any(0), jnp.nan, pooled)  # not left to exp: see `mean_probabilities`
 
 
 def predicted_class(logits: Array) -> Array:

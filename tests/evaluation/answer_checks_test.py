@@ -14,7 +14,8 @@ LABELS = INPUTS[:, :3].argmax(-1)
 
 def partly(keys, inputs):
     """No answer where the first input is above a half."""
-    return jnp.where(inputs[:, :1] > 0.5, jnp.nan, inputs[:, :3])
+    nan = jnp.log(-inputs[:, :1])  # computed: of a constant NaN, XLA's exp of JAX 0.10.1 may make any number
+    return jnp.where(inputs[:, :1] > 0.5, nan, inputs[:, :3])
 
 
 @pytest.mark.not_under("debug_nans", reason="the model answers NaN")

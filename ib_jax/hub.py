@@ -1,4 +1,4 @@
-"""Where the files of a pretrained model are: in a folder of this machine, or under a name on the Hugging Face hub."""
+"""Locates the files of a pretrained model: in a local folder, or on the Hugging Face hub."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ MODEL_FILES = ("config.json", "*.safetensors", "tokenizer.json")
 
 
 class HubUnavailableError(RuntimeError):
-    """A pretrained model can be neither found nor downloaded; the message says what to do."""
+    """A pretrained model is not on this machine and cannot be downloaded; the message says what to do."""
 
 
 def local_folder(name: str | os.PathLike[str], *, files: Sequence[str] = MODEL_FILES) -> pathlib.Path:
@@ -72,7 +72,7 @@ alone, such as bert-base-uncased, or a folder of this machine
         ) from None
     try:
         return pathlib.Path(huggingface_hub.snapshot_download(text, allow_patterns=list(files)))
-    except Exception as error:  # errors of many libraries, as a name may be misspelt or the network away
+    except Exception as error:  # many libraries' errors: a misspelt name, no network
         raise HubUnavailableError(
             f"{text!r} is no folder here, and the hub did not give it ({type(error).__name__}: {one_line(error)}). "
             f"Check the name and the network, or give {_WANTED}"
@@ -80,7 +80,7 @@ alone, such as bert-base-uncased, or a folder of this machine
 
 
 def _has_cache() -> bool:
-    """Whether huggingface_hub has a place of its own; without one it would make a folder by the name of ~."""
+    """Whether huggingface_hub has its own cache folder; without one it would create a folder named ~."""
     try:
         return any(map(os.environ.get, _CACHES)) or local_path("~", "home").is_absolute()
     except ValueError:

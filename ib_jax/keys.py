@@ -1,4 +1,4 @@
-"""PRNG keys whose numbers do not depend on the rest of the batch. The only module that knows kinds of keys."""
+"""PRNG keys whose numbers do not depend on the rest of the batch. The only module that distinguishes key types."""
 
 import jax
 import jax.numpy as jnp
@@ -9,18 +9,18 @@ _IMPL, _WORDS = "threefry2x32", 2
 
 
 def counter_key(key: Array) -> Array:
-    """The threefry key that stands for a key of any kind.
+    """Converts a key of any type to a threefry key.
 
     Under `vmap`, JAX's hardware keys ("rbg", "unsafe_rbg", of `JAX_DEFAULT_PRNG_IMPL`) give a row of the batch numbers
-    that change with the other rows; so would splitting or folding the latter. Threefry's numbers are a function of the
-    key alone, so whatever promises noise that does not depend on the neighbours, or on the number of devices, comes
-    through here before it makes keys for examples or members.
+    that change with the other rows; so would splitting or folding them. Threefry's numbers are a function of the
+    key alone. So code whose noise must not depend on the other rows, or on the number of devices, calls this before
+    it makes keys for examples or members.
 
     Args:
-      key: a key, or any array of keys; or keys of the older kind, uint32 [..., 2] (threefry) or [..., 4] (rbg).
+      key: a key, or any array of keys; or old-style keys, uint32 [..., 2] (threefry) or [..., 4] (rbg).
 
     Returns:
-      Typed threefry keys of the same shape: threefry keys as they are; of other ones the first two words are the key,
+      Typed threefry keys of the same shape: threefry keys as they are; of others, the first two words are the key,
       and each further word is folded in.
 
     Raises:
@@ -54,14 +54,14 @@ def example_keys(key: Array, rows: Array) -> Array:
     """The keys of some examples, a function of one key and of each example's number alone.
 
     Args:
-      key: one key, of any kind.
+      key: one key, of any type.
       rows: uint32 [B], the examples' numbers.
 
     Returns:
       Threefry keys [B], `fold_in(counter_key(key), row)`.
 
     Raises:
-      ValueError: `key` is no key.
+      ValueError: `key` is not a key.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -72,12 +72,12 @@ def example_keys(key: Array, rows: Array) -> Array:
     return _fold(counter_key(key), rows)
 
 
-# One program where it is called outside of one, rather than one for each operation.
+# Outside `jit`, compiles one program rather than one for each operation.
 _fold = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)), inline=True)
 
 
 def from_words(words: Array) -> Array:
-    """Typed keys from the words of `jax.random.key_data`, of either kind; for states that hold plain numbers.
+    """Typed keys from the words of `jax.random.key_data`, threefry or rbg; for states that hold plain numbers.
 
     Args:
       words: uint32 [..., 2] of threefry, or [..., 4] of rbg (and unsafe_rbg, whose words mean the same here).

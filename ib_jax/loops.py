@@ -1,4 +1,4 @@
-"""How loops over a network run: compiled whole, or called step by step from the host. Only this module decides."""
+"""Decides how loops over a network run: compiled whole, or step by step from the host."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ def compiles_whole(fn: Callable[..., Any], *args: Any) -> bool:
 
 
 def scan(body: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any, length: int) -> tuple[Any, Any]:
-    """`jax.lax.scan`, without a loop for a single step: XLA keeps a loop of one turn, which is as slow as a longer one.
+    """`jax.lax.scan`, without a loop for a single step: XLA keeps a loop of one step, as slow as a longer one.
 
     Args:
       body: (state, x) -> (state, y).

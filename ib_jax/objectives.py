@@ -1,4 +1,4 @@
-"""Training objectives by name: from a classifier to the loss that a train step differentiates."""
+"""Training objectives by name: builds the loss that a train step differentiates."""
 
 import functools
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ib_jax import bounds
 from ib_jax.types import Array, BoundTerms, Params
 
-if TYPE_CHECKING:  # flax, which the names alone do not need
+if TYPE_CHECKING:  # avoids importing flax, which the names do not need
     from ib_jax.models import Classifier
 
 RATE_OBJECTIVES = ("vib", "vub")
@@ -37,7 +37,7 @@ OBJECTIVES = tuple(_BOUNDS)
 
 
 def strength_of(objective: str) -> str:
-    """The argument that decides how strongly an objective regularises; empty where none does.
+    """The argument that sets how strongly an objective regularises; empty if there is none.
 
     Example:
       >>> from ib_jax import objectives
@@ -52,7 +52,7 @@ def strength_of(objective: str) -> str:
 def make_loss(
     objective: str, model: "Classifier", class_probabilities: Array, *, num_samples: int = 1
 ) -> Callable[..., Any]:
-    """The loss of a classifier under an objective, for `training.make_train_step` with a strength bound.
+    """Makes the loss of a classifier under an objective, for `training.make_train_step`; bind its strength first.
 
     Args:
       objective: one of `OBJECTIVES`.

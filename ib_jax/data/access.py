@@ -1,4 +1,4 @@
-"""Random access to examples: what sources are, one over arrays, and those of some rows of another source."""
+"""Random access to examples: the protocols of sources, a source over arrays, and a subset of a source."""
 
 import dataclasses
 import operator
@@ -11,10 +11,10 @@ from ib_jax.data.dataset import Split
 
 
 class Source(Protocol):
-    """Examples by their row: `len(source)` of them, the example of row 0 <= i < len(source) being `source[i]`.
+    """Examples by row number: `source[i]` is example i, 0 <= i < len(source).
 
     `source[i]` is a Split without the leading axis: inputs [H, W, C] and label int32 []. It is the same at every call,
-    and may be asked for by several threads at once.
+    and several threads may ask for it at once.
     """
 
     def __len__(self) -> int: ...
@@ -35,11 +35,10 @@ class BatchSource(Source, Protocol):
 
 @runtime_checkable
 class EpochSource(Protocol):
-    """Examples that are read otherwise in each epoch, as random crops are; `stream` reads each step from its epoch.
+    """Examples that change with the epoch, such as random crops; `stream` reads each step from its epoch.
 
-    `at_epoch(epoch)` is the source of that epoch, as long as `len` says. It is the same at every call, and cheap: it is
-    called for every step. Without an epoch there is nothing to read, so that no caller can take the same crops for ever
-    unawares.
+    `at_epoch(epoch)` is the source of that epoch, with `len` examples. It is the same at every call, and cheap: it is
+    called for every step. There is nothing to read without an epoch, so no caller reuses the same crops by mistake.
     """
 
     def __len__(self) -> int: ...
@@ -96,7 +95,7 @@ class Subset:
       rows: int [n], its rows.
 
     Raises:
-      TypeError: the rows are no whole numbers, such as a mask.
+      TypeError: the rows are not integers, for example a mask.
       IndexError: from reading, if there is no such row.
 
     Example:
@@ -125,7 +124,7 @@ class Subset:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EpochSubset:
-    """Some rows of a source that is read otherwise in each epoch; the attributes are those of `Subset`."""
+    """Some rows of an `EpochSource`; the attributes are those of `Subset`."""
 
     source: EpochSource
     rows: np.ndarray
@@ -141,9 +140,9 @@ class EpochSubset:
 
 
 def read_rows(source: Source, rows: np.ndarray) -> Split:
-    """Reads rows int [n] of any source, at once where it can: inputs [n, H, W, C] and labels int32 [n].
+    """Reads rows int [n] of any source, at once if it can: inputs [n, H, W, C] and labels int32 [n].
 
-    Of no rows the shape is that of the first example.
+    With no rows, the shape is that of the first example.
     """
     if isinstance(source, BatchSource):
         return source.read_rows(rows)
@@ -155,22 +154,22 @@ def read_rows(source: Source, rows: np.ndarray) -> Split:
 
 
 def one_row(source: BatchSource, row: int) -> Split:
-    """One example of a source that reads many: inputs [H, W, C] and label int32 []."""
+    """Reads one example of a `BatchSource`: inputs [H, W, C] and label int32 []."""
     return Split(*(field[0] for field in source.read_rows(np.array([operator.index(row)]))))
 
 
 def check_rows(rows: np.ndarray, size: int) -> np.ndarray:
-    """Refuses rows that a source of `size` examples does not have; negative ones too, which NumPy would count back.
+    """Refuses rows that a source of `size` examples does not have; also negative ones, which NumPy counts from the end.
 
     Args:
       rows: int [n].
       size: number of examples.
 
     Returns:
-      int [n], an array whatever `rows` was.
+      int [n], always an array.
 
     Raises:
-      TypeError: they are no whole numbers, such as a mask.
+      TypeError: they are not integers, for example a mask.
       IndexError: at the first row out of range.
     """
     rows = row_numbers(rows)
@@ -181,7 +180,7 @@ def check_rows(rows: np.ndarray, size: int) -> np.ndarray:
 
 
 def row_numbers(rows: np.ndarray | Sequence[int]) -> np.ndarray:
-    """Numbers of rows as an array, by their position in whatever holds them.
+    """Converts row numbers to an array; a row number is a position, not an index label.
 
     Args:
       rows: int [n]: an array, a list, a range, a column of a table.
@@ -190,7 +189,7 @@ def row_numbers(rows: np.ndarray | Sequence[int]) -> np.ndarray:
       int [n].
 
     Raises:
-      TypeError: they are anything else, such as a mask, which would be taken for rows 0 and 1.
+      TypeError: they are anything else, for example a mask, which would be read as rows 0 and 1.
 
     Example:
       >>> row_numbers(range(3)).tolist()
@@ -209,9 +208,9 @@ def row_numbers(rows: np.ndarray | Sequence[int]) -> np.ndarray:
 
 
 def by_position(field: np.ndarray) -> np.ndarray:
-    """An array of what [] would take otherwise than by position. What reads its own rows stays: a memory map, HDF5.
+    """Makes an array of a field that [] does not index by position; keeps memory maps and HDF5, which read by row.
 
     Args:
-      field: [N, ...]: an array, a list, a column of a table, whose [] goes by the labels of an index.
+      field: [N, ...]: an array, a list, a column of a table, which [] indexes by label.
     """
     return np.asarray(field) if isinstance(field, list | tuple) or hasattr(field, "iloc") else field

@@ -1,11 +1,11 @@
-"""What to do about a data set that is missing, damaged or in another format; for the messages of errors."""
+"""Advice in error messages about a data set that is missing, damaged or in another format."""
 
 from pathlib import Path
 
 from ib_jax.data.spec import ImageSpec
 
 _REGISTER = "https://image-net.org/download-images"
-# Those without which the command `tfds` of tensorflow-datasets 4.9.10 does not start, and what it writes with.
+# What the command `tfds` of tensorflow-datasets 4.9.10 needs to start and to write.
 _PACKAGES = "tensorflow-cpu tensorflow-datasets array_record apache-beam mlcroissant importlib_resources"
 
 
@@ -28,7 +28,7 @@ def how_to_convert(spec: ImageSpec, folder: Path) -> str:
 
 
 def how_to_build(spec: ImageSpec, data_dir: Path) -> str:
-    """What to do about a data set that is not there, and that the user has to prepare with tensorflow-datasets."""
+    """What to do about a missing data set that the user has to prepare with tensorflow-datasets."""
     steps = [f"pip install {_PACKAGES} {spec.needs}".rstrip()]
     if spec.manual_files:
         steps.append(f"put {' and '.join(spec.manual_files)}, as {_REGISTER} offers them to those who register,")

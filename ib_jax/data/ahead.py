@@ -1,4 +1,4 @@
-"""Threads that read ahead of the caller (grain), for every kind of batches."""
+"""Threads that read batches ahead of the caller (grain)."""
 
 import os
 from collections.abc import Callable, Generator, Sequence
@@ -29,10 +29,10 @@ def read_ahead(
     num_threads: int = 1,
     num_ahead: int | None = None,
 ) -> Generator[Split, None, None]:
-    """Reads steps in their order, ahead of the caller, in threads that share each of them; see `stream`.
+    """Reads steps in order and ahead of the caller; all threads share each step. See `stream`.
 
     Args:
-      read: (step, places in its batch) -> these examples, fewer where the batch ends before; called by several threads
+      read: (step, places in its batch) -> these examples, fewer if the batch ends earlier; called by several threads
         at once.
       steps: their numbers.
       batch_size: examples of a step.

@@ -1,4 +1,4 @@
-"""A split in batches, each example once and in order: what evaluation reads."""
+"""A split in batches for evaluation: each example once, in order."""
 
 from collections.abc import Generator
 
@@ -12,9 +12,9 @@ from ib_jax.data.dataset import Split
 def batches(
     source: Source, batch_size: int, *, num_threads: int = 1, num_ahead: int | None = None
 ) -> Generator[Split, None, None]:
-    """Reads every example once, in the order of the rows, ahead of the caller. The last batch is as small as it is.
+    """Reads every example once, in row order, ahead of the caller. The last batch may be smaller.
 
-    Batch k holds rows k * batch_size and on, so that it can be masked or filled up but is never dropped. Reading begins
+    Batch k starts at row k * batch_size. The last batch can be masked or padded, but is never dropped. Reading begins
     with the first `next`; the threads end when the iterator is exhausted, closed with `.close()` or dropped, and when a
     read fails.
 

@@ -18,9 +18,9 @@ _DEEP = ("I", "F")
 def read_class_folders(path: str | os.PathLike[str]) -> OwnData:
     """Reads the images of FOLDER/train/CLASS/* and FOLDER/test/CLASS/*, or of FOLDER/CLASS/*.
 
-    A class is called as its folder; classes and images are in the order of their names. Without `test`, `validation`
+    A class has the name of its folder; classes and images are in the order of their names. Without `test`, `validation`
     is the test split. Names that begin with a dot are left out; any other file must be an image that Pillow reads, all
-    of one size. Where every image is grey they have one channel; otherwise all become RGB, without what is transparent.
+    of one size. If every image is grey, they have one channel; otherwise all become RGB, and transparency is dropped.
 
     Args:
       path: of the folder.
@@ -30,7 +30,7 @@ def read_class_folders(path: str | os.PathLike[str]) -> OwnData:
 
     Raises:
       FileNotFoundError, NotADirectoryError: there is no such folder.
-      DatasetCorruptError: a file is no whole image.
+      DatasetCorruptError: a file is not a complete image.
       ValueError: a folder has no images, an image is of another size or has more than eight bits, or a class of the
         test images has no training images.
 

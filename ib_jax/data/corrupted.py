@@ -1,8 +1,8 @@
 """The published corrupted test images: CIFAR-10-C, and ImageNet-C as tensorflow-datasets makes it.
 
-Hendrycks and Dietterich 2019, arXiv:1903.12261. Fifteen corruptions make the benchmark, four more are for choosing by;
-each at five severities. CIFAR-10-C holds the authors' own images, and is prepared here from their archive. What
-tensorflow-datasets calls `imagenet2012_corrupted` it computes anew from the validation images (crop of 224 pixels,
+Hendrycks and Dietterich 2019, arXiv:1903.12261. Fifteen corruptions form the benchmark, and four more are for model
+selection; each has five severities. CIFAR-10-C holds the authors' own images, and is prepared here from their archive.
+The `imagenet2012_corrupted` of tensorflow-datasets is computed anew from the validation images (crop of 224 pixels,
 stored as JPEG): numbers measured on it are not quite those of the published ImageNet-C.
 """
 
@@ -38,7 +38,7 @@ NUM_SEVERITIES = 5
 
 _ARCHIVE, _FOLDER = "CIFAR-10-C.tar", "CIFAR-10-C"
 _NUM_TEST = 10_000
-# tensorflow-datasets names these two of CIFAR-10-C otherwise; of ImageNet-C it names all as here.
+# tensorflow-datasets has other names for these two of CIFAR-10-C, and the same names for all of ImageNet-C.
 _CIFAR10_NAMES = {"glass_blur": "frosted_glass_blur", "elastic_transform": "elastic"}
 
 
@@ -47,7 +47,7 @@ def open_corrupted(
 ) -> BatchSource:
     """Opens the test images of a data set under one corruption.
 
-    CIFAR-10-C is prepared where it is not yet, one corruption and severity at a time (24 MB), from its archive (2.9 GB,
+    CIFAR-10-C is prepared at first use, one corruption and severity at a time (24 MB), from its archive (2.9 GB,
     https://zenodo.org/records/2535967) in `data_dir`/downloads/manual/cifar10_corrupted or else from the network.
     ImageNet's has to be prepared with tensorflow-datasets and TensorFlow; the message says how.
 
@@ -93,8 +93,8 @@ def corrupted_spec(name: str, corruption: str, severity: int) -> ImageSpec:
 def read_raw(paths: Mapping[str, Path], *, corruption: str, severity: int) -> RawData:
     """Reads one corruption at one severity from the archive of CIFAR-10-C.
 
-    It holds an array uint8 [50000, 32, 32, 3] for each corruption, the 10,000 test images five times over, from the
-    least severity to the greatest, and the labels in the same way.
+    For each corruption it holds an array uint8 [50000, 32, 32, 3]: the 10,000 test images five times, from the lowest
+    severity to the highest. The labels have the same order.
 
     Args:
       paths: the archive by its official name.
@@ -123,7 +123,7 @@ def _one_severity(tar: tarfile.TarFile, member: str, severity: int) -> np.ndarra
     file = tar.extractfile(member)
     if file is None:
         raise ValueError(f"{member} is not a file")
-    # Through memory, for NumPy asks the files inside an archive for what they do not have.
+    # Through memory: NumPy needs what the files inside an archive do not offer.
     array = np.load(io.BytesIO(file.read()), allow_pickle=False)
     num_images, rest = divmod(len(array), NUM_SEVERITIES)
     if rest:

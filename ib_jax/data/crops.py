@@ -86,7 +86,7 @@ class RandomCrop:
     """The crop of training in one epoch: the part that `crop_box` draws, scaled to one size (bilinear, antialiased).
 
     Where the part is larger than the crop by a factor of 2, 4 or 8 on both sides, the JPEG is decoded at a half, a
-    quarter or an eighth of its size, which is faster. It averages the pixels in another way; evaluation does without.
+    quarter or an eighth of its size, which is faster. It averages pixels differently, so evaluation does not use it.
 
     Called with an encoded image and its row, it returns uint8 [S, S, 3], or raises an OSError or another error of
     Pillow's if the image is damaged.
@@ -128,7 +128,7 @@ class RandomCrop:
         width, height = image.size
         box = crop_box(width, height, seed=self.seed, epoch=self.epoch, row=row)
         factor = max(1, min(box[2] - box[0], box[3] - box[1]) // self.image_size)
-        drafted = image.draft(None, (width // factor, height // factor))  # None where the format has no such shortcut
+        drafted = image.draft(None, (width // factor, height // factor))  # None if the format has no such shortcut
         scale = 1.0 if drafted is None else drafted[1][2] / width
         left, top, right, bottom = (side * scale for side in box)
         size = (self.image_size, self.image_size)
@@ -138,9 +138,9 @@ class RandomCrop:
 def crop_box(width: int, height: int, *, seed: int, epoch: int, row: int) -> tuple[int, int, int, int]:
     """Draws the part of an image that training sees.
 
-    Its share of the area is uniform in [0.08, 1], the logarithm of its ratio width / height uniform between those of
-    3/4 and 4/3, its place uniform among those inside the image. A part that does not fit is drawn anew; after ten such
-    the largest in the middle with a ratio in that range is taken.
+    Its share of the area is uniform in [0.08, 1]. Its ratio width / height is log-uniform in [3/4, 4/3]. Its place is
+    uniform inside the image. A part that does not fit is drawn again; after ten failures the result is the largest
+    centred part with a ratio in that range.
 
     The draw depends on (seed, epoch, row) alone, not on what else is read.
 

@@ -1,4 +1,4 @@
-"""What a data set is once it is in memory, and what can go wrong on the way there."""
+"""Data sets in memory, and the errors of loading them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class DatasetUnavailableError(RuntimeError):
 
 
 class DatasetCorruptError(DamagedFileError):
-    """A file of the data set is not what it should be; the message names it, what was expected and what was found."""
+    """A file of the data set is wrong; the message names the file, what was expected and what it holds."""
 
 
 class Split(NamedTuple):
@@ -24,7 +24,7 @@ class Split(NamedTuple):
 
     Attributes:
       inputs: [N, H, W, C], uint8 in 0..255 or float32 in [0, 1]; `to_unit_interval` turns the first into the second.
-        Feature vectors of one's own are [N, D].
+        Your own feature vectors are [N, D].
       labels: int32 [N], in 0..num_classes-1.
     """
 
@@ -41,7 +41,7 @@ class Dataset(NamedTuple):
       validation: training images held out, or None when none were asked for. Never test images.
       test: the test images, always all of them and in the same order.
       num_classes: the number of classes.
-      class_names: the names of the classes in the order of their labels; none where they are only numbered.
+      class_names: the names of the classes in the order of their labels; empty if they are only numbered.
       test_split: where `test` comes from: "test", "validation", or how it was held out of the training images.
       checksum: of all its images and labels, however they are stored and whatever is held out; "" if it is not known.
     """

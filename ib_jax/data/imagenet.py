@@ -4,9 +4,9 @@ ImageNet: Russakovsky et al. 2015, arXiv:1409.0575; 1,281,167 training and 50,00
 test images are not public, so that "validation" is what results are reported on. ImageNet-A: Hendrycks et al. 2021,
 arXiv:1907.07174; 7,500 photographs of 200 of the classes, under the same numbers 0..999.
 
-Neither is prepared here: the first has to be fetched by hand, and both take TensorFlow, once. Reading does without.
+Neither is prepared here: ImageNet has to be fetched by hand, and both need TensorFlow once. Reading does not.
 
-Decoding is the host's work, and costs. A core (AMD EPYC, shared, per second of its own time) read, decoded and cropped
+The host decodes, which is slow. A core (AMD EPYC, shared, per second of its own time) read, decoded and cropped
 510 to 640 JPEGs of 500 x 375 pixels and 85 KB for training at 224 pixels, 360 to 490 for evaluation, which takes no
 shortcuts, and 790 to 1,000 for training at 64. Two threads did 1.5 to 2.1 times the work of one. Some 0.17 ms of each
 image belongs to the interpreter, so no number of threads takes one process past 6,000 images a second. A ResNet-50 on a
@@ -27,7 +27,7 @@ IMAGE_SIZE = 224
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RandomCrops:
-    """Training images, each in every epoch another crop (an `EpochSource`).
+    """Training images with a new crop in every epoch (an `EpochSource`).
 
     Attributes:
       records: the images as they are stored.

@@ -34,7 +34,7 @@ _WNIDS = """
 def imagenet_a_classes() -> np.ndarray:
     """The classes of ImageNet-A by their numbers in ImageNet, in ascending order.
 
-    The images of ImageNet-A carry these numbers as labels. A model of all 1,000 classes is judged among these 200 only:
+    The images of ImageNet-A carry these numbers as labels. A model of all 1,000 classes is evaluated on these 200 only:
     `evaluation.restrict_to_classes`.
 
     Returns:
@@ -49,7 +49,7 @@ def imagenet_a_classes() -> np.ndarray:
     """
     import tensorflow_datasets as tfds
 
-    # The file that also numbers the labels of the prepared data sets.
+    # This file also numbers the labels of the prepared data sets.
     order = tfds.core.tfds_path("datasets/imagenet2012/labels.txt").read_text(encoding="utf-8").split()
     numbers = {wnid: number for number, wnid in enumerate(order)}
     classes = np.array([numbers[wnid] for wnid in _WNIDS.split()], np.int32)

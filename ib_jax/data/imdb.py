@@ -1,8 +1,8 @@
-"""IMDB's film reviews (Maas et al., 2011): 25,000 for training and 25,000 for testing, half of each negative.
+"""IMDB's film reviews (Maas et al., 2011): 25,000 for training and 25,000 for testing, half of each set negative.
 
 The reviews hold `<br />` where their authors broke lines. The copy of tensorflow-datasets is shuffled, so that the
-first n reviews of a split are a mixture of both classes. Some reviews occur more than once: there are 24,904 different
-ones for training and 24,801 for testing, and 123 are in both.
+first n reviews of a split mix both classes. Some reviews occur more than once: 24,904 training reviews and
+24,801 test reviews are distinct, and 123 are in both.
 """
 
 import re

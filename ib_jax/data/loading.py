@@ -1,4 +1,4 @@
-"""The one door to every data set: in memory, or by random access."""
+"""Loads every data set: into memory, or for random access."""
 
 import functools
 import os
@@ -46,22 +46,22 @@ def load(
     """Loads a data set into memory, verified.
 
     `digits` is part of scikit-learn and always there. The others are read from the copy that tensorflow-datasets keeps
-    in `data_dir`; where there is none it is prepared, from raw files in `data_dir`/downloads/manual/`name` or else from
+    in `data_dir`; without one, it is prepared from raw files in `data_dir`/downloads/manual/`name` or else from
     the network. Reading takes seconds, since every image is stored as a PNG.
 
-    Data of one's own are called by where they lie: a `.npz` file (`data.npz.read_npz` says with which arrays); a folder
+    Your own data are named by their path: a `.npz` file (`data.npz.read_npz` says with which arrays); a folder
     of class folders, with a slash or as a `Path` (`data.class_folders.read_class_folders`); or `tfds:NAME`,
     `tfds:NAME/CONFIG`, or either with `:VERSION`, any image classification set that tensorflow-datasets has prepared in
-    `data_dir`, if its images have one size. Their test images are the split "test", or else "validation"; of data with
-    neither a fifth is held out, drawn with seed 0 whatever `seed` is, so that all runs are tested on the same.
+    `data_dir`, if its images have one size. Their test images are the split "test", or else "validation"; with
+    neither, a fifth is held out, always drawn with seed 0, so that all runs share one test set.
 
     Args:
-      name: one of `DATASETS`, or data of one's own.
+      name: one of `DATASETS`, or your own data.
       data_dir: the folder in which tensorflow-datasets keeps its data; by default $TFDS_DATA_DIR, or else
         ~/tensorflow_datasets. `digits` does not use it.
       num_validation: how many training images to hold out for validation, drawn with `seed`; 0 for none. Test images
         are never touched.
-      num_train: keep only the first of the training images that are left then; None or 0 keeps all.
+      num_train: keep only this many of the remaining training images, from the first; None or 0 keeps all.
       seed: seed of that draw, for `np.random.default_rng`.
 
     Returns:
@@ -69,7 +69,7 @@ def load(
       [N, D]; labels int32 [N].
 
     Raises:
-      ValueError: if there is no such data set, data of one's own will not do (the message says why), `num_validation`
+      ValueError: if there is no such data set, your own data are unusable (the message says why), `num_validation`
         is negative or leaves no training image, or `num_train` is negative or more than there are.
       FileNotFoundError, NotADirectoryError: if there is no such file or folder.
       DatasetUnavailableError: if the data set is not there and cannot be downloaded; the message says what to do.
@@ -109,12 +109,12 @@ def open_split(
 ) -> BatchSource:
     """Opens a split for evaluation without loading it; each image is read and decoded when it is asked for.
 
-    It reads the same at every call, without augmentation. For `batches`, where the images do not fit into memory. What
+    It reads the same at every call, without augmentation. For `batches`, if the images do not fit into memory. What
     `load` returns as train, validation and test, for the same arguments, is here "train", "held_out" and "test", row by
     row: ImageNet itself has images that it calls "validation".
 
     Args:
-      name: one of `DATASETS` or `STREAMED`, or data of one's own as for `load`.
+      name: one of `DATASETS` or `STREAMED`, or your own data as for `load`.
       split: "train", what is left of the training images; "held_out", those taken out; or a split for testing, which is
         "test", and of imagenet2012 "validation".
       data_dir: the folder in which tensorflow-datasets keeps its data.
@@ -164,10 +164,10 @@ def open_train(
     """Opens the training images of a data set for `stream`; each is read and decoded when it is asked for.
 
     Of the `DATASETS`, that is `open_split` of "train", and row i is row i of the training split that `load` returns for
-    the same arguments. The `STREAMED` ones are cropped at random, otherwise in each epoch: `data.crops.RandomCrop`.
+    the same arguments. The `STREAMED` ones get new random crops in each epoch: `data.crops.RandomCrop`.
 
     Args:
-      name: one of `DATASETS`, "imagenet2012", or data of one's own as for `load`.
+      name: one of `DATASETS`, "imagenet2012", or your own data as for `load`.
       data_dir: the folder in which tensorflow-datasets keeps its data.
       image_size: S, side of the crops in pixels, by default 224; for images of one size there is no choice.
       num_validation: how many training images to leave out, as held out for validation.
@@ -274,5 +274,5 @@ def _check(name: str, known: tuple[str, ...], num_validation: int) -> None:
     if name not in known and not own.is_own(name):
         raise ValueError(f"name is {name!r}; expected one of {', '.join(known)}; or {own.FORMS}")
     if num_validation < 0:
-        # Before minutes of downloading; the upper limit is known only afterwards.
+        # Checked before minutes of downloading; the upper limit is known only afterwards.
         raise ValueError(f"num_validation is {num_validation}; expected 0 or more, below the number of training images")

@@ -22,8 +22,8 @@ def read_npz(path: str | os.PathLike[str]) -> OwnData:
     split; and `class_names`, if the classes have names.
 
     Images are [N, H, W, C], [N, H, W], which get one channel, or feature vectors [N, D]; uint8 in 0..255, or floating
-    point in [0, 1], which becomes float32 and is not scaled. Labels are [N] or [N, 1]: whole numbers 0..C-1 of which
-    none is missing, or names, which are numbered as `class_names` has them or else in alphabetical order.
+    point in [0, 1], which becomes float32 and is not scaled. Labels are [N] or [N, 1]: integers 0..C-1, each
+    present, or names, numbered in the order of `class_names` or else alphabetically.
 
     Args:
       path: of the file. It is read without pickles.
@@ -34,7 +34,7 @@ def read_npz(path: str | os.PathLike[str]) -> OwnData:
     Raises:
       FileNotFoundError: there is none.
       DatasetCorruptError: it is damaged, or holds objects.
-      ValueError: an array is missing, or has a shape, type or value that will not do.
+      ValueError: an array is missing, or has a wrong shape, type or value.
 
     Example:
       >>> import tempfile
@@ -46,7 +46,7 @@ def read_npz(path: str | os.PathLike[str]) -> OwnData:
     """
     file = local_file(path, "name")
     arrays = read_arrays(file, "save it anew with np.savez, names as np.array([...], str)", DatasetCorruptError)
-    # The arrays are those of `keys`, and what is wrong with one is told by its name in the file.
+    # The arrays of `keys`; messages call each by its name in the file.
     keys = next((pair for pair in _TRAIN if set(pair) & set(arrays)), None)
     if keys is None or not set(keys) <= set(arrays) or len(set(_TEST) & set(arrays)) == 1:
         expected = "x_train, y_train, x_test and y_test; or x and y, of which a fifth is held out for testing"

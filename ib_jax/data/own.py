@@ -1,4 +1,4 @@
-"""Data of one's own: the names that stand for it, and the test images of what has none."""
+"""Your own data: their names, and a held-out test set if they have none."""
 
 import os
 import re
@@ -25,9 +25,9 @@ class OwnData(NamedTuple):
 
     Attributes:
       train: its training images.
-      test: its test images, or None where some are to be held out.
+      test: its test images, or None if some are to be held out.
       num_classes: the number of classes.
-      class_names: in the order of the labels; none where the classes are only numbered.
+      class_names: in the order of the labels; empty if the classes are only numbered.
       test_split: as of `Dataset`.
     """
 
@@ -52,7 +52,7 @@ def name_of(name: str | os.PathLike[str]) -> str:
 
 
 def is_own(name: str) -> bool:
-    """Whether a name stands for data of one's own, which the name alone tells: `tfds:...`, `....npz`, or with a slash.
+    """Whether a name means your own data: `tfds:...`, `....npz`, or anything with a slash.
 
     Example:
       >>> [is_own(name) for name in ("tfds:svhn_cropped", "pets.npz", "pets/", "data/pets", "mnist")]
@@ -81,7 +81,7 @@ def full_name(name: str, argument: str = "name") -> str:
 
 
 def short_name(name: str) -> str:
-    """What data are called in records and titles: a name as it is, of a path the last part.
+    """The name in records and titles: a name as it is, or the last part of a path.
 
     Example:
       >>> short_name("/home/me/pets/"), short_name("data/pets.npz"), short_name("mnist")
@@ -94,7 +94,7 @@ def short_name(name: str) -> str:
 
 
 def stem(name: str) -> str:
-    """The same as a part of the name of a file or folder.
+    """The short name in a form that file and folder names allow.
 
     Example:
       >>> stem("/home/me/my pets/"), stem("data/pets.npz"), stem("tfds:emnist/letters"), stem("mnist")
@@ -105,7 +105,7 @@ def stem(name: str) -> str:
 
 
 def held_out_for_testing(num_images: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of images without a test split that are trained on, and those of its fifth that is tested on.
+    """Splits the rows of data without a test split: four fifths for training, one fifth for testing.
 
     Example:
       >>> [len(rows) for rows in held_out_for_testing(11)]
@@ -115,7 +115,7 @@ def held_out_for_testing(num_images: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_test(own: OwnData, name: str) -> tuple[Split, Split]:
-    """Training and test images; the second are held out where there are none.
+    """Training and test images; test images are held out if there are none.
 
     Raises:
       ValueError: no image of a class would be left to train on.

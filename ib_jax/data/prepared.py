@@ -17,9 +17,9 @@ _NAME = re.compile(r"(\w+)(?:/([\w.-]+))?(?::(\d+\.\d+\.\d+))?")
 
 
 def prepared_spec(name: str, data_dir: Path) -> ImageSpec:
-    """What the prepared copy of a data set says of it: splits, shape, classes, and which features they are.
+    """Reads a data set's splits, shape, classes and features from its prepared copy.
 
-    Image and label are those of which tensorflow-datasets makes supervised pairs, or else the only ones of their kind.
+    Image and label are the supervised pair of tensorflow-datasets, or else the only features of their type.
 
     Args:
       name: tfds:NAME, tfds:NAME/CONFIG, or either with :VERSION. By default the first configuration, as in
@@ -30,7 +30,7 @@ def prepared_spec(name: str, data_dir: Path) -> ImageSpec:
       The data set. Its splits are "train" and that of `TEST_SPLITS` that it has first, if any.
 
     Raises:
-      ValueError: there is no such data set, it has no training images, or it is no classification of images.
+      ValueError: there is no such data set, it has no training images, or it is not an image classification set.
       DatasetUnavailableError: it is not prepared; the message says what to do.
       DatasetCorruptError: its prepared copy is damaged.
     """
@@ -71,7 +71,7 @@ class _Copy(NamedTuple):
 
 
 def _named(name: str, data_dir: Path) -> ImageSpec:
-    """The data set as far as its name tells: where it should lie, and how it is prepared."""
+    """The data set as far as its name describes it: its place, and how it is prepared."""
     found = _NAME.fullmatch(name.removeprefix(TFDS))
     if found is None:
         raise ValueError(f"name is {name!r}; expected tfds:NAME, tfds:NAME/CONFIG, or either with :VERSION")
@@ -83,7 +83,7 @@ def _named(name: str, data_dir: Path) -> ImageSpec:
     try:
         builder: Any = tfds.builder_cls(own)
     except tfds.core.DatasetNotFoundError:
-        # A set of the user's own making has no code here, and needs none once it is prepared.
+        # A user's own set has no code here, and needs none once it is prepared.
         if not (data_dir / own).is_dir():
             raise ValueError(f"name is {name!r}; neither tensorflow-datasets nor {data_dir} has {own}") from None
     else:
@@ -98,8 +98,8 @@ def _named(name: str, data_dir: Path) -> ImageSpec:
 
 
 def _feature(name: str, info: Any, kind: type, place: int) -> str:
-    """The feature of a kind; of several that which stands in a place of supervised pairs."""
-    # Not of a subclass: a segmentation is an Image, too.
+    """The feature of a type; if there are several, the one at this place of the supervised pair."""
+    # Excludes subclasses: a segmentation is an Image, too.
     own = sorted(key for key, feature in info.features.items() if type(feature) is kind)
     pair = info.supervised_keys
     if isinstance(pair, tuple) and len(pair) == 2 and pair[place] in own:

@@ -1,4 +1,4 @@
-"""Keeps tensorflow-datasets quiet while it works for us."""
+"""Silences the progress bars of tensorflow-datasets."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ def no_progress_bars() -> Iterator[None]:
     """Switches the progress bars of tensorflow-datasets off, and afterwards back to what the caller had chosen."""
     from tensorflow_datasets.core.utils import tqdm_utils
 
-    # There is no public way to ask for the present choice; should the private one go away, bars are taken to be on.
+    # No public function returns the present choice; without the private one, assume that bars are on.
     before = getattr(tqdm_utils, "_active", True)
     tqdm_utils.display_progress_bar(False)
     try:

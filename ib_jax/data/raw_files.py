@@ -55,7 +55,7 @@ def unreachable(url: str) -> str | None:
     A real request rather than a bare connection, so that proxies are honoured as they will be in the download.
 
     Args:
-      url: what shall be downloaded.
+      url: what to download.
 
     Returns:
       None if the server answered, otherwise why the URL cannot be had.

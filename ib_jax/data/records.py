@@ -21,8 +21,8 @@ from ib_jax.files import one_line, visible_damage
 class Records:
     """The examples of one split of a prepared copy, read from its files at each access.
 
-    What has been read is checked against `spec`, but for the number of examples, which the reader of all of them knows
-    as well. Several threads may read at once, and a pickled one opens the files anew.
+    Checks what it reads against `spec`, except the number of examples, which the caller checks. Several threads may
+    read at once. A pickled copy opens the files again.
 
     Args:
       spec: the data set.
@@ -94,7 +94,7 @@ class Exact:
         # PIL gives grey images without a channel axis.
         decoded_shape = self.image_shape[:2] if self.image_shape[2] == 1 else self.image_shape
         if pixels.shape != decoded_shape or pixels.dtype != np.uint8:
-            # Assignment would broadcast or cast it in silence.
+            # Assignment would silently broadcast or cast it.
             raise ValueError(f"it is {pixels.dtype} {pixels.shape}, expected uint8 {decoded_shape}")
         return pixels.reshape(self.image_shape)
 

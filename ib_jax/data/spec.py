@@ -28,7 +28,7 @@ class RawFile(NamedTuple):
 
 
 class RawData(NamedTuple):
-    """What the raw files say.
+    """The content of the raw files.
 
     Attributes:
       splits: "train" and "test"; inputs uint8 [N, H, W, C], labels int32 [N].
@@ -137,7 +137,7 @@ class ImageSpec:
         """Checks the range of labels, int [n]; the other arguments are those of `check_split`.
 
         Raises:
-          ValueError: if the labels are kept back.
+          ValueError: if the labels are secret.
           DatasetCorruptError: if a label is not a class.
         """
         if not labels.size:

@@ -1,4 +1,4 @@
-"""What a data set of texts is once it is in memory."""
+"""Data sets of texts in memory."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -51,7 +51,7 @@ def take_texts(split: TextSplit, rows: np.ndarray | Sequence[int]) -> TextSplit:
       n texts with their labels int32 [n].
 
     Raises:
-      TypeError: if the texts are not strings, or the rows no whole numbers, such as a mask.
+      TypeError: if the texts are not strings, or the rows are not integers, for example a mask.
       ValueError: if there is not a label for each text.
       IndexError: if there is no such row; a negative one is none.
 

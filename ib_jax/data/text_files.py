@@ -1,4 +1,4 @@
-"""Labelled texts from a file of one's own, such as SST-2's: TSV, CSV or JSON lines."""
+"""Labelled texts from your own file, such as SST-2's: TSV, CSV or JSON lines."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ def read_text_file(
     label_column: str = "label",
     class_names: Sequence[str] | None = None,
 ) -> TextSplit:
-    """Reads labelled texts from a UTF-8 file, whose suffix says what it is.
+    """Reads labelled texts from a UTF-8 file, whose suffix names its format.
 
     `.tsv` has a header and fields between tabs, in which quotation marks are plain characters, as in GLUE's files
     (SST-2 has the default columns); `.csv` a header and fields between commas, quoted where need be; `.jsonl` an object
@@ -103,7 +103,7 @@ def _numbered(class_names: Sequence[str]) -> dict[str, int]:
 def _content(path: Path) -> str:
     written = path.read_bytes()
     lost = written.find(_LOST_PAGE)
-    if lost >= 0:  # they are valid UTF-8, and would be a text
+    if lost >= 0:  # zeros are valid UTF-8, and would pass as text
         line = 1 + written.count(b"\n", 0, lost)
         raise DatasetCorruptError(f"{path}, line {line}: holds a block of zeros, so it is damaged; copy it again")
     damage = visible_damage(path)
@@ -122,7 +122,7 @@ def _class_of(value: Any, numbers: dict[str, int] | None) -> int | None:
     if numbers is not None:
         return numbers.get(value) if isinstance(value, str) else None
     if isinstance(value, str):
-        # Python turns thousands of digits into no number.
+        # Python refuses to convert thousands of digits.
         digits = value.strip().lstrip("0") or value.strip()[:1]
         value = int(digits) if digits.isdecimal() and len(digits) <= 10 else None
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST else None

@@ -1,4 +1,4 @@
-"""The one door to the data sets of texts."""
+"""Loads the data sets of texts."""
 
 import os
 
@@ -18,7 +18,7 @@ def load_text(
     seed: int = 0,
     line_breaks: bool = False,
 ) -> TextDataset:
-    """Loads a data set of texts into memory. For one of your own take `read_text_file`.
+    """Loads a data set of texts into memory. For your own data use `read_text_file`.
 
     `toy_reviews` is made up here (`data/toy_reviews.py`), for tests and first runs. `imdb_reviews` is read from the
     copy that tensorflow-datasets keeps in `data_dir`, without TensorFlow; it takes seconds.

@@ -14,7 +14,7 @@ class TokenBatch(NamedTuple):
 
     Attributes:
       rows: int [n], which texts they are.
-      tokens: int32 [B, L], n <= B; rows n and on repeat the last text and are to be thrown away.
+      tokens: int32 [B, L], n <= B; rows n and on repeat the last text and are to be discarded.
     """
 
     rows: np.ndarray
@@ -65,10 +65,10 @@ def pad_tokens(token_lists: Sequence[np.ndarray], length: int, *, vocab_size: in
 def token_batches(
     token_lists: Sequence[np.ndarray], *, batch_size: int, lengths: Sequence[int], vocab_size: int | None = None
 ) -> Iterator[TokenBatch]:
-    """Batches for evaluation: each text once, short ones first, padded to one of a few lengths.
+    """Batches for evaluation: each text once, short ones first, padded to the smallest length that holds it.
 
-    It is the smallest that holds them. Texts of one length keep their order. All batches of a length are full, but the
-    last, which is filled up with its last text; so at most `len(lengths)` shapes are compiled. `rows` says where the
+    Texts of one length keep their order. All batches of a length are full except the last, which repeats its last
+    text; so at most `len(lengths)` shapes are compiled. `rows` says where the
     results belong:
     `results[batch.rows] = apply(batch.tokens)[: len(batch.rows)]`.
 
@@ -130,7 +130,7 @@ def bucketed_epoch(
       N // B batches.
 
     Raises:
-      TypeError: if `num_tokens` are no whole numbers.
+      TypeError: if `num_tokens` are not integers.
       ValueError: if the sizes do not fit each other, or a text is longer than every length.
 
     Example:

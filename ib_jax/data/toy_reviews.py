@@ -1,7 +1,7 @@
-"""Made-up film reviews of a sentence or two, for tests and first runs. Numbers got on them say nothing of real texts.
+"""Made-up film reviews of a sentence or two, for tests and first runs. Results on them say nothing about real texts.
 
 A small grammar writes them: clauses of a subject, a verb, perhaps an adverb, perhaps a negation, and an adjective of
-praise or blame. A negation turns the adjective's sense around, and a clause after "but" overrules the one before it.
+praise or blame. A negation reverses the adjective, and a clause after "but" overrules the one before it.
 One review in ten praises and blames in equal parts, and its label is the toss of a coin: no classifier can expect to be
 right about more than 95 % of such reviews.
 

@@ -1,4 +1,4 @@
-"""What the estimators share: the glue between scikit-learn and `training.train`."""
+"""The estimators' base class, which connects scikit-learn to `training.train`."""
 
 import functools
 import math
@@ -17,7 +17,7 @@ _CHUNK = 1024  # rows of one call; fewer are filled up to a power of two, so tha
 
 
 class Bottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """What classifier and regressor share: scaling, training, and one noise for all examples of a prediction."""
+    """The base of classifier and regressor: scaling, training, and one noise for all examples of a prediction."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -34,7 +34,7 @@ class Bottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return self._functions().encoder.code_dim
 
     def _checked(self, X: Any, y: Any = None, *, reset: bool = False) -> Any:
-        """X (and y) as arrays of floats; of any shape [N, ...] where there is an encoder of one's own."""
+        """X (and y) as arrays of floats; of any shape [N, ...] with your own encoder."""
         nd = self.encoder is not None
         settings: dict[str, Any] = {"dtype": [np.float64, np.float32], "ensure_2d": not nd, "allow_nd": nd}
         if y is None and not reset:
@@ -86,7 +86,7 @@ class Bottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.params_ = jax.tree.map(np.asarray, {**trained.params, **more})
 
     def _answers(self, name: str, X: Any) -> np.ndarray:
-        """What one of the functions says of each row, whatever rows stand beside it."""
+        """One function's result for each row, independent of the other rows."""
         check_is_fitted(self)
         inputs = self._scaled(self._checked(X))
         fn, key, parts = getattr(self._functions(), name), jax.random.key(self.seed_), []

@@ -1,4 +1,4 @@
-"""The classifier."""
+"""The bottleneck classifier as a scikit-learn estimator."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class BottleneckClassifier(ClassifierMixin, Bottleneck):
     Args:
       objective: one of `ib_jax.objectives.OBJECTIVES` but "dropout".
       beta: weight of the rate in nats per nat, of "vib" and "vub", at least 0.
-      rho: of "ceb" and "consistent_ceb", whose residual weighs e^-rho.
+      rho: of "ceb" and "consistent_ceb", whose residual information has weight :math:`e^{-\rho}`.
       smoothing: of "label_smoothing", in [0, 1).
       penalty: of "confidence_penalty", at least 0.
       hidden: widths of the MLP's hidden layers.
@@ -43,7 +43,7 @@ class BottleneckClassifier(ClassifierMixin, Bottleneck):
       num_samples: samples of z behind each predicted probability, the same noise for every example.
       class_weight: by class, or "balanced", as in scikit-learn.
       random_state: of the first parameters, the order of the data and all noise.
-      verbose: whether training that takes over ten seconds shows how far it is.
+      verbose: whether training of over ten seconds shows its progress.
 
     Attributes:
       classes_: the labels, sorted.
@@ -139,7 +139,7 @@ class BottleneckClassifier(ClassifierMixin, Bottleneck):
         return self.classes_[places]
 
     def information(self, X: Any, y: Any) -> Information:
-        """Bounds on what the codes of X keep of the inputs and tell of their labels, in bits."""
+        """Bounds on the information of the codes about the inputs X and the labels y, in bits."""
         inputs, labels = self._labelled(X, y)
         terms = self._functions().terms(self.params_, jax.random.key(self.seed_), inputs, labels, self.num_samples)
         found = evaluation.summarise(terms, labels, len(self.classes_))
@@ -221,7 +221,7 @@ class BottleneckClassifier(ClassifierMixin, Bottleneck):
           The classifier itself, fitted with the chosen value.
 
         Raises:
-          ValueError: the objective is no bottleneck; or as `fit`.
+          ValueError: the objective is not a bottleneck; or as `fit`.
         """
         name = objectives.strength_of(self.objective)
         if name not in ("beta", "rho"):

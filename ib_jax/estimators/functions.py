@@ -1,4 +1,4 @@
-"""The pure functions behind the estimators, compiled once for each kind of model and kept."""
+"""The pure functions behind the estimators, compiled once for each model architecture and kept."""
 
 import functools
 from typing import Any
@@ -13,7 +13,7 @@ from ib_jax.types import Array, DiagGaussian, Params
 
 
 class ClassifierFunctions:
-    """The functions of classifiers of one kind; parameters, the classes' shares among them, are arguments."""
+    """The functions of classifiers of one architecture; parameters, the classes' shares among them, are arguments."""
 
     def __init__(self, objective: str, encoder: models.Encoder, num_classes: int):
         self.objective, self.encoder, self.num_classes = objective, encoder, num_classes
@@ -74,7 +74,7 @@ class ClassifierFunctions:
 
 
 class RegressorFunctions:
-    """The functions of regressors of one kind."""
+    """The functions of regressors of one architecture."""
 
     def __init__(self, encoder: models.Encoder, num_targets: int, noisy: bool):
         self.encoder, self.noisy, self.decoder = encoder, noisy, nn.Dense(num_targets)

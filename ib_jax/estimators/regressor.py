@@ -1,4 +1,4 @@
-"""The regressor."""
+"""The bottleneck regressor as a scikit-learn estimator."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an estimator tells besides its predictions."""
+"""Results of an estimator besides its predictions."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 class Information(NamedTuple):
-    """What the code of a fitted classifier keeps of examples, in bits; `print` it to read what each number says.
+    """Bounds on the information in a classifier's codes, in bits; `print` it for an explanation of each number.
 
     Attributes:
-      rate_bits: the mean rate, an upper bound on I(X;Z): what the code keeps of the inputs. None without noise.
-      label_bits: H(Y) minus the cross-entropy, a lower bound on I(Z;Y): what the code tells of the labels.
+      rate_bits: the mean rate, an upper bound on I(X;Z), the code's information about the inputs. None without noise.
+      label_bits: H(Y) minus the cross-entropy, a lower bound on I(Z;Y), the code's information about the labels.
       entropy_bits: H(Y) of these labels, the most that `label_bits` can be.
       residual_bits: an upper bound on I(X;Z|Y), what the code keeps beyond the label; None but for CEB.
     """

@@ -1,4 +1,4 @@
-"""A classifier as attacks and their evaluation ask it: logits from parameters, keys and inputs."""
+"""A classifier as attacks and evaluation call it: logits from parameters, keys and inputs."""
 
 from collections.abc import Callable
 

@@ -15,7 +15,7 @@ from ib_jax.types import Array
 
 
 def _gelu(x: Array) -> Array:
-    """x times the normal distribution's function, by erf: on the CPU a third of the time of `jax.nn.gelu`'s erfc."""
+    """x times the normal distribution function, by erf: on the CPU a third of the time of `jax.nn.gelu`'s erfc."""
     wide = x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
     return (0.5 * wide * (1 + jax.scipy.special.erf(wide / math.sqrt(2)))).astype(x.dtype)
 
@@ -35,7 +35,7 @@ class BertConfig:
     """Sizes of a BERT, by the names of a checkpoint's config.json; the defaults are BERT-base's.
 
     Raises:
-      TypeError: a size is no whole number, or a rate no number.
+      TypeError: a size is not an integer, or a rate not a number.
       ValueError: a size or a rate does not fit, or the activation is unknown.
 
     Example:
@@ -85,7 +85,7 @@ class BertConfig:
 
 
 class BertOutput(NamedTuple):
-    """What a BERT says of a text: `hidden` float [B, L, H], a vector for each token, and `pooled` float [B, H]."""
+    """A BERT's output: `hidden` float [B, L, H], a vector for each token, and `pooled` float [B, H]."""
 
     hidden: Array
     pooled: Array
@@ -121,9 +121,9 @@ class BertModel(nn.Module):
     def __call__(self, ids: Array, mask: Array, types: Array | None = None, *, train: bool = False) -> BertOutput:
         """ids int [B, L], mask bool [B, L] of what is a token, types int [B, L] or None for zeros -> BertOutput.
 
-        The ids of tokens are in 0..vocab_size-1; what is no token may have any. Others are refused, but where `jit`
-        knows no values: there they make NaN of their text, so that `data.token_batches` and `data.pad_tokens`, which
-        see them first, are to be told the `vocab_size`.
+        The ids of tokens are in 0..vocab_size-1; outside the mask any id will do. Other ids raise a ValueError, but
+        under `jit`, which knows no values, they make their text NaN. So give `data.token_batches` and
+        `data.pad_tokens`, which see the ids first, the `vocab_size`.
         """
         config, length = self.config, ids.shape[-1]
         if length > config.max_position_embeddings:
@@ -152,7 +152,7 @@ class BertModel(nn.Module):
 
 
 def check_ids(ids: Array, size: int, name: str, size_name: str) -> None:
-    """Refuses numbers that have no row in a table of embeddings, which would be NaN; traced ones pass, as yet unknown.
+    """Refuses ids without a row in a table of embeddings, which would give NaN; traced ids pass unchecked.
 
     Args:
       ids: int [...].

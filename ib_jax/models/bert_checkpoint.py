@@ -58,7 +58,7 @@ def load_bert(name: str | os.PathLike[str]) -> tuple[BertConfig, Params]:
       has one of zeros.
 
     Raises:
-      HubUnavailableError: the model can be neither found nor downloaded.
+      HubUnavailableError: the model is not on this machine and cannot be downloaded.
       CheckpointError: a file is missing, damaged or not a BERT's, or the two are of different models.
       ImportError: safetensors is not installed.
 
@@ -101,7 +101,7 @@ def load_bert(name: str | os.PathLike[str]) -> tuple[BertConfig, Params]:
 
 
 def load_classifier(name: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray] | None:
-    """The linear classifier in the checkpoint of a fine-tuned BERT, which `load_bert` leaves.
+    """Reads the linear classifier in the checkpoint of a fine-tuned BERT, which `load_bert` ignores.
 
     Args:
       name: as of `load_bert`.
@@ -221,7 +221,7 @@ def _read_weights(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, np.ndar
 
 
 def _check_layers(path: pathlib.Path, tensors: Iterable[str], num_layers: int) -> None:
-    """Refuses another number of layers, also one of which the first would do."""
+    """Refuses another number of layers, also a larger one."""
     there = 1 + max((int(found[1]) for found in map(_LAYER.match, tensors) if found), default=-1)
     if there != num_layers:
         raise CheckpointError(
@@ -231,7 +231,7 @@ def _check_layers(path: pathlib.Path, tensors: Iterable[str], num_layers: int) -
 
 
 def _leaves(config: BertConfig) -> dict[tuple[str, ...], tuple[str, tuple[int, ...], bool]]:
-    """By the leaf of `BertModel` its name in the checkpoint, its shape, and whether it lies transposed there."""
+    """For each leaf of `BertModel`: its name in the checkpoint, its shape, and whether it is transposed there."""
     width, inner = config.hidden_size, config.intermediate_size
     dense = dict.fromkeys(("query", "key", "value", "attention_output", "pooler"), (width, width))
     dense |= {"intermediate": (width, inner), "output": (inner, width)}
@@ -256,7 +256,7 @@ def _leaves(config: BertConfig) -> dict[tuple[str, ...], tuple[str, tuple[int, .
 
 
 def _plain_name(key: str) -> str:
-    """The name in a bare encoder: without the "bert." of a model with a head, and LayerNorm's parts by new names."""
+    """The name in a bare encoder: without the "bert." of a model with a head, and with LayerNorm's new names."""
     key = key.removeprefix("bert.")
     return re.sub(r"LayerNorm\.(gamma|beta)$", lambda found: _OLD_LEAVES[found[0]], key)
 

@@ -25,7 +25,7 @@ Statistics = dict[str, Params]
 
 
 class Encoder(Protocol):
-    """A Flax Linen module (inputs [B, ...], train=False) -> Gaussian over codes [B, code_dim], of either kind.
+    """A Flax Linen module (inputs [B, ...], train=False) -> diagonal or full Gaussian over codes [B, code_dim].
 
     It may keep running statistics in the collection "batch_stats", and have a `dropout_rate` above 0, but not both.
     """
@@ -47,7 +47,7 @@ class Classifier(NamedTuple):
         `params` to be replaced after the step, as `training.LossFn` returns them.
       decode: (params, codes [..., D]) -> logits [..., C].
       prior: (params) -> r(z), DiagGaussian [D] or GaussianMixture [M, D]; the marginal of the backward encoder, if the
-        model has one and was told the class probabilities.
+        model has one and knows the class probabilities.
       backward: (params) -> b(z|y), DiagGaussian [C, D]; None if the model has no backward encoder.
     """
 
@@ -72,7 +72,7 @@ def make_classifier(
     decoder_init: Initializer | None = None,
     compute_dtype: DTypeLike = jnp.float32,
 ) -> Classifier:
-    """A classifier around an encoder: a linear decoder, and a prior or a backward encoder.
+    """Builds a classifier from an encoder: adds a linear decoder, and a prior or a backward encoder.
 
     Args:
       encoder: see `Encoder`.
@@ -93,8 +93,8 @@ def make_classifier(
       Classifier.
 
     Raises:
-      ValueError: a size is out of its range, a kind unknown, `class_probabilities` has not one entry for each class, or
-        a prior of another kind is asked for beside the marginal.
+      ValueError: a size is out of its range, an option unknown, `class_probabilities` lacks one entry for each class,
+        or another prior is requested together with the marginal.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -201,7 +201,7 @@ def _marginal_prior(backward: Callable[[Params], DiagGaussian], shares: Array, p
 
 
 def _density(module: nn.Module, name: str, params: Params) -> Any:
-    """What a prior or a backward encoder makes of its own entry of the parameters."""
+    """The density of a prior or a backward encoder, from its entry of the parameters."""
     return module.apply({"params": params[name]})
 
 

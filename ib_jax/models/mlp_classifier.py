@@ -50,7 +50,7 @@ def mlp_classifier(
       Classifier.
 
     Raises:
-      ValueError: a size or rate is out of its range, or a kind unknown.
+      ValueError: a size or rate is out of its range, or an option unknown.
 
     Source: Alemi et al., Deep Variational Information Bottleneck, 2017, section 4.1.
 

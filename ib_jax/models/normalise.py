@@ -1,4 +1,4 @@
-"""What stands between the convolutions of a residual network: batch normalisation, or a learned bias alone."""
+"""Normalisation in a residual network: batch normalisation, or a learned bias alone."""
 
 from typing import Literal
 

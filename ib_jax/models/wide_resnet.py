@@ -15,7 +15,7 @@ class WideResNetEncoder(nn.Module):
     r"""A pre-activation Wide ResNet from images in [0, 1] to a diagonal Gaussian over codes.
 
     Three groups of (depth - 4) / 6 blocks with 16, 32 and 64 times `width` channels. Without normalisation the last
-    convolution of each branch starts at zero, so that at the start every block passes on what its shortcut says and
+    convolution of each branch starts at zero, so that at the start every block returns its shortcut and
     the signal neither grows nor fades with depth; a bias before each convolution and a factor at the end of each branch
     take the place of those of batch normalisation. It needs no warm-up and no clipping of gradients.
 

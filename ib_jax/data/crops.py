@@ -32,12 +32,12 @@ class Decode(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class CentreCrop:
-    """The crop of evaluation: shortest side to 256 / 224 of the size, then the centre.
+    r"""The crop of evaluation: shortest side to 256 / 224 of the size, then the centre.
 
-    With S = `image_size`, the sides become r = round(256 / 224 S) and floor(r * longer / shorter) (bilinear,
-    antialiased), and the crop begins at the rounded half of what is left: pixel for pixel what torchvision's Resize(r)
-    and CenterCrop(S) give. The image is decoded in full, without the shortcuts that JPEG offers, for these would change
-    the pixels.
+    With S = `image_size`, the sides become :math:`r = \mathrm{round}(256 S / 224)` and
+    :math:`\lfloor r \cdot \mathrm{longer} / \mathrm{shorter} \rfloor` (bilinear, antialiased). The crop begins at the
+    rounded half of the rest: pixel for pixel what torchvision's Resize(r) and CenterCrop(S) give. The
+    image is decoded in full, without JPEG's shortcuts, which would change the pixels.
 
     Called with an encoded image and its row, which does not matter, it returns uint8 [S, S, 3], or raises an OSError or
     another error of Pillow's if the image is damaged.

@@ -9,10 +9,10 @@ class Information(NamedTuple):
     """Bounds on the information in a classifier's codes, in bits; `print` it for an explanation of each number.
 
     Attributes:
-      rate_bits: the mean rate, an upper bound on I(X;Z), the code's information about the inputs. None without noise.
-      label_bits: H(Y) minus the cross-entropy, a lower bound on I(Z;Y), the code's information about the labels.
+      rate_bits: the mean rate, an upper bound on :math:`I(X;Z)`, what the code keeps of inputs; None without noise.
+      label_bits: H(Y) minus the cross-entropy, a lower bound on :math:`I(Z;Y)`, the code's information about labels.
       entropy_bits: H(Y) of these labels, the most that `label_bits` can be.
-      residual_bits: an upper bound on I(X;Z|Y), what the code keeps beyond the label; None but for CEB.
+      residual_bits: an upper bound on :math:`I(X;Z|Y)`, what the code keeps beyond the label; None but for CEB.
     """
 
     rate_bits: float | None

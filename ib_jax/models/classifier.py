@@ -93,7 +93,7 @@ def make_classifier(
       Classifier.
 
     Raises:
-      ValueError: a size is out of its range, an option unknown, `class_probabilities` lacks one entry for each class,
+      ValueError: a size is out of its range, an option unknown, `class_probabilities` has not one entry per class,
         or another prior is requested together with the marginal.
 
     Example:

@@ -99,7 +99,7 @@ class MLPEncoder(nn.Module):
 
 
 class LinearDecoder(nn.Module):
-    """Logistic regression q(y|z) = softmax(W z + b), the decoder of the MNIST experiments.
+    r"""Logistic regression :math:`q(y|z) = \mathrm{softmax}(W z + b)`, the decoder of the MNIST experiments.
 
     Attributes:
       num_classes: C >= 2.

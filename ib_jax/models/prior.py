@@ -9,7 +9,7 @@ from ib_jax.types import DiagGaussian, GaussianMixture
 class LearnedPrior(nn.Module):
     """A diagonal Gaussian prior r(z) with learned mean and scale, N(0, I) at the start.
 
-    The rate under the best such prior is never above the rate under N(0, I), so the bound on I(X;Z) is tighter.
+    The rate under the best such prior is never above the rate under N(0, I), so the bound on :math:`I(X;Z)` is tighter.
 
     Attributes:
       latent_dim: D.
@@ -35,7 +35,7 @@ class MixturePrior(nn.Module):
     """A prior r(z) that is a mixture of Gaussians with learned weights, means and scales.
 
     It can follow the marginal of the codes where one Gaussian cannot, so the rate under it is the tighter bound on
-    I(X;Z); it needs the sampled rate.
+    :math:`I(X;Z)`; it needs the sampled rate.
 
     Attributes:
       latent_dim: D.

@@ -14,10 +14,10 @@ from ib_jax.types import AnyGaussian, Array
 class WideResNetEncoder(nn.Module):
     r"""A pre-activation Wide ResNet from images in [0, 1] to a diagonal Gaussian over codes.
 
-    Three groups of (depth - 4) / 6 blocks with 16, 32 and 64 times `width` channels. Without normalisation the last
-    convolution of each branch starts at zero, so that at the start every block returns its shortcut and
-    the signal neither grows nor fades with depth; a bias before each convolution and a factor at the end of each branch
-    take the place of those of batch normalisation. It needs no warm-up and no clipping of gradients.
+    Three groups of :math:`(\mathrm{depth} - 4) / 6` blocks with 16, 32 and 64 times `width` channels. Without
+    normalisation the last convolution of each branch starts at zero, so every block starts as its shortcut
+    and the signal neither grows nor fades with depth. A bias before each convolution and a factor at the end of each
+    branch replace those of batch normalisation. It needs no warm-up and no clipping of gradients.
 
     Attributes:
       depth: 6 n + 4; 28 in the paper.

@@ -52,8 +52,8 @@ def adversarial_distance(classifier: LinearClassifier, oracle: LinearClassifier,
     .. math:: \epsilon(x) = \inf \{ \|x - x'\|_2 : f(x') \ne o(x') \}
 
     The distance is zero where :math:`f(x) \ne o(x)`; elsewhere it is the distance to the nearer of the two boundaries,
-    since f and o differ beyond either. It is infinite for the oracle itself, which has no adversarial example. The share
-    of points with an adversarial example at :math:`\epsilon` is the mean of `distance <= epsilon`, and the
+    since f and o differ beyond either. It is infinite for the oracle itself, which has no adversarial example. The
+    share of points with an adversarial example at :math:`\epsilon` is the mean of `distance <= epsilon`, and the
     :math:`\epsilon` for a given share is a quantile of the distances. The definition ignores how likely :math:`x'` is:
     a classifier arbitrarily close to the oracle is as bad as any other for a point near both boundaries. Only the share
     at :math:`\epsilon = 0`, `TwoGaussians.disagreement`, tends to 0 with the difference.

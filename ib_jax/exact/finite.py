@@ -51,8 +51,8 @@ def finite_information(encoding: DiagGaussian, p_x: npt.ArrayLike, p_y_given_x: 
     and likewise :math:`I(Z;Y)` and :math:`H(Y|Z)`. The rule is composite Gauss-Legendre with panels no wider than the
     scale of any component they meet, and a tensor product in two dimensions. Each integrand is formed before it is
     summed, which avoids cancellation between entropies. The error is below 1e-9 nats, even where scales differ by 1e6,
-    as long as scales exceed 1e-6 of their means; scales below about 2e-9 of them raise an error. Time is proportional to
-    :math:`N C` times the points of the grid, at most :math:`300 N` along each axis.
+    as long as scales exceed 1e-6 of their means; scales below about 2e-9 of them raise an error. Time is proportional
+    to :math:`N C` times the points of the grid, at most :math:`300 N` along each axis.
 
     Args:
       encoding: p(z|x) for each input, DiagGaussian with fields [N, D], D = 1 or 2, scale > 0.

@@ -199,7 +199,7 @@ def linear_encoder_information(
     gain = matrix @ factor / noise[:, None]
     left, singular, _ = np.linalg.svd(whitened, full_matrices=True)
     kept = np.ones(factor.shape[0])
-    kept[: singular.size] = np.sqrt((1.0 - singular) * (1.0 + singular))  # the conditional scale of each whitened component given Y
+    kept[: singular.size] = np.sqrt((1.0 - singular) * (1.0 + singular))  # scale of each whitened component given Y
     xz, residual = _half_log_det(gain), _half_log_det(gain @ left * kept)
     return Information(xz, xz - residual, residual)
 

@@ -70,7 +70,7 @@ class TwoGaussians:
         return self._centred(np.linalg.solve(self._covariance, self._shift))
 
     def nuisance(self) -> np.ndarray:
-        r"""The direction of most variance that carries no information about the label, even given :math:`\theta^\top x`.
+        r"""The direction of most variance without information about the label, even given :math:`\theta^\top x`.
 
         A direction v with :math:`v^\top (\mu_1 - \mu_0) = 0` has one distribution in both classes and, given the
         class, is independent of :math:`\theta^\top x`. Adding it leaves a sufficient statistic sufficient, also under

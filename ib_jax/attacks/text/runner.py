@@ -14,7 +14,7 @@ from ib_jax.attacks.text.words import split
 from ib_jax.strings import text_list
 
 Score = Callable[[Sequence[str], np.ndarray], np.ndarray]
-"""(texts, model index of each, int [n]) -> probabilities float [n, C]. Each row is a function of its own text and model.
+"""(texts, model index of each, int [n]) -> probabilities float [n, C]. A row is a function of its own text and model.
 For a stochastic model it is the mean over a fixed number of samples, fresh for each text or the same for all."""
 
 

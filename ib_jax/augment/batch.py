@@ -49,7 +49,7 @@ def batched(augment: Augment) -> Augment:
 def one_after_another(platform: str) -> bool:
     """Whether to process a batch image by image, so that only the branch that an image draws is computed.
 
-    On a CPU this is 15 to 40 times as fast as `vmap`, which computes all branches for all images: good for accelerators.
+    On a CPU this is 15 to 40 times as fast as `vmap`, which computes all branches for all images (for accelerators).
     """
     return platform == "cpu"
 

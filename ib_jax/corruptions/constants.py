@@ -1,8 +1,8 @@
 """The names of the corruptions, and the strength of each at the five severities.
 
 Source: Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, 2019;
-the numbers are those of make_cifar_c.py and make_imagenet_c.py in github.com/hendrycks/robustness, which made CIFAR-10-C
-and ImageNet-C.
+the numbers are those of make_cifar_c.py and make_imagenet_c.py in github.com/hendrycks/robustness, the scripts of
+CIFAR-10-C and ImageNet-C.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Quick compilation for programs that run rarely."""
+"""Fast compilation for programs that run rarely."""
 
 import os
 from collections.abc import Callable
@@ -10,15 +10,15 @@ _LEVEL = "xla_backend_optimization_level"
 
 
 def jit_quickly(fn: Callable[..., Any], **options: Any) -> Any:
-    """`jax.jit` with little optimisation on the CPU, for programs whose compilation the user waits for.
+    """`jax.jit` with less optimisation on the CPU, for programs whose compile time matters more than their run time.
 
-    XLA's CPU backend takes matrix products and convolutions from a library at every level of optimisation. For the
-    rest, level 1 gave no slower code than the usual 3 where it was measured, and took a sixth to a third less time to
-    compile. On other devices this is `jax.jit`, and a level in XLA_FLAGS takes precedence.
+    XLA's CPU backend calls a library for matrix products and convolutions at every optimisation level. For the rest,
+    level 1 gave code no slower than the default level 3 where measured, and compiled in a sixth to a third less time.
+    On other devices this is `jax.jit`. A level in XLA_FLAGS takes precedence.
 
     Args:
       fn: the function to compile.
-      **options: of `jax.jit`.
+      **options: passed to `jax.jit`.
 
     Returns:
       The compiled function.

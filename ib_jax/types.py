@@ -1,7 +1,7 @@
-"""The contracts of the library: what encoders, bounds and attacks take and return.
+"""The types that encoders, bounds and attacks take and return.
 
-Everything here is a plain pytree or a callable type, so any framework (Flax Linen or NNX, Equinox, Haiku, bare
-functions) can meet it without inheriting from anything.
+Everything here is a plain pytree or a callable type, so any framework (Flax Linen or NNX, Equinox, Haiku, plain
+functions) works without inheritance.
 """
 
 from collections.abc import Callable
@@ -61,14 +61,14 @@ class BoundTerms(NamedTuple):
     r"""The terms of a variational bound, per example and in nats. A term that the objective does not have is None.
 
     Attributes:
-      loss: float [B], what training minimises after averaging over the batch.
+      loss: float [B], minimised by training after averaging over the batch.
       distortion: float [B], the expected cross-entropy :math:`E_z[-\log q(y|z)]`, an upper bound on :math:`H(Y|Z)`.
       rate: float [B], :math:`E_z[\log p(z|x) - \log r(z)]`, an upper bound on :math:`I(X;Z)`.
       residual: float [B], :math:`E_z[\log p(z|x) - \log b(z|y)]`, an upper bound on the residual information
         :math:`I(X;Z|Y)`.
       entropy_zx: float [B], :math:`E_z[-\log p(z|x)]`, the differential entropy :math:`H(Z|X)`.
-      entropy_zy: float [B], :math:`E_z[-\log b(z|y)]`, an upper bound on :math:`H(Z|Y)`; residual = entropy_zy -
-        entropy_zx.
+      entropy_zy: float [B], :math:`E_z[-\log b(z|y)]`, an upper bound on :math:`H(Z|Y)`; `residual` is `entropy_zy` -
+        `entropy_zx`.
       prediction_entropy: float [B], :math:`E_z[H(q(\cdot|z))]`, the entropy of the decoder.
       accuracy: float [B] in [0, 1], the share of the samples of z at which the label is the most probable class;
         None for a target that is not a class.
@@ -85,16 +85,16 @@ class BoundTerms(NamedTuple):
 
 
 class AttackResult(NamedTuple):
-    """What an attack returns.
+    """The result of an attack.
 
     Attributes:
       inputs: float [B, ...], the perturbed inputs: finite, inside the ball and inside the bounds.
-      success: bool [B], whether the model, asked afresh, answers as the attacker wants.
+      success: bool [B], whether the attack succeeds on a fresh evaluation of the model.
       member: int [B], the member of an ensemble that gave the result, -1 where none succeeded; None for other attacks.
       blocked: bool [B], whether the search met a gradient or a loss that is not finite, so that it may have missed an
-        adversarial example; None if it is not known. `evaluation.check_search` reports it.
-      undecided: bool [B], whether the model has no answer at the result (its logits are NaN, or all are -inf): such an
-        example neither falls nor stands. None if it is not known.
+        adversarial example; None if unknown. `evaluation.check_search` reports it.
+      undecided: bool [B], whether the model gives no prediction at the result (its logits are NaN, or all are -inf),
+        so that the attack neither succeeds nor fails there; None if unknown.
     """
 
     inputs: Array
@@ -104,10 +104,10 @@ class AttackResult(NamedTuple):
     undecided: Array | None = None
 
     def decided(self) -> np.ndarray:
-        """Success as NumPy bool [B], where every example stands or falls; outside of `jit`.
+        """`success` as NumPy bool [B], if the model gives a prediction for every example; not inside `jit`.
 
         Raises:
-          ValueError: the model has no answer for some examples.
+          ValueError: the model gives no prediction for some examples.
         """
         if self.undecided is not None and np.asarray(self.undecided).any():
             rows = np.flatnonzero(self.undecided)
@@ -126,11 +126,11 @@ EncodeFn = Callable[[Array], AnyGaussian]
 """Inputs [B, ...] -> DiagGaussian with fields [B, D], or Gaussian with fields [B, D] and [B, D, D]."""
 
 Prediction = Array | AnyGaussian
-"""What a decoder says of the target: logits [..., C] of a softmax over classes; or, for a target that is a vector, a
+"""A decoder's prediction of the target: logits [..., C] of a softmax over classes; or, for a vector-valued target, a
 Gaussian of either kind over [..., Y]."""
 
 DecodeFn = Callable[[Array], Any]
-"""Codes [..., D] -> Prediction, in most uses logits [..., C], broadcasting over leading axes."""
+"""Codes [..., D] -> Prediction, usually logits [..., C], broadcasting over leading axes."""
 
 Reference = AnyGaussian | GaussianMixture
 """A density over codes that an encoder is compared with: a prior r(z), or a backward encoder b(z|y)."""
@@ -140,18 +140,18 @@ Backward = Reference | Callable[[Array], Reference]
 (or targets [B, Y]) to densities with fields [B, ...]."""
 
 Estimator = Literal["closed_form", "sampled"]
-"""How the divergence of an encoder from a reference is computed."""
+"""The way to compute the divergence of an encoder from a reference."""
 
 LogitsFn = Callable[[Array, Array], Array]
-"""(keys [B], inputs [B, ...]) -> logits [B, C]. One key for each example, so that the answer for one example cannot
-depend on its neighbours in the batch; a deterministic model ignores them."""
+"""(keys [B], inputs [B, ...]) -> logits [B, C]. Each example has its own key, so that its logits do not depend on its
+neighbours in the batch; a deterministic model ignores the keys."""
 
 
 class Bound(Protocol):
     """A training objective: a pure, jittable function of apply-functions and a batch.
 
-    ``key`` is one PRNG key, or one for each example ([B]); with keys of its own an example's terms do not depend on
-    how the batch was put together or split over devices.
+    ``key`` is one PRNG key, or one for each example ([B]). With a key for each example, its terms do not depend on how
+    the batch is composed or split over devices.
     """
 
     def __call__(
@@ -162,8 +162,8 @@ class Bound(Protocol):
 class Attack(Protocol):
     """An adversary: a pure, jittable function.
 
-    ``labels`` are the true labels, int [B]; ``targets``, int [B], turns the attack into a targeted one, which succeeds
-    when the model answers with the target.
+    ``labels`` are the true labels, int [B]. With ``targets``, int [B], the attack is targeted and succeeds when the
+    model predicts the target.
     """
 
     def __call__(

@@ -1,7 +1,7 @@
 """Data augmentation in pure JAX: one key and one image at a time, on the device.
 
-A factory takes an augmentation's settings and returns an Augment, (key, image uint8 [H, W, 3]) -> image. `compose`
-chains them, `batched` takes them to a batch, with a key for each example.
+A factory takes an augmentation's settings and returns an `Augment`, (key, image uint8 [H, W, 3]) -> image. `compose`
+chains augmentations; `batched` applies one to a batch, with a key for each example.
 """
 
 from ib_jax.augment import operations

@@ -1,4 +1,4 @@
-"""AutoAugment: a sub-policy drawn at random, its two steps applied each with its own probability."""
+"""AutoAugment: draws a sub-policy at random and applies each of its two steps with that step's probability."""
 
 import functools
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from ib_jax.types import Array
 
 
 class Draw(NamedTuple):
-    """What chance decides of one image.
+    """The random numbers of one image.
 
     Attributes:
-      sub_policy: int [], which one.
-      uniform: float [2] in [0, 1): a step is taken where this is below its probability.
-      negative: bool [2], the sign of a step's amount, if it has one.
-      centre: float [2, 2] in [0, 1), down and across: of the hole, if the step cuts one.
+      sub_policy: int [], the index of the sub-policy.
+      uniform: float [2] in [0, 1): a step is applied where this is below its probability.
+      negative: bool [2], whether a step's amount is negated, if it has a sign.
+      centre: float [2, 2] in [0, 1): the hole's centre (down, across) for each step, if the step cuts one.
     """
 
     sub_policy: Array
@@ -33,11 +33,11 @@ class Draw(NamedTuple):
 
 
 def draw_sub_policy(key: Array, num_sub_policies: int) -> Draw:
-    """Draws a sub-policy and the chances of its two steps, as `auto_augment` does.
+    """Draws a sub-policy and the random numbers of its two steps, as `auto_augment` does.
 
     Args:
       key: one PRNG key.
-      num_sub_policies: of the policy.
+      num_sub_policies: the number of sub-policies to draw from.
 
     Returns:
       Draw.
@@ -50,13 +50,13 @@ def draw_sub_policy(key: Array, num_sub_policies: int) -> Draw:
     """
     drawn = jax.random.uniform(
         key, (9,), jnp.float32
-    )  # at once: a call of the generator costs as much as many an operation
+    )  # one call: a call of the generator costs as much as many of the operations
     which = (drawn[0] * num_sub_policies).astype(jnp.int32)
     return Draw(which, drawn[1:3], drawn[3:5] < 0.5, drawn[5:].reshape(2, 2))
 
 
 class _Steps(NamedTuple):
-    """The steps of a policy, [sub-policy, step, ...], for images of one size; amounts for either sign."""
+    """The steps of a policy, [sub-policy, step, ...], for images of one size, with the amounts of both signs."""
 
     branch: np.ndarray
     probability: np.ndarray
@@ -65,19 +65,19 @@ class _Steps(NamedTuple):
 
 
 def auto_augment(policy: str = "cifar10", *, magnitudes: Magnitudes = "original", fill: Fill | None = None) -> Augment:
-    """AutoAugment: one of the policy's sub-policies with equal chance, and of its two steps each with its probability.
+    """AutoAugment: draws a sub-policy uniformly, then applies each of its two steps with that step's probability.
 
-    Operations are those of `augment.operations`, and so Pillow's, to the last bit. Random crops, flips and cutout are
-    not part of it; `compose` adds them (the paper's recipe for CIFAR-10 ends with a cutout of 16 pixels).
+    The operations are those of `augment.operations`, equal to Pillow's bit for bit. Random crops, flips and cutout are
+    not included; add them with `compose` (the paper's recipe for CIFAR-10 ends with a cutout of 16 pixels).
 
     Args:
       policy: "cifar10" (25 sub-policies), "cifar10_95" (the full set of 95), "imagenet" (25, the paper's table) or
         "imagenet_v0" (25, the authors' code).
-      magnitudes: what a level means, see `augment.magnitudes.amount`: "original", or "torchvision" for the policies
-        that it has.
-      fill: level of pixels from outside the image, at once after each step; None: CIFAR-10's mean colour, grey (128)
-        for ImageNet, black with torchvision's magnitudes. The original code for CIFAR-10 leaves such pixels
-        transparent, which is black to a histogram in the next step and the mean colour in the end.
+      magnitudes: the meaning of a level, see `augment.magnitudes.amount`: "original", or "torchvision" for "cifar10"
+        and "imagenet".
+      fill: level of pixels from outside the image, filled in after each step. None: CIFAR-10's mean colour, grey (128)
+        for ImageNet, black with torchvision's magnitudes. The original code for CIFAR-10 keeps such pixels transparent:
+        the next step's histogram counts them as black, and they get the mean colour at the end.
 
     Returns:
       Augment: (key, image uint8 [H, W, 3]) -> the same shape.
@@ -127,7 +127,7 @@ _Branch = Callable[[Array, Array, Array, Array], Array]
 
 
 def _branches(policy: str, fill: Fill) -> tuple[dict[str, int], list[_Branch]]:
-    """What the policy's operations do, after the branch that does nothing; and which operation has which branch."""
+    """The index of each operation's branch, and the branches of the policy; branch 0 does nothing."""
     branches: list[_Branch] = [
         lambda image, *_: image,
         lambda image, _, fixed, __: geometry.affine(image, fixed, fill=fill),
@@ -150,7 +150,7 @@ def _branch(name: str, fill: Fill) -> _Branch:
 
 @functools.lru_cache(maxsize=16)
 def _steps(policy: str, magnitudes: Magnitudes, shape: tuple[int, ...]) -> _Steps:
-    """The policy's tables; amounts are rounded from float64 only here."""
+    """The policy's tables. Amounts are computed in float64 and rounded here."""
     sub_policies = POLICIES[policy]
     index, _ = _branches(policy, 0)
     size = (len(sub_policies), 2)

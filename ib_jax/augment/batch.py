@@ -1,4 +1,4 @@
-"""From one image to a batch, and from several augmentations to one."""
+"""Applies an augmentation to a batch, and chains several augmentations."""
 
 import jax
 from jax import lax
@@ -11,8 +11,8 @@ from ib_jax.types import Array
 def batched(augment: Augment) -> Augment:
     """Turns an augmentation of one image into one of a batch.
 
-    Each example has a key of its own, so what becomes of it depends neither on its neighbours nor on how the batch is
-    split over devices. It compiles to one program without a round trip to the host.
+    Each example has its own key, so its result depends neither on its neighbours nor on how the batch is split over
+    devices. It compiles to one program without a round trip to the host.
 
     Args:
       augment: (key, image [H, W, 3]) -> image [H', W', 3].
@@ -21,7 +21,7 @@ def batched(augment: Augment) -> Augment:
       (keys [B], images uint8 [B, H, W, 3]) -> images uint8 [B, H', W', 3]; jit it.
 
     Raises:
-      ValueError: from the result, if keys and images are not as many, or images are not a batch.
+      ValueError: from the result, if the numbers of keys and images differ, or `images` is not a batch.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -47,9 +47,9 @@ def batched(augment: Augment) -> Augment:
 
 
 def one_after_another(platform: str) -> bool:
-    """Whether to go through a batch image by image: a branch then computes only what the image's draw asks for.
+    """Whether to process a batch image by image, so that only the branch that an image draws is computed.
 
-    On a CPU that is 15 to 40 times as fast as all branches for all images at once, which suits accelerators.
+    On a CPU this is 15 to 40 times as fast as `vmap`, which computes all branches for all images (for accelerators).
     """
     return platform == "cpu"
 

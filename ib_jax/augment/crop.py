@@ -1,4 +1,4 @@
-"""Random crops: of the padded image, and of random size and shape."""
+"""Random crops: a crop of the padded image, and a crop of random size and shape."""
 
 import math
 
@@ -11,15 +11,15 @@ from ib_jax.augment.resize import Box, resize
 from ib_jax.types import Array
 
 _TRIES = 10
-"""Boxes drawn before the middle of the image is taken, as in torchvision."""
+"""Boxes drawn before falling back to the middle of the image, as in torchvision."""
 
 
 def pad_crop(padding: int = 4, *, fill: Fill = 0) -> Augment:
-    """Pads all four sides and cuts out the image's size again, anywhere with equal chance.
+    """Pads all four sides and crops back to the image's size at a uniformly random place.
 
     Args:
-      padding: pixels on each side; the crop begins 0..2 padding pixels into the padded image, both ends included.
-      fill: level of the padding. The original is black after normalisation, that is of the data's mean colour.
+      padding: pixels on each side; the crop starts 0 to 2 * padding pixels into the padded image, both ends included.
+      fill: level of the padding. The original pads with zero after normalisation, which is the data's mean colour.
 
     Returns:
       Augment: (key, image uint8 [H, W, 3]) -> the same shape.
@@ -52,10 +52,10 @@ def pad_crop(padding: int = 4, *, fill: Fill = 0) -> Augment:
 def random_resized_crop(
     size: int, *, scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)
 ) -> Augment:
-    """Cuts out a box of random size and shape, and resizes it to a square.
+    """Crops a box of random size and shape, and resizes it to a square.
 
-    Its area is a uniform share of the image's, width / height is log-uniform, its place uniform. Of ten boxes drawn
-    the first that fits into the image is taken; if none does, the largest middle one whose shape is allowed.
+    The area is a uniform share of the image's, width / height is log-uniform, and the place is uniform. The first of
+    ten drawn boxes that fits into the image is used; if none fits, the largest central box with an allowed ratio.
 
     Args:
       size: pixels along each side of the result.
@@ -97,7 +97,7 @@ def draw_box(key: Array, height: int, width: int, *, scale: tuple[float, float],
     Args:
       key: one PRNG key.
       height, width: of the image.
-      scale, ratio: as there.
+      scale, ratio: as for `random_resized_crop`.
 
     Returns:
       Box of int [] arrays, inside the image.

@@ -1,4 +1,4 @@
-"""A square hole."""
+"""Cutout: a square hole in the image."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,11 @@ from ib_jax.types import Array
 
 
 def cutout(size: int = 16, *, fill: Fill = 0) -> Augment:
-    """Cuts a square hole, its centre anywhere in the image with equal chance; what falls outside is lost.
+    """Cuts a square hole with its centre uniform over the image; the hole is clipped at the border.
 
     Args:
       size: pixels along each side, even: [centre - size / 2, centre + size / 2).
-      fill: level of the hole. The original is black after normalisation, that is of the data's mean colour.
+      fill: level of the hole. The original fills with zero after normalisation, which is the data's mean colour.
 
     Returns:
       Augment: (key, image uint8 [H, W, 3]) -> the same shape.
@@ -40,12 +40,12 @@ def cutout(size: int = 16, *, fill: Fill = 0) -> Augment:
 
 
 def cut_out(image: Array, size: Amount, centre: Array, *, fill: Fill = 0) -> Array:
-    """Cuts a square hole about a given centre.
+    """Cuts a square hole at a given centre.
 
     Args:
       image: uint8 [H, W, 3].
-      size: pixels along each side, even; an odd one counts as one less.
-      centre: float [2] in [0, 1), down and across; it means pixel floor(centre * (H, W)).
+      size: float [], pixels along each side; an odd size is reduced by one.
+      centre: float [2] in [0, 1), (down, across); the centre is pixel floor(centre * (H, W)).
       fill: level of the hole.
 
     Returns:

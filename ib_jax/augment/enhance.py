@@ -1,4 +1,4 @@
-"""Brightness, contrast, colour and sharpness: a blend with a lesser image, bit for bit as Pillow's ImageEnhance."""
+"""Brightness, contrast, colour and sharpness: blends with a degraded image, bit for bit as Pillow's ImageEnhance."""
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,11 @@ from ib_jax.types import Array
 
 @jax.jit
 def brightness(image: Array, factor: Amount) -> Array:
-    """Blends with black: factor x.
+    r"""Blends with black: :math:`f x` for the factor f.
 
     Args:
       image: uint8 [H, W, 3].
-      factor: 0 is black, 1 the image, more than 1 brighter.
+      factor: f, float []; 0 is black, 1 the image, more than 1 brighter.
 
     Returns:
       uint8 [H, W, 3], equal to Pillow's `ImageEnhance.Brightness(image).enhance(factor)`.
@@ -35,7 +35,17 @@ def brightness(image: Array, factor: Amount) -> Array:
 
 @jax.jit
 def contrast(image: Array, factor: Amount) -> Array:
-    """Blends with the mean of the grey image, rounded: m + factor (x - m); otherwise as `brightness`.
+    r"""Blends with the rounded mean m of the grey image: :math:`m + f (x - m)` for the factor f.
+
+    Args:
+      image: uint8 [H, W, 3].
+      factor: f, float []; 0 is uniformly grey, 1 the image, more than 1 has more contrast.
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `ImageEnhance.Contrast(image).enhance(factor)`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3].
 
     Example:
       >>> import jax.numpy as jnp
@@ -51,7 +61,17 @@ def contrast(image: Array, factor: Amount) -> Array:
 
 @jax.jit
 def color(image: Array, factor: Amount) -> Array:
-    """Blends with the grey image: factor 0 is grey, 1 the image; otherwise as `brightness`.
+    """Blends with the grey image.
+
+    Args:
+      image: uint8 [H, W, 3].
+      factor: float []; 0 is grey, 1 the image, more than 1 has stronger colours.
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `ImageEnhance.Color(image).enhance(factor)`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3].
 
     Example:
       >>> import jax.numpy as jnp
@@ -60,15 +80,25 @@ def color(image: Array, factor: Amount) -> Array:
       Array([[[159, 109,  59]]], dtype=uint8)
     """
     check_image(image)
-    # Flat, for the CPU is slow at loops of three.
+    # Flat, because the CPU is slow at loops of length three.
     return blend(jnp.repeat(grey(image), 3), image.reshape(-1), factor).reshape(image.shape)
 
 
 @jax.jit
 def sharpness(image: Array, factor: Amount) -> Array:
-    """Blends with the smoothed image: factor 0 is smooth, 1 the image, 2 sharper; otherwise as `brightness`.
+    """Blends with the smoothed image.
 
-    Smoothing takes the mean over 3 x 3 pixels, the middle one with weight 5 of 13; the border stays as it is.
+    Smoothing takes the mean over 3 x 3 pixels, the central one with weight 5 of 13; border pixels are unchanged.
+
+    Args:
+      image: uint8 [H, W, 3].
+      factor: float []; 0 is smooth, 1 the image, more than 1 sharper.
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `ImageEnhance.Sharpness(image).enhance(factor)`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3].
 
     Example:
       >>> import jax.numpy as jnp
@@ -79,12 +109,12 @@ def sharpness(image: Array, factor: Amount) -> Array:
     """
     check_image(image)
     height, width, _ = image.shape
-    # Channels beside pixels in one axis: neighbours are three apart, and the loops are long.
+    # Merge width and channels into one axis: neighbours are three apart, and the loops are long.
     rows = image.reshape(height, 3 * width)
     padded = jnp.pad(rows, ((1, 1), (3, 3))).astype(jnp.int32)
     around = [padded[i : i + height, 3 * j : 3 * (j + width)] for i in range(3) for j in range(3)]
     total = sum(around, 4 * around[4])
-    # Pillow adds float32 products and rounds; a thirteenth is never so near a half that it matters.
+    # Pillow adds float32 products and rounds; a multiple of 1/13 is never close enough to a half for it to matter.
     smooth = ((2 * total + 13) // 26).astype(jnp.uint8)
     y, x = jnp.arange(height, dtype=jnp.int32)[:, None], jnp.arange(3 * width, dtype=jnp.int32)[None]
     inside = (y > 0) & (y < height - 1) & (x >= 3) & (x < 3 * width - 3)
@@ -93,14 +123,14 @@ def sharpness(image: Array, factor: Amount) -> Array:
 
 def grey(image: Array) -> Array:
     """Luma by ITU-R 601-2 with Pillow's 16-bit weights, rounded: uint8 [H, W, 3] -> int32 [H, W] in 0..255."""
-    # All is below 2^24, so that float32 is exact; as a product it is three times as fast on the CPU.
+    # All sums are below 2^24, so float32 is exact; a matrix product is three times as fast on the CPU.
     weights = jnp.array([19595, 38470, 7471], jnp.float32)
     luma = jnp.dot(image.astype(jnp.float32), weights, precision=lax.Precision.HIGHEST)
     return (luma.astype(jnp.int32) + (1 << 15)) >> 16
 
 
 def blend(lesser: Array, image: Array, factor: Amount) -> Array:
-    """lesser + factor (image - lesser), clipped to 0..255 and cut off, in float32 as Pillow's `Image.blend`.
+    """lesser + factor (image - lesser), clipped to 0..255 and truncated, in float32 as Pillow's `Image.blend`.
 
     Args:
       lesser: levels 0..255, broadcasting against `image`.
@@ -113,8 +143,8 @@ def blend(lesser: Array, image: Array, factor: Amount) -> Array:
     factor = jnp.asarray(factor, jnp.float32)
     base = lesser.astype(jnp.float32)
     difference = image.astype(jnp.float32) - base
-    # Compilers fuse a product and a sum into one operation with one rounding, where Pillow has two. With the factor cut
-    # into two halves of 12 bits both products are exact, so the sum is the rounded product, fused or not.
+    # Compilers fuse a product and a sum into one operation with one rounding, where Pillow rounds twice. Split into two
+    # halves of 12 bits, the factor gives two exact products, so their sum is the rounded product, fused or not.
     bits = lax.bitcast_convert_type(factor, jnp.uint32)
     upper = lax.bitcast_convert_type(bits & jnp.uint32(0xFFFFF000), jnp.float32)
     product = difference * upper + difference * (factor - upper)

@@ -1,4 +1,4 @@
-"""Left and right."""
+"""Random horizontal flips."""
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,10 @@ from ib_jax.types import Array
 
 
 def random_flip(probability: float = 0.5) -> Augment:
-    """Swaps left and right, with a probability.
+    """Flips the image horizontally with a given probability.
 
     Args:
-      probability: in [0, 1].
+      probability: of a flip, in [0, 1].
 
     Returns:
       Augment: (key, image uint8 [H, W, 3]) -> the same shape.

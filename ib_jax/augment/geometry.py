@@ -1,9 +1,9 @@
-"""Shear, translation and rotation: nearest neighbours and a constant fill, bit for bit as Pillow has them.
+r"""Shear, translation and rotation: nearest neighbours and a constant fill, bit for bit as in Pillow.
 
-An output pixel (x, y) shows the source pixel that holds the point (a x + b y + c, d x + e y + f), coordinates taken at
-pixel centres. Pillow computes that in 16.16 fixed point, and so does this. With an amount that is a Python or NumPy
-number the six coefficients are rounded from float64, as Pillow rounds them; with a JAX value (inside `jit` or `vmap`)
-from float32, which moves a source point by some 1e-4 pixels at most.
+Output pixel :math:`(x, y)` takes the source pixel that holds the point :math:`(a x + b y + c, d x + e y + f)`, with
+coordinates at pixel centres. As in Pillow, the arithmetic is 16.16 fixed point. For a Python or NumPy amount the six
+coefficients are rounded from float64, as in Pillow; for a JAX value (inside `jit` or `vmap`) from float32, which moves
+a source point by about 1e-4 pixels at most.
 """
 
 import math
@@ -18,17 +18,17 @@ from ib_jax.augment.image import Fill, check_image, fill_colour
 from ib_jax.types import Array
 
 Amount = float | Array
-"""How much: a number, or a scalar JAX array."""
+"""The amount of an operation: a number, or a scalar JAX array."""
 
 _ONE = 1 << 16  # 1.0 in 16.16 fixed point
 
 
 def shear_x(image: Array, amount: Amount, *, fill: Fill = 0) -> Array:
-    """Shears along the width: the point (x, y) shows the source's (x + amount y, y), at pixel centres.
+    r"""Shears along the width: point :math:`(x, y)` takes the source's :math:`(x + a y, y)`, at pixel centres.
 
     Args:
       image: uint8 [H, W, 3].
-      amount: pixels along the width for each along the height.
+      amount: a, float []; pixels along the width for each pixel along the height.
       fill: level of pixels from outside the image.
 
     Returns:
@@ -50,7 +50,18 @@ def shear_x(image: Array, amount: Amount, *, fill: Fill = 0) -> Array:
 
 
 def shear_y(image: Array, amount: Amount, *, fill: Fill = 0) -> Array:
-    """Shears along the height: the point (x, y) shows the source's (x, y + amount x); otherwise as `shear_x`.
+    r"""Shears along the height: point :math:`(x, y)` takes the source's :math:`(x, y + a x)`, at pixel centres.
+
+    Args:
+      image: uint8 [H, W, 3].
+      amount: a, float []; pixels along the height for each pixel along the width.
+      fill: level of pixels from outside the image.
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `image.transform(size, AFFINE, (1, 0, 0, amount, 1, 0))`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3], or no such fill.
 
     Example:
       >>> import jax.numpy as jnp
@@ -63,7 +74,18 @@ def shear_y(image: Array, amount: Amount, *, fill: Fill = 0) -> Array:
 
 
 def translate_x(image: Array, pixels: Amount, *, fill: Fill = 0) -> Array:
-    """Moves the image to the left: pixel (x, y) shows source pixel (x + pixels, y); otherwise as `shear_x`.
+    r"""Moves the image to the left: pixel :math:`(x, y)` takes source pixel :math:`(x + p, y)`.
+
+    Args:
+      image: uint8 [H, W, 3].
+      pixels: p, float []; negative moves to the right.
+      fill: level of pixels from outside the image.
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `image.transform(size, AFFINE, (1, 0, pixels, 0, 1, 0))`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3], or no such fill.
 
     Example:
       >>> import jax.numpy as jnp
@@ -76,7 +98,18 @@ def translate_x(image: Array, pixels: Amount, *, fill: Fill = 0) -> Array:
 
 
 def translate_y(image: Array, pixels: Amount, *, fill: Fill = 0) -> Array:
-    """Moves the image up: pixel (x, y) shows source pixel (x, y + pixels); otherwise as `shear_x`.
+    r"""Moves the image up: pixel :math:`(x, y)` takes source pixel :math:`(x, y + p)`.
+
+    Args:
+      image: uint8 [H, W, 3].
+      pixels: p, float []; negative moves down.
+      fill: level of pixels from outside the image.
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `image.transform(size, AFFINE, (1, 0, 0, 0, 1, pixels))`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3], or no such fill.
 
     Example:
       >>> import jax.numpy as jnp
@@ -93,7 +126,7 @@ def rotate(image: Array, degrees: Amount, *, fill: Fill = 0) -> Array:
 
     Args:
       image: uint8 [H, W, 3].
-      degrees: the angle.
+      degrees: the angle, float [].
       fill: level of pixels from outside the image.
 
     Returns:
@@ -114,13 +147,13 @@ def rotate(image: Array, degrees: Amount, *, fill: Fill = 0) -> Array:
 
 
 def coefficients(operation: str, amount: Amount, shape: tuple[int, ...]) -> Any:
-    """The six coefficients of an operation named as above, for images [H, W, 3]: int32 [6] in 16.16 fixed point."""
+    """The six coefficients of a named operation for images [H, W, 3]: int32 [6] in 16.16 fixed point."""
     xp: ModuleType = jnp if isinstance(amount, jax.Array) else np
     if operation == "rotate":
         height, width = shape[:2]
         angle = -amount * (math.pi / 180)
         cos, sin = xp.cos(angle), xp.sin(angle)
-        if xp is np:  # Pillow does, so that a quarter turn has no remainders
+        if xp is np:  # as in Pillow, so that a quarter turn is exact
             cos, sin = round(float(cos), 15), round(float(sin), 15)
         matrix = [cos, sin, 0.0, -sin, cos, 0.0]
         matrix[2] = width / 2 - (cos * width + sin * height) / 2
@@ -134,7 +167,7 @@ def coefficients(operation: str, amount: Amount, shape: tuple[int, ...]) -> Any:
 
 
 def affine(image: Array, fixed: Array, *, fill: Fill = 0) -> Array:
-    """Looks up, for each pixel, the source pixel that six coefficients name.
+    """Looks up the source pixel of each pixel under an affine map.
 
     Args:
       image: uint8 [H, W, 3].
@@ -158,7 +191,7 @@ def _look_up(image: Array, fixed: Array, colour: Array) -> Array:
     source_x = (fixed[0] * x + fixed[1] * y + fixed[2]) >> 16
     source_y = (fixed[3] * x + fixed[4] * y + fixed[5]) >> 16
     inside = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)
-    # A last pixel holds the fill. Channels first: the CPU gathers thrice as fast, and the others do not mind.
+    # An extra last pixel holds the fill. Channels first: the CPU gathers three times as fast, at no cost elsewhere.
     channels = jnp.concatenate([jnp.moveaxis(image, -1, 0).reshape(3, -1), colour[:, None]], 1)
     source = jnp.where(inside, source_y * width + source_x, height * width)
     return jnp.moveaxis(channels.at[:, source].get(mode="promise_in_bounds"), 0, -1)

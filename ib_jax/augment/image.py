@@ -1,4 +1,4 @@
-"""What every augmentation takes and returns, and the checks of it."""
+"""The types that augmentations take and return, and their checks."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,14 +11,14 @@ Augment = Callable[[Array, Array], Array]
 """(key, image uint8 [H, W, 3]) -> image uint8 [H', W', 3]: one key, one image; pure and jittable."""
 
 Fill = int | Sequence[int]
-"""The level, 0 to 255, of pixels that come from outside the image; one, or one for each channel."""
+"""The level, 0 to 255, of pixels from outside the image: one level, or one for each channel."""
 
 MAX_PIXELS = 2**22
-"""Sums over an image of so many pixels still fit 32 bits."""
+"""The largest image, in pixels, whose sums fit into 32 bits."""
 
 
 def check_image(image: Array) -> None:
-    """Checks that this is one colour image.
+    """Checks that `image` is one colour image.
 
     Raises:
       ValueError: it is not uint8 [H, W, 3], has no pixel, or more than 2^22.

@@ -1,4 +1,4 @@
-"""What a level of 0 to 10 means to each operation, by the authors' code and by torchvision's."""
+"""The amount of each operation at a level of 0 to 10, as in the authors' code and in torchvision."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -14,7 +14,7 @@ CIFAR10_MEAN = (125, 122, 113)
 """The mean colour of CIFAR-10's training images, as the original code writes it."""
 
 _Rules = dict[str, Callable[[int, int], float]]
-"""From a level and the pixels of the side along which a translation goes to the amount, before its sign."""
+"""(level, pixels of the side along which a translation moves) -> amount, before its sign."""
 
 _COMMON: _Rules = {
     "shear": lambda level, side: 0.3 * level / 10,
@@ -47,22 +47,23 @@ _TORCHVISION: _Rules = {
 def amount(
     policy: str, magnitudes: Magnitudes, operation: str, level: int, *, negative: bool, shape: tuple[int, ...]
 ) -> float:
-    """The amount that `operations.<operation>` takes.
+    r"""The amount that `operations.<operation>` takes.
 
-    The original rules, for a level l: shear 0.03 l and rotate 3 l degrees, either way; enhance by a factor of
-    0.1 + 0.18 l, without a sign. For CIFAR-10 (tensorflow/models): translate l of 32 pixels, posterize to
-    4 - int(0.4 l) bits, solarize from 256 - int(25.6 l) on, cut_out int(2 l) pixels. For ImageNet (tensorflow/tpu):
-    posterize to int(0.4 l) bits, at least 1, solarize from int(25.6 l) on, solarize_add int(11 l), translate 15 l of
-    331 pixels: that is the paper's; the code's 25 l pixels would push an image of 224 pixels out of sight.
-    torchvision's run over 10 bins, level 9 being the end: shear 0.3, rotate 30 degrees, translate 150 of 331 pixels,
-    posterize from 8 to 4 bits, solarize from 255 down to 0, enhance by 1 +- 0.1 l.
+    The original rules for a level l: shear by :math:`0.03 l` and rotate by :math:`3 l` degrees, with either sign;
+    enhance by a factor of :math:`0.1 + 0.18 l`, without a sign. For CIFAR-10 (tensorflow/models): translate by l of 32
+    pixels, posterize to :math:`4 - \lfloor 0.4 l \rfloor` bits, solarize from :math:`256 - \lfloor 25.6 l \rfloor` up,
+    cut_out :math:`2 l` pixels. For ImageNet (tensorflow/tpu): posterize to :math:`\lfloor 0.4 l \rfloor` bits, at least
+    1, solarize from :math:`\lfloor 25.6 l \rfloor` up, solarize_add :math:`11 l`, translate by :math:`15 l` of 331
+    pixels as in the paper; the code's :math:`25 l` pixels would move an image of 224 pixels out of view.
+    torchvision has 10 bins and ends at level 9: shear 0.3, rotate 30 degrees, translate 150 of 331 pixels, posterize
+    from 8 to 4 bits, solarize from 255 down to 0, enhance by :math:`1 \pm 0.1 l`.
 
     Args:
-      policy: a name of `POLICIES`, which decides between the original rules.
+      policy: a name of `POLICIES`; it selects the original rules of CIFAR-10 or ImageNet.
       magnitudes: "original" or "torchvision".
       operation: a name of `operations`.
       level: 0 to 10.
-      negative: the draw of the sign, for operations that have one.
+      negative: whether the sign is negative, for operations that have one.
       shape: [H, W, 3] of the images, for translations.
 
     Returns:
@@ -86,17 +87,17 @@ def amount(
 
 
 def default_fill(policy: str, magnitudes: Magnitudes) -> tuple[int, int, int]:
-    """What comes in from outside the image: black in torchvision; originally the data's mean, or grey for ImageNet."""
+    """The fill from outside the image: black in torchvision; in the original, CIFAR-10's mean or grey for ImageNet."""
     if magnitudes == "torchvision":
         return 0, 0, 0
     return (128, 128, 128) if policy.startswith("imagenet") else CIFAR10_MEAN
 
 
 def check_policy(policy: str, magnitudes: str) -> None:
-    """Checks that policy and magnitudes are known, and go together.
+    """Checks that the policy and the magnitudes are known and fit together.
 
     Raises:
-      ValueError: they are not, or do not.
+      ValueError: one is unknown, or the policy does not have these magnitudes.
     """
     if policy not in POLICIES:
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")

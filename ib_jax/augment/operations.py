@@ -1,6 +1,6 @@
-"""The operations of AutoAugment, each (image, amount) -> image, and equal to Pillow's.
+"""The operations of AutoAugment, (image, amount) -> image, equal to Pillow's where Pillow has them.
 
-All take and return uint8 [H, W, 3]; images [B, H, W, 3] go through `jax.vmap`.
+All take and return uint8 [H, W, 3]; use `jax.vmap` for a batch [B, H, W, 3].
 """
 
 from ib_jax.augment.cutout import cut_out

@@ -1,6 +1,6 @@
-"""AutoAugment's policies: tables of sub-policies, each two steps (operation, probability, level 0 to 10).
+"""AutoAugment's policies: tables of sub-policies, each with two steps (operation, probability, level 0 to 10).
 
-The level of an operation that has no amount (auto_contrast, equalize, invert) means nothing.
+The level of an operation without an amount (auto_contrast, equalize, invert) is ignored.
 """
 
 SubPolicy = tuple[tuple[str, float, int], tuple[str, float, int]]
@@ -32,7 +32,7 @@ CIFAR10: tuple[SubPolicy, ...] = (
     (("equalize", 0.8, 0), ("invert", 0.1, 0)),
     (("translate_y", 0.7, 9), ("auto_contrast", 0.9, 0)),
 )
-"""The 25 sub-policies that Cubuk et al., AutoAugment, 2019, print for CIFAR-10; torchvision has them, too."""
+"""The 25 sub-policies for CIFAR-10 in Cubuk et al., AutoAugment, 2019; also in torchvision."""
 
 CIFAR10_95: tuple[SubPolicy, ...] = (
     (("invert", 0.1, 7), ("contrast", 0.2, 6)),
@@ -131,7 +131,7 @@ CIFAR10_95: tuple[SubPolicy, ...] = (
     (("equalize", 0.2, 0), ("auto_contrast", 0.1, 2)),
     (("equalize", 0.6, 9), ("equalize", 0.4, 4)),
 )
-"""The full set of CIFAR-10: tensorflow/models, research/autoaugment/policies.py, and google-research/sam."""
+"""The full set for CIFAR-10: tensorflow/models, research/autoaugment/policies.py, and google-research/sam."""
 
 IMAGENET: tuple[SubPolicy, ...] = (
     (("posterize", 0.4, 8), ("rotate", 0.6, 9)),
@@ -160,7 +160,7 @@ IMAGENET: tuple[SubPolicy, ...] = (
     (("color", 0.6, 4), ("contrast", 1.0, 8)),
     (("equalize", 0.8, 0), ("equalize", 0.6, 0)),
 )
-"""The 25 sub-policies that Cubuk et al. print for ImageNet; torchvision has them, too."""
+"""The 25 sub-policies for ImageNet in Cubuk et al.; also in torchvision."""
 
 IMAGENET_V0: tuple[SubPolicy, ...] = (
     (("equalize", 0.8, 1), ("shear_y", 0.8, 4)),
@@ -189,7 +189,7 @@ IMAGENET_V0: tuple[SubPolicy, ...] = (
     (("solarize", 0.6, 8), ("equalize", 0.6, 1)),
     (("color", 0.8, 6), ("rotate", 0.4, 5)),
 )
-"""Those in the authors' code: tensorflow/tpu, models/official/efficientnet/autoaugment.py, policy v0."""
+"""The sub-policies of the authors' code: tensorflow/tpu, models/official/efficientnet/autoaugment.py, policy v0."""
 
 POLICIES = {"cifar10": CIFAR10, "cifar10_95": CIFAR10_95, "imagenet": IMAGENET, "imagenet_v0": IMAGENET_V0}
 """The policies of `auto_augment` by name: "cifar10", "cifar10_95", "imagenet" and "imagenet_v0"."""

@@ -1,4 +1,4 @@
-"""Bilinear resizing of a part of an image, smoothed when it shrinks, and the middle crop that evaluation takes."""
+"""Bilinear resizing of an image or a part of it, antialiased when it shrinks, and the centre crop for evaluation."""
 
 import functools
 from typing import NamedTuple
@@ -22,21 +22,20 @@ class Box(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames="size")
 def resize(image: Array, size: tuple[int, int], *, box: Box | None = None) -> Array:
-    """Resizes an image, or a part of it, as if the part had been cut out first.
+    """Resizes an image, or a part of it as if that part had been cropped first.
 
-    Each new pixel is the mean under a triangle about its place, as wide as two pixels of the coarser grid.
+    Each new pixel is a weighted mean with a triangular filter, as wide as two pixels of the coarser grid.
 
     Args:
       image: uint8 [H, W, 3].
       size: (H', W').
-      box: which part; its fields may be traced. None: all of it.
+      box: the part to resize; its fields may be traced. None: the whole image.
 
     Returns:
-      uint8 [H', W', 3], equal to Pillow's `image.crop(box).resize((W', H'), BILINEAR)` but where a mean lies halfway
-      between two levels: Pillow's weights are rounded, so that such ties go either way. That is one level, rarely two.
-      Levels are rounded after the first of its two passes, and the order is that of Pillow 13: down before across if
-      the height loses more than twice as many pixels as the width, or any while the width loses none; else across
-      before down, as earlier versions do.
+      uint8 [H', W', 3], equal to Pillow's `image.crop(box).resize((W', H'), BILINEAR)` except where a mean lies halfway
+      between two levels: Pillow rounds its weights, so such ties go either way, by one level and rarely two. Levels are
+      rounded after the first of two passes, in the order of Pillow 13: height first if it loses more than twice as many
+      pixels as the width, or any while the width loses none; otherwise width first, as in earlier versions.
 
     Raises:
       ValueError: not uint8 [H, W, 3], or a size of less than 1.
@@ -74,12 +73,12 @@ def resize(image: Array, size: tuple[int, int], *, box: Box | None = None) -> Ar
 
 @functools.partial(jax.jit, static_argnames=("size", "shorter_side"))
 def center_crop(image: Array, size: int = 224, *, shorter_side: int = 256) -> Array:
-    """Resizes the shorter side and cuts out the square in the middle, as evaluation on ImageNet does.
+    """Resizes the shorter side and crops the central square, as for evaluation on ImageNet.
 
     Args:
       image: uint8 [H, W, 3].
       size: pixels along each side of the result.
-      shorter_side: pixels along the shorter side before the cut, at least `size`.
+      shorter_side: pixels along the shorter side before the crop, at least `size`.
 
     Returns:
       uint8 [size, size, 3].
@@ -103,7 +102,7 @@ def center_crop(image: Array, size: int = 224, *, shorter_side: int = 256) -> Ar
 
 
 def _weights(length: int, new_length: int, start: Array | int, extent: Array | int) -> Array:
-    """What each pixel of the part [start, start + extent) adds to each new one: float [new_length, length]."""
+    """The weight of each pixel of [start, start + extent) in each new pixel: float [new_length, length]."""
     start, extent = jnp.asarray(start, jnp.float32), jnp.asarray(extent, jnp.float32)
     step = extent / new_length
     middle = start + (jnp.arange(new_length, dtype=jnp.float32) + 0.5)[:, None] * step

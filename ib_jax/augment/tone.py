@@ -1,4 +1,4 @@
-"""Operations on levels: invert, solarise, posterise, and the two that look at the histogram, as Pillow's ImageOps."""
+"""Operations on levels: invert, solarise, posterise, and the two based on the histogram, as in Pillow's ImageOps."""
 
 import functools
 
@@ -13,7 +13,7 @@ from ib_jax.types import Array
 
 @jax.jit
 def invert(image: Array) -> Array:
-    """255 - x.
+    r"""Inverts the levels: :math:`255 - x`.
 
     Args:
       image: uint8 [H, W, 3].
@@ -36,7 +36,17 @@ def invert(image: Array) -> Array:
 
 @jax.jit
 def solarize(image: Array, threshold: Amount) -> Array:
-    """Inverts levels from a threshold (0 to 256) on; otherwise as `invert`.
+    """Inverts the levels that are not below a threshold.
+
+    Args:
+      image: uint8 [H, W, 3].
+      threshold: float [], 0 to 256.
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `ImageOps.solarize(image, threshold)`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3].
 
     Example:
       >>> import jax.numpy as jnp
@@ -50,7 +60,18 @@ def solarize(image: Array, threshold: Amount) -> Array:
 
 @functools.partial(jax.jit, static_argnames="threshold")
 def solarize_add(image: Array, addition: Amount, *, threshold: int = 128) -> Array:
-    """Adds to levels below a threshold, up to 255 at most; otherwise as `invert`. Pillow has no such operation.
+    """Adds to the levels below a threshold, clipped to 0..255. Pillow has no such operation.
+
+    Args:
+      image: uint8 [H, W, 3].
+      addition: float [], truncated to an integer.
+      threshold: the level from which on nothing is added.
+
+    Returns:
+      uint8 [H, W, 3].
+
+    Raises:
+      ValueError: not uint8 [H, W, 3].
 
     Source: tensorflow/tpu, models/official/efficientnet/autoaugment.py.
 
@@ -67,7 +88,17 @@ def solarize_add(image: Array, addition: Amount, *, threshold: int = 128) -> Arr
 
 @jax.jit
 def posterize(image: Array, bits: int | Array) -> Array:
-    """Keeps the upper bits (0 to 8) of each level; otherwise as `invert`. Pillow refuses 0, which gives black here.
+    """Keeps the upper bits of each level.
+
+    Args:
+      image: uint8 [H, W, 3].
+      bits: int [], 0 to 8; 0 gives black, where Pillow raises an error.
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `ImageOps.posterize(image, bits)`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3].
 
     Example:
       >>> import jax.numpy as jnp
@@ -82,10 +113,19 @@ def posterize(image: Array, bits: int | Array) -> Array:
 
 @jax.jit
 def auto_contrast(image: Array) -> Array:
-    """Stretches the levels of each channel, (x - min) 255 / (max - min), cut off; otherwise as `invert`.
+    r"""Stretches the levels of each channel: :math:`255 (x - \min) / (\max - \min)`, truncated.
 
-    Pillow computes in float64, where the quotient at times comes out just below the integer that it is, and so it does
-    here. A channel with one level stays as it is.
+    Pillow computes in float64, where the quotient is sometimes just below the exact integer; this function reproduces
+    that. A channel with a single level is unchanged.
+
+    Args:
+      image: uint8 [H, W, 3].
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `ImageOps.autocontrast(image)`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3].
 
     Example:
       >>> import jax.numpy as jnp
@@ -95,7 +135,7 @@ def auto_contrast(image: Array) -> Array:
     """
     check_image(image)
     height, width, _ = image.shape
-    rows = image.reshape(height, 3 * width)  # the CPU is slow at loops of three
+    rows = image.reshape(height, 3 * width)  # the CPU is slow at loops of length three
     least, most = (
         bound.astype(jnp.int32)[:, None]
         for bound in (rows.min(0).reshape(width, 3).min(0), rows.max(0).reshape(width, 3).max(0))
@@ -111,10 +151,20 @@ def auto_contrast(image: Array) -> Array:
 
 @jax.jit
 def equalize(image: Array) -> Array:
-    """Spreads the levels of each channel evenly, by its cumulative histogram; otherwise as `invert`.
+    r"""Equalises the histogram of each channel.
 
-    With n(x) pixels below level x and step = (pixels - those of the highest level) // 255, level x becomes
-    (n(x) + step // 2) // step, at most 255. A channel with one level, or with step 0, stays as it is.
+    Let :math:`n(x)` pixels lie below level x and :math:`s = \lfloor m / 255 \rfloor`, where m counts the pixels below
+    the highest level. Level x becomes :math:`\lfloor (n(x) + \lfloor s / 2 \rfloor) / s \rfloor`, at most 255. A
+    channel with :math:`s = 0`, such as one with a single level, is unchanged.
+
+    Args:
+      image: uint8 [H, W, 3].
+
+    Returns:
+      uint8 [H, W, 3], equal to Pillow's `ImageOps.equalize(image)`.
+
+    Raises:
+      ValueError: not uint8 [H, W, 3].
 
     Example:
       >>> import jax.numpy as jnp
@@ -125,7 +175,7 @@ def equalize(image: Array) -> Array:
     """
     check_image(image)
     below = _pixels_below(image)
-    # The highest level is the last with any pixel left.
+    # The highest level is the last one that occurs; `count` minus its pixels is the largest value below `count`.
     count = image.shape[0] * image.shape[1]
     step = jnp.where(below < count, below, 0).max(1, keepdims=True) // 255
     table = jnp.minimum(_divide(below + step // 2, jnp.maximum(step, 1)), 255)
@@ -133,10 +183,10 @@ def equalize(image: Array) -> Array:
 
 
 def _pixels_below(image: Array) -> Array:
-    """How many pixels of each channel are below each level: uint8 [H, W, 3] -> int32 [3, 256]."""
+    """The number of pixels of each channel below each level: uint8 [H, W, 3] -> int32 [3, 256]."""
     flat = image.reshape(-1, 3).astype(jnp.int32)
     empty = jnp.zeros(256, jnp.int32)
-    # A channel at a time: thrice as fast on the CPU as all in one.
+    # One channel at a time: three times as fast on the CPU as all at once.
     counts = [empty.at[flat[:, channel]].add(1, mode="promise_in_bounds") for channel in range(3)]
     histogram = jnp.stack(counts)
     return jnp.cumsum(histogram, 1) - histogram
@@ -149,7 +199,7 @@ def _look_up(image: Array, table: Array) -> Array:
 
 
 def _divide(numerator: Array, denominator: Array) -> Array:
-    """numerator // denominator of integers, by float32, which vectorises, and a correction, which makes it exact."""
+    """numerator // denominator of integers: float32 division, which vectorises, and an exact correction."""
     quotient = jnp.floor(numerator.astype(jnp.float32) / denominator.astype(jnp.float32)).astype(jnp.int32)
     quotient += ((quotient + 1) * denominator <= numerator).astype(jnp.int32)
     return quotient - (quotient * denominator > numerator).astype(jnp.int32)

@@ -12,7 +12,7 @@ from ib_jax.corruptions.pixels import check_batch, to_levels, to_unit
 from ib_jax.types import Array
 
 SUMS_FROM = 64
-"""Pixels of the shorter side: a filter of a smaller image is a matrix product, which costs less there."""
+"""Pixels of the shorter side: on smaller images the filter is a matrix product, which costs less there."""
 
 
 def gaussian_blur(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
@@ -86,7 +86,7 @@ def _defocus(shape: tuple[int, int], radius: float, smoothing: float) -> separab
 
 
 def _used_disk(radius: float, smoothing: float) -> np.ndarray:
-    """The disk without its outer zeros: it is laid on 17 x 17 pixels however small it is."""
+    """The disk without its outer zeros: even a small one is drawn on 17 x 17 pixels."""
     kernel = disk(radius, smoothing)
     used = np.abs(np.arange(len(kernel)) - len(kernel) // 2) <= int(radius) + len(_smoothing_taps(radius, 1.0)) // 2
     return kernel[np.ix_(used, used)]
@@ -95,12 +95,12 @@ def _used_disk(radius: float, smoothing: float) -> np.ndarray:
 def sum_of_boxes(images: Array, kernel: np.ndarray) -> Array:
     r"""A filter by a kernel of few levels, :math:`\sum_y \sum_d (k_{y,d} - k_{y,d+1})\, S_d`, mirrored at the border.
 
-    S_d is the sum of the 2 d + 1 pixels about one in a row, a whole number. Within the disk a row of the kernel is
-    constant, so that most differences are zero and left out.
+    :math:`S_d` is the sum of the :math:`2 d + 1` pixels centred on one in a row, a whole number. Within the disk a row
+    of the kernel is constant, so most differences are zero and skipped.
 
     Args:
       images: uint8 [B, H, W, C], both sides longer than half the kernel.
-      kernel: float [2 R + 1, 2 R + 1], R at most 127, the same from left to right and from top to bottom as back.
+      kernel: float [2 R + 1, 2 R + 1], R at most 127, symmetric horizontally and vertically.
 
     Returns:
       float [B, H, W, C], in levels.
@@ -108,7 +108,7 @@ def sum_of_boxes(images: Array, kernel: np.ndarray) -> Array:
     height, width, channels = images.shape[1:]
     reach = len(kernel) // 2
     padded = jnp.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
-    # Channels beside pixels in one axis, for the CPU is slow at loops of three.
+    # Merge width and channels into one axis, because the CPU is slow at loops of length three.
     rows = padded.reshape(len(images), height + 2 * reach, -1).astype(jnp.uint16)
     moved = [rows[..., channels * i : channels * (i + width)] for i in range(2 * reach + 1)]
     boxes = [moved[reach]]

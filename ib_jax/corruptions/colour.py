@@ -8,7 +8,7 @@ from ib_jax.types import Array
 
 
 def brightness(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
-    """More light: c is added to the value of hue, saturation and value, which is clipped at one.
+    """Adds c to the value in HSV (hue, saturation, value), clipped at one.
 
     Args:
       keys: one PRNG key for each image, [B]; not used.
@@ -43,7 +43,7 @@ def brightness(keys: Array, images: Array, *, severity: int, constants: str = "c
 
 
 def saturate(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
-    """Paler or stronger colours: saturation s becomes a s + b, clipped to [0, 1].
+    r"""Paler or stronger colours: saturation s becomes :math:`a s + b`, clipped to [0, 1].
 
     Args:
       keys: one PRNG key for each image, [B]; not used.
@@ -52,7 +52,7 @@ def saturate(keys: Array, images: Array, *, severity: int, constants: str = "cif
       constants: "cifar10" or "imagenet".
 
     Returns:
-      uint8 [B, H, W, 3]. A grey pixel counts as red, as far as b colours it.
+      uint8 [B, H, W, 3]. A grey pixel has the hue of red, which shows if b > 0.
 
     Raises:
       ValueError: an argument is not as above.
@@ -76,7 +76,7 @@ def saturate(keys: Array, images: Array, *, severity: int, constants: str = "cif
     grey = spread == 0
     saturation = spread / jnp.where(largest > 0, largest, 1.0)
     new_saturation = jnp.clip(saturation * factor + more, 0.0, 1.0)
-    # How far below the largest each channel is, as a share of the spread, is the hue, and stays.
+    # The hue is each channel's distance below the largest, as a share of the spread; it does not change.
     below = (largest - values) / jnp.where(grey, 1.0, spread)
     below = jnp.where(grey, jnp.array([0.0, 1.0, 1.0], jnp.float32).reshape(1, 1, 1, 3), below)
     return to_levels(largest * (1.0 - new_saturation * below))

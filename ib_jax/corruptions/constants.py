@@ -1,8 +1,8 @@
-"""The names of the corruptions, and how strong each is at each of the five severities.
+"""The names of the corruptions, and the strength of each at the five severities.
 
 Source: Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and Perturbations, 2019;
-the numbers are those of make_cifar_c.py and make_imagenet_c.py in github.com/hendrycks/robustness, by which CIFAR-10-C
-and ImageNet-C were made.
+the numbers are those of make_cifar_c.py and make_imagenet_c.py in github.com/hendrycks/robustness, the scripts of
+CIFAR-10-C and ImageNet-C.
 """
 
 from typing import Any
@@ -127,10 +127,10 @@ def strength(name: str, severity: int, constants: str) -> Any:
       constants: "cifar10" or "imagenet".
 
     Returns:
-      A number or a tuple of numbers; what they mean, the corruption's own docstring says.
+      A number or a tuple of numbers; see the corruption's docstring for their meaning.
 
     Raises:
-      ValueError: there is no such name, severity or set of constants.
+      ValueError: the name, severity or set of constants is unknown.
 
     Example:
       >>> from ib_jax.corruptions.constants import strength

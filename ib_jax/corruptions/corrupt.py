@@ -51,10 +51,10 @@ def corrupt(
     constants: str = "cifar10",
     textures: Array | None = None,
 ) -> Array:
-    """A batch of images under one of the common corruptions, at one of five severities.
+    """Applies one of the common corruptions to a batch of images, at one of five severities.
 
-    Pure and jittable, with `name`, `severity` and `constants` known when it is compiled. What becomes of an image
-    depends on it and its own key alone, not on its neighbours in the batch.
+    Pure and jittable, with `name`, `severity` and `constants` static. The result for an image depends only on the image
+    and its own key, not on its neighbours in the batch.
 
     Args:
       keys: one PRNG key for each image, [B], as of `jax.random.split` or `losses.per_example_keys`.
@@ -62,7 +62,7 @@ def corrupt(
       name: of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`.
       severity: 1 (weakest) to 5.
       constants: "cifar10", made for 32 x 32 pixels, or "imagenet", for 224 x 224.
-      textures: uint8 [N, h, w, 3], photographs for "frost" alone; without them it makes frost up.
+      textures: uint8 [N, h, w, 3], photographs, only for "frost"; without them frost is synthesised.
 
     Returns:
       uint8 [B, H, W, 3].
@@ -80,7 +80,7 @@ def corrupt(
       >>> corruptions.corrupt(keys, images, name="brightness", severity=5)[0, 0, 0]
       Array([176, 176, 176], dtype=uint8)
     """
-    strength(name, severity, constants)  # a wrong name is refused before anything else
+    strength(name, severity, constants)  # checks the name before anything else
     check_batch(keys, images)
     more = {}
     if textures is not None:
@@ -92,9 +92,9 @@ def corrupt(
 
 
 def _in_pieces(function: Callable[[Array, Array], Array], keys: Array, images: Array, *, in_rows: bool) -> Array:
-    """On a CPU, a large batch in pieces, one after another: what lies in its caches is many times faster to reach.
+    """Processes a large batch in pieces on a CPU, one after another, so that each piece fits into the caches.
 
-    As each image is corrupted on its own, the outcome is the same.
+    Images are corrupted independently, so the result is the same.
     """
     num_images, most = len(images), max(1, PIXELS_AT_ONCE // math.prod(images.shape[1:3]))
     if jax.default_backend() != "cpu" or num_images <= most:

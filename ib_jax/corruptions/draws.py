@@ -1,7 +1,7 @@
 """Random numbers for a whole batch, each example's from its own key.
 
-Making random bits is most of what noise costs on a CPU. An image has 256 levels, so 16 random bits for a number are
-enough for noise, and half the price. All are drawn as flat vectors: with three channels as the last axis the same draws
+On a CPU, random bits are most of the cost of noise. An image has 256 levels, so 16 random bits per number are enough
+for noise, at half the cost. All numbers are drawn as flat vectors: with three channels as the last axis the same draws
 take twice as long.
 """
 
@@ -50,7 +50,7 @@ def integers(keys: Array, shape: tuple[int, ...], low: int, high: int) -> Array:
 
 
 def discrete(keys: Array, rows: Array, probabilities: np.ndarray) -> Array:
-    """Outcomes of tables of probabilities, by Walker's alias method: two look-ups each, however many outcomes.
+    """Draws from tables of probabilities by Walker's alias method: two look-ups each, for any number of outcomes.
 
     Args:
       keys: [B].

@@ -1,8 +1,7 @@
 """The relief of drops: edges, the distance from them, and a light from one side, in whole numbers as OpenCV does it.
 
 Source: Canny, A computational approach to edge detection, 1986; Borgefors, Distance transformations in digital images,
-1986; the steps and their constants are those of make_cifar_c.py in github.com/hendrycks/robustness, which has OpenCV do
-them.
+1986; the steps and their constants are those of make_cifar_c.py in github.com/hendrycks/robustness, which calls OpenCV.
 """
 
 import jax
@@ -24,7 +23,7 @@ LIGHT = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
 
 
 def drop_relief(levels: Array) -> Array:
-    """How bright each place of a drop is: int [B, H, W] in 0..255, from levels int [B, H, W] in 0..255."""
+    """The brightness of each pixel of a drop: int [B, H, W] in 0..255, from levels int [B, H, W] in 0..255."""
     near = _sum_of_nine(distances(edges(levels))) // (9 << 16)
     embossed = jnp.clip(_correlate(equalise(near), LIGHT), 0, 255)
     return (2 * _sum_of_nine(embossed) + 9) // 18
@@ -33,8 +32,8 @@ def drop_relief(levels: Array) -> Array:
 def edges(levels: Array) -> Array:
     """Canny's edges: bool [B, H, W], from levels int [B, H, W].
 
-    A pixel is an edge where its slope is the steepest across the edge, and above the high threshold or connected, over
-    such pixels above the low one, to one that is.
+    A pixel is an edge if its slope is the steepest across the edge, and exceeds the high threshold or is connected to
+    such a pixel through edge pixels above the low threshold.
     """
     x = _correlate(levels, ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)), "edge")
     y = _correlate(levels, ((-1, -2, -1), (0, 0, 0), (1, 2, 1)), "edge")
@@ -70,7 +69,7 @@ def edges(levels: Array) -> Array:
 def distances(targets: Array) -> Array:
     """The chamfer distance to the nearest target, cut off at `FAR`: int [B, H, W] in 2^-16 pixel, from bool [B, H, W].
 
-    Every pixel learns from those within a move of it, until none learns anything new; that takes at most `FAR` rounds.
+    Each round updates every pixel from those one move away, until nothing changes; this takes at most `FAR` rounds.
     """
     height, width = targets.shape[1:]
     lengths = {1: STRAIGHT, 2: DIAGONAL, 5: KNIGHT}
@@ -92,7 +91,7 @@ def distances(targets: Array) -> Array:
 def equalise(levels: Array) -> Array:
     """Levels spread over 0..255 by their rank: int [B, H, W], from levels in 0..20.
 
-    The darkest level that occurs becomes 0; an image of one level stays as it is.
+    The darkest level that occurs becomes 0; an image of one level is unchanged.
     """
     num_images, total = len(levels), levels.shape[1] * levels.shape[2]
     thresholds = jnp.arange(FAR + 1, dtype=jnp.int32)[None]

@@ -49,7 +49,7 @@ def elastic_transform(keys: Array, images: Array, *, severity: int, constants: s
 
 
 def affine_maps(shape: tuple[int, int], moves: Array) -> Array:
-    """The affine maps that move three points of an image: the corners of a square in its middle but for one.
+    """The affine maps that move three points of an image: three corners of a square in its middle.
 
     Args:
       shape: (H, W).
@@ -74,7 +74,7 @@ def affine_maps(shape: tuple[int, int], moves: Array) -> Array:
 def apply_affine(images: Array, maps: Array) -> Array:
     """Images under affine maps, float [B, 2, 3] as of `affine_maps`, mirrored at the middle of the border pixels.
 
-    As of OpenCV 5; earlier versions, and so the published sets, round places to 1/32 of a pixel.
+    As in OpenCV 5; earlier versions, and so the published sets, round coordinates to 1/32 of a pixel.
     """
     height, width = images.shape[1:3]
     rows, columns = _places(height, width)
@@ -86,11 +86,11 @@ def apply_affine(images: Array, maps: Array) -> Array:
 
 
 def displace(images: Array, moves: Array) -> Array:
-    """Images whose pixels are taken from elsewhere.
+    """Displaces the pixels of images.
 
     Args:
-      images: float [B, H, W, C], mirrored at the rim of the border pixels.
-      moves: float [B, H, W, 2]: by how much x and y grow on the way to the place that a pixel is taken from.
+      images: float [B, H, W, C], mirrored at the outer edge of the border pixels.
+      moves: float [B, H, W, 2]: the offset in x and y from a pixel to its source.
 
     Returns:
       float [B, H, W, C].
@@ -126,7 +126,7 @@ def _interpolate(images: Array, y: Array, x: Array, *, repeat_border: bool) -> A
 
 
 def _mirror(index: Array, size: int, repeat_border: bool) -> Array:
-    """Whole numbers, as floats, folded into 0..size - 1: int32. In floats, for CPUs divide those many at a time."""
+    """Whole numbers, as floats, folded into 0..size - 1: int32. Floats, because CPUs vectorise their division."""
     period = max(1, 2 * size - (0 if repeat_border else 2))
     folded = index - period * jnp.floor((index + 0.5) / period)
     return jnp.where(folded < size, folded, period - repeat_border - folded).astype(jnp.int32)

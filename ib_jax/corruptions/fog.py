@@ -42,7 +42,7 @@ def fog(keys: Array, images: Array, *, severity: int, constants: str = "cifar10"
 
 
 def add_fog(images: Array, field: Array, amount: float) -> Array:
-    """Images behind fog; `field` is float [B, >= H, >= W] in [0, 1], of which the first rows and columns count."""
+    """Images behind fog; `field` is float [B, >= H, >= W] in [0, 1], cropped to the first H rows and W columns."""
     values = to_unit(images)
     brightest = values.max((1, 2, 3), keepdims=True)
     foggy = values + amount * field[:, : images.shape[1], : images.shape[2], None]
@@ -59,8 +59,8 @@ def plasma(noise: Array, decay: float) -> Array:
     """Plasma fractals by the diamond-square algorithm on a torus, scaled to [0, 1].
 
     A grid is refined level by level. Each new point is the mean of its four neighbours, of squares first and then of
-    diamonds, plus noise whose size falls by decay^2 from level to level (the benchmark multiplies its amplitude by
-    uniform noise of that same amplitude).
+    diamonds, plus noise whose size falls by the square of the decay from level to level (the benchmark multiplies its
+    amplitude by uniform noise of the same amplitude).
 
     Args:
       noise: float [B, N^2 - 1] in [-1, 1), N a power of two, at least 2. The 3 s^2 numbers of the level that refines

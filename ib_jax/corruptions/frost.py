@@ -29,9 +29,9 @@ def frost(
 ) -> Array:
     r"""A frozen pane: :math:`a x + b F`, with F a piece of a picture of frost.
 
-    The benchmark cuts F out of five photographs, which are not ours to give away. By default F is made up instead:
-    needles in random directions over a slow fractal, in the mean colours and contrasts of those photographs. Results
-    for frost are then like the benchmark's, not the same. Who has the photographs gives them as `textures`.
+    The benchmark crops F from five photographs, which the library does not distribute. By default F is synthesised:
+    needles in random directions over a slow fractal, with the mean colours and contrasts of those photographs. Results
+    for frost are then similar to the benchmark's, not equal. Pass the photographs as `textures` if you have them.
 
     Args:
       keys: one PRNG key for each image, [B].

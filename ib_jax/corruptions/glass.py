@@ -10,7 +10,7 @@ from ib_jax.types import Array
 
 
 def glass_blur(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
-    """Frosted glass: a Gaussian filter, pixels that take the colour of a random one nearby, the same filter again.
+    """Frosted glass: a Gaussian filter, then each pixel takes the colour of a random neighbour, then the filter again.
 
     Args:
       keys: one PRNG key for each image, [B].
@@ -48,16 +48,15 @@ def glass_blur(keys: Array, images: Array, *, severity: int, constants: str = "c
 
 
 def shuffle_nearby(images: Array, moves: Array, reach: int) -> Array:
-    """Lets pixels take the colour of others nearby, one after another, in the order of the benchmark.
+    """Copies to each pixel the colour of a neighbour, one after another, in the order of the benchmark.
 
-    The benchmark goes through rows reach+1..H-reach from the last to the first, in each through the columns likewise,
-    and means to swap a pixel with the one its move names. But what it swaps are views of one array, and the second half
-    of the swap writes back what was just read: the pixel takes the other's colour, and the other keeps it. The
-    published sets were made so, and so is this.
+    The benchmark visits rows reach+1..H-reach from the last to the first, and the columns of each row likewise. It
+    intends to swap a pixel with the one its move names. But it swaps views of one array, so the second assignment
+    writes back what was just copied: the pixel takes the other's colour, and the other keeps its own. The published
+    sets were made this way, so this function does the same.
 
-    A colour may thus travel only from a pixel that was visited before. Where each pixel takes it from is a forest, and
-    following all its branches at once, twice as far in each round, takes the logarithm of the longest in place of a
-    step for each pixel.
+    A colour can thus come only from a pixel that was visited before. The sources of all pixels form a forest. Following
+    all branches at once, twice as far in each round, takes a number of rounds logarithmic in the longest branch.
 
     Args:
       images: uint8 [B, H, W, C].
@@ -74,7 +73,7 @@ def shuffle_nearby(images: Array, moves: Array, reach: int) -> Array:
     margin = ((0, 0), (reach + 1, reach - 1), (reach + 1, reach - 1), (0, 0))
     flat = images.reshape(num_images, num_pixels, channels)
     for one_round in range(moves.shape[1]):
-        # Pixels that are not visited move by nothing.
+        # Pixels that are not visited do not move.
         move = jnp.pad(moves[:, one_round], margin)
         target = (own.reshape(1, height, width) + move[..., 0] * width + move[..., 1]).reshape(num_images, num_pixels)
         if reach > 1:  # else all moves are up or to the left, to pixels that are visited later

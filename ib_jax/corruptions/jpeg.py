@@ -1,8 +1,8 @@
-"""JPEG compression: what is left of an image after a round trip, without writing the file.
+"""JPEG compression: the image after a round trip, without writing a file.
 
-Entropy coding loses nothing, so it is left out. All the rest follows the encoder and decoder of libjpeg, which Pillow
-uses, bit for bit: fixed-point colour conversion, colour planes of half the size, the 8 x 8 cosine transform in whole
-numbers, quantisation, and back, with the decoder's triangle filter for the colour planes.
+Entropy coding is lossless, so it is skipped. The rest follows the encoder and decoder of libjpeg, which Pillow uses,
+bit for bit: fixed-point colour conversion, colour planes of half the size, the 8 x 8 cosine transform in whole numbers,
+quantisation, and back, with the decoder's triangle filter for the colour planes.
 
 Source: ITU-T Recommendation T.81, 1992, Annexes A and K (transform and tables); JFIF 1.02 (colours).
 """
@@ -37,7 +37,7 @@ CHROMINANCE = (
 
 
 def jpeg_compression(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
-    """JPEG compression, as of Pillow: 4:2:0, its tables, no optimisation.
+    """JPEG compression as in Pillow: 4:2:0 subsampling, standard tables, no optimisation.
 
     Args:
       keys: one PRNG key for each image, [B]; not used.

@@ -29,8 +29,8 @@ def motion_blur(keys: Array, images: Array, *, severity: int, constants: str = "
     Raises:
       ValueError: an argument is not as above.
 
-    Source: Hendrycks and Dietterich 2019, who have ImageMagick do it; here the formula of its port in the package
-      imagecorruptions, which cuts fractions of a level off where ImageMagick rounds.
+    Source: Hendrycks and Dietterich 2019, who use ImageMagick; here the formula of its port in the package
+      imagecorruptions, which truncates levels where ImageMagick rounds.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -49,9 +49,9 @@ def motion_blur(keys: Array, images: Array, *, severity: int, constants: str = "
 def blur_along(images: Array, angles: Array, radius: int, sigma: float) -> Array:
     """Motion blur by a given angle.
 
-    Steps are rounded to whole pixels. The border pixels are repeated; a copy that would leave the image altogether is
-    left out with all that follow it, and the image gets darker by their weight. If a side is shorter than 8 pixels,
-    where hardly any weight would remain, the copies that are left share all of it.
+    Steps are rounded to whole pixels. The border pixels are repeated. A copy that would leave the image entirely is
+    dropped with all that follow it, and the image gets darker by their weight. If a side is shorter than 8 pixels,
+    where hardly any weight would remain, the remaining copies are normalised instead.
 
     Args:
       images: float [B, H, W, C].

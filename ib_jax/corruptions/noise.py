@@ -1,4 +1,4 @@
-"""Noise: each pixel and channel on its own."""
+"""Noise, independent for each pixel and channel."""
 
 import functools
 
@@ -114,8 +114,8 @@ def shot_noise(keys: Array, images: Array, *, severity: int, constants: str = "c
 
 @functools.lru_cache(maxsize=16)
 def count_probabilities(photons: int) -> np.ndarray:
-    """Of counts of photons at each level: float64 [256, photons + 1]. The last column is of all counts from there on,
-    which come out white."""
+    """The probabilities of photon counts at each level: float64 [256, photons + 1]. The last column is for counts of
+    `photons` or more, which give white."""
     rates = np.arange(256)[:, None] / 255.0 * photons
     below = scipy.stats.poisson.pmf(np.arange(photons), rates)
     return np.concatenate([below, scipy.stats.poisson.sf(photons - 1, rates)], 1)

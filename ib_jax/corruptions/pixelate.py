@@ -12,7 +12,7 @@ from ib_jax.types import Array
 
 
 def pixelate(keys: Array, images: Array, *, severity: int, constants: str = "cifar10") -> Array:
-    """Fewer pixels: each side shrunk by means over boxes to a share c, cut off but at least one, and enlarged again.
+    """Fewer pixels: shrinks each side by box means to a share c, truncated but at least one, and enlarges it again.
 
     Args:
       keys: one PRNG key for each image, [B]; not used.
@@ -26,7 +26,7 @@ def pixelate(keys: Array, images: Array, *, severity: int, constants: str = "cif
     Raises:
       ValueError: an argument is not as above.
 
-    Source: Hendrycks and Dietterich 2019, who have Pillow's box filter do it.
+    Source: Hendrycks and Dietterich 2019, who use Pillow's box filter.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -52,8 +52,8 @@ def pixelate(keys: Array, images: Array, *, severity: int, constants: str = "cif
 def down_first(sides: tuple[int, ...], new_sides: tuple[int, ...]) -> bool:
     """Whether Pillow resizes the height before the width; both are (H, W).
 
-    It does since version 13 if the height loses more than twice as many pixels as the width, or any while the width
-    loses none. Earlier versions go across first, but for images a hundred times as tall as wide in some.
+    Since version 13 it does if the height loses more than twice as many pixels as the width, or any while the width
+    loses none. Earlier versions resize the width first, except some for images a hundred times as tall as wide.
     """
     down, across = (side - new_side for side, new_side in zip(sides, new_sides, strict=True))
     return down > max(0, 2 * across)

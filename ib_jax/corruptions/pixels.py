@@ -1,4 +1,4 @@
-"""Batches of images as the corruptions take and leave them: uint8 outside, float32 shares of white inside."""
+"""Batches of images for the corruptions: uint8 outside, float32 shares of white inside."""
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,10 @@ little below it in float32, and would lose a level."""
 
 
 def check_batch(keys: Array, images: Array) -> None:
-    """Checks that there is a batch of colour images, which may be empty, and a key for each.
+    """Checks for a batch of colour images, which may be empty, with a key for each image.
 
     Raises:
-      ValueError: something else; the message says what.
+      ValueError: the batch or the keys have another form; the message says which.
     """
     if images.ndim != 4 or images.shape[-1] != 3 or min(images.shape[1:3]) < 1:
         raise ValueError(f"images must have shape [B, H, W, 3] with H and W at least 1, got {images.shape}")

@@ -1,8 +1,8 @@
 """Linear filters as sums of matrix products: rows and columns apart, with the border inside the matrices.
 
 A filter of the plane is a sum of R products of a filter along the rows and one along the columns: R = 1 for a Gaussian,
-one for each factor of a zoom, a few for the disk of a defocused lens. Their matrices are made once, by SciPy on the
-host, so any border rule is as exact as SciPy's, and what is left for the device is what it does best.
+one for each factor of a zoom, a few for the disk of a defocused lens. SciPy computes the matrices once on the host, so
+any border rule is as exact as SciPy's, and the device only multiplies matrices.
 """
 
 import functools
@@ -17,7 +17,7 @@ from ib_jax.types import Array
 
 
 class Operators(NamedTuple):
-    """A sum of R separable operators on images of H x W: sum_r rows[r] X columns[r]^T.
+    r"""A sum of R separable operators on images X of H x W, :math:`\sum_r A_r X B_r^\top` with rows A and columns B.
 
     Attributes:
       rows: float64 [R, H', H].

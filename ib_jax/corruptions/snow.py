@@ -52,7 +52,7 @@ def make_flakes(noise: Array, factor: float, threshold: float) -> Array:
 
 
 def add_snow(images: Array, layer: Array, left: float) -> Array:
-    """Images, of which a share 1 - left is bleached, under a layer of snow, levels [B, H, W, 1]."""
+    """Images, bleached by a share of 1 - left, under a layer of snow, levels [B, H, W, 1]."""
     values, snow_layer = to_unit(images), jnp.round(layer) / 255.0
     grey = values @ jnp.array([[0.299], [0.587], [0.114]], jnp.float32)
     bleached = left * values + (1.0 - left) * jnp.maximum(values, 1.5 * grey + 0.5)

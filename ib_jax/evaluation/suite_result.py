@@ -1,6 +1,7 @@
 """What an `AttackSuite` has measured of a model."""
 
 import dataclasses
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from ib_jax.evaluation.findings import Finding
 
 CLEAN, WORST = "clean", "worst"
 """What the answers without an attack, and to the worst of all attacks together, are called beside the attacks."""
+
+_WIDTH = 100  # of a finding's lines in a table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +170,8 @@ class SuiteResult:
         for line in lines:
             padded = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
             text.append("  ".join([line[0].ljust(widths[0]), *padded]).rstrip())
-        return "\n".join([*text, *(f"! {found.message}" for found in self.findings)])
+        fill = textwrap.TextWrapper(_WIDTH, initial_indent="! ", subsequent_indent="  ").fill
+        return "\n".join([*text, *(fill(found.message) for found in self.findings)])
 
 
 def _percent(share: float | None) -> str:

@@ -1,12 +1,12 @@
-r"""Information bottleneck problems with known answers: the independent oracle, in NumPy and float64, in nats.
+r"""Exact solutions of information bottleneck problems, in NumPy and float64, in nats, for checking the other modules.
 
-Discrete tables by Blahut-Arimoto, jointly Gaussian variables in closed form, and Gaussian encoders over finitely many
-inputs by quadrature or Monte Carlo. Everywhere :math:`\beta` weighs the rate, :math:`L = \beta I(X;Z) - I(Z;Y)`, so
-that useful values are in (0, 1); the conditional form :math:`I(Z;Y) - e^{-\rho} I(X;Z|Y)` has the same optima at
+Solves discrete tables by Blahut-Arimoto, jointly Gaussian variables in closed form, and Gaussian encoders over finitely
+many inputs by quadrature or Monte Carlo. :math:`\beta` always weighs the rate, :math:`L = \beta I(X;Z) - I(Z;Y)`, so
+useful values lie in (0, 1). The conditional form :math:`I(Z;Y) - e^{-\rho} I(X;Z|Y)` has the same optima at
 :math:`\beta = 1 / (1 + e^\rho)`.
 
-The theorems on robustness are here too, where they can be checked: statistics of finite tables, attacked codes,
-decoders that share an encoder, and two Gaussian classes with a linear oracle.
+The package also checks theorems on robustness: statistics of finite tables, attacked codes, decoders that share an
+encoder, and two Gaussian classes with a linear oracle.
 """
 
 from ib_jax.exact.disagreement import LinearClassifier, adversarial_distance, boundary_distance

@@ -1,19 +1,19 @@
-"""How far an input is from one that a linear classifier and a linear oracle label differently."""
+"""The distance from an input to the nearest one that a linear classifier and a linear oracle label differently."""
 
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-_ROUNDING = 1e-10  # directions and thresholds nearer than this are one
+_ROUNDING = 1e-10  # directions and thresholds closer than this count as equal
 
 
 class LinearClassifier(NamedTuple):
-    """Label 1 where weights . x > threshold, label 0 elsewhere.
+    r"""A linear classifier: label 1 where :math:`w^\top x > b`, label 0 elsewhere.
 
     Attributes:
-      weights: float [D].
-      threshold: float.
+      weights: w, float [D].
+      threshold: b, float.
     """
 
     weights: np.ndarray
@@ -47,16 +47,16 @@ def boundary_distance(classifier: LinearClassifier, points: npt.ArrayLike) -> np
 
 
 def adversarial_distance(classifier: LinearClassifier, oracle: LinearClassifier, points: npt.ArrayLike) -> np.ndarray:
-    r"""The smallest epsilon at which each point has an adversarial example in the sense of an oracle.
+    r"""The smallest :math:`\epsilon` at which each point has an adversarial example with respect to an oracle.
 
     .. math:: \epsilon(x) = \inf \{ \|x - x'\|_2 : f(x') \ne o(x') \}
 
-    Zero where f(x) != o(x); elsewhere the distance to the nearer of the two boundaries, since beyond either f and o
-    differ. Infinite for the oracle itself, which has no adversarial example at any epsilon. The share of points with an
-    adversarial example at epsilon is the mean of `distance <= epsilon`, and the epsilon at which a share of the points
-    has one is a quantile of the distances. The definition does not weigh how likely x' is: a classifier as near to the
-    oracle as one likes, yet not the oracle, is as bad as any other for a point near both boundaries. What does tend
-    to 0 with the difference is the share at epsilon = 0, `TwoGaussians.disagreement`.
+    The distance is zero where :math:`f(x) \ne o(x)`; elsewhere it is the distance to the nearer of the two boundaries,
+    since f and o differ beyond either. It is infinite for the oracle itself, which has no adversarial example. The
+    share of points with an adversarial example at :math:`\epsilon` is the mean of `distance <= epsilon`, and the
+    :math:`\epsilon` for a given share is a quantile of the distances. The definition ignores how likely :math:`x'` is:
+    a classifier arbitrarily close to the oracle is as bad as any other for a point near both boundaries. Only the share
+    at :math:`\epsilon = 0`, `TwoGaussians.disagreement`, tends to 0 with the difference.
 
     Args:
       classifier: f.
@@ -87,7 +87,7 @@ def adversarial_distance(classifier: LinearClassifier, oracle: LinearClassifier,
             raise ValueError(f"points must be [N, D] and {name}.weights [D], got {shapes}")
     if _is_same(classifier, oracle):
         return np.full(len(inputs), np.inf)
-    # Where they agree x is in an intersection of half-spaces, which the segment to its nearest face does not leave.
+    # Where they agree, x lies in an intersection of half-spaces; the segment to the nearest face stays inside it.
     agree = np.minimum(boundary_distance(classifier, inputs), boundary_distance(oracle, inputs))
     return np.where(classifier.predict(inputs) == oracle.predict(inputs), agree, 0.0)
 
@@ -99,7 +99,7 @@ def is_parallel(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _is_same(one: LinearClassifier, other: LinearClassifier) -> bool:
-    """Whether two rules differ by a positive factor alone, up to rounding; then nothing lies between them."""
+    """Whether two classifiers differ only by a positive factor, up to rounding, and so label all inputs alike."""
     first, second = np.asarray(one.weights, np.float64), np.asarray(other.weights, np.float64)
     if not first.any() or not second.any() or not is_parallel(first, second) or first @ second < 0:
         return False

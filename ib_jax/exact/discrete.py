@@ -11,13 +11,13 @@ _TINY = np.finfo(np.float64).tiny
 
 
 class DiscreteCurve(NamedTuple):
-    """The solutions of a discrete bottleneck on a grid of betas, in the order in which the betas were given.
+    """The solutions of a discrete bottleneck on a grid of betas, in the given order.
 
     Attributes:
       betas: float [K].
       information_xz: float [K], I(X;Z) in nats.
       information_zy: float [K], I(Z;Y) in nats.
-      num_clusters: int [K], how many values Z takes, once those with the same p(y|z) are counted as one.
+      num_clusters: int [K], the number of values of Z, after merging those with the same p(y|z).
       encoders: float [K, N, M], p(z|x), merged: all but `num_clusters` of the M columns are zero.
       converged: bool [K], whether the iteration met its tolerance.
       information_xy: float, I(X;Y) in nats, which I(Z;Y) cannot exceed.
@@ -47,22 +47,23 @@ def blahut_arimoto(
     .. math:: \min_{p(z|x)} L_\beta = \beta I(X;Z) - I(Z;Y), \qquad
               p(z|x) \propto p(z) \exp\!\big(-D(p(y|x) \| p(y|z)) / \beta\big)
 
-    L is not convex in the encoder, so each beta is solved from several starts: the identity, which the optimum is near
-    at small beta, and random ones from hard to almost trivial. Then the solutions are passed on, from each beta to its
-    two neighbours (slightly perturbed, so that merged clusters can split) and from everywhere to wherever they score
-    best, until that improves none. The lowest L is kept. No step is ever uphill, but a global optimum is not proven;
-    with fewer clusters than inputs local optima are common at small beta (of random 5 x 4 tables, with 2 clusters at
-    beta = 0, one in 17): use more restarts there.
+    L is not convex in the encoder, so each :math:`\beta` is solved from several starts: the identity, which is close to
+    the optimum at small :math:`\beta`, and random encoders from hard to almost trivial. Each solution then serves as a
+    start for the two neighbouring values of :math:`\beta` (slightly perturbed, so that merged clusters can split) and
+    for every value at which it scores best, until nothing improves. The lowest L is kept. L never increases, but the
+    optimum need not be global. With fewer clusters than inputs, local optima are common at small :math:`\beta` (one in
+    17 of random 5 x 4 tables with 2 clusters at :math:`\beta = 0`); use more restarts there.
 
-    Clusters whose p(y|z) agree within 1e-4 of the spread of p(y|x), or whose weight is below 1e-4 of the smallest
-    p(x), are then merged into the nearest one; at a fixed point copies have proportional p(z|x), so that this changes
-    neither information. Close to a phase transition the iteration slows down without limit: see `converged`.
+    Clusters whose :math:`p(y|z)` agree within 1e-4 of the spread of :math:`p(y|x)`, or whose weight is below 1e-4 of
+    the smallest :math:`p(x)`, are then merged into the nearest one. At a fixed point such copies have proportional
+    :math:`p(z|x)`, so merging changes neither information. Close to a phase transition the iteration slows down without
+    limit: see `converged`.
 
     Args:
       joint: p(x,y), float [N, C], >= 0 with sum 1; rows, columns and entries may be zero.
       betas: float [K], >= 0, in any order; 0 is the limit from above, the minimal sufficient statistic.
-      num_clusters: M, the values that Z may take. The default, N, is always enough for L (N + 1 would be for every
-        point of the frontier).
+      num_clusters: M, the number of values of Z. The default, N, always suffices for L (every point of the frontier
+        would need N + 1).
       num_restarts: starts for each beta, >= 1.
       tolerance: the change of p(z|x) in an iteration, in the maximum norm, at which a solution counts as converged.
       max_iterations: iterations for each start, >= 1.
@@ -110,7 +111,7 @@ def blahut_arimoto(
 def _solve_grid(
     joint: np.ndarray, betas: np.ndarray, num_clusters: int, num_restarts: int, tolerance: float, limit: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best encoders [K, N, M] found for ascending betas, and whether each converged, [K]."""
+    """The best encoders [K, N, M] for ascending betas, and whether each converged, [K]."""
     rng, num_betas, size = np.random.default_rng(seed), betas.size, joint.shape[0]
     own = np.arange(num_betas)
 
@@ -148,7 +149,7 @@ def _iterate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Blahut-Arimoto from each of the starts [B, N, M] at its own beta [B], all at once, until each has converged."""
     p_y_given_x = joint / joint.sum(1, keepdims=True)
-    # The batch is the middle axis, so that each step is two matrix products; those that have converged leave it.
+    # The batch is the middle axis, so that each step is two matrix products; converged starts are removed from it.
     encoders, active = np.ascontiguousarray(np.moveaxis(starts, 1, 0)), np.arange(betas.size)
     temperature, current = np.maximum(betas, 1e-12)[:, None], encoders.copy()
     for _ in range(limit):
@@ -159,7 +160,7 @@ def _iterate(
         scores -= scores.max(-1, keepdims=True)
         logits = log_z + scores / temperature[active]
         logits -= logits.max(-1, keepdims=True)
-        # The floor keeps log p(y|z) finite: without it a probability that underflows could never come back.
+        # The floor keeps log p(y|z) finite: without it a probability that underflows would stay zero.
         new = np.exp(np.maximum(logits, -700.0))
         new /= new.sum(-1, keepdims=True)
         moving = np.abs(new - current).max((0, 2)) > tolerance
@@ -176,7 +177,7 @@ def _iterate(
 
 
 def _merge(joint: np.ndarray, encoder: np.ndarray) -> tuple[np.ndarray, int]:
-    """The encoder [N, M] with unused clusters and copies added to the nearest heavier one, and how many remain."""
+    """Merges unused and duplicate clusters into the nearest heavier one: the encoder [N, M] and how many remain."""
     p_x, p_y_given_x = joint.sum(1), joint / joint.sum(1, keepdims=True)
     weights = p_x @ encoder
     p_y_given_z = (encoder.T @ joint) / np.maximum(weights, _TINY)[:, None]

@@ -1,4 +1,4 @@
-"""A Gaussian encoder over finitely many inputs: its information by quadrature, in one or two dimensions."""
+"""The information of a Gaussian encoder over finitely many inputs, by quadrature in one or two dimensions."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from ib_jax.types import DiagGaussian
 
 
 class FiniteInformation(NamedTuple):
-    """What a code tells, in nats: :math:`I(X;Z) = I(Z;Y) + I(X;Z|Y)` and :math:`H(Y|Z) = H(Y) - I(Z;Y)`.
+    """The information of a code, in nats: :math:`I(X;Z) = I(Z;Y) + I(X;Z|Y)` and :math:`H(Y|Z) = H(Y) - I(Z;Y)`.
 
     Attributes:
       information_xz: I(X;Z).
@@ -48,11 +48,11 @@ def finite_information(encoding: DiagGaussian, p_x: npt.ArrayLike, p_y_given_x: 
     .. math:: I(X;Z) = \sum_x p(x) \int p(z|x) \log \frac{p(z|x)}{p(z)}\, dz, \qquad
               I(X;Z|Y) = \sum_{x,y} p(x,y) \int p(z|x) \log \frac{p(z|x)}{p(z|y)}\, dz
 
-    and likewise I(Z;Y) and H(Y|Z). The rule is composite Gauss-Legendre with panels no wider than the scale of any
-    component they meet, a tensor product in two dimensions; each integrand is formed before it is summed, so the
-    differences of entropies lose nothing. The error is below 1e-9 nats, also where scales differ by 1e6, as long as
-    scales exceed 1e-6 of their means; below about 2e-9 they are refused. Time is in proportion to N C times the points
-    of the grid, at most 300 N along each axis.
+    and likewise :math:`I(Z;Y)` and :math:`H(Y|Z)`. The rule is composite Gauss-Legendre with panels no wider than the
+    scale of any component they meet, and a tensor product in two dimensions. Each integrand is formed before it is
+    summed, which avoids cancellation between entropies. The error is below 1e-9 nats, even where scales differ by 1e6,
+    as long as scales exceed 1e-6 of their means; scales below about 2e-9 of them raise an error. Time is proportional
+    to :math:`N C` times the points of the grid, at most :math:`300 N` along each axis.
 
     Args:
       encoding: p(z|x) for each input, DiagGaussian with fields [N, D], D = 1 or 2, scale > 0.
@@ -103,8 +103,8 @@ def marginal_divergence(
 
     .. math:: D(p(z) \| r(z)) = \int p(z) \log \frac{p(z)}{r(z)}\, dz, \qquad p(z) = \sum_x p(x) p(z|x)
 
-    It is what the mean rate E[D(p(z|x) || r(z))] exceeds I(X;Z) by. The grid follows the encoding, so a prior that
-    varies faster than the narrowest component nearby is not resolved.
+    The mean rate :math:`E[D(p(z|x) \| r(z))]` exceeds :math:`I(X;Z)` by this divergence. The grid follows the encoding,
+    so it does not resolve a prior that varies faster than the narrowest component nearby.
 
     Args:
       encoding: p(z|x) for each input, DiagGaussian with fields [N, D], D = 1 or 2, scale > 0.

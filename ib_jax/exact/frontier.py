@@ -1,4 +1,4 @@
-"""What a discrete curve says: where clusters appear, and a bound on I(Z;Y) at any I(X;Z)."""
+"""Properties of a discrete curve: where clusters appear, and a bound on I(Z;Y) at any I(X;Z)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,14 +8,14 @@ from ib_jax.exact.tables import as_joint, as_rates
 
 
 def critical_beta(joint: npt.ArrayLike) -> float:
-    r"""The beta above which ignoring X is a local minimum of the bottleneck.
+    r"""The :math:`\beta` above which ignoring X is a local minimum of the bottleneck.
 
     .. math:: \beta_c = \sigma_2^2, \qquad \sigma_1 = 1 \ge \sigma_2 \ge \dots \text{ the singular values of }
               \frac{p(x,y)}{\sqrt{p(x) p(y)}}
 
     This is the squared maximal correlation of X and Y. Below it, an encoder that ignores X can be improved by an
-    arbitrarily small change. Above it, one far away can still be better: the global threshold, the supremum of
-    I(Z;Y) / I(X;Z) over encoders, is never lower and for some tables it is higher.
+    arbitrarily small change. Above it, a distant encoder can still be better: the global threshold, the supremum of
+    :math:`I(Z;Y) / I(X;Z)` over encoders, is never lower, and for some tables it is higher.
 
     Args:
       joint: p(x,y), float [N, C], >= 0 with sum 1; rows, columns and entries may be zero.
@@ -69,9 +69,9 @@ def discrete_frontier(curve: DiscreteCurve, information_xz: npt.ArrayLike) -> np
 
     .. math:: F(R) = \min_k \big[ I_k(Z;Y) - \beta_k I_k(X;Z) + \beta_k R \big]
 
-    among them the lines of beta = 1, I(Z;Y) <= I(X;Z), and of beta = 0, I(Z;Y) <= I(X;Y). Every encoder lies under
-    F, provided that Blahut-Arimoto found the global optimum at each beta; F touches the frontier at the points of the
-    curve, and nears it everywhere as the grid of betas gets finer.
+    including the lines of :math:`\beta = 1`, :math:`I(Z;Y) \le I(X;Z)`, and of :math:`\beta = 0`,
+    :math:`I(Z;Y) \le I(X;Y)`. Every encoder lies below F, if Blahut-Arimoto reached the global optimum at each
+    :math:`\beta`. F touches the frontier at the points of the curve, and approaches it as the grid gets finer.
 
     Args:
       curve: from `blahut_arimoto`.

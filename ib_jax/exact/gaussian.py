@@ -24,7 +24,7 @@ class GaussianCurve(NamedTuple):
 
 
 class Information(NamedTuple):
-    """What a code tells, in nats, with :math:`I(X;Z) = I(Z;Y) + I(X;Z|Y)`.
+    """The information of a code, in nats, with :math:`I(X;Z) = I(Z;Y) + I(X;Z|Y)`.
 
     Attributes:
       information_xz: I(X;Z).
@@ -93,7 +93,7 @@ def gaussian_curve(correlations: npt.ArrayLike, betas: npt.ArrayLike) -> Gaussia
     .. math:: I(X;Z) = \tfrac12 \sum_{i:\, \beta < r_i^2} \log \frac{(1 - \beta)\, r_i^2}{\beta\, (1 - r_i^2)}, \qquad
               I(Z;Y) = \tfrac12 \sum_{i:\, \beta < r_i^2} \log \frac{1 - \beta}{1 - r_i^2}
 
-    The optimal code is Gaussian: the canonical components of X with r_i^2 > beta, each with noise of its own.
+    The optimal code is Gaussian: the canonical components of X with :math:`r_i^2 > \beta`, with independent noise.
 
     Args:
       correlations: canonical correlations, float [D], in [0, 1), in any order.
@@ -129,7 +129,7 @@ def gaussian_frontier(correlations: npt.ArrayLike, information_xz: npt.ArrayLike
     .. math:: F(R) = \tfrac12 \sum_{i \le k} \log \frac{1 - \beta}{1 - r_i^2}, \qquad
               \log \frac{1 - \beta}{\beta} = \frac1k \Big( 2R - \sum_{i \le k} \log \frac{r_i^2}{1 - r_i^2} \Big)
 
-    with k the number of components that are on at this rate. F is concave with slope beta.
+    with k the number of active components at this rate. F is concave with slope :math:`\beta`.
 
     Args:
       correlations: canonical correlations, float [D], in [0, 1), in any order.
@@ -153,7 +153,7 @@ def gaussian_frontier(correlations: npt.ArrayLike, information_xz: npt.ArrayLike
     squares = squares[squares > 0]
     if squares.size == 0:
         return np.zeros_like(rates)
-    starts = gaussian_curve(np.sqrt(squares), squares).information_xz  # the rate at which each component comes on
+    starts = gaussian_curve(np.sqrt(squares), squares).information_xz  # the rate at which each component enters
     count = np.maximum(np.searchsorted(starts, rates, side="right"), 1)
     log_odds = np.cumsum(np.log(squares) - np.log1p(-squares))[count - 1]
     log_noise = np.cumsum(np.log1p(-squares))[count - 1]
@@ -163,7 +163,7 @@ def gaussian_frontier(correlations: npt.ArrayLike, information_xz: npt.ArrayLike
 def linear_encoder_information(
     weights: npt.ArrayLike, scale: npt.ArrayLike, cov_x: npt.ArrayLike, cov_y: npt.ArrayLike, cov_xy: npt.ArrayLike
 ) -> Information:
-    r"""What a linear code with Gaussian noise tells of jointly Gaussian X and Y.
+    r"""The information of a linear code with Gaussian noise about jointly Gaussian X and Y.
 
     .. math:: z = W x + \operatorname{diag}(s)\, \epsilon, \qquad
               I(X;Z) = \tfrac12 \log\det(I + V \Sigma_x V^\top), \qquad
@@ -199,7 +199,7 @@ def linear_encoder_information(
     gain = matrix @ factor / noise[:, None]
     left, singular, _ = np.linalg.svd(whitened, full_matrices=True)
     kept = np.ones(factor.shape[0])
-    kept[: singular.size] = np.sqrt((1.0 - singular) * (1.0 + singular))  # what Y leaves of each whitened component
+    kept[: singular.size] = np.sqrt((1.0 - singular) * (1.0 + singular))  # scale of each whitened component given Y
     xz, residual = _half_log_det(gain), _half_log_det(gain @ left * kept)
     return Information(xz, xz - residual, residual)
 

@@ -1,4 +1,4 @@
-"""A Gaussian encoder on a finite grid of codes, and how smooth an encoder given as a table is."""
+"""A Gaussian encoder on a finite grid of codes, and Lipschitz constants of encoders given as tables."""
 
 import numpy as np
 import numpy.typing as npt
@@ -101,14 +101,13 @@ def encoder_lipschitz(points: npt.ArrayLike, encoder: npt.ArrayLike, order: floa
 
 
 def quantised_lipschitz(density_lipschitz: float, log_density: npt.ArrayLike) -> tuple[float, float]:
-    r"""A bound on the Lipschitz constant of the quantised encoder by that of its density, over the same points.
+    r"""Bounds the Lipschitz constant of the quantised encoder by that of its density, over the same points.
 
     .. math:: L \le \frac{L^*}{Z_{\min}} \big(1 + (M - 2)^+ \max_{t,x} p(t|x)\big), \qquad Z(x) = \sum_j p^*(t_j|x)
 
     since :math:`p(t|x) - p(t|x') = \big((1 - p(t|x'))\, d_t - p(t|x') \sum_{j \ne t} d_j\big) / Z(x)` with the
-    differences :math:`d_j = p^*(t_j|x) - p^*(t_j|x')`. The paper divides the Lipschitz constant as it does the value,
-    :math:`L \le L^* / (M \min p^*)`, which forgets that Z moves too and is false from M = 3 on; the order 1 / M stays
-    right.
+    differences :math:`d_j = p^*(t_j|x) - p^*(t_j|x')`. The paper's :math:`L \le L^* / (M \min p^*)` ignores that Z
+    changes with x, and is false for :math:`M \ge 3`; its order :math:`1 / M` is correct.
 
     Args:
       density_lipschitz: :math:`L^*`, of :math:`p^*(t|x)` over the points, for the code for which it is largest.

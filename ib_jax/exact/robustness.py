@@ -1,4 +1,4 @@
-"""What an attack does to a code, exactly: I(Y;T) and I(Y;T'), I(X;T) and I(X';T'), and Lemma 1."""
+"""The exact effect of an attack on a code: I(Y;T) and I(Y;T'), I(X;T) and I(X';T'), and Lemma 1."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class AttackedCode(NamedTuple):
       p_t: p(t), float64 [M].
       q_t: q(t), float64 [M].
       epsilon: the largest :math:`\|x - A(x)\|` over p(x) > 0.
-      lipschitz: L of p(t|x) over the inputs of p(x) > 0 and those that they are moved to.
+      lipschitz: L of p(t|x) over the inputs with p(x) > 0 and their images under A.
     """
 
     information: TableInformation

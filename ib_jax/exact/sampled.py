@@ -1,4 +1,4 @@
-"""A Gaussian encoder over finitely many inputs: its information by Monte Carlo, in any dimension."""
+"""The information of a Gaussian encoder over finitely many inputs, by Monte Carlo in any dimension."""
 
 from typing import NamedTuple
 
@@ -19,8 +19,8 @@ class Estimate(NamedTuple):
 
     Attributes:
       value: the mean.
-      lower: where the interval begins.
-      upper: where it ends.
+      lower: the lower end of the interval.
+      upper: the upper end.
     """
 
     value: float
@@ -29,7 +29,7 @@ class Estimate(NamedTuple):
 
 
 class SampledInformation(NamedTuple):
-    """Estimates of what a code tells, each in nats.
+    """Estimates of the information of a code, each in nats.
 
     Attributes:
       information_xz: of I(X;Z).
@@ -57,10 +57,10 @@ def sampled_information(
 
     .. math:: I(X;Z) = E_z D(p(x|z) \| p(x)), \quad I(Z;Y) = E_z D(p(y|z) \| p(y)), \quad H(Y|Z) = E_z H(p(y|z))
 
-    with the posteriors exact at every sample, so that the estimates are unbiased, and each sample's terms are >= 0.
-    Codes are drawn `num_samples` times from each p(z|x) (stratified), and the stratum of x is weighted by p(x). The
-    intervals are those of normal theory: exact as the number of samples grows, too narrow where the mean rests on
-    codes so rare that none was drawn, as those between a narrow component and a wide one around it are.
+    with exact posteriors at every sample, so the estimates are unbiased and each sample's terms are >= 0. Sampling is
+    stratified: `num_samples` codes from each :math:`p(z|x)`, weighted by :math:`p(x)`. The intervals use the normal
+    approximation. They are exact as the number of samples grows, but too narrow if the mean depends on codes too rare
+    to be sampled, such as those between a narrow component and a wide one that contains it.
 
     Args:
       encoding: p(z|x) for each input, DiagGaussian with fields [N, D], scale > 0.

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from ib_jax.exact.tables import TableInformation, as_distributions, table_information
 
-_SAME = 1e-9  # probabilities nearer than this are one
+_SAME = 1e-9  # probabilities closer than this count as equal
 
 
 def partitions(size: int) -> Iterator[np.ndarray]:
@@ -78,9 +78,9 @@ def statistic_information(p_x: npt.ArrayLike, p_y_given_x: npt.ArrayLike, statis
 
 
 def is_sufficient(p_x: npt.ArrayLike, p_y_given_x: npt.ArrayLike, statistic: npt.ArrayLike) -> bool:
-    """Whether T keeps all that X tells of Y: inputs of p(x) > 0 with the same T(x) have the same p(y|x).
+    """Whether T is sufficient: inputs with :math:`p(x) > 0` and the same :math:`T(x)` have the same :math:`p(y|x)`.
 
-    It is the same as I(Y;T) = I(Y;X).
+    Equivalent to :math:`I(Y;T) = I(Y;X)`.
 
     Args:
       p_x: float [N], sum 1; inputs of p(x) = 0 do not count.

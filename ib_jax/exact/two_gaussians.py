@@ -70,7 +70,7 @@ class TwoGaussians:
         return self._centred(np.linalg.solve(self._covariance, self._shift))
 
     def nuisance(self) -> np.ndarray:
-        r"""A direction that tells nothing of the label, also beside theta, and the one of most variance.
+        r"""The direction of most variance without information about the label, even given :math:`\theta^\top x`.
 
         A direction v with :math:`v^\top (\mu_1 - \mu_0) = 0` has one distribution in both classes and, given the
         class, is independent of :math:`\theta^\top x`. Adding it leaves a sufficient statistic sufficient, also under
@@ -89,7 +89,7 @@ class TwoGaussians:
         return vectors[:, -1] @ complement
 
     def best_decoder(self, statistic: npt.ArrayLike) -> LinearClassifier:
-        r"""The Bayes rule of someone who sees the statistic W x alone, as a classifier of x.
+        r"""The Bayes rule given only the statistic :math:`W x`, as a classifier of x.
 
         .. math:: w = W^\top (W \Sigma W^\top)^{+} W (\mu_1 - \mu_0), \qquad b = \tfrac12 w^\top (\mu_0 + \mu_1)
 
@@ -104,14 +104,14 @@ class TwoGaussians:
                              @ rows @ self._shift)  # fmt: skip
 
     def information(self, statistic: npt.ArrayLike, noise: float = 0.0) -> Information:
-        r"""What the statistic T = W x + s n tells, n ~ N(0, I).
+        r"""The information of the statistic :math:`T = W x + s n` with :math:`n \sim N(0, I)`.
 
         .. math:: I(X;T|Y) = \tfrac12 \log\det\Big(I + \frac{W \Sigma W^\top}{s^2}\Big), \qquad
                   I(T;Y) = I\big(Y; N(\pm\tfrac{d}{2}, 1)\big), \qquad
                   d^2 = (W \Delta)^\top (W \Sigma W^\top + s^2 I)^{-1} W \Delta, \quad \Delta = \mu_1 - \mu_0
 
-        Given the class T is Gaussian with one covariance, so that its own log-likelihood ratio, in one dimension,
-        carries all that it tells of the label: one quadrature in one dimension, whatever D and K are.
+        Given the class, T is Gaussian with a shared covariance, so its scalar log-likelihood ratio is sufficient for
+        the label. One quadrature in one dimension suffices for any D and K.
 
         Args:
           statistic: W, float [K, D].

@@ -46,7 +46,7 @@ def _pooled(logits: Array) -> Array:
     below = jnp.where(infinite, jnp.where(logits == top, 0.0, -jnp.inf), logits - jnp.where(infinite, 0.0, top))
     # Fused with the product that made a logit, the difference is of the unrounded product: off by half a unit in the
     # last place, which is hundreds at logits of 1e10. Then no class would be at 0, or one above it.
-    leader = jnp.arange(logits.shape[-1]) == logits.argmax(-1, keepdims=True)
+    leader = class_mask(logits.argmax(-1), logits.shape[-1])
     below -= jax.lax.stop_gradient(jnp.where(leader, below, jnp.maximum(below, 0.0)))
     weight = 1.0 / jnp.exp(below).sum(-1, keepdims=True)
     total = weight.sum(0)

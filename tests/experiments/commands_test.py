@@ -27,7 +27,7 @@ from ib_jax import data, training
 HOUSE = pathlib.Path(experiments.__file__).parent
 READMES = (HOUSE.parent / "README.md", HOUSE / "README.md")
 DOCS = HOUSE.parent / "docs"
-PAGES = sorted(page for page in DOCS.rglob("*.md") if "records" not in page.parts)
+PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "records" not in page.parts and page.stem != "extend"]
 PLACES = ("DIR", "WORKDIR", "FOLDER", "WORKDIR/encoder", "DIR,DIR", "run1,run2")
 """What a user fills in."""
 

@@ -1,7 +1,7 @@
-"""Attacks on text: each composed of a goal, candidates, constraints and a search that runs on the host.
+"""Attacks on text, each composed of a goal, candidates, constraints and a search that runs on the host.
 
-A factory takes the attack's settings and returns a `TextAttack`. A `TextRunner` drives it over many texts, and a `Pool`
-puts their questions through a jitted function in full batches.
+A factory takes the attack's settings and returns a `TextAttack`. A `TextRunner` runs it on many texts, and a `Pool`
+answers their queries with a jitted function in full batches.
 """
 
 from ib_jax.attacks.text.attack import Search, Standing, TextAttack, TextProblem

@@ -1,4 +1,4 @@
-"""Numbers as a caller or a model hands them over, checked once: classes, probabilities, tokens, settings."""
+"""Checks of numbers from the caller or the model: classes, probabilities, tokens, settings."""
 
 import numbers
 import operator
@@ -11,7 +11,7 @@ from ib_jax.strings import shown
 
 
 def whole_number(name: str, value: Any) -> int:
-    """A setting as an int; TypeError if it is no whole number."""
+    """A setting as an int; TypeError if it is not a whole number."""
     try:
         return operator.index(value)
     except TypeError:
@@ -19,18 +19,18 @@ def whole_number(name: str, value: Any) -> int:
 
 
 def classes(name: str, values: Any, count: int) -> np.ndarray:
-    """Whole numbers, one for each text, by their position.
+    """Checks whole numbers, one for each text, by position.
 
     Args:
       name: of the argument.
-      values: int [N]: a list, an array, a column of a table.
+      values: int [N]: a list, an array, or a column of a table.
       count: N.
 
     Returns:
       int [N].
 
     Raises:
-      ValueError: they are not as many, or not whole; the message says which, where, and what to do.
+      ValueError: their number is not N, or one is not whole; the message says which one and what to do.
 
     Example:
       >>> classes("labels", [1, 0], 2)
@@ -51,7 +51,7 @@ def classes(name: str, values: Any, count: int) -> np.ndarray:
     items = array.tolist()
     wrong = [row for row, item in enumerate(items) if not _is_class(item)]
     if wrong:
-        # All of a column are floating where one is missing or has a fraction, and that one is the reason.
+        # A column is all floats if one value is missing or has a fraction; report that value first.
         row = next((row for row in wrong if not _is_whole(items[row])), wrong[0])
         raise ValueError(
             f"{expected} {array.dtype} {list(array.shape)}, {shown(items[row])} at position {row}; "
@@ -77,19 +77,19 @@ def _class_remedy(item: Any) -> str:
 
 
 def probability_rows(name: str, answers: Any, texts: Sequence[str], num_classes: int | None) -> np.ndarray:
-    """The probabilities that a model gives to texts, checked.
+    """Checks the probabilities that a model returns for texts.
 
     Args:
-      name: which function gave them, "score" or "judge".
+      name: the function that returned them, "score" or "judge".
       answers: float [n, C].
       texts: the n texts, for the message.
-      num_classes: C, where it is known.
+      num_classes: C, if known.
 
     Returns:
       float64 [n, C].
 
     Raises:
-      ValueError: they are something else, or of another number of classes.
+      ValueError: they are not probabilities, or have another number of classes.
 
     Example:
       >>> probability_rows("score", [[3.0, -3.0]], ["a film"], None)
@@ -102,7 +102,7 @@ def probability_rows(name: str, answers: Any, texts: Sequence[str], num_classes:
     rows = one_array(answers, f"{expected} {{}}; return the probabilities alone", np.float64)
     if rows.ndim != 2 or len(rows) != len(texts) or rows.shape[1] < 2 or num_classes not in (None, rows.shape[1]):
         raise ValueError(f"{expected} {list(rows.shape)}")
-    # Logits in their place would go unnoticed otherwise; also catches NaN.
+    # Catches logits, which would otherwise pass unnoticed, and NaN.
     right = (rows >= 0).all(-1) & np.isclose(rows.sum(-1), 1, atol=1e-2)
     if not right.all():
         row = int(right.argmin())
@@ -114,15 +114,15 @@ def probability_rows(name: str, answers: Any, texts: Sequence[str], num_classes:
 
 
 def one_array(result: Any, message: str, dtype: Any = None) -> np.ndarray:
-    """What a model returned as an array; ValueError for several outputs, or what is none.
+    """A model's result as one array; ValueError for several outputs, or for anything that is not an array.
 
     Args:
       result: of the model.
-      message: what is wrong if it is no array, with {} for what it is.
-      dtype: of the array; None leaves its own.
+      message: of the error, with {} for a description of the result.
+      dtype: of the array; None keeps its own.
     """
     if isinstance(result, tuple | Mapping):
-        # Stacked, outputs of a like shape might pass for one.
+        # Outputs of the same shape would stack into one array without an error.
         raise ValueError(message.format(f"{type(result).__name__} of {len(result)}"))
     try:
         return np.asarray(result, dtype)
@@ -131,7 +131,7 @@ def one_array(result: Any, message: str, dtype: Any = None) -> np.ndarray:
 
 
 def token_arrays(tokenised: Any, count: int) -> list[np.ndarray]:
-    """What a tokeniser returned for `count` texts, int32 [n_i] each; ValueError if it is anything else.
+    """The tokens that a tokeniser returned for `count` texts, int32 [n_i] each; ValueError for anything else.
 
     Example:
       >>> token_arrays([[2, 7, 3]], 1)

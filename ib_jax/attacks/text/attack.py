@@ -1,4 +1,4 @@
-"""An attack on text as its four parts, and the one text that a search has before it."""
+"""An attack on text, composed of four parts, and the problem of one text that a search solves."""
 
 from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
@@ -14,12 +14,12 @@ from ib_jax.strings import shown
 
 
 class Standing(NamedTuple):
-    """Where a search stands, and what it returns at its end.
+    """The state of a search, also its result at the end.
 
     Attributes:
-      text: the text now.
-      probabilities: float [C], the model's answer to it.
-      spent: of each constraint.
+      text: the current text.
+      probabilities: float [C], the model's probabilities for it.
+      spent: the cost so far under each constraint.
     """
 
     text: Words
@@ -31,13 +31,13 @@ class TextProblem(NamedTuple):
     """One text under attack.
 
     Attributes:
-      start: the original text, with nothing spent.
+      start: the original text, at cost zero.
       label: its true class.
-      indices: of the words that may be touched.
-      goal: what is wanted.
-      replacements: index of a word -> what may replace it.
-      constraints: to be kept at every step.
-      margin: by how much, in probability, the goal is to be reached before the search ends.
+      indices: of the words that may be replaced.
+      goal: of the attack.
+      replacements: index of a word -> its possible replacements.
+      constraints: enforced at every step.
+      margin: the margin, in probability, by which the search must reach the goal before it ends.
     """
 
     start: Standing
@@ -49,15 +49,15 @@ class TextProblem(NamedTuple):
     margin: float = 0.0
 
     def scores(self, probabilities: np.ndarray) -> np.ndarray:
-        """Of answers [n, C], the goal's scores [n]."""
+        """The goal's scores [n] of probabilities [n, C]."""
         return self.goal.score(probabilities, self.label)
 
     def reached(self, probabilities: np.ndarray) -> bool:
-        """Whether one answer [C] is as wanted, by the margin."""
+        """Whether probabilities [C] reach the goal by the margin."""
         return bool(self.goal.reached(probabilities[None], self.label, self.margin)[0])
 
     def options(self, standing: Standing, index: int) -> list[str]:
-        """What may replace a word now, within all constraints."""
+        """The replacements of a word that keep all constraints."""
         return [new for new in self.replacements(index) if self.allows(standing, index, new)]
 
     def allows(self, standing: Standing, index: int, new: str) -> bool:
@@ -67,7 +67,7 @@ class TextProblem(NamedTuple):
         return all(sum_ <= constraint.limit(original) for sum_, constraint in zip(spent, self.constraints, strict=True))
 
     def take(self, standing: Standing, index: int, new: str, probabilities: np.ndarray) -> Standing:
-        """The standing after a replacement."""
+        """The state after a replacement."""
         return Standing(standing.text.replace(index, new), probabilities, self._spent(standing, index, new))
 
     def _spent(self, standing: Standing, index: int, new: str) -> tuple[float, ...]:
@@ -79,25 +79,25 @@ class TextProblem(NamedTuple):
 
 
 Searching = Generator[Sequence[str], np.ndarray, Standing]
-"""A search at work: yields texts, is sent their probabilities [n, C], and returns where it stands at its end. Fewer
-answers than texts mean that the queries are used up: it makes use of them and ends."""
+"""A running search: it yields texts, is sent their probabilities [n, C], and returns its final state. Fewer rows than
+texts mean that the query budget is used up: the search uses these rows and ends."""
 
 Search = Callable[[TextProblem], Searching]
-"""A way to look for replacements. It knows one text, and nothing of batches, budgets or other texts."""
+"""A search strategy. It sees one text, and no batches, budgets or other texts."""
 
 
 class TextAttack(NamedTuple):
     """An attack on text.
 
     Attributes:
-      goal: what is wanted of the model.
-      candidates: what a word may be replaced by.
+      goal: the model output that the attack seeks.
+      candidates: the possible replacements of a word.
       may_touch: word -> whether it may be replaced at all.
-      constraints: how far the text may be changed.
-      search: in which order words are tried and replaced.
-      max_queries: texts the model may be asked about for one example, the original among them; None is no limit.
-      margin: by how much, in probability, a search must reach the goal before it ends. Above 0 it is for a stochastic
-        model, whose fresh samples would undo half of the successes that stop right at the boundary.
+      constraints: limits on the change of the text.
+      search: the order in which words are tried and replaced.
+      max_queries: model queries for one example, including the original; None is no limit.
+      margin: the margin, in probability, by which a search must reach the goal before it ends. Use a value above 0 for
+        a stochastic model, whose fresh samples would undo half of the successes that stop right at the boundary.
     """
 
     goal: Goal
@@ -109,7 +109,7 @@ class TextAttack(NamedTuple):
     margin: float = 0.0
 
     def problem(self, seed: int, text: str, label: int, probabilities: np.ndarray) -> TextProblem:
-        """One text, with the model's answer to it (float [C])."""
+        """The problem of one text, given the model's probabilities for it (float [C])."""
         words = split(text)
         start = Standing(words, probabilities, (0,) * len(self.constraints))
         indices = tuple(index for index, word in enumerate(words.words) if self.may_touch(word))

@@ -1,4 +1,4 @@
-"""What a word may be replaced by: edits of its characters, or words that mean the same."""
+"""Replacements of a word: edits of its characters, or synonyms."""
 
 import hashlib
 import string
@@ -11,22 +11,22 @@ Candidates = Callable[[int, Words], Callable[[int], Sequence[str]]]
 """(seed, the original text) -> (index of a word -> its replacements, without the word itself)."""
 
 Synonyms = Callable[[str, str | None], Sequence[str]]
-"""(word, part of speech "n", "v", "a" or "r", or None for any) -> words that mean the same."""
+"""(word, part of speech "n", "v", "a" or "r", or None for any) -> synonyms."""
 
 Tagger = Callable[[Sequence[str]], Sequence[str | None]]
 """The words of a text -> their parts of speech "n", "v", "a" or "r", None for a word of any other."""
 
 
 def character_edits(letters: str = string.ascii_letters) -> Candidates:
-    """DeepWordBug's four edits of a word, a random one of each: swap, substitution, deletion, insertion.
+    """DeepWordBug's four edits of a word, one random edit of each kind: swap, substitution, deletion, insertion.
 
-    Two different neighbours change places; a character becomes another letter; a character goes; a letter comes in
-    anywhere. Characters are code points. Words of one character are left alone. The draws are a hash of the seed, the
-    whole original text and the word's index, so they depend neither on the model nor on what was asked before: models
-    that are attacked with one seed are asked many of the same texts.
+    The edits swap two different neighbours, substitute a character by another letter, delete a character, and insert a
+    letter at any place. Characters are code points. Words of one character are not edited. The random numbers are a
+    hash of the seed, the whole original text and the word's index. They depend neither on the model nor on earlier
+    queries, so models attacked with the same seed share many queries.
 
     Args:
-      letters: what substitution and insertion draw from, at least two different ones.
+      letters: the letters for substitution and insertion, at least two different ones.
 
     Returns:
       Candidates, up to four for a word.
@@ -47,7 +47,7 @@ def character_edits(letters: str = string.ascii_letters) -> Candidates:
         raise ValueError(f"letters must hold at least two different characters, got {letters!r}")
 
     def of_text(seed: int, original: Words) -> Callable[[int], Sequence[str]]:
-        # Surrogates that stand alone have no UTF-8 form, yet are characters of Python's strings.
+        # Lone surrogates have no UTF-8 form, but Python's strings may hold them.
         digest = hashlib.blake2b(original.string.encode("utf-8", "surrogatepass")).digest()
 
         def of_word(index: int) -> Sequence[str]:
@@ -83,21 +83,21 @@ def _edits(word: str, letters: str, numbers: Sequence[int]) -> list[str]:
 def synonym_swaps(
     synonyms: Synonyms, *, tagger: Tagger | None = None, named_entities: Mapping[str, Sequence[str]] | None = None
 ) -> Candidates:
-    """Words that mean the same, in the case of the word they replace (Great -> Outstanding, GREAT -> OUTSTANDING).
+    """Synonyms in the case of the word they replace (Great -> Outstanding, GREAT -> OUTSTANDING).
 
     Args:
-      synonyms: see `Synonyms`; `wordnet_synonyms()` is one.
-      tagger: see `Tagger`; with one a word is replaced by synonyms of its own part of speech alone, and one that is
-        neither noun, verb, adjective nor adverb is left alone. `nltk_tagger()` is one.
-      named_entities: replacements of names, as they are written in the text. They stand in place of synonyms, and are
-        put in as they are.
+      synonyms: see `Synonyms`, for example `wordnet_synonyms()`.
+      tagger: see `Tagger`, for example `nltk_tagger()`. With a tagger, a word is replaced only by synonyms of its own
+        part of speech, and only nouns, verbs, adjectives and adverbs are replaced.
+      named_entities: replacements of names, keyed by the name as written in the text. They take the place of synonyms
+        and are inserted unchanged.
 
     Returns:
       Candidates, in the order of `synonyms`.
 
     Raises:
-      TypeError: from the candidates: one string stands where a sequence of them should.
-      ValueError: from the candidates: the tagger does not give a tag for each word.
+      TypeError: from the candidates: a function returned one string instead of a sequence of strings.
+      ValueError: from the candidates: the tagger does not return a tag for each word.
 
     Source: Ren et al., Generating Natural Language Adversarial Examples through Probability Weighted Word Saliency,
     2019, section 3.2.1.
@@ -133,7 +133,7 @@ def synonym_swaps(
 
 
 def _several(name: str, word: str, found: Sequence[str]) -> Sequence[str]:
-    """The replacements of a word. One string would be taken for its characters."""
+    """The replacements of a word; TypeError for one string, which would be split into its characters."""
     if isinstance(found, str):
         raise TypeError(
             f"{name} must give a sequence of strings, got one, {shown(found)} for {word!r}; put it in a list"
@@ -142,7 +142,7 @@ def _several(name: str, word: str, found: Sequence[str]) -> Sequence[str]:
 
 
 def in_case_of(word: str, new: str) -> str:
-    """`new` in capitals, with a capital, or in small letters, as `word` is; as it is where `word` mixes them."""
+    """`new` in the case of `word`: upper, capitalised or lower; unchanged if `word` has mixed case."""
     if word.islower():
         return new.lower()
     if len(word) > 1 and word.isupper():

@@ -1,4 +1,4 @@
-"""What an attack may do to a text: which words it may touch, and how far it may go in all."""
+"""Constraints of an attack on text: which words it may replace, and how much it may change in total."""
 
 import functools
 import math
@@ -10,11 +10,11 @@ from ib_jax.strings import string
 
 
 class Constraint(NamedTuple):
-    """A limit on the sum of what the replaced words cost. That it is a sum makes it cheap to hold at every step.
+    """A limit on the summed cost of the replaced words. As a sum it is cheap to enforce at every step.
 
     Attributes:
-      cost: (word, what replaces it) -> its cost, >= 0.
-      limit: the original text -> how much all replaced words may cost together.
+      cost: (word, its replacement) -> its cost, >= 0.
+      limit: the original text -> the largest total cost of all replaced words.
     """
 
     cost: Callable[[str, str], float]
@@ -22,11 +22,10 @@ class Constraint(NamedTuple):
 
 
 def edit_distance(limit: int = 30) -> Constraint:
-    """At most so many characters inserted, deleted or substituted, summed over the replaced words.
+    """Limits the characters inserted, deleted or substituted, summed over the replaced words.
 
-    The Levenshtein distance of the whole text to the original is never more than this sum, so it keeps the limit
-    exactly. It can be less, when characters are matched across words; such a text may be refused, never a wrong one
-    taken.
+    The Levenshtein distance of the whole text to the original never exceeds this sum, so it always keeps the limit. It
+    can be smaller, when characters match across words; then an allowed text may be rejected.
 
     Args:
       limit: in characters, >= 0.
@@ -50,7 +49,7 @@ def edit_distance(limit: int = 30) -> Constraint:
 
 
 def share_of_words(limit: float) -> Constraint:
-    """At most this share of the words replaced, rounded down.
+    """Limits the share of replaced words; the number of words is rounded down.
 
     Args:
       limit: in [0, 1].
@@ -68,18 +67,18 @@ def share_of_words(limit: float) -> Constraint:
     """
     if not 0 <= limit <= 1:
         raise ValueError(f"limit must lie in [0, 1], got {limit}")
-    # 0.29 of 100 words is 28.999999999999996 in floating point, and means 29.
+    # 0.29 * 100 is 28.999999999999996 in floating point, but means 29 words.
     return Constraint(lambda word, new: 1, lambda original: math.floor(limit * len(original.words) + 1e-9))
 
 
 def no_stop_words(stop_words: Collection[str] | None = None) -> Callable[[str], bool]:
-    """Tells which words may be touched: those that are not stop words, in whatever case they stand.
+    """Allows an attack to replace all words but stop words, regardless of case.
 
     Args:
-      stop_words: None takes scikit-learn's English ones.
+      stop_words: None uses scikit-learn's English list.
 
     Returns:
-      word -> whether an attack may touch it.
+      word -> whether an attack may replace it.
 
     Raises:
       TypeError: `stop_words` is one string, or holds anything but strings.
@@ -93,7 +92,7 @@ def no_stop_words(stop_words: Collection[str] | None = None) -> Callable[[str], 
     if isinstance(stop_words, str):
         raise TypeError(f"stop_words must be a collection of words, got the string {stop_words!r}")
     if stop_words is None:
-        # Imported here: scikit-learn takes a second to load, and importing the attacks should not.
+        # Imported here, because scikit-learn takes a second to load.
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
         stop_words = ENGLISH_STOP_WORDS
@@ -103,7 +102,7 @@ def no_stop_words(stop_words: Collection[str] | None = None) -> Callable[[str], 
 
 @functools.lru_cache(maxsize=1 << 16)
 def levenshtein(word: str, other: str) -> int:
-    """Insertions, deletions and substitutions between two strings. Quick where both ends agree, as after one edit."""
+    """The Levenshtein distance of two strings. Fast if they share prefix and suffix, as after one edit."""
     shorter = min(len(word), len(other))
     first = next((at for at in range(shorter) if word[at] != other[at]), shorter)
     shorter -= first

@@ -20,25 +20,25 @@ def deep_word_bug(
     max_queries: int | None = None,
     margin: float = 0.0,
 ) -> TextAttack:
-    r"""Typing errors in the words that matter most.
+    r"""DeepWordBug: adds typing errors to the words that matter most.
 
-    Words are ranked by importance :math:`I_i = s(x_{1..i-1}, u, x_{i+1..n}) - s(x)`, with s the goal's score
-    (:math:`1 - p_y`) and u the unknown token. In this order each gets the best of up to four random edits, if that
+    The attack ranks words by importance :math:`I_i = s(x_{1..i-1}, u, x_{i+1..n}) - s(x)`, with s the goal's score
+    (:math:`1 - p_y`) and u the unknown token. In this order each word gets the best of up to four random edits, if that
     raises the score: two neighbours swapped, a character substituted, deleted or inserted. Stop words and words of one
-    character are left alone, and no word is changed twice.
+    character are never changed, and no word is changed twice.
 
-    Guaranteed: the Levenshtein distance of the whole text to the original keeps `edit_distance`; the same seed and text
-    give the same edits, whatever the model.
+    The Levenshtein distance of the whole text to the original keeps the limit of `edit_distance`. The same seed and
+    text give the same edits for every model.
 
     Args:
       goal: `untargeted()` by default, or `targeted(class)`.
-      constraints: `(edit_distance(30),)` by default; `share_of_words(0.1)` may stand beside it.
-      stop_words: left alone in whatever case; None takes scikit-learn's English ones; TextAttack's are
+      constraints: `(edit_distance(30),)` by default; `share_of_words(0.1)`, for example, can be added.
+      stop_words: never changed, regardless of case; None uses scikit-learn's English list; TextAttack's list is
         `nltk_stop_words()`.
-      letters: what substitution and insertion draw from; give the text's own alphabet.
+      letters: the letters for substitution and insertion; pass the alphabet of the text.
       unknown: the tokeniser's unknown token.
-      max_queries: texts the model may be asked about for one example, the original among them; None is no limit.
-      margin: by how much, in probability, the goal is to be reached before the search ends; see `TextAttack`.
+      max_queries: model queries for one example, including the original; None is no limit.
+      margin: the margin, in probability, by which the search must reach the goal before it ends; see `TextAttack`.
 
     Returns:
       TextAttack, for `TextRunner`.

@@ -1,4 +1,4 @@
-"""What an attack on text wants: a score to climb, and when it is there."""
+"""The goal of an attack on text: a score to maximise, and a test whether the goal is reached."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from ib_jax.attacks.text.answers import whole_number
 
 
 class Goal(NamedTuple):
-    """What an attack wants of the model's answers.
+    """The goal of an attack, as a function of the model's probabilities.
 
     Attributes:
       score: (probabilities [n, C], label) -> float [n], higher is better for the attack.
-      reached: (probabilities [n, C], label, margin=0.0) -> bool [n], whether the model answers as wanted, and would
-        still if the margin were taken from the class it answers with.
+      reached: (probabilities [n, C], label, margin=0.0) -> bool [n], whether the predicted class meets the goal, and
+        still would if its probability were lower by the margin.
     """
 
     score: Callable[[np.ndarray, int], np.ndarray]
@@ -22,7 +22,7 @@ class Goal(NamedTuple):
 
 
 def untargeted() -> Goal:
-    r"""Any class but the right one: score :math:`1 - p_y`.
+    r"""Seeks any class but the true one, with score :math:`1 - p_y`.
 
     Returns:
       Goal.
@@ -41,7 +41,7 @@ def untargeted() -> Goal:
 
 
 def targeted(target: int) -> Goal:
-    r"""One class: score :math:`p_t`. An example that the model puts there already, right or wrong, is not attacked.
+    r"""Seeks one class, with score :math:`p_t`. Examples that the model already assigns to it are not attacked.
 
     Args:
       target: the class t.
@@ -50,7 +50,7 @@ def targeted(target: int) -> Goal:
       Goal.
 
     Raises:
-      TypeError: `target` is no whole number.
+      TypeError: `target` is not a whole number.
       ValueError: `target` is negative; from the goal: the model has no such class.
 
     Example:

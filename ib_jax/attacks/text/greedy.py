@@ -1,4 +1,4 @@
-"""Greedy search: the words in order of importance, the best replacement of each."""
+"""Greedy search: replaces words in order of importance, each by its best replacement."""
 
 from collections.abc import Iterable
 
@@ -9,22 +9,22 @@ from ib_jax.attacks.text.words import Swaps
 
 
 def greedy(unknown: str = "[UNK]") -> Search:
-    r"""Words in order of their importance; of each the best replacement, where it helps.
+    r"""Replaces words in order of importance, each by its best replacement if that raises the score.
 
     .. math:: I_i = s(x_{1..i-1}, u, x_{i+1..n}) - s(x)
 
-    is the importance of word i, with s the goal's score and u the unknown token. All are asked for at once. Then word
-    by word, on the text as it stands, the replacement of the highest score is kept if it scores higher than the text,
-    until the goal is reached. Equals keep their order.
+    is the importance of word i, with s the goal's score and u the unknown token. One round of queries gives all
+    importances. The search then goes word by word through the current text. It keeps the replacement with the highest
+    score if that exceeds the score of the text, until the goal is reached. Ties keep the order of the text.
 
     Args:
-      unknown: what stands in for a word, the tokeniser's unknown token.
+      unknown: the tokeniser's unknown token.
 
     Returns:
       Search.
 
-    Source: Gao et al., 2018, Algorithm 1, with the importance that TextAttack's recipe gives it (the paper's own scores
-    assume a model that reads from left to right).
+    Source: Gao et al., 2018, Algorithm 1, with the importance of TextAttack's recipe (the paper's own scores assume a
+    model that reads from left to right).
     """
 
     def search(problem: TextProblem) -> Searching:
@@ -34,7 +34,7 @@ def greedy(unknown: str = "[UNK]") -> Search:
         answers = yield request
         if len(answers) < len(request):
             return problem.start
-        # Less the constant s(x).
+        # The constant s(x) does not change the order.
         order = np.argsort(-problem.scores(answers), kind="stable")
         return (yield from climb(problem, (problem.indices[rank] for rank in order)))
 
@@ -42,14 +42,14 @@ def greedy(unknown: str = "[UNK]") -> Search:
 
 
 def climb(problem: TextProblem, order: Iterable[int]) -> Searching:
-    """Replaces words in this order, each by its best replacement if that scores higher than the text as it stands."""
+    """Replaces words in this order, each by its best replacement if that scores higher than the current text."""
     standing = problem.start
     for index in order:
         options = problem.options(standing, index)
         if not options:
             continue
         answers = yield Swaps(standing.text, [(index, new) for new in options])
-        # The highest score may be less than the text's own; of no answers there is none.
+        # The highest score may be below the text's own. Without answers there is no score.
         scores = np.append(problem.scores(answers), problem.scores(standing.probabilities[None]))
         best = int(scores[:-1].argmax()) if len(answers) else 0
         if scores[best] > scores[-1]:

@@ -1,4 +1,4 @@
-"""Many texts through one jitted function of a fixed shape: no text twice, no batch half empty without need."""
+"""Evaluates many texts with one jitted function of fixed shapes: in full batches, and no text twice."""
 
 import hashlib
 from collections import OrderedDict
@@ -15,33 +15,34 @@ Tokenise = Callable[[Sequence[str]], Sequence[np.ndarray]]
 """Texts -> the tokens of each, int [n]; see `ib_jax.data.load_tokenizer`."""
 
 _PADDING = -1
-_OVERHEAD = 256  # bytes that Python spends on an entry, about
+_OVERHEAD = 256  # bytes of a Python dictionary entry, approximately
 _Value = TypeVar("_Value")
 
 
 class Pool:
-    """Answers a model's questions about texts.
+    """Evaluates a model on texts, in full batches and with a cache.
 
-    Texts are tokenised once, those of the same tokens are one, answers given before are remembered, and the rest goes
-    in full batches of its length class through the function. A text's class depends on its own length alone, and every
-    batch of a class has one shape, so an answer does not depend on what else was asked.
+    The pool tokenises each text, merges texts with equal tokens, and reuses cached answers. The remaining texts go
+    through the function in batches of their length class. A text's class depends only on its own length, and all
+    batches of a class have one shape, so an answer does not depend on the other texts.
 
     Args:
       tokenise: see `Tokenise`; it truncates.
-      apply_fn: tokens int32 [batch_size, L], -1 where there is none -> array [batch_size, ...] or NumPy's, each row a
+      apply_fn: tokens int32 [batch_size, L], padded with -1 -> array [batch_size, ...] of JAX or NumPy, each row a
         function of its own tokens. Jit it yourself, so that parameters are arguments and not constants; it is compiled
         once for each L.
-      batch_size: rows of a batch, >= 1. A batch that is not full repeats a row.
-      lengths: the values of L, as few as padding allows; the greatest holds the longest text.
-      max_cached: bytes of answers to remember, the latest used, and as much again for which text has which tokens; 0
-        remembers none.
-      num_threads: batches at work at once, >= 1. More than one calls `apply_fn` from several threads, as a jitted
-        function may be called: on the CPU, which works at one batch after the other of a single thread, small batches
-        then leave no core idle, and one program is compiled beside another. No answer depends on it.
+      batch_size: rows of a batch, >= 1. An incomplete batch is filled by repeating a row.
+      lengths: the values of L. Each is compiled once; few values mean more padding. The largest must hold the longest
+        text.
+      max_cached: bytes of cached answers, and as many again for the map from texts to tokens. The least recently used
+        are dropped; 0 caches nothing.
+      num_threads: batches evaluated in parallel, >= 1. More than one calls `apply_fn` from several threads, which is
+        safe for a jitted function. On the CPU this keeps all cores busy with small batches and compiles programs in
+        parallel. Answers do not depend on it.
 
     Attributes:
-      num_asked: texts asked about so far.
-      num_computed: rows computed for them, without fillers.
+      num_asked: texts queried so far.
+      num_computed: rows computed for them, without padding rows.
 
     Raises:
       ValueError: `batch_size`, `lengths`, `max_cached` or `num_threads` is out of range; from a call: a text with more
@@ -85,7 +86,7 @@ class Pool:
         self.num_asked = self.num_computed = 0
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Answers [n, ...] to n >= 0 texts, in their order. Of none it is the shape of the answer to an empty text."""
+        """Answers [n, ...] for n >= 0 texts, in order. For n = 0 the row shape is that of an empty text's answer."""
         texts = text_list(texts)
         self.num_asked += len(texts)
         names = [_digest(text.encode("utf-8", "surrogatepass")) for text in texts]
@@ -98,7 +99,7 @@ class Pool:
             answer = None if key is None else self._answers.get(key)
             if answer is not None:
                 found[name] = answer
-        # Also those whose tokens are known by their digest alone, since the answer to them is forgotten.
+        # Includes texts whose tokens are cached by digest but whose answer was dropped.
         new = [name for name in distinct if name not in found]
         if new:
             found.update(zip(new, self._answer([distinct[name] for name in new], new), strict=True))
@@ -135,7 +136,7 @@ class Pool:
 
         def run(batch: tuple[int, int, np.ndarray]) -> Any:
             result = self._apply_fn(self._padded(tokens, *batch[1:]))
-            # A thread of its own waits for the answer; otherwise the device works while the next batch is put together.
+            # With threads, each waits for its own answer; with one, the device works while the next batch is prepared.
             return result if self._num_threads == 1 else self._checked(result)
 
         if self._num_threads == 1 or len(batches) < 2:
@@ -172,7 +173,7 @@ class Pool:
 
 
 class _Recent(Generic[_Value]):
-    """A dictionary of bounded size, which forgets what was used longest ago."""
+    """A dictionary of bounded size that drops the least recently used entries."""
 
     def __init__(self, max_bytes: int, size: Callable[[_Value], int]):
         self._max_bytes, self._size, self._held = max_bytes, size, 0

@@ -23,35 +23,36 @@ def pwws(
     max_queries: int | None = None,
     margin: float = 0.0,
 ) -> TextAttack:
-    r"""Synonyms for the words that matter most.
+    r"""PWWS: replaces the words that matter most by synonyms.
 
     .. math:: H_i = \mathrm{softmax}(S)_i\, \Delta_i, \quad S_i = p_y(x) - p_y(x_{1..i-1}, u, x_{i+1..n}), \quad
               \Delta_i = \max_{w \in L_i} p_y(x) - p_y(x_{1..i-1}, w, x_{i+1..n})
 
-    ranks the words, with u the unknown token and L_i the synonyms of word i. They are substituted in this order until
-    the goal is reached. All saliencies and synonyms of a text are one question; `weighted_saliency` says what the two
-    scorings do. Stop words are left alone, and no word is changed twice.
+    ranks the words, with u the unknown token and :math:`L_i` the synonyms of word i. The attack substitutes words in
+    this order until the goal is reached. One round of queries covers all saliencies and synonyms of a text;
+    `weighted_saliency` describes the two scorings. Stop words are never changed, and no word is changed twice.
 
     Args:
-      scoring: "paper", or "textattack", which scores :math:`1 - p_y` in place of the differences, and picks synonyms
-        anew on the text as it stands.
-      synonyms: see `Synonyms`; None takes WordNet's.
-      tagger: see `Tagger`; with one, such as `nltk_tagger()`, part of speech is matched. None takes synonyms of any.
+      scoring: "paper", or "textattack", which scores :math:`1 - p_y` in place of the differences, and selects synonyms
+        again on the current text.
+      synonyms: see `Synonyms`; None uses WordNet's.
+      tagger: see `Tagger`, for example `nltk_tagger()`, to match the part of speech. None allows any part of speech.
       named_entities: replacements of names, in place of synonyms.
-      goal: `untargeted()` by default, or `targeted(class)`, whose score stands where :math:`1 - p_y` does.
+      goal: `untargeted()` by default, or `targeted(class)`, whose score replaces :math:`1 - p_y`.
       constraints: none by default; `share_of_words(0.2)` or `edit_distance(30)`, for example.
-      stop_words: left alone in whatever case; None takes scikit-learn's English ones; TextAttack's are
+      stop_words: never changed, regardless of case; None uses scikit-learn's English list; TextAttack's list is
         `nltk_stop_words()`.
       unknown: the tokeniser's unknown token.
-      max_queries: texts the model may be asked about for one example, the original among them; None is no limit.
-      margin: by how much, in probability, the goal is to be reached before the search ends; see `TextAttack`.
+      max_queries: model queries for one example, including the original; None is no limit.
+      margin: the margin, in probability, by which the search must reach the goal before it ends; see `TextAttack`.
 
     Returns:
       TextAttack, for `TextRunner`.
 
     Raises:
-      ValueError: `max_queries` is less than 1, `margin` is not in [0, 1), or there is no such scoring.
-      ModuleNotFoundError, LookupError: WordNet is wanted, but nltk or the corpus is missing; they say how to get it.
+      ValueError: `max_queries` is less than 1, `margin` is not in [0, 1), or `scoring` is unknown.
+      ModuleNotFoundError, LookupError: WordNet is needed, but nltk or the corpus is missing; the message says how to
+        get it.
 
     Source: Ren et al., Generating Natural Language Adversarial Examples through Probability Weighted Word Saliency,
     2019; TextAttack's recipe pwws_ren_2019.

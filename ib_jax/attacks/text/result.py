@@ -1,4 +1,4 @@
-"""What an attack on texts did, text by text and in all."""
+"""The results of an attack on texts, for each text and in summary."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,22 +7,22 @@ import numpy as np
 
 
 class TextResult(NamedTuple):
-    """What became of one text.
+    """The result of an attack on one text.
 
     Attributes:
       original: the text.
-      perturbed: what the attack made of it: of a success the adversarial text, of a failure where the search ended, of
-        a skipped example the original.
+      perturbed: the adversarial text after a success, the last text of the search after a failure, the original if
+        skipped.
       label: its true class.
       prediction_before: the model's class for the original.
       prediction_after: the model's class for `perturbed`.
       success: whether the perturbed text reaches the goal.
       skipped: whether it was not attacked: misclassified from the start, or the goal was already reached.
-      num_queries: texts the model was asked about, one at a time, the original among them. What was asked twice counts
-        twice; what the judge is asked does not count.
+      num_queries: model queries, including the original. Repeated queries count again; queries to the judge do not
+        count.
       num_words: of the original.
       changed: indices of the replaced words, ascending.
-      replacements: what stands there now.
+      replacements: the new words at these indices.
     """
 
     original: str
@@ -39,17 +39,17 @@ class TextResult(NamedTuple):
 
 
 class TextSummary(NamedTuple):
-    """An attack on many texts in a few numbers; NaN where a mean has nothing to be taken over.
+    """The summary of an attack on many texts; a mean over no texts is NaN.
 
     Attributes:
-      num_texts: texts in all.
-      num_skipped: of them, not attacked.
-      num_successes: of those attacked.
-      success_rate: successes in % of the texts attacked.
-      accuracy_before: in % of all texts.
-      accuracy_after: texts that the model gets right and that the attack does not bring down, in % of all.
-      words_changed: mean over successes of the words replaced, in % of the text's words.
-      mean_queries: over the texts attacked.
+      num_texts: number of texts.
+      num_skipped: texts that were not attacked.
+      num_successes: successes among the attacked texts.
+      success_rate: successes in % of the attacked texts.
+      accuracy_before: accuracy in % of all texts.
+      accuracy_after: correctly classified texts on which the attack fails or is skipped, in % of all texts.
+      words_changed: mean over successes of the replaced words, in % of the text's words.
+      mean_queries: mean over the attacked texts.
     """
 
     num_texts: int
@@ -63,13 +63,13 @@ class TextSummary(NamedTuple):
 
 
 def summarise(results: Sequence[TextResult]) -> TextSummary:
-    """Sums up an attack.
+    """Summarises the results of an attack.
 
     Args:
-      results: of `TextRunner`, none as well.
+      results: from `TextRunner`; may be empty.
 
     Returns:
-      TextSummary; of no result the numbers are 0 and the means NaN.
+      TextSummary; without results the counts are 0 and the means NaN.
 
     Example:
       >>> from ib_jax.attacks import text

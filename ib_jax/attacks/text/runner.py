@@ -1,4 +1,4 @@
-"""Runs an attack over many texts at once: all searches go on together, and their questions are pooled."""
+"""Runs an attack on many texts at once: the searches run in rounds, and each round pools their queries."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,18 +14,18 @@ from ib_jax.attacks.text.words import split
 from ib_jax.strings import text_list
 
 Score = Callable[[Sequence[str], np.ndarray], np.ndarray]
-"""(texts, model of each int [n]) -> probabilities float [n, C]. A row is a function of its own text and model; of a
-stochastic model it is the mean over a stated number of samples, drawn anew for each text or the same for all."""
+"""(texts, model index of each, int [n]) -> probabilities float [n, C]. A row is a function of its own text and model.
+For a stochastic model it is the mean over a fixed number of samples, fresh for each text or the same for all."""
 
 
 class TextProgress(NamedTuple):
-    """What is known after each round.
+    """The progress after each round.
 
     Attributes:
-      num_done: texts whose search is over, skipped ones among them.
-      num_texts: texts in all.
-      num_queries: in all so far.
-      seconds: since the start.
+      num_done: texts whose search is over, including skipped ones.
+      num_texts: number of texts.
+      num_queries: queries so far.
+      seconds: time since the start.
     """
 
     num_done: int
@@ -35,23 +35,23 @@ class TextProgress(NamedTuple):
 
 
 class TextRunner:
-    """Drives an attack over texts, round by round.
+    """Runs an attack on texts, round by round.
 
-    In a round every search that is at work puts its questions, and all of them are answered by one call. Searches are
-    independent of each other, so neither the other texts nor `max_requests` changes a result.
+    In each round every running search submits its queries, and one call answers all of them. Searches are independent
+    of each other, so neither the other texts nor `max_requests` changes a result.
 
     Args:
       attack: see `TextAttack`.
-      score: what the search sees, see `Score`.
-      judge: the same model with fresh samples, by which it is decided whether a text is classified correctly from the
-        start and whether its perturbed form reaches the goal. None takes the answers that the search saw, which is
-        right for a deterministic model alone: a search over a stochastic one finds lucky samples. A text that the
-        judge finds right is attacked even where the search sees it as wrong, and needs a change to count as fallen.
-      max_requests: texts of one call of `score`, >= 1, to bound memory; None is no bound.
+      score: the model as the search queries it, see `Score`.
+      judge: the same model with fresh samples. It decides whether a text is classified correctly at the start and
+        whether the perturbed text reaches the goal. None uses the answers of the search, which is valid only for a
+        deterministic model: a search over a stochastic model selects lucky samples. A text that the judge classifies
+        correctly is attacked even if the search sees it misclassified, and counts as a success only if it changes.
+      max_requests: texts in one call of `score`, >= 1, to bound memory; None is no bound.
 
     Raises:
-      ValueError: `max_requests` is out of range; from a call: lengths differ, labels are no classes of the model, or
-        the score or the judge returns something else than probabilities, or of another number of classes.
+      ValueError: `max_requests` is out of range; from a call: lengths differ, labels are not classes of the model, or
+        the score or the judge does not return probabilities of the same number of classes.
       TypeError: from a call: the texts are one string, or not all of them are strings.
 
     Example:
@@ -85,15 +85,15 @@ class TextRunner:
         """Attacks N >= 0 texts.
 
         Args:
-          seed: of the attack's draws, any whole number. A text has the same draws wherever it stands.
-          texts: N strings. They, the labels and the models belong together by their position, also if they are columns
-            of a table with an index.
+          seed: of the attack's random numbers, any whole number. They do not depend on a text's position.
+          texts: N strings. Texts, labels and models are matched by position, even if they are columns of a table with
+            an index.
           labels: int [N], the true classes.
-          models: int [N], handed to `score` beside each text that is asked about for this example; zeros by default.
+          models: int [N], passed to `score` with every query for this example; zeros by default.
           report: called after each round.
 
         Returns:
-          TextResult of each text, in order; of no text an empty list.
+          A TextResult for each text, in order.
         """
         texts = text_list(texts)
         labels = classes("labels", labels, len(texts))
@@ -143,7 +143,7 @@ class TextRunner:
         parts = []
         for first in range(0, len(texts), size):
             part = texts[first : first + size]
-            # A list of its own: what the function does to it changes no text here.
+            # A copy, so that the function cannot change the texts here.
             answers = function(list(part), models[first : first + size])
             parts.append(probability_rows(name, answers, part, num_classes))
             num_classes = parts[-1].shape[1]
@@ -192,7 +192,7 @@ class TextRunner:
 
 
 class _Clock:
-    """Tells the caller how far the searches are."""
+    """Reports the progress of the searches to the caller."""
 
     def __init__(self, num_texts: int, report: Callable[[TextProgress], None] | None):
         self._num_texts, self._report, self._start = num_texts, report, time.monotonic()

@@ -1,4 +1,4 @@
-"""One search at work: its open question, piece by piece, and its budget."""
+"""One running search: its pending queries and its query budget."""
 
 from collections.abc import Sequence
 
@@ -8,21 +8,21 @@ from ib_jax.attacks.text.attack import Searching, Standing, TextAttack
 
 
 class OpenSearch:
-    """Drives one search, and keeps its budget of queries exactly.
+    """Runs one search and enforces its query budget exactly.
 
-    Nothing is made of the text before the first question is asked for, so thousands may wait.
+    The text is not processed before the first call of `ask`, so thousands of searches can wait cheaply.
 
     Args:
       attack: see `TextAttack`.
-      seed: of its draws.
+      seed: of its random numbers.
       text: the original.
       label: its true class.
-      model: which model is asked.
-      probabilities: float [C], the answer to the original, which was the first query.
+      model: index of the queried model.
+      probabilities: float [C], the model's probabilities for the original, which was the first query.
 
     Attributes:
-      num_queries: so far.
-      standing: where the search ended; None while it is at work.
+      num_queries: queries so far.
+      standing: the final state of the search; None while it runs.
     """
 
     def __init__(self, attack: TextAttack, seed: int, text: str, label: int, model: int, probabilities: np.ndarray):
@@ -37,7 +37,7 @@ class OpenSearch:
         self._allowed = 0
 
     def ask(self, room: int | None) -> list[str]:
-        """The next texts to be answered, at most `room`; none if the search is over."""
+        """The next texts to query, at most `room`; none if the search is over."""
         if self._searching is None:
             problem = self._attack.problem(self._seed, self._text, self.label, self._clean)
             self._searching = self._attack.search(problem)
@@ -49,7 +49,7 @@ class OpenSearch:
         return list(self._request[first:last])
 
     def answer(self, probabilities: np.ndarray) -> None:
-        """Takes float [n, C] for the texts that were asked about last, and goes on when the question is answered."""
+        """Takes probabilities [n, C] for the last queried texts; resumes the search once its request is complete."""
         self._answers.extend(probabilities)
         if len(self._answers) == self._allowed:
             self._advance(np.stack(self._answers))

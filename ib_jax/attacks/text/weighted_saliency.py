@@ -1,4 +1,4 @@
-"""PWWS's search: words in order of their saliency times what their best substitute does."""
+"""PWWS's search: replaces words in order of saliency times the effect of their best substitute."""
 
 from typing import Literal, get_args
 
@@ -13,30 +13,30 @@ Scoring = Literal["paper", "textattack"]
 
 
 def weighted_saliency(scoring: Scoring = "paper", unknown: str = "[UNK]") -> Search:
-    r"""Words in order of softmax(saliency) times the effect of their best substitute.
+    r"""Replaces words in order of the softmax of their saliency times the effect of their best substitute.
 
     .. math:: H_i = \mathrm{softmax}(S)_i\, \Delta_i, \quad S_i = s(x_{1..i-1}, u, x_{i+1..n}) - s(x), \quad
               \Delta_i = \max_{w} s(x_{1..i-1}, w, x_{i+1..n}) - s(x)
 
-    with s the goal's score (so the differences are drops of :math:`p_y`) and u the unknown token. Saliencies and
-    substitutes are all asked for at once, on the original text.
+    with s the goal's score (so the differences are drops of :math:`p_y`) and u the unknown token. One round of queries
+    on the original text covers all saliencies and substitutes.
 
-    "paper": words are substituted in order of H, each by the substitute that was best on the original text, one query
-    each, whether it helps or not, until the goal is reached. The softmax is over words that have a substitute; others
-    could only scale it. A substitute that would break a constraint where its turn comes is passed over.
+    "paper": substitutes words in order of H until the goal is reached, each by its best substitute on the original
+    text, with one query each, whether it helps or not. The softmax is over words with a substitute; other words would
+    only scale it. A substitute that would break a constraint at its turn is skipped.
 
-    "textattack": s(x) is not subtracted; words without a substitute are asked for too and have H = 0; then the
-    substitutes of each word are asked for anew on the text as it stands, and the best is kept if it scores higher.
+    "textattack": does not subtract :math:`s(x)`; queries words without a substitute too and gives them :math:`H = 0`;
+    then queries the substitutes of each word again on the current text, and keeps the best if it scores higher.
 
     Args:
       scoring: "paper" or "textattack".
-      unknown: what stands in for a word, the tokeniser's unknown token.
+      unknown: the tokeniser's unknown token.
 
     Returns:
       Search.
 
     Raises:
-      ValueError: there is no such scoring.
+      ValueError: `scoring` is unknown.
 
     Source: Ren et al., 2019, section 3.2 and Algorithm 1; TextAttack's recipe pwws_ren_2019.
     """
@@ -85,5 +85,5 @@ def _substitute(problem: TextProblem, swaps: list[tuple[int, str]]) -> Searching
         if problem.reached(standing.probabilities):
             return standing
         best = max(best, standing, key=lambda each: problem.scores(each.probabilities[None])[0])
-    # With a margin the goal may have been reached on the way, if not by so much.
+    # With a margin, an earlier text may have reached the goal by less than the margin.
     return best if problem.margin else standing

@@ -1,4 +1,4 @@
-"""WordNet's synonyms, nltk's stop words and parts of speech. nltk is imported when asked for, and never downloads."""
+"""WordNet's synonyms, nltk's stop words and parts of speech. nltk is imported on use and never downloads anything."""
 
 import functools
 import importlib
@@ -15,15 +15,15 @@ _PARTS = {"N": "n", "V": "v", "J": "a", "R": "r"}
 def wordnet_synonyms() -> Synonyms:
     """WordNet's synonyms of English words: the lemmas of all synsets of a word.
 
-    Lemmas of several words and the word itself are left out; the rest is sorted, in small letters. Inflected words are
-    looked up by their base form. Each word is looked up once.
+    Lemmas of several words and the word itself are omitted; the rest is sorted and in lower case. Inflected words are
+    looked up by their base form. Lookups are cached.
 
     Returns:
       Synonyms.
 
     Raises:
       ModuleNotFoundError: nltk is not installed.
-      LookupError: the corpus is not there; it says which command gets it.
+      LookupError: the corpus is missing; the message names the command that downloads it.
 
     Source: Miller, WordNet: a lexical database for English, 1995; as used by Ren et al., 2019.
     """
@@ -46,7 +46,7 @@ def nltk_tagger() -> Tagger:
 
     Raises:
       ModuleNotFoundError: nltk is not installed.
-      LookupError: the tagger's weights are not there; it says which command gets them.
+      LookupError: the tagger's weights are missing; the message names the command that downloads them.
     """
     nltk = _nltk("nltk")
     _present(lambda: nltk.pos_tag(["a"]), "nltk's tagger", _TAGGER)
@@ -59,14 +59,14 @@ def nltk_tagger() -> Tagger:
 
 
 def nltk_stop_words() -> frozenset[str]:
-    """nltk's English stop words, in small letters, those that TextAttack's recipes leave alone: for `stop_words=`.
+    """nltk's English stop words in lower case, the list of TextAttack's recipes, for `stop_words=`.
 
     Returns:
-      Fewer words than in scikit-learn's list, the default of the attacks, which has many adverbs and numerals as well.
+      The words. scikit-learn's list, the default of the attacks, is longer, with many adverbs and numerals.
 
     Raises:
       ModuleNotFoundError: nltk is not installed.
-      LookupError: the list is not there; it says which command gets it.
+      LookupError: the list is missing; the message names the command that downloads it.
 
     Source: TextAttack's `StopwordModification`.
     """

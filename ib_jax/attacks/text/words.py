@@ -1,4 +1,4 @@
-"""A text as words and what lies between them, of which every character comes back."""
+"""A text split into words and the characters between them, without loss."""
 
 import re
 import unicodedata
@@ -9,20 +9,20 @@ import numpy as np
 
 from ib_jax.strings import string
 
-# The last two, the zero-width joiners, stand inside words of Hindi and Persian.
+# The last two, the zero-width joiners, occur inside words of Hindi and Persian.
 _JOINERS = frozenset("'\u2019-_*@\u200c\u200d")
 _LETTER, _MARK, _JOINER, _OTHER = "lmj "
-# A mark needs a letter before it: the variation selectors of emoji are marks, too, and no words.
+# A mark needs a letter before it: the variation selectors of emoji are marks too, but not words.
 _WORD = re.compile("l[lm]*(?:j+l[lm]*)*")
 
 
 class Words(NamedTuple):
-    """A text whose words can be replaced one by one. Immutable; replacing never moves a boundary.
+    """A text whose words can be replaced one by one. Immutable; a replacement never changes word boundaries.
 
     Attributes:
       string: the text.
       words: its words, in order.
-      starts: int [W], where in `string` each word begins.
+      starts: int [W], the start of each word in `string`.
     """
 
     string: str
@@ -33,12 +33,12 @@ class Words(NamedTuple):
         return self.string
 
     def with_word(self, index: int, new: str) -> str:
-        """The text with another word in one place: three parts joined, so that a text of 10,000 words stays cheap."""
+        """The text with one word replaced. Joins three parts, which is cheap even for a text of 10,000 words."""
         start = int(self.starts[index])
         return self.string[:start] + new + self.string[start + len(self.words[index]) :]
 
     def replace(self, index: int, new: str) -> "Words":
-        """The same as words again. `new` stays one word, whatever it is made of."""
+        """The `Words` with one word replaced. `new` counts as one word, whatever its characters."""
         starts = self.starts.copy()
         starts[index + 1 :] += len(new) - len(self.words[index])
         words = (*self.words[:index], new, *self.words[index + 1 :])
@@ -46,20 +46,20 @@ class Words(NamedTuple):
 
 
 def split(text: str) -> Words:
-    """Finds the words of a text.
+    """Splits a text into words.
 
-    A word is a longest run of letters and digits with their combining marks, which may hold apostrophes, hyphens,
-    underscores, asterisks, at signs and zero-width joiners in its inside. Text without spaces between words, such as
-    Chinese, is one word as far as its letters go.
+    A word is a longest run of letters and digits with their combining marks. Apostrophes, hyphens, underscores,
+    asterisks, at signs and zero-width joiners may occur inside a word. In scripts without spaces between words, such as
+    Chinese, a run of letters is one word.
 
     Args:
-      text: any string, empty too.
+      text: any string; may be empty.
 
     Returns:
       Words; `str()` of it is the text.
 
     Raises:
-      TypeError: `text` is no string.
+      TypeError: `text` is not a string.
 
     Example:
       >>> from ib_jax.attacks import text
@@ -86,13 +86,13 @@ def _kind(char: str) -> str:
 
 
 class Swaps(Sequence[str]):
-    """The texts that differ from one text in one word each, made only when looked at.
+    """The texts that differ from one text in one word each, built only on access.
 
-    10,000 variants of a text of 10,000 words would fill 600 MB as strings.
+    As strings, 10,000 variants of a text of 10,000 words would take 600 MB.
 
     Args:
-      text: what they differ from.
-      swaps: (index of the word, what stands there instead) for each.
+      text: the original text.
+      swaps: (index of the word, its replacement) for each.
     """
 
     def __init__(self, text: Words, swaps: Sequence[tuple[int, str]]):

@@ -34,7 +34,7 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"  # `-D nb_execution_mode=off` builds the pages without running the tutorials
-nb_execution_timeout = 300
+nb_execution_timeout = 900  # seconds for one cell, on a slow machine
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 
